@@ -1,0 +1,124 @@
+"""Runs a command as a fresh process and measures it: seconds, processor seconds, peak memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SAMPLED_EVERY = 0.05
+LIBRARIES = [
+    "numpy", "pandas", "pyarrow", "dask", "scikit-learn", "xgboost", "xgboost-cpu", "xgboost-cu13",
+    "polars", "skrub", "cudf-cu13",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished process."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of it and its waited-for children, user and system."""
+    peak_bytes: int
+    """Of the process and its descendants together: the largest sampled sum of resident memory, or
+    the largest process's high-water mark if that is more."""
+    output: str
+
+
+class FailedError(Exception):
+    """A command ended with another status than 0."""
+
+
+def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Run:
+    """Runs the command to its end; its standard error goes to ``log``.
+
+    Raises:
+        FailedError: the command failed; shows the end of its log.
+    """
+    started = time.perf_counter()
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **(env or {})}
+        )
+        with _Tree(process.pid) as tree:
+            assert process.stdout is not None
+            output = process.stdout.read().decode()
+            _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
+    if process.returncode:
+        end = log.read_text(errors="replace")[-2000:]
+        raise FailedError(
+            f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}"
+        )
+    peak = max(tree.peak, used.ru_maxrss * 1024)
+    return Run(seconds, used.ru_utime + used.ru_stime, peak, output)
+
+
+class _Tree:
+    """Samples the resident memory of a process and all its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        self.process, self.peak, self.stop = psutil.Process(pid), 0, threading.Event()
+        self.thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> _Tree:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    def _sample(self) -> None:
+        while not self.stop.wait(SAMPLED_EVERY):
+            self.peak = max(self.peak, self._resident())
+
+    def _resident(self) -> int:
+        total = 0
+        try:
+            for process in [self.process, *self.process.children(recursive=True)]:
+                try:
+                    total += process.memory_info().rss
+                except psutil.NoSuchProcess:  # it ended in between
+                    continue
+        except psutil.NoSuchProcess:
+            return 0
+        return total
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

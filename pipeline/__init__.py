@@ -1,0 +1,26 @@
+"""Large tables to trained models: one YAML, on a laptop's CPU, a GPU or a cluster.
+
+    from pipeline import Config, run, Scorer
+
+Names are imported when first used, so that ``import pipeline`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["Config", "Scorer", "__version__", "run"]
+
+_HOMES = {
+    "Config": "pipeline.config",
+    "Scorer": "pipeline.predict.scorer",
+    "run": "pipeline.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,66 @@
+"""``python -m pipeline``: runs a command and turns what went wrong into an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+
+from pipeline import signals
+from pipeline.errors import PipelineError
+
+INTERRUPTED = 130
+NOISE = ("DataFrame is highly fragmented", "The number of unique classes is greater than 50%")
+"""Warnings of libraries about what we do on purpose: wide tables, and classes with few rows."""
+
+
+def main() -> None:
+    """The console script's entry point; never returns."""
+    signals.watch()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows \u2192 for an arrow
+            stream.reconfigure(errors="backslashreplace")
+    status = status_of(sys.argv[1:])
+    number = signals.received()
+    if number and status:
+        _tell("stopped")
+        status = 128 + number
+    sys.exit(status)
+
+
+def status_of(arguments: list[str]) -> int:
+    """Runs one command line; the exit status (see `pipeline.errors`)."""
+    from pipeline import cli
+
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    try:
+        return cli.invoke(arguments)
+    except PipelineError as error:
+        _tell(f"error: {error}")
+        return error.status
+    except (KeyboardInterrupt, SystemExit):  # of `signals`
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError as error:
+        _tell(f"error: out of memory: {error}\n  → use fewer rows (--rows N) or a larger machine")
+        return 3
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
+        return 1
+
+
+def _tell(text: str) -> None:
+    """One message on standard error, without control characters from data."""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    sys.stderr.write(shown + "\n")
+
+
+if __name__ == "__main__":
+    main()

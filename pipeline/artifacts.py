@@ -1,0 +1,110 @@
+"""The run folder's files: written beside and renamed, hashed in a manifest, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError, MachineError
+
+MANIFEST = "manifest.json"
+# Not artefacts: they grow while the run goes on, or are made again from the others.
+UNHASHED = frozenset({MANIFEST, "log.txt", "report.html"})
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; it becomes ``path`` only if the block succeeds.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise MachineError(
+            f"{path} cannot be written: {error.strerror or error}",
+            fix="free some space or choose another folder with --out",
+        ) from error
+    finally:
+        with suppress(OSError):  # renamed, or never made
+            beside.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """The text in ``path``, complete or not there."""
+    with written(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON in ``path``; NaN and infinities are a bug, not JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of a run folder.
+
+    Raises:
+        InputError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing", fix="is this the folder of a finished run?"
+        ) from None
+    except (ValueError, UnicodeDecodeError):
+        raise InputError(f"{path} is not JSON: it was damaged after the run wrote it") from None
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def artefacts(run: Path) -> list[Path]:
+    """Every finished file of a run that the manifest answers for, sorted by name."""
+    found = (p for p in run.rglob("*") if p.is_file() and not p.is_symlink())
+    return sorted(
+        p
+        for p in found
+        if p.name not in UNHASHED
+        and not p.name.startswith(".")
+        and "tmp" not in p.relative_to(run).parts
+    )
+
+
+def write_manifest(run: Path, facts: Mapping[str, Any]) -> None:
+    """``manifest.json``: the facts, and a hash of every artefact."""
+    files = {p.relative_to(run).as_posix(): file_hash(p) for p in artefacts(run)}
+    write_json(run / MANIFEST, {**facts, "files": files})
+
+
+def verify(run: Path, names: list[str]) -> None:
+    """Checks files against the manifest before anything opens them.
+
+    Raises:
+        InputError: no manifest, or a file that is missing, unlisted or altered; names the file.
+    """
+    listed: Mapping[str, str] = read_json(run / MANIFEST).get("files", {})
+    for name in names:
+        path = run / name
+        if name not in listed:
+            raise InputError(f"{path} is not in the run's manifest: it is not this run's file")
+        if not path.is_file():
+            raise InputError(f"{path} is missing", fix="restore it, or run the config again")
+        if file_hash(path) != listed[name]:
+            raise InputError(
+                f"{path} was altered after the run: its hash is not the manifest's",
+                fix="restore it from a copy, or run the config again",
+            )

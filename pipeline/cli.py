@@ -1,0 +1,311 @@
+"""The command line: what each command takes, and what it prints on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import __version__
+
+DEFAULT_CONFIG = Path("conf/flights.yaml")
+
+app = typer.Typer(
+    name="pipeline",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Large tables to trained models: one YAML, on a laptop's CPU, a GPU or a cluster.\n\n"
+        "Exit status: 0 done, 2 the input is at fault, 3 the machine is, 4 a check failed, "
+        "130/143 stopped."
+    ),
+    epilog="Start with:  python -m pipeline run     (conf/flights.yaml, real data, a minute)",
+)
+
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="A YAML file; conf/flights.yaml if absent."),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="PATH", help="CSV or Parquet: a file, folder, glob or URL."),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--target", metavar="T", help="A column, or an expression such as 'delay > 15'."),
+]
+RowsOption = Annotated[
+    int | None, typer.Option("--rows", metavar="N", min=1, help="Only the first N rows.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", metavar="auto|gpu|cpu", help="Where the stages run.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Overrides a key; the value is YAML. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
+
+
+def invoke(arguments: list[str]) -> int:
+    """Runs the command line given as a list; our own errors pass through.
+
+    Returns:
+        0, 2 for a mistake in the arguments (already printed), 130 after Ctrl-C.
+    """
+    try:
+        typer.main.get_command(app).main(arguments, prog_name="pipeline")
+    except SystemExit as stop:
+        if stop.code != 1:
+            return int(stop.code or 0)
+        # Typer gives 1 for two things: "Aborted!" after Ctrl-C, and a reader such as `head` that
+        # has gone, for which it replaces standard output by one that keeps quiet.
+        return 0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else 130
+    return 0
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        sys.stdout.write(f"pipeline {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="And exit.")
+    ] = False,
+) -> None:
+    """Parses what stands before the command."""
+
+
+def _config_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
+    """The YAML tree of a config file, or one that names just the data and the target."""
+    from pipeline.config import read_yaml
+    from pipeline.errors import ConfigError
+
+    if config is None and data:
+        if target is None:
+            raise ConfigError("--data needs --target", fix="name the column to predict: --target T")
+        return {"name": _name_of(data[0]), "data": {"path": data, "target": target}}
+    tree = read_yaml(config or DEFAULT_CONFIG)
+    if isinstance(tree, dict) and (data or target):
+        own = tree.setdefault("data", {})
+        if isinstance(own, dict):
+            own.update({k: v for k, v in (("path", data), ("target", target)) if v})
+    return tree
+
+
+def _name_of(path: str) -> str:
+    stem = Path(path.rstrip("/")).name.split(".")[0]
+    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
+    return cleaned[:64] or "run"
+
+
+def _config(
+    config: Path | None, data: list[str] | None, target: str | None, overrides: list[str]
+) -> Any:
+    from pipeline.config import Config
+
+    return Config.parse(_config_tree(config, data, target), overrides)
+
+
+def _overrides(given: list[str] | None, **options: Any) -> list[str]:
+    """``--set`` values, then the options that are short for them."""
+    named = {"rows": "data.rows", "device": "device", "cluster": "cluster.kind"}
+    short = [f"{named[k]}={json.dumps(v)}" for k, v in options.items() if v is not None]
+    return [*(given or []), *short]
+
+
+def _print_json(value: Any) -> None:
+    plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=plain, allow_nan=False) + "\n")
+
+
+@app.command(
+    epilog="Examples:\n\n  python -m pipeline run\n\n"
+    "  python -m pipeline run --data sales.parquet --target revenue\n\n"
+    "  python -m pipeline run conf/flights.yaml --rows 50000 --set models.xgboost.rounds=50\n\n"
+    "  python -m pipeline run my.yaml --device gpu --out results/today --json"
+)
+def run(
+    config: ConfigArgument = None,
+    data: DataOption = None,
+    target: TargetOption = None,
+    rows: RowsOption = None,
+    device: DeviceOption = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="C", help="process, cores, gpus or tcp://host:8786."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The run folder itself: absent or empty."),
+    ] = None,
+    set_: SetOption = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard/--no-dashboard", help="Dask's dashboard while it runs.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and print the plan; run nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Reads, builds features, trains, evaluates; leaves a run folder with a report.
+
+    With only --data and --target, everything else is chosen.
+    """
+    overrides = _overrides(set_, rows=rows, device=device, cluster=cluster)
+    if not dashboard:
+        overrides.append("cluster.dashboard=false")
+    checked = _config(config, data, target, overrides)
+    if dry_run:
+        _show_plan(checked, as_json)
+        return
+    from pipeline.progress import listener
+    from pipeline.runner import run as run_config
+
+    outcome = run_config(checked, out=out, listener=listener(quiet=quiet, verbose=verbose))
+    if as_json:
+        _print_json(
+            {
+                "run": str(outcome.folder),
+                "best": outcome.best,
+                "metrics": outcome.metrics,
+                "seconds": outcome.seconds,
+                "warnings": list(outcome.warnings),
+            }
+        )
+        return
+    from pipeline.summary import print_outcome
+
+    print_outcome(outcome)
+
+
+@app.command(
+    epilog="Examples:\n\n  python -m pipeline predict data/runs/flights-20260101-120000 new.csv "
+    "--out scores.csv\n\n  python -m pipeline predict RUN new.parquet --out scores.parquet "
+    "--model forest --keep flight --keep carrier"
+)
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA...", help="New CSV or Parquet: files, folders, globs."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="Written as CSV or Parquet, by its ending."),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", metavar="best|xgboost|forest", help="Which model scores.")
+    ] = "best",
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", metavar="COL", help="Copy an input column.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME=PATH", help="A newer side table."),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Scores new data; needs no target. One row per input row, in input order."""
+    from pipeline.predict.files import predict_files
+
+    done = predict_files(run, data, out, model=model, keep=keep or [], tables=table or [])
+    if as_json:
+        _print_json(done.to_json())
+    elif not quiet:
+        sys.stderr.write(done.text() + "\n")
+
+
+@app.command(epilog="Example:\n\n  python -m pipeline plan conf/flights.yaml")
+def plan(
+    config: ConfigArgument = None,
+    data: DataOption = None,
+    target: TargetOption = None,
+    rows: RowsOption = None,
+    device: DeviceOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prints what would run where, in how many passes, with how much memory; runs nothing."""
+    _show_plan(_config(config, data, target, _overrides(set_, rows=rows, device=device)), as_json)
+
+
+def _show_plan(config: Any, as_json: bool) -> None:
+    from pipeline.tools.plan import describe, print_plan
+
+    described = describe(config)
+    if as_json:
+        _print_json(described)
+    else:
+        print_plan(described)
+
+
+@app.command(epilog="Example:\n\n  python -m pipeline doctor --json")
+def doctor(as_json: JsonOption = False) -> None:
+    """Tells what works on this machine, and the fix for what does not."""
+    from pipeline.device.doctor import examine, to_json
+    from pipeline.summary import print_findings
+
+    findings = examine()
+    if as_json:
+        _print_json(to_json(findings))
+    else:
+        print_findings(findings)
+
+
+@app.command(
+    epilog="Example:\n\n  python -m pipeline init sales.csv --target revenue --out conf/sales.yaml"
+)
+def init(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="CSV or Parquet.")],
+    target: Annotated[
+        str, typer.Option("--target", metavar="T", help="A column, or an expression.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write; standard output if absent."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+) -> None:
+    """Writes a config with what was found in the data, to be edited."""
+    from pipeline.artifacts import write_text
+    from pipeline.errors import InputError
+    from pipeline.tools.init import make_config
+
+    if out is not None and out.exists() and not force:
+        raise InputError(f"{str(out)!r} is there already", fix="another --out, or --force")
+    text = make_config(data, target)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_text(out, text)
+        sys.stderr.write(f"wrote {out}; run it with: python -m pipeline run {out}\n")
+
+
+@app.command(epilog="Example:\n\n  python -m pipeline report data/runs/flights-20260101-120000")
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+    """Makes a run's report.html again."""
+    from pipeline.report.page import write_report
+
+    sys.stdout.write(f"{write_report(run)}\n")
+
+
+@app.command(epilog="Example:\n\n  python -m pipeline schema > pipeline.schema.json")
+def schema() -> None:
+    """Prints the config's JSON schema, for editors."""
+    from pipeline.tools.schema import config_schema
+
+    _print_json(config_schema())

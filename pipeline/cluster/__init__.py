@@ -1,0 +1,1 @@
+"""Where partitions live: this process, the cores or GPUs of this host, a Dask scheduler."""

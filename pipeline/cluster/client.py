@@ -1,0 +1,172 @@
+"""The Dask client of a run: this process, this host's cores or GPUs, or a scheduler that runs."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Cluster
+from pipeline.errors import InputError, MachineError
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def connected(cluster: Cluster, device: str, threads: int, folder: Path) -> Iterator[Any]:
+    """A `distributed.Client`; what it started ends with the block.
+
+    Args:
+        threads: partitions worked on at a time on this host's CPU (1 on a GPU).
+        folder: where Dask keeps its files (``<run>/tmp``).
+
+    Raises:
+        MachineError: no scheduler answers at the address, its workers are not like this process,
+            workers do not start, or what the block needed of them is lost.
+        InputError: this kind of cluster is not for the device.
+    """
+    import dask
+    from distributed import Client, KilledWorker
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
+
+    log_to_file(folder.parent / "log.txt")
+    dask.config.set({
+        "dataframe.convert-string": False,
+        "distributed.comm.timeouts.connect": f"{cluster.timeout}s",
+        "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.shared`
+    })  # fmt: skip
+    _check(cluster, device)
+    if cluster.is_address:
+        from pipeline.cluster import remote
+
+        backend = remote.attached(cluster)
+    else:
+        backend = _local(cluster, device, threads, folder)
+    try:
+        with Client(backend) if not isinstance(backend, Client) else backend as client:
+            yield client
+    except (KilledWorker, FutureCancelledError, CommClosedError) as error:
+        raise MachineError(
+            f"the cluster lost what the run needed: {_plain(error)}",
+            fix="a worker that ends by itself is most often out of memory: log.txt and the "
+            "worker's own log say more. Fewer rows (--rows N), or more memory a worker",
+        ) from error
+    finally:
+        if not isinstance(backend, Client):
+            backend.close()
+
+
+def _plain(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check(cluster: Cluster, device: str) -> None:
+    if cluster.kind == "gpus" and device != "gpu":
+        raise InputError(
+            "cluster.kind: gpus, but the run's device is the cpu",
+            fix="`python -m pipeline doctor` says what the GPUs lack; or use cluster: cores",
+        )
+    if cluster.kind == "cores" and device == "gpu":
+        raise InputError(
+            "cluster.kind: cores, but the run's device is the gpu: its processes would share one",
+            fix="use cluster: gpus, or --device cpu",
+        )
+
+
+def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
+    """A `LocalCluster`, or for ``gpus`` a `LocalCUDACluster`."""
+    common = {
+        # Both addresses always: without one, its server listens on every interface.
+        "dashboard_address": dashboard_address(cluster),
+        "worker_dashboard_address": f"{LOOPBACK}:0",
+        "scheduler_kwargs": {"dashboard": cluster.dashboard},
+        "local_directory": str(folder),
+        "silence_logs": logging.ERROR,
+    }
+    if cluster.kind == "process":
+        from distributed import LocalCluster
+
+        one = 1 if device == "gpu" else threads
+        return LocalCluster(
+            processes=False, n_workers=1, threads_per_worker=one, memory_limit=0, **common
+        )
+    from pipeline.cluster import processes
+
+    log = folder.parent / "log.txt"
+    if cluster.kind == "gpus":
+        return processes.gpus(cluster, log, common)
+    return processes.cores(cluster, threads, log, common)
+
+
+def spread(client: Any) -> bool:
+    """Whether partitions live in other processes than this one."""
+    return not str(client.scheduler.address).startswith("inproc://")
+
+
+def workers(client: Any) -> dict[str, int]:
+    """The workers' addresses with their threads, sorted."""
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: int(known[address]["nthreads"]) for address in sorted(known)}
+
+
+def dashboard_address(cluster: Cluster) -> str:
+    """The configured address, or the same host with any free port when it is taken.
+
+    Raises:
+        MachineError: the host of the address is not this machine's.
+    """
+    if not cluster.dashboard:
+        return f"{LOOPBACK}:0"
+    host, _, port = cluster.dashboard_address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == 98:  # in use
+                return f"{host}:0"
+            raise MachineError(
+                f"the dashboard cannot listen on {cluster.dashboard_address!r}: {error}",
+                fix="set cluster.dashboard_address, or run with --no-dashboard",
+            ) from None
+    return cluster.dashboard_address
+
+
+def pages(client: Any, cluster: Cluster) -> Mapping[str, str]:
+    """Addresses to look at while it runs: ``dashboard`` and, for Prometheus, ``metrics``."""
+    found = {}
+    if (dashboard := dashboard_url(client, cluster)) is not None:
+        found["dashboard"] = dashboard
+        found["metrics"] = re.sub(r"/status$", "/metrics", dashboard)
+    return found
+
+
+def dashboard_url(client: Any, cluster: Cluster) -> str | None:
+    """Where the dashboard is to be seen; None without one."""
+    if not cluster.dashboard:
+        return None
+    if cluster.is_address:
+        port = client.scheduler_info(n_workers=0)["services"].get("dashboard")
+        host = re.sub(r"^\w+://|:\d+$", "", client.scheduler.address)
+        return f"http://{host}:{port}/status" if port else None
+    server = client.cluster.scheduler.http_server
+    host = cluster.dashboard_address.rpartition(":")[0]
+    return f"http://{host}:{server.port}/status" if server is not None else None
+
+
+def log_to_file(path: Path) -> None:
+    """Sends what `distributed` logs to the run's log.txt instead of the terminal."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    for name in ("distributed", "tornado", "asyncio", "bokeh", "py.warnings"):
+        logger = logging.getLogger(name)
+        for old in list(logger.handlers):
+            logger.removeHandler(old)
+        logger.addHandler(handler)
+        logger.propagate = False

@@ -1,0 +1,120 @@
+"""Tasks that run at the same time, one a worker, and talk to each other: all of them, or none.
+
+Dask would start a task again elsewhere when its worker dies, and wait for ever for a worker of the
+same address. Here the end of one is the end of all, within seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.cluster.client import workers
+from pipeline.cluster.partitions import Partitions
+from pipeline.errors import MachineError, PipelineError
+
+PATIENCE = 10.0
+"""Seconds in which the others end too, and in which the scheduler learns that a worker is gone."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker, and the partitions (by position) that are worked on there."""
+
+    address: str
+    positions: tuple[int, ...]
+
+
+def members(client: Any, parts: Partitions) -> list[Member]:
+    """Workers with partitions: those that hold them, or in turn where none is held."""
+    from distributed import futures_of
+
+    addresses = list(workers(client))
+    if parts.calls:
+        owners = [addresses[i % len(addresses)] for i in range(len(parts))]
+    else:
+        futures = [futures_of(item)[0] for item in parts.items]
+        holders = client.who_has(futures)
+        load = dict.fromkeys(addresses, 0)
+        owners = []
+        for future in futures:
+            known = [a for a in holders.get(future.key, ()) if a in load] or addresses
+            owners.append(min(known, key=load.__getitem__))
+            load[owners[-1]] += 1
+    found = {a: tuple(i for i, owner in enumerate(owners) if owner == a) for a in addresses}
+    return [Member(a, positions) for a, positions in found.items() if positions]
+
+
+def together(
+    client: Any, parts: Partitions, gang: Sequence[Member], function: Callable[..., Any],
+    *arguments: Any, what: str,
+) -> list[Any]:  # fmt: skip
+    """``function(rank, items, calls, *arguments)`` on every member, all at the same time.
+
+    ``items`` are those of the member's partitions, ``calls`` the functions and arguments that make
+    partitions of them (`partitions.called`).
+
+    Raises:
+        PipelineError: what one of them raised, before what the others made of its end.
+        MachineError: a worker died; ``what`` says what it did.
+    """
+    from distributed import futures_of
+
+    held = not parts.calls
+    items = [futures_of(item)[0] if held else item for item in parts.items]
+    calls = ([own for own, _ in parts.calls], [list(others) for _, others in parts.calls])
+    futures = [
+        client.submit(
+            function, rank, [items[i] for i in member.positions], calls, *arguments,
+            workers=[member.address], allow_other_workers=False, pure=False,
+        )
+        for rank, member in enumerate(gang)
+    ]  # fmt: skip
+    try:
+        return _gathered(client, futures, {m.address for m in gang}, what)
+    finally:
+        client.cancel(futures, force=True)
+
+
+def _gathered(client: Any, futures: list[Any], addresses: set[str], what: str) -> list[Any]:
+    while any(f.status == "pending" for f in futures):
+        _pause(futures, 1.0)
+        if any(f.status not in ("pending", "finished") for f in futures):
+            break
+        _refuse_gone(client, addresses, what)
+    if all(f.status == "finished" for f in futures):
+        return list(client.gather(futures))
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and any(f.status == "pending" for f in futures):
+        _refuse_gone(client, addresses, what)
+        _pause(futures, 0.5)
+    errors = [f.exception() for f in futures if f.status == "error"]
+    for error in errors:
+        if isinstance(error, PipelineError):
+            raise error
+    while time.monotonic() < deadline:
+        _refuse_gone(client, addresses, what)
+        time.sleep(0.5)
+    raise errors[0] if errors else MachineError(f"{what}: the workers' tasks were cancelled")
+
+
+def _pause(futures: list[Any], seconds: float) -> None:
+    from distributed import wait
+
+    waiting = [f for f in futures if f.status == "pending"]
+    try:
+        wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
+    except TimeoutError:
+        return
+
+
+def _refuse_gone(client: Any, addresses: set[str], what: str) -> None:
+    gone = sorted(addresses - set(workers(client)))
+    if gone:
+        raise MachineError(
+            f"worker {', '.join(gone)} ended during {what}, which all workers do together",
+            fix="a worker that ends by itself is most often out of memory (log.txt, or the "
+            "worker's own log). Run again, with fewer rows (--rows N) or more memory a worker",
+        )

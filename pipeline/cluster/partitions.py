@@ -1,0 +1,149 @@
+"""Functions over partitions: map, hold, reduce, shuffle.
+
+Decision 2 lets every dataset be a Dask collection of our own block reads; here it is a `Partitions`
+(docs/decisions/0001-delayed-partitions.md): items, and the functions that make a partition of each.
+Held partitions stay where they were made; others are made again at each pass, which is all that
+streaming is. Every pass makes new tasks with new keys: computing the same key right after dropping
+its future loses it (distributed 2026.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from pipeline.cluster.client import spread
+
+_MERGE_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """n partitions in record order, none of them computed yet."""
+
+    items: Sequence[Any]
+    """What the first function takes: blocks, or held partitions (`dask.delayed.Delayed`)."""
+    calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = ()
+    """(function, further arguments), applied one after the other in a single task."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def tasks(self) -> list[Any]:
+        """New delayed values, one a partition."""
+        from dask import delayed
+
+        if not self.calls:
+            return [i if hasattr(i, "dask") else delayed(i, traverse=False) for i in self.items]
+        functions = [function for function, _ in self.calls]
+        arguments = [list(own) for _, own in self.calls]
+        lazy = delayed(called, pure=False)
+        name = functions[-1].__name__.strip("_") + "-" + uuid4().hex
+        return [
+            lazy(item, functions, arguments, dask_key_name=(name, i))
+            for i, item in enumerate(self.items)
+        ]
+
+
+def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]) -> Any:
+    """The partition of an item: the functions applied one after the other."""
+    for function, own in zip(functions, arguments, strict=True):
+        item = function(item, *own)
+    return item
+
+
+def each(
+    parts: Partitions | Sequence[Any], function: Callable[..., Any], *shared: Any
+) -> Partitions:
+    """``function(partition, *shared)`` for each partition, lazily."""
+    known = parts if isinstance(parts, Partitions) else Partitions(parts)
+    return Partitions(known.items, (*known.calls, (function, shared)))
+
+
+def shared(client: Any, value: Any) -> Any:
+    """A value that many tasks need: sent once, once more to each worker that needs it.
+
+    Within this process it passes by reference. In a cluster it is a task's result: when the worker
+    that has it dies, the scheduler still knows how to make it, which of scattered data it does not.
+    """
+    if spread(client):
+        from distributed.protocol.pickle import dumps, loads
+
+        return client.submit(loads, dumps(value), pure=False)
+    # in a list of its own: a tuple or dict would be sent member by member, an empty one not at all
+    return client.scatter([value], broadcast=True, hash=False)[0]
+
+
+def held(client: Any, parts: Partitions) -> Partitions:
+    """The partitions computed now and kept in memory; a failed one raises its error here."""
+    from distributed import futures_of, wait
+
+    kept = list(client.persist(parts.tasks()))
+    futures = futures_of(kept)
+    wait(futures)
+    for future in futures:
+        if future.status == "error":
+            future.result()
+    return Partitions(kept)
+
+
+def reduced(
+    client: Any, parts: Partitions, function: Callable[..., Any],
+    merge: Callable[[Any, Any], Any], *arguments: Any,
+) -> Any:  # fmt: skip
+    """``function`` of each partition, merged as a tree in partition order; the result, here."""
+    from dask import delayed
+
+    merge_some = delayed(_merged, pure=False)
+    level = each(parts, function, *arguments).tasks()
+    while len(level) > 1:
+        groups = [level[i : i + _MERGE_AT_ONCE] for i in range(0, len(level), _MERGE_AT_ONCE)]
+        level = [merge_some(group, merge) for group in groups]
+    return client.compute(level[0]).result()
+
+
+def _merged(summaries: list[Any], merge: Callable[[Any, Any], Any]) -> Any:
+    total = summaries[0]
+    for other in summaries[1:]:
+        total = merge(total, other)
+    return total
+
+
+def results(client: Any, parts: Partitions, ahead: int = 2) -> Iterator[Any]:
+    """The partitions' values in order, computing at most ``ahead`` before they are asked for."""
+    tasks = parts.tasks()
+    waiting = [client.compute(task) for task in tasks[:ahead]]
+    for following in range(len(tasks)):
+        future = waiting.pop(0)
+        if following + ahead < len(tasks):
+            waiting.append(client.compute(tasks[following + ahead]))
+        yield future.result()
+
+
+def regrouped(
+    parts: Partitions, meta: Any, group_of: Callable[..., Any], *arguments: Any
+) -> Partitions:
+    """Rows with the same ``group_of(frame, …)`` (int64 array) together, in as many partitions."""
+    if len(parts) == 1:
+        return parts
+    import dask.dataframe as dd
+
+    marked = each(parts, _marked, group_of, *arguments).tasks()
+    mark = group_of(meta, *arguments)
+    frame = dd.from_delayed(marked, meta=meta.assign(**{_MARK: mark}), verify_meta=False)
+    # "tasks": the default (p2p) takes cuDF frames through the host
+    shuffled = frame.shuffle(_MARK, npartitions=len(parts), shuffle_method="tasks")
+    return each(list(shuffled.to_delayed()), _unmarked)
+
+
+_MARK = "__group__"
+
+
+def _marked(frame: Any, group_of: Callable[..., Any], *arguments: Any) -> Any:
+    return frame.assign(**{_MARK: group_of(frame, *arguments)})
+
+
+def _unmarked(frame: Any) -> Any:
+    return frame.drop(columns=[_MARK])

@@ -1,0 +1,152 @@
+"""A scheduler that runs already: connecting, and what its workers must share with this process."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import socket
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Cluster
+from pipeline.errors import MachineError
+
+SAME = (
+    "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
+)  # fmt: skip
+"""Distributions whose versions must be the client's: objects and results pass between them."""
+XGBOOST = ("xgboost", "xgboost-cpu", "xgboost-cu13")  # one module, any of its distributions
+
+
+def attached(cluster: Cluster) -> Any:
+    """A `distributed.Client` of the scheduler, which has workers with our versions.
+
+    Raises:
+        MachineError: nothing answers at the address, there is no worker, or versions differ.
+    """
+    from distributed import Client
+
+    where = cluster.kind.removeprefix("file:")
+    is_file = where != cluster.kind or where.endswith(".json")
+    if is_file and not Path(where).is_file():
+        raise MachineError(
+            f"there is no scheduler file {where!r}",
+            fix="`dask scheduler --scheduler-file F` writes it; it must be seen from this host",
+        )
+    to = {"scheduler_file": where} if is_file else {"address": where}
+    why = ""
+    try:
+        client = Client(**to, timeout=cluster.timeout)
+    except (OSError, TimeoutError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+    if why:
+        # The half-made client closes itself when it is collected. Were that to happen while another
+        # client starts, both would wait for one lock for ever (distributed 2026.7.1, LoopRunner).
+        gc.collect()
+        raise MachineError(
+            f"no Dask scheduler answers at {where!r} within {cluster.timeout} s: {why}",
+            fix=f"start one (`dask scheduler`, then `dask worker ADDRESS`), check {_doubt(where)} "
+            "and firewalls between, or use cluster: process",
+        )
+    try:
+        _checked(client, cluster, where)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _doubt(where: str) -> str:
+    if where.startswith("tls://"):
+        return "the certificates (Dask's `distributed.comm.tls.*`, DASK_DISTRIBUTED__COMM__TLS__…)"
+    return "host, port"
+
+
+def _checked(client: Any, cluster: Cluster, where: str) -> None:
+    wanted = cluster.workers or 1
+    try:
+        client.wait_for_workers(wanted, timeout=cluster.timeout)
+    except TimeoutError:
+        raise MachineError(
+            f"the scheduler at {where!r} has fewer than {wanted} workers after {cluster.timeout} s",
+            fix=f"start them: dask worker {where} --nthreads 1 --nworkers CORES",
+        ) from None
+    try:
+        client.get_versions(check=True)
+    except ValueError as error:
+        raise MachineError(f"{where!r}: {error}", fix=SAME_FIX) from None
+    own = versions()
+    for address, found in _asked(client, versions).items():
+        if isinstance(found, BaseException):
+            raise MachineError(
+                f"worker {address} cannot run our code: {type(found).__name__}: {found}",
+                fix=SAME_FIX,
+            )
+        differ = [f"{n}: {found.get(n)} there, {v} here" for n, v in own.items() if found[n] != v]
+        if differ:
+            raise MachineError(
+                f"worker {address} has other versions than this process",
+                examples=differ,
+                fix=SAME_FIX,
+            )
+
+
+SAME_FIX = "install the same versions of everything on every host (the image has them)"
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what this process and the workers must share."""
+    found: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
+    found |= {name: _version(name) for name in SAME}
+    found["xgboost"] = next((v for n in XGBOOST if (v := _version(n))), None)
+    if found["pipeline"] is None:  # a checkout that is not installed
+        from pipeline import __version__
+
+        found["pipeline"] = __version__
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _asked(client: Any, function: Any, *arguments: Any) -> Mapping[str, Any]:
+    """What the function returns, or raises, on each worker."""
+    found: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
+    return found
+
+
+# -- data ------------------------------------------------------------------------------------------
+
+
+def check_paths(client: Any, paths: Iterable[str]) -> None:
+    """Checks that every worker sees the local files of the data.
+
+    Raises:
+        MachineError: one does not; names worker and path.
+    """
+    local = [path for path in paths if "://" not in path]
+    if not local:
+        return
+    for address, found in _asked(client, _unseen, local).items():
+        if isinstance(found, BaseException):
+            raise MachineError(f"worker {address}: {found}") from found
+        host, folder, unseen = found
+        if unseen:
+            raise MachineError(
+                f"worker {address} on host {host!r} does not see {len(unseen)} of "
+                f"{len(local)} data files (it runs in {folder})",
+                examples=unseen,
+                fix="put the data where every worker sees them under the same path: a shared "
+                "folder, named absolutely, or object storage (s3://, gs://, abfs://)",
+            )
+
+
+def _unseen(paths: list[str]) -> tuple[str, str, list[str]]:
+    return socket.gethostname(), os.getcwd(), [p for p in paths if not os.path.exists(p)]

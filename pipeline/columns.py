@@ -1,0 +1,187 @@
+"""What a frame's columns are: names, dtypes and kinds, and how a config selects them.
+
+Storage (decision 12; the same rule on both devices, pandas name | cuDF name):
+
+    dtype       kind       pandas           cuDF               missing
+    int64       numeric    Int64            int64              <NA> (mask)
+    int32       category   Int32            int32              <NA> (mask); codes 0…k
+    float64/32  numeric    float64/float32  float64/float32    NaN
+    bool        bool       boolean          bool               <NA> (mask)
+    datetime    datetime   datetime64[us]   datetime64[us]     NaT; zones become UTC
+    text        text       category         category           code -1; values per partition
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from pipeline.errors import ConfigError, nearest
+
+Dtype = Literal["int64", "int32", "float64", "float32", "bool", "datetime", "text"]
+Kind = Literal["numeric", "category", "datetime", "text", "bool"]
+
+# The runner's own columns. Data may not use these names for columns that are read.
+LABEL, WEIGHT, SET = "__label__", "__weight__", "__set__"
+RESERVED = frozenset({LABEL, WEIGHT, SET})
+SETS: tuple[Literal["train"], Literal["valid"], Literal["test"]] = ("train", "valid", "test")
+"""SET holds the position: 0, 1, 2."""
+
+# Selector words. "categorical" is every column of labels: text, and codes made from it.
+SELECTORS: Mapping[str, frozenset[str]] = {
+    "all": frozenset({"numeric", "category", "datetime", "text", "bool"}),
+    "numeric": frozenset({"numeric"}),
+    "categorical": frozenset({"text", "category"}),
+    "text": frozenset({"text"}),
+    "datetime": frozenset({"datetime"}),
+    "bool": frozenset({"bool"}),
+}
+
+_KIND_OF: Mapping[str, Kind] = {
+    "int64": "numeric", "int32": "category", "float64": "numeric", "float32": "numeric",
+    "bool": "bool", "datetime": "datetime", "text": "text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, storage dtype and kind (by default the dtype's)."""
+
+    name: str
+    dtype: Dtype
+    kind: Kind = None  # type: ignore[assignment]  # settled in __post_init__
+
+    def __post_init__(self) -> None:
+        if self.kind is None:
+            object.__setattr__(self, "kind", _KIND_OF[self.dtype])
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a frame, in order, and what its ops must know of the target."""
+
+    columns: tuple[Column, ...]
+    target: frozenset[str] = field(default_factory=frozenset)
+    """Columns that the target is made of: no op reads them, but for lag with a gap."""
+    classes: tuple[str, ...] = ()
+    """The classes of a multiclass target as text, in label order; empty for other tasks."""
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self.columns)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Column]:
+        return {c.name: c for c in self.columns}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __getitem__(self, name: str) -> Column:
+        try:
+            return self._by_name[name]
+        except KeyError:
+            fix = nearest(name, self.names)
+            raise ConfigError(f"there is no column {name!r}", fix=fix) from None
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in order."""
+        return [c.name for c in self.columns]
+
+    def only(self, names: Iterable[str]) -> Schema:
+        """The schema of these columns, in this schema's order."""
+        wanted = set(names)
+        return replace(self, columns=tuple(c for c in self.columns if c.name in wanted))
+
+    def without(self, names: Iterable[str]) -> Schema:
+        """The schema less these columns."""
+        unwanted = set(names)
+        return replace(self, columns=tuple(c for c in self.columns if c.name not in unwanted))
+
+    def with_columns(self, new: Iterable[Column]) -> Schema:
+        """Replaces columns of the same name where they stand; appends the others."""
+        by_name = {c.name: c for c in self.columns}
+        by_name.update({c.name: c for c in new})
+        return replace(self, columns=tuple(by_name.values()))
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``schema.json`` and ``plan.json``."""
+        return {
+            "columns": [{"name": c.name, "dtype": c.dtype, "kind": c.kind} for c in self.columns],
+            "target": sorted(self.target),
+            "classes": list(self.classes),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_json`."""
+        columns = tuple(Column(c["name"], c["dtype"], c["kind"]) for c in data["columns"])
+        return Schema(columns, frozenset(data["target"]), tuple(data["classes"]))
+
+
+class Select(BaseModel):
+    """A selection: names, kinds or ``re:PATTERN`` entries, less the exceptions in ``but``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    all: tuple[str, ...]
+    but: tuple[str, ...] = ()
+
+    def resolve(self, schema: Schema, *, allow_empty: bool = False) -> list[str]:
+        """Names of the selected columns, in schema order.
+
+        Columns that the target is made of are never selected by a kind or pattern; naming one is
+        left to the plan, which refuses it with the reason.
+
+        Raises:
+            ConfigError: an entry names no column, or nothing is selected.
+        """
+        chosen = _names(self.all, schema, "columns") - _names(self.but, schema, "but")
+        if not chosen and not allow_empty:
+            raise ConfigError(
+                f"columns: {list(self.all)} selects nothing among {schema.names[:20]}"
+            )
+        return [name for name in schema.names if name in chosen]
+
+
+def _names(entries: tuple[str, ...], schema: Schema, where: str) -> set[str]:
+    found: set[str] = set()
+    for entry in entries:
+        if entry in schema:  # a column called "numeric" is meant before the kind of that name
+            found.add(entry)
+        elif entry in SELECTORS:
+            found |= {c.name for c in schema if c.kind in SELECTORS[entry]} - schema.target
+        elif entry.startswith("re:"):
+            pattern = _compiled(entry[3:], where)
+            found |= {c.name for c in schema if pattern.search(c.name)} - schema.target
+        else:
+            fix = nearest(entry, [*schema.names, *SELECTORS])
+            raise ConfigError(f"{where}: there is no column {entry!r}", fix=fix)
+    return found
+
+
+def _compiled(pattern: str, where: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{where}: 're:{pattern}' is not a regular expression: {error}") from None
+
+
+def _as_select(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"all": (value,)}
+    if isinstance(value, list | tuple):
+        return {"all": tuple(value)}
+    if isinstance(value, Mapping):
+        listed = {k: [v] if isinstance(v, str) else v for k, v in value.items()}
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
+    return value
+
+
+Columns = Annotated[Select, BeforeValidator(_as_select)]
+"""An op's ``columns`` field: ``a``, ``[a, b]``, ``numeric``, ``re:x``, ``{all:, but:}``."""

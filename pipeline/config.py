@@ -1,0 +1,328 @@
+"""The YAML file: its keys, its defaults, and how it is read, overridden and written back."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pipeline.errors import ConfigError
+from pipeline.validation import validated
+
+
+class Section(BaseModel):
+    """Base of the config's sections: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _texts(value: Any) -> Any:
+    return [str(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+ColumnType = Literal["integer", "float", "decimal", "bool", "date", "datetime", "text"]
+
+
+class Csv(Section):
+    """How the CSV files are written. What is None is found out from the first file."""
+
+    delimiter: str | None = None
+    """One character; None: the one of ``, ; tab |`` that splits the sample evenly."""
+    header: bool | Names = True
+    """True: the first line names the columns. False: f0, f1, …. A list: the names, no header."""
+    quote: str | None = '"'
+    newlines_in_values: bool = False
+    """Quoted fields may hold newlines. Such files are read from one end to the other."""
+    missing: Names = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+    true: Names = ("true", "True", "TRUE")
+    false: Names = ("false", "False", "FALSE")
+
+
+class Source(Section):
+    """Files of one table, and what their columns are."""
+
+    path: Paths
+    """A file, folder or glob, a list of those; local or a URL that fsspec knows (s3://, gs://…)."""
+    format: Literal["auto", "csv", "parquet"] = "auto"
+    csv: Csv = Csv()
+    types: Mapping[str, ColumnType] = {}
+    """Overrides of the inferred type, by column."""
+    storage_options: Mapping[str, Any] = {}
+    """For fsspec; secrets only as ``${NAME}`` from the environment."""
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Source:
+        for key, value in self.storage_options.items():
+            if re.search(r"secret|password|token|credential|key$", key, re.I) and not (
+                isinstance(value, str) and value.startswith("${")
+            ):
+                raise ValueError(f"{key} is a literal secret: write it as ${{NAME}}")
+        return self
+
+
+class Table(Source):
+    """A side table: unique by its keys."""
+
+    keys: Names
+
+
+class Data(Source):
+    """The main table, its target and what is known of its rows."""
+
+    target: str
+    """A column, or an expression over columns (``arr_delay > 15``)."""
+    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
+    positive: str | int | float | bool | None = None
+    """Binary: the class whose probability is reported; None: the last of the sorted classes."""
+    weight: str | None = None
+    """A column of row weights: numbers >= 0."""
+    tables: Mapping[str, Table] = {}
+    on_bad_rows: Literal["error", "quarantine"] = "error"
+    rows: int | None = Field(None, ge=1)
+    """Only the first so many rows."""
+
+
+class Split(Section):
+    """Which rows train, which stop the training early (valid), which judge the models (test)."""
+
+    by: Literal["random", "time", "group", "column"] = "random"
+    column: str | None = None
+    """The time, the group, or the column that holds train/valid/test."""
+    valid: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Split:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid={self.valid} and test={self.test} leave no training rows")
+        if (self.by == "random") != (self.column is None):
+            raise ValueError(
+                "by: random takes no column" if self.column else f"by: {self.by} needs a column"
+            )
+        return self
+
+
+Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, le=1)] | str
+"""Bytes, a share of what there is, or text such as "10GB"."""
+
+
+class Ucx(Section):
+    """Transports of ``protocol: ucx``; None: UCX finds out."""
+
+    nvlink: bool | None = None
+    infiniband: bool | None = None
+    rdmacm: bool | None = None
+    tcp: bool | None = None
+
+
+class Gpus(Section):
+    """``kind: gpus``: options of dask-cuda's `LocalCUDACluster`. Sizes are per GPU."""
+
+    devices: Annotated[Names, BeforeValidator(_texts)] = ()
+    """Indices or UUIDs as in CUDA_VISIBLE_DEVICES; none: all that are visible."""
+    protocol: Literal["tcp", "ucx"] = "tcp"
+    """``ucx`` (NVLink, InfiniBand) needs distributed-ucxx."""
+    ucx: Ucx = Ucx()
+    pool: Literal["async", "pool", "managed", "none"] = "async"
+    """RMM's asynchronous pool, one of ``pool_size``, managed memory, or none."""
+    pool_size: Size = 0.5
+    """``pool: pool`` only. XGBoost allocates beside the pool."""
+    maximum_pool_size: Size | None = None
+    release_threshold: Size | None = None
+    """``pool: async`` only: what stays unreleased."""
+    device_memory_limit: Size = 0.8
+    """From there on data that are not cuDF's go to the host."""
+    cudf_spill: bool = True
+    """cuDF frames go to the host when memory is short."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Gpus:
+        if self.release_threshold is not None and self.pool != "async":
+            raise ValueError(f"release_threshold is for pool: async, not for {self.pool}")
+        return self
+
+
+class Cluster(Section):
+    """Where partitions live."""
+
+    kind: str = Field(
+        "process",
+        pattern=r"^(process|cores|gpus|(tcp|tls|ws|wss|ucx)://.+|file:.+|.+\.json)$",
+    )
+    """``process``, ``cores``, ``gpus``, a scheduler's address, or its scheduler file (.json)."""
+    dashboard: bool = True
+    dashboard_address: str = "127.0.0.1:8787"
+    workers: int | None = Field(None, ge=1)
+    """Processes of ``cores`` (None: one per ``threads`` cores) and ``gpus`` (None: one a GPU); at a
+    scheduler's address how many must be there before the run starts (None: one)."""
+    threads: int | None = Field(None, ge=1)
+    """Threads of a process of ``cores`` or ``gpus``; None: 1."""
+    memory_limit: Size = 0
+    """Host memory of such a process from which on Dask spills and pauses it; 0: never."""
+    timeout: int = Field(30, ge=1)
+    """Seconds to wait for a scheduler and its workers."""
+    gpus: Gpus = Gpus()
+
+    @property
+    def is_address(self) -> bool:
+        """Somebody else's scheduler."""
+        return self.kind not in ("process", "cores", "gpus")
+
+
+def _bytes(value: Any) -> Any:
+    if value in (None, "auto"):
+        return None
+    if isinstance(value, str):
+        from dask.utils import parse_bytes
+
+        return parse_bytes(value)
+    return value
+
+
+Bytes = Annotated[int | None, BeforeValidator(_bytes)]
+"""A size such as ``2GB`` or ``512MiB``; None or ``auto``: what the machine has."""
+
+
+class Memory(Section):
+    """Limits; ``auto`` is what the container and the GPU have."""
+
+    host: Bytes = Field(None, ge=64_000_000)
+    """Resident memory of the run. Rows that do not fit are streamed: read again at each pass."""
+    gpu: Bytes = None
+    sample: Literal["auto", "never"] = "auto"
+    """When even the training rows do not fit: XGBoost trains on the sample that does, or never."""
+
+
+class Evaluate(Section):
+    """What is measured beside the metrics of the task."""
+
+    slices: Names = ()
+    """Columns whose values get metrics of their own."""
+
+
+Refit = Literal["auto", "always", "never"]
+
+
+class Config(Section):
+    """One run: data in, features, models out."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: Data
+    split: Split = Split()
+    features: tuple[Mapping[str, Any] | str, ...] | None = None
+    """Ops in order (`pipeline.features.registry`); None: chosen from the columns' types."""
+    models: Mapping[str, Mapping[str, Any] | None] | None = None
+    """Parameters per model (`pipeline.train.model`); None: all; a model set to null is left out."""
+    evaluate: Evaluate = Evaluate()
+    refit: Annotated[
+        Refit, BeforeValidator(lambda v: {True: "always", False: "never"}.get(v, v))
+    ] = "auto"
+    """Fit once more on all rows after the evaluation; auto: below 500,000 rows."""
+    golden: int = Field(50, ge=0, le=1000)
+    """Rows (each column shuffled on its own) whose scores are checked when the run is loaded."""
+    device: Literal["auto", "gpu", "cpu"] = "auto"
+    cluster: Cluster = Cluster()
+    memory: Memory = Memory()
+
+    @staticmethod
+    def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+        """The config in a YAML file, with ``a.b=c`` overrides (values are YAML).
+
+        Raises:
+            ConfigError: no such file, not YAML, unknown keys, wrong values.
+        """
+        return Config.parse(read_yaml(Path(path)), overrides)
+
+    @staticmethod
+    def parse(tree: Any, overrides: Sequence[str] = ()) -> Config:
+        """The config of a parsed YAML tree."""
+        if not isinstance(tree, dict):
+            raise ConfigError("the config is no mapping of keys", fix="start it with `data:`")
+        for override in overrides:
+            apply_override(tree, override)
+        if isinstance(tree.get("cluster"), str):
+            tree["cluster"] = {"kind": tree["cluster"]}
+        return validated(Config, tree)
+
+    def to_yaml(self) -> str:
+        """As resolved, with every default."""
+        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
+
+
+def read_yaml(path: Path) -> Any:
+    """The tree in a YAML file, read by the safe loader."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no config {str(path)!r}",
+            fix="name a YAML file, or make one: python -m pipeline init DATA --target T",
+        ) from None
+    except IsADirectoryError:
+        raise ConfigError(f"{str(path)!r} is a folder", fix="name a YAML file") from None
+    except PermissionError:
+        raise ConfigError(f"{str(path)!r} cannot be read: permission denied") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{str(path)!r} is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{str(path)!r}{at}: {problem}") from None
+
+
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Sets ``a.b=value`` in the tree, where the value is YAML."""
+    path, eq, text = override.partition("=")
+    if not eq or not path.strip():
+        raise ConfigError(
+            f"--set {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override!r}: the value is not YAML") from None
+    node: Any = tree
+    *parents, last = path.strip().split(".")
+    for part in parents:
+        child = node.setdefault(part, {})
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} holds {child!r}, not keys")
+        node = child
+    node[last] = value
+
+
+def from_environment(value: Any) -> Any:
+    """``${NAME}`` in text, however deep, replaced by the environment's value.
+
+    Raises:
+        ConfigError: the variable is not set.
+    """
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", _variable, value)
+    if isinstance(value, Mapping):
+        return {k: from_environment(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(from_environment(v) for v in value)
+    return value
+
+
+def _variable(match: re.Match[str]) -> str:
+    name = match[1]
+    if name not in os.environ:
+        raise ConfigError(f"the environment has no {name!r}", fix=f"export {name}=…")
+    return os.environ[name]

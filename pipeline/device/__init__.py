@@ -1,0 +1,121 @@
+"""Which device runs a stage, and what both devices can do to a frame.
+
+`Frames` is everything that differs between pandas/NumPy and cuDF/CuPy; `pipeline.device.cpu` and
+`pipeline.device.gpu.frames` are the two modules that have these functions. Everything else is
+written against what pandas and cuDF share, or against NumPy's array functions through ``xp``.
+
+An *array* below is a NumPy or CuPy array, a *series* and a *frame* a pandas or cuDF object with
+n rows and a RangeIndex. *Host* values are NumPy arrays and pandas objects on either device.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from pipeline.columns import Column, Dtype
+
+Array = Any
+Series = Any
+Frame = Any
+
+UNSEEN, MISSING = -1, -2  # what `positions` says of values that are no key, and of missing ones
+
+
+def dtype_of(series: Series) -> Dtype:
+    """The storage dtype (`pipeline.columns`) of a column of either library."""
+    name = str(series.dtype).lower()
+    if name == "category":
+        return "text"
+    if name.startswith("datetime"):
+        return "datetime"
+    return "bool" if name.startswith("bool") else name  # type: ignore[return-value]
+
+
+class Frames(Protocol):
+    """The named functions in which the devices differ."""
+
+    name: str  # "cpu" or "gpu"
+    lib: ModuleType  # pandas or cudf
+    xp: ModuleType  # numpy or cupy
+
+    # -- building and converting ---------------------------------------------------------------
+    def empty(self, columns: list[Column]) -> Frame:
+        """A frame of no rows with these columns, in storage dtypes: Dask's ``meta``."""
+
+    def series(self, values: Array, dtype: Dtype, missing: Array | None = None) -> Series:
+        """A column from an array of n values and an optional bool array, True where missing.
+
+        ``dtype`` is a name of `pipeline.columns.Dtype`, but not ``text`` (see `text`). NaN in
+        ``values`` of a float dtype is missing. ``datetime`` takes int64 µs since 1970, UTC.
+        """
+
+    def text(self, codes: Array, values: np.ndarray) -> Series:
+        """A text column from int codes (-1 missing) into ``values`` (host, object, unique)."""
+
+    def frame(self, columns: dict[str, Series]) -> Frame:
+        """A frame of these columns, without copying them where the library allows it."""
+
+    def ids(self, frame: Frame) -> Array:
+        """The frame's index as an int64 array: the row ids."""
+
+    def concat(self, frames: list[Frame]) -> Frame:
+        """Rows of all frames, one below the other, index kept; text categories are united."""
+
+    # -- columns as arrays -----------------------------------------------------------------------
+    def arrays(self, series: Series) -> tuple[Array, Array]:
+        """(values, missing): values as int64, int32, float, bool, or int64 µs for datetime.
+
+        Where ``missing`` is True the value is 0 (NaN for floats). Not for text: see `codes`.
+        """
+
+    def floats(self, series: Series) -> Array:
+        """The column as a float64 array, missing as NaN. Not for text; datetimes are µs."""
+
+    def codes(self, series: Series) -> tuple[Array, np.ndarray]:
+        """(codes int32, -1 for missing; distinct values on the host) of a column of any dtype.
+
+        Text: the values are the partition's dictionary (object array of str; may hold values
+        that no row has). Other dtypes: the distinct values, in any order.
+        """
+
+    def positions(self, series: Series, keys: np.ndarray) -> Array:
+        """int64: where each row's value stands in ``keys``; `UNSEEN` or `MISSING` otherwise.
+
+        ``keys`` is a host array of unique values: object of str for text, else numbers (int64 µs
+        for datetimes). A float column finds integer keys of the same value and the reverse.
+        """
+
+    # -- reductions and hashes -------------------------------------------------------------------
+    def bincount(self, codes: Array, length: int, weights: Array | None = None) -> np.ndarray:
+        """Host array of ``length``: rows per code (int64) or sums of weights (float64).
+
+        Negative codes are left out. Rows are added in order.
+        """
+
+    def hash_ints(self, values: Array, seed: int) -> Array:
+        """murmur3_x86_32 of each int64's 8 little-endian bytes, as an int64 array in [0, 2^32)."""
+
+    def hash_values(self, series: Series, seed: int) -> Array:
+        """A hash in [0, 2^32) as int64 of a column of any dtype; text over its UTF-8 bytes.
+
+        Text is hashed on the host over the distinct values; -0.0 hashes as 0.0; missing is 0.
+        """
+
+    # -- what the ledger says -------------------------------------------------------------------
+    def meter(self) -> dict[str, int]:
+        """Bytes since the last call: ``h2d``, ``d2h`` over the bus, ``peak_device`` in use."""
+
+    # -- crossing the bus --------------------------------------------------------------------------
+    def to_host(self, value: Array | Series | Frame) -> Any:
+        """NumPy array, pandas Series or DataFrame of the same content; bytes are counted."""
+
+    def to_device(self, value: np.ndarray | pd.DataFrame) -> Any:
+        """The inverse of `to_host`; bytes are counted."""
+
+    def matrix(self, frame: Frame, names: list[str]) -> Array:
+        """C-ordered float32 array (n, len(names)); missing is NaN. Columns are not text."""

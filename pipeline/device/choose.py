@@ -1,0 +1,75 @@
+"""Which device a run uses, and why."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import cast
+
+from pipeline.device import Frames
+from pipeline.device.probe import Probe, probe
+from pipeline.device.proof import prove
+from pipeline.errors import ConfigError, DeviceError, nearest
+
+DOCTOR = "python -m pipeline doctor"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was asked for, what is used, and why."""
+
+    asked: str
+    name: str
+    """"cpu" or "gpu"."""
+    reason: str
+
+
+def choose(
+    asked: str,
+    look: Callable[[], Probe] = probe,
+    prove_it: Callable[[], str | None] = prove,
+) -> Choice:
+    """The device of a run. ``cpu`` never looks for a GPU; ``auto`` takes one that works.
+
+    Args:
+        asked: "auto", "gpu" or "cpu".
+        look: finds GPUs without using them.
+        prove_it: uses the GPU in another process; returns what went wrong.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none that works; the reason and the fix.
+        ConfigError: ``asked`` is something else.
+    """
+    if asked not in ("auto", "gpu", "cpu"):
+        raise ConfigError(f"device: {asked!r}", fix=nearest(asked, ("auto", "gpu", "cpu")))
+    if asked == "cpu":
+        return Choice(asked, "cpu", "asked for")
+    found = look()
+    reason, fix = found.reason, found.fix
+    if reason is None:
+        reason, fix = prove_it(), f"`{DOCTOR}` examines the installation"
+    if reason is None:
+        names = ", ".join(gpu.name for gpu in found.gpus)
+        return Choice(asked, "gpu", f"{'asked for' if asked == 'gpu' else 'it works'}: {names}")
+    if asked == "gpu":
+        raise DeviceError(
+            f"device: gpu, but {reason}", fix=f"{fix}; or run with --device cpu (or auto)"
+        )
+    return Choice(asked, "cpu", f"no GPU: {reason}")
+
+
+@cache
+def frames_of(name: str) -> Frames:
+    """The module of frame functions of a device, imported when first asked for.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name == "cpu":
+        return cast("Frames", importlib.import_module("pipeline.device.cpu"))
+    if name != "gpu":
+        raise ConfigError(f"there is no device {name!r}", fix=nearest(name, ("cpu", "gpu")))
+    importlib.import_module("pipeline.device.gpu.memory").set_up()
+    return cast("Frames", importlib.import_module("pipeline.device.gpu.frames"))

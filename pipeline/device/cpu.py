@@ -1,0 +1,197 @@
+"""The CPU's side of `pipeline.device.Frames`: pandas and NumPy. Nothing here is ever copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.columns import Column, Dtype
+from pipeline.device import MISSING, UNSEEN
+
+name = "cpu"
+lib = pd
+xp = np
+
+STORAGE: dict[str, Any] = {
+    "int64": "Int64", "int32": "Int32", "float64": "float64", "float32": "float32",
+    "bool": "boolean", "datetime": "datetime64[us]",
+}  # fmt: skip
+
+
+def empty(columns: list[Column]) -> pd.DataFrame:
+    """A frame of no rows with these columns, and an int64 index of row ids."""
+    data = {
+        c.name: pd.Series(pd.Categorical([], categories=pd.Index([], dtype="str")))
+        if c.dtype == "text"
+        else pd.Series([], dtype=STORAGE[c.dtype])
+        for c in columns
+    }
+    return pd.DataFrame(data, index=pd.Index([], dtype="int64"))
+
+
+def series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = None) -> pd.Series:
+    """A column in its storage dtype from values and a mask (True is missing)."""
+    if dtype == "datetime":
+        stamps = np.asarray(values, "int64").astype("datetime64[us]")
+        if missing is not None:
+            stamps[missing] = np.datetime64("NaT")
+        return pd.Series(stamps)
+    if dtype in ("float64", "float32"):
+        floats_ = np.array(values, dtype=dtype)  # a copy: the mask below must not reach the caller
+        if missing is not None:
+            floats_[missing] = np.nan
+        return pd.Series(floats_)
+    mask = np.zeros(len(values), bool) if missing is None else np.array(missing, bool)
+    if dtype == "bool":
+        return pd.Series(pd.arrays.BooleanArray(np.array(values, bool), mask))
+    return pd.Series(pd.arrays.IntegerArray(np.array(values, dtype), mask))
+
+
+def text(codes: np.ndarray, values: np.ndarray) -> pd.Series:
+    """A text column (category) from codes into distinct values."""
+    categories = pd.Index(np.asarray(values, dtype=object), dtype="str")
+    return pd.Series(pd.Categorical.from_codes(codes, categories=categories, validate=False))
+
+
+def frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
+    """A frame of these columns."""
+    return pd.DataFrame(columns, copy=False)
+
+
+def ids(frame: pd.DataFrame) -> np.ndarray:
+    """Row ids: the index as int64."""
+    return frame.index.to_numpy(dtype="int64")
+
+
+def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of all frames; text columns get the union of the frames' categories."""
+    if len(frames) == 1:
+        return frames[0]
+    from pandas.api.types import union_categoricals
+
+    texts = [str(n) for n, d in frames[0].dtypes.items() if isinstance(d, pd.CategoricalDtype)]
+    index = frames[0].index.append([f.index for f in frames[1:]])
+    joined = pd.concat([f.drop(columns=texts) for f in frames], axis=0).set_axis(index)
+    columns = {n: pd.Series(union_categoricals([f[n] for f in frames]), index=index) for n in texts}
+    return joined.assign(**columns)[list(frames[0].columns)]
+
+
+def arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """(values, missing) of a column that is not text."""
+    missing = series.isna().to_numpy()
+    if series.dtype.kind == "M":
+        stamps = series.to_numpy().astype("datetime64[us]").astype("int64")
+        return np.where(missing, 0, stamps), missing
+    if series.dtype.kind == "f":
+        return series.to_numpy(dtype=series.dtype.name.lower(), na_value=np.nan), missing
+    kind = "bool" if series.dtype.kind == "b" else series.dtype.name.lower()
+    return series.to_numpy(dtype=kind, na_value=False if kind == "bool" else 0), missing
+
+
+def floats(series: pd.Series) -> np.ndarray:
+    """float64 with NaN where missing."""
+    if series.dtype.kind == "M":
+        values, missing = arrays(series)
+        return np.where(missing, np.nan, values)
+    return series.to_numpy(dtype="float64", na_value=np.nan)
+
+
+def codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """(int32 codes with -1 for missing, distinct values)."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        values = series.cat.categories.to_numpy(dtype=object)
+        return series.cat.codes.to_numpy(dtype="int32"), values
+    values, missing = arrays(series)
+    found, distinct = pd.factorize(values)
+    found = np.where(missing, -1, found).astype("int32")
+    return found, np.asarray(distinct)
+
+
+def positions(series: pd.Series, keys: np.ndarray) -> np.ndarray:
+    """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        found, distinct = codes(series)
+        index = pd.Index(np.asarray(keys, dtype=object), dtype=object)
+        table = np.append(index.get_indexer(pd.Index(distinct, dtype=object)), MISSING)
+        known: np.ndarray = table[found].astype("int64")  # code -1 reads the last entry
+        return known
+    values, missing = arrays(series)
+    keys = np.asarray(keys)
+    if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
+        at = np.full(len(values), UNSEEN)
+    else:
+        at = pd.Index(keys).get_indexer(pd.Index(values))
+    return np.where(missing, MISSING, at).astype("int64")
+
+
+def bincount(codes: np.ndarray, length: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Rows, or sums of weights, per code; negative codes are left out."""
+    kept = codes >= 0
+    if not kept.all():
+        codes, weights = codes[kept], None if weights is None else weights[kept]
+    return np.bincount(codes, weights=weights, minlength=length)
+
+
+def hash_ints(values: np.ndarray, seed: int) -> np.ndarray:
+    """MurmurHash3_x86_32 (Appleby, public domain) of int64 values, vectorised over rows."""
+    words = np.ascontiguousarray(values, dtype="<i8").view("<u4").reshape(-1, 2)
+    h = np.full(len(words), seed & 0xFFFFFFFF, dtype=np.uint32)
+    for word in (words[:, 0], words[:, 1]):
+        mixed = _rotl(word * np.uint32(0xCC9E2D51), 15) * np.uint32(0x1B873593)
+        h = _rotl(h ^ mixed, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+    h ^= np.uint32(8)
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return (h ^ (h >> np.uint32(16))).astype("int64")
+
+
+def _rotl(x: np.ndarray, by: int) -> np.ndarray:
+    rotated: np.ndarray = (x << np.uint32(by)) | (x >> np.uint32(32 - by))
+    return rotated
+
+
+def hash_text(values: np.ndarray, seed: int) -> np.ndarray:
+    """MurmurHash3_x86_32 of each string's UTF-8 bytes, as int64."""
+    from sklearn.utils import murmurhash3_32
+
+    return np.array(
+        [murmurhash3_32(str(v).encode("utf-8", "surrogatepass"), seed, True) for v in values],
+        dtype="int64",
+    )
+
+
+def hash_values(series: pd.Series, seed: int) -> np.ndarray:
+    """A hash of a column of any dtype; missing is 0."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        found, distinct = codes(series)
+        hashed: np.ndarray = np.append(hash_text(distinct, seed), 0)[found]
+        return hashed
+    values, missing = arrays(series)
+    if values.dtype.kind == "f":
+        values = (values.astype("float64") + 0.0).view("int64")  # + 0.0 turns -0.0 into 0.0
+    return np.where(missing, 0, hash_ints(values.astype("int64"), seed))
+
+
+def meter() -> dict[str, int]:
+    """Nothing is copied, and there is no other memory."""
+    return {"h2d": 0, "d2h": 0, "peak_device": 0}
+
+
+def to_host(value: Any) -> Any:
+    """The value itself: it is on the host already."""
+    return value
+
+
+def to_device(value: Any) -> Any:
+    """The value itself: the host is the device."""
+    return value
+
+
+def matrix(frame: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """C-ordered float32 (n, len(names)); missing is NaN."""
+    out = np.empty((len(frame), len(names)), dtype="float32")
+    for j, column in enumerate(names):
+        out[:, j] = frame[column].to_numpy(dtype="float32", na_value=np.nan)
+    return out

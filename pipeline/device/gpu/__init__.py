@@ -1,0 +1,1 @@
+"""The GPU's side; imported only once a GPU is chosen."""

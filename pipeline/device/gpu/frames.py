@@ -1,0 +1,243 @@
+"""The GPU's side of `pipeline.device.Frames`: cuDF and CuPy. Mirrors `pipeline.device.cpu`.
+
+cuDF keeps a mask of nulls beside every column; floats may hold NaN values too, and both are missing
+here. Written against RAPIDS 26.10; what has run on a GPU is in docs/gpu-results.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+import cudf
+import cupy as cp
+import numpy as np
+import pandas as pd
+
+from pipeline.columns import Column, Dtype
+from pipeline.device import MISSING, UNSEEN, cpu, dtype_of
+from pipeline.device.gpu import memory
+
+name = "gpu"
+lib = cudf
+xp = cp
+
+_lock = Lock()
+_moved = {"h2d": 0, "d2h": 0}
+
+
+def moved() -> dict[str, int]:
+    """Bytes over the bus since the last call: ``h2d`` to the device, ``d2h`` to the host."""
+    with _lock:
+        found = dict(_moved)
+        _moved.update(h2d=0, d2h=0)
+    return found
+
+
+def meter() -> dict[str, int]:
+    """What the ledger says of a stage: bytes moved, and the most in use, since the last call."""
+    return {**moved(), "peak_device": memory.peak()}
+
+
+def _count(way: str, size: int) -> None:
+    with _lock:
+        _moved[way] += size
+
+
+# -- building and converting -------------------------------------------------------------------
+
+
+def empty(columns: list[Column]) -> Any:
+    """A frame of no rows with these columns, and an int64 index of row ids."""
+    return to_device(cpu.empty(columns))
+
+
+def series(values: Any, dtype: Dtype, missing: Any = None) -> Any:
+    """A column in its storage dtype from values and a mask (True is missing)."""
+    if dtype in ("float64", "float32"):
+        floats_ = values.astype(dtype, copy=missing is None)
+        if missing is not None:
+            floats_ = cp.where(missing, cp.asarray(np.nan, dtype=dtype), floats_)
+        return cudf.Series(floats_, nan_as_null=False)
+    column = cudf.Series(values.astype("int64" if dtype == "datetime" else dtype))
+    if dtype == "datetime":
+        column = column.astype("datetime64[us]")
+    return column if missing is None else column.where(cudf.Series(~missing))
+
+
+def text(codes: Any, values: np.ndarray) -> Any:
+    """A text column (category) from codes into distinct values."""
+    known = cudf.Series(codes)
+    known = known.where(cudf.Series(codes >= 0))
+    _count("h2d", _text_bytes(values))
+    categories = cudf.Index(pd.Index(np.asarray(values, dtype=object), dtype="str"))
+    return cudf.Series(cudf.CategoricalIndex.from_codes(known, categories, ordered=False))
+
+
+def _text_bytes(values: np.ndarray) -> int:
+    return sum(len(v.encode("utf-8", "surrogatepass")) for v in values)
+
+
+def frame(columns: dict[str, Any]) -> Any:
+    """A frame of these columns."""
+    return cudf.DataFrame(columns)
+
+
+def ids(frame: Any) -> Any:
+    """Row ids: the index as int64."""
+    return frame.index.to_cupy().astype("int64", copy=False)
+
+
+def concat(frames: list[Any]) -> Any:
+    """Rows of all frames; text columns get the union of the frames' categories."""
+    return frames[0] if len(frames) == 1 else cudf.concat(frames)
+
+
+_built = series  # functions with an argument of that name cannot see it
+
+
+# -- columns as arrays -------------------------------------------------------------------------
+
+
+def arrays(series: Any) -> tuple[Any, Any]:
+    """(values, missing) of a column that is not text."""
+    missing = series.isna().to_cupy()
+    kind = dtype_of(series)
+    if kind == "datetime":
+        series = series.astype("datetime64[us]").astype("int64")
+    filled = series.fillna(False if kind == "bool" else 0).to_cupy()
+    if filled.dtype.kind == "f":
+        filled = cp.where(missing, cp.asarray(np.nan, dtype=filled.dtype), filled)
+    return filled, missing
+
+
+def floats(series: Any) -> Any:
+    """float64 with NaN where missing."""
+    values, missing = arrays(series)
+    return cp.where(missing, cp.nan, values.astype("float64"))
+
+
+def codes(series: Any) -> tuple[Any, np.ndarray]:
+    """(int32 codes with -1 for missing, distinct values)."""
+    if dtype_of(series) == "text":
+        values = series.cat.categories.to_pandas().to_numpy(dtype=object)
+        _count("d2h", _text_bytes(values))
+        return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
+    found, missing = arrays(series)
+    if found.dtype.kind == "f":
+        found = cp.where(missing, 0, found)  # NaN differs from itself
+    if found.dtype.kind == "b":
+        distinct, at = cp.unique(found.astype("int8"), return_inverse=True)
+        distinct = distinct.astype(bool)
+    else:
+        distinct, at = cp.unique(found, return_inverse=True)
+    return cp.where(missing, -1, at.reshape(-1)).astype("int32"), to_host(distinct)
+
+
+def positions(series: Any, keys: np.ndarray) -> Any:
+    """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
+    if dtype_of(series) == "text":
+        found, distinct = codes(series)
+        index = pd.Index(np.asarray(keys, dtype=object), dtype=object)
+        table = np.append(index.get_indexer(pd.Index(distinct, dtype=object)), MISSING)
+        return to_device(table.astype("int64"))[cp.where(found < 0, len(table) - 1, found)]
+    values, missing = arrays(series)
+    keys = np.asarray(keys)
+    if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
+        return cp.where(missing, MISSING, UNSEEN).astype("int64")
+    if "f" in (values.dtype.kind, keys.dtype.kind):
+        values, keys = values.astype("float64"), keys.astype("float64")
+    else:
+        values, keys = values.astype("int64"), keys.astype("int64")
+    order = np.argsort(keys, kind="stable")
+    known = to_device(keys[order])
+    at = cp.minimum(cp.searchsorted(known, values), len(keys) - 1)
+    found = cp.where(known[at] == values, to_device(order.astype("int64"))[at], UNSEEN)
+    return cp.where(missing, MISSING, found).astype("int64")
+
+
+# -- reductions and hashes -----------------------------------------------------------------------
+
+
+def bincount(codes: Any, length: int, weights: Any = None) -> np.ndarray:
+    """Rows, or sums of weights, per code; negative codes are left out.
+
+    CuPy adds weights in no fixed order, so sums may differ in their last bits between runs.
+    """
+    kept = codes >= 0
+    rows = codes[kept].astype("int64")
+    of = None if weights is None else weights[kept].astype("float64")
+    found: np.ndarray = to_host(cp.bincount(rows, weights=of, minlength=length))
+    return found
+
+
+def hash_ints(values: Any, seed: int) -> Any:
+    """MurmurHash3_x86_32 of int64 values."""
+    column = cudf.Series(cp.ascontiguousarray(values.astype("int64", copy=False)))
+    return column.hash_values(method="murmur3", seed=seed & 0xFFFFFFFF).to_cupy().astype("int64")
+
+
+def hash_values(series: Any, seed: int) -> Any:
+    """A hash of a column of any dtype; missing is 0."""
+    if dtype_of(series) == "text":
+        found, distinct = codes(series)
+        table = np.append(cpu.hash_text(distinct, seed), 0).astype("int64")
+        return to_device(table)[cp.where(found < 0, len(table) - 1, found)]
+    values, missing = arrays(series)
+    if values.dtype.kind == "f":
+        values = (values.astype("float64") + 0.0).view("int64")  # + 0.0 turns -0.0 into 0.0
+    return cp.where(missing, 0, hash_ints(values.astype("int64"), seed))
+
+
+# -- crossing the bus ----------------------------------------------------------------------------
+
+
+def to_host(value: Any) -> Any:
+    """NumPy array, pandas Series or DataFrame in storage dtypes; bytes are counted."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value
+    if isinstance(value, cp.ndarray):
+        _count("d2h", value.nbytes)
+        return cp.asnumpy(value)
+    if isinstance(value, cudf.Series):
+        column = _column_to_host(value)
+        column.index = value.index.to_pandas()
+        return column
+    columns = {n: _column_to_host(value[n]) for n in value.columns}
+    made = pd.DataFrame(columns, columns=pd.Index(list(columns)), copy=False)
+    made.index = value.index.to_pandas()
+    return made
+
+
+def _column_to_host(series: Any) -> pd.Series:
+    if (kind := dtype_of(series)) == "text":
+        found, values = codes(series)
+        return cpu.text(to_host(found), values)
+    values, missing = arrays(series)
+    return cpu.series(to_host(values), kind, to_host(missing))
+
+
+def to_device(value: Any) -> Any:
+    """CuPy array or cuDF frame from a NumPy array or a pandas frame in storage dtypes."""
+    if isinstance(value, np.ndarray):
+        _count("h2d", value.nbytes)
+        return cp.asarray(value)
+    made = cudf.DataFrame({n: _column_to_device(value[n]) for n in value.columns})
+    made.index = cudf.Index(to_device(value.index.to_numpy(dtype="int64")))
+    return made
+
+
+def _column_to_device(series: pd.Series) -> Any:
+    if (kind := dtype_of(series)) == "text":
+        found, values_of_text = cpu.codes(series)
+        return text(to_device(found), values_of_text)
+    values, missing = cpu.arrays(series)
+    return _built(to_device(values), kind, to_device(missing) if missing.any() else None)
+
+
+def matrix(frame: Any, names: list[str]) -> Any:
+    """C-ordered float32 (n, len(names)); missing is NaN."""
+    out = cp.empty((len(frame), len(names)), dtype="float32")
+    for j, column in enumerate(names):
+        out[:, j] = floats(frame[column])
+    return out

@@ -1,0 +1,101 @@
+"""Every error a user may see, and the exit status it ends with.
+
+    PipelineError            1  a bug, when nothing below fits
+    ├── InputError           2  the user's config, data or arguments are at fault
+    │   ├── ConfigError         a key, a value, an expression or a column name in the config
+    │   ├── SchemaError         files, side tables or new data that do not match the contract
+    │   └── DataError           values: a bad field, a duplicate key, a missing time
+    ├── MachineError         3  the machine is: no GPU, no memory, no disk, no scheduler
+    │   └── DeviceError         what the device cannot do; under ``auto`` the CPU does it
+    └── CheckFailed          4  a check said no (parity, audit)
+
+A message says what is wrong and where (file, line, column, key, value), shows at most
+``MAX_EXAMPLES`` examples, and ends with what to do next (``fix``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+MAX_EXAMPLES = 5
+MAX_VALUE_CHARS = 80
+
+
+class PipelineError(Exception):
+    """Base of all errors of this package. ``status`` is the process's exit status."""
+
+    status = 1
+
+    def __init__(self, message: str, *, examples: Sequence[str] = (), fix: str = "") -> None:
+        self.message, self.examples, self.fix = message, tuple(examples), fix
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        """The whole text: message, examples, fix, a line each."""
+        lines = [self.message]
+        lines += [f"  {example}" for example in self.examples[:MAX_EXAMPLES]]
+        if len(self.examples) > MAX_EXAMPLES:
+            lines.append(f"  … and {len(self.examples) - MAX_EXAMPLES} more")
+        if self.fix:
+            lines.append(f"  → {self.fix}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Raised in a Dask worker, read in the client: keyword arguments must survive pickling.
+        return (_rebuild, (type(self), self.message, self.examples, self.fix))
+
+
+def _rebuild(
+    kind: type[PipelineError], message: str, examples: tuple[str, ...], fix: str
+) -> PipelineError:
+    return kind(message, examples=examples, fix=fix)
+
+
+class InputError(PipelineError):
+    """The user's input is at fault."""
+
+    status = 2
+
+
+class ConfigError(InputError):
+    """A key, value, expression or column name of the config is wrong."""
+
+
+class SchemaError(InputError):
+    """Files, side tables or new data do not have the columns and types of the contract."""
+
+
+class DataError(InputError):
+    """A value in the data is wrong."""
+
+
+class MachineError(PipelineError):
+    """The machine cannot do what was asked."""
+
+    status = 3
+
+
+class DeviceError(MachineError):
+    """The asked device cannot run this stage; carries the reason."""
+
+
+class CheckFailed(PipelineError):
+    """A check that the user asked for did not pass."""
+
+    status = 4
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'?"`` for the closest known name, or the list of known names."""
+    names = [str(k) for k in known]
+    if close := get_close_matches(str(name), names, n=1, cutoff=0.6):
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
+    return f"known: {shown}" if names else ""
+
+
+def shorten(value: object) -> str:
+    """``repr(value)``, cut so that a message stays readable whatever the data hold."""
+    text = repr(value)
+    return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"

@@ -1,0 +1,1 @@
+"""Metrics and curves from scores and labels, on the host."""

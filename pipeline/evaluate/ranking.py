@@ -1,0 +1,100 @@
+"""One sort of the scores, from which every ranking metric, curve and threshold follows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+MAX_POINTS = 200
+
+
+class Ranking(NamedTuple):
+    """Rows called positive at each threshold, were every score >= threshold called positive."""
+
+    threshold: Floats
+    """(m,): the distinct scores, descending."""
+    tp: Floats
+    """(m,): weight of the positive rows at or above the threshold."""
+    fp: Floats
+    """(m,): weight of the negative rows at or above the threshold."""
+
+    @property
+    def positives(self) -> float:
+        """Weight of all positive rows."""
+        return float(self.tp[-1]) if self.tp.size else 0.0
+
+    @property
+    def negatives(self) -> float:
+        """Weight of all negative rows."""
+        return float(self.fp[-1]) if self.fp.size else 0.0
+
+    @property
+    def defined(self) -> bool:
+        """Whether both classes occur: nothing can be ranked otherwise."""
+        return self.positives > 0 and self.negatives > 0
+
+
+def rank(label: Floats, score: Floats, weight: Floats | None = None) -> Ranking:
+    """Sorts once and counts; exact for up to 2^53 rows without weights.
+
+    Args:
+        label: (n,), 1 for the positive class, else 0.
+        score: (n,), finite, higher for positive.
+        weight: (n,), positive; None: 1 each.
+    """
+    order = np.argsort(-score, kind="stable")
+    score, label = score[order], label[order]
+    weight = np.ones(len(label)) if weight is None else weight[order]
+    # Rows of equal score share a threshold: only the last of each run counts.
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)[: len(score)]
+    tp = np.cumsum(weight * label)[last]
+    fp = np.cumsum(weight * (1.0 - label))[last]
+    return Ranking(score[last], tp, fp)
+
+
+def roc_auc(ranking: Ranking) -> float | None:
+    """Area under the ROC curve by the trapezoid rule: ties count half. None with one class."""
+    if not ranking.defined:
+        return None
+    area = np.trapezoid(np.append(0.0, ranking.tp), np.append(0.0, ranking.fp))
+    return float(area / ranking.positives / ranking.negatives)
+
+
+def average_precision(ranking: Ranking) -> float | None:
+    """``sum((recall_i - recall_{i-1}) * precision_i)``, not interpolated. None with one class."""
+    if not ranking.defined:
+        return None
+    gained = np.diff(ranking.tp, prepend=0.0) / ranking.positives
+    return float(np.sum(gained * ranking.tp / (ranking.tp + ranking.fp)))
+
+
+def best_f1(ranking: Ranking) -> float | None:
+    """The threshold of the highest F1, the highest such; None with one class."""
+    if not ranking.defined:
+        return None
+    f1 = 2 * ranking.tp / (ranking.tp + ranking.fp + ranking.positives)
+    return float(ranking.threshold[np.argmax(f1)])
+
+
+def points(ranking: Ranking, limit: int = MAX_POINTS) -> dict[str, list[Any]] | None:
+    """At most ``limit`` exact points of the ROC and PR curves, evenly spaced along the ROC curve.
+
+    Returns:
+        Lists ``threshold``, ``fpr``, ``tpr`` (= recall) and ``precision``. The first point calls
+        nothing positive: its threshold and precision are None. None with one class.
+    """
+    if not ranking.defined:
+        return None
+    tpr, fpr = ranking.tp / ranking.positives, ranking.fp / ranking.negatives
+    wanted = np.linspace(0.0, 2.0, limit - 1)
+    chosen = np.unique(np.minimum(np.searchsorted(tpr + fpr, wanted), len(tpr) - 1))
+    precision = ranking.tp[chosen] / (ranking.tp + ranking.fp)[chosen]
+    return {
+        "threshold": [None, *ranking.threshold[chosen].tolist()],
+        "fpr": [0.0, *fpr[chosen].tolist()],
+        "tpr": [0.0, *tpr[chosen].tolist()],
+        "precision": [None, *precision.tolist()],
+    }

@@ -1,0 +1,95 @@
+"""Expressions over columns: ``arr_delay > 15``, ``coalesce(a, b) * 2``, ``carrier in ["UA"]``.
+
+The language is a small part of Python's: ``+ - * / // % **``, comparisons (also chained), ``and``,
+``or``, ``not``, ``in`` and ``not in`` a list of literals, numbers, texts, True and False, column
+names (odd ones in backticks: `` `a b` ``) and the functions of `syntax.FUNCTIONS`. It is parsed,
+never evaluated as Python.
+
+A result is missing where any operand is (``a or b`` too), on both devices; ``is_missing``,
+``coalesce`` and the branches of ``where`` look past that. ``+ - * // %`` of int64 are exact int64,
+``/`` and ``**`` give float64; comparing or mixing int64 with float64 is done in float64. What does
+not exist is missing: a division by zero, an overflow of int64, any float result that is not finite
+(``min``, ``max``, ``where`` and ``coalesce`` hand an infinity on). ``//`` and ``%`` round to the
+floor, as Python does; ``round`` to the even neighbour. A datetime meets another or an ISO literal
+(UTC); their difference is float64 seconds. Texts are ordered by code point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from keyword import iskeyword
+
+import numpy as np
+
+from pipeline.columns import Column, Schema
+from pipeline.device import Frame, Frames, Series, cpu
+from pipeline.errors import nearest
+from pipeline.expression.evaluate import Scene, value_of
+from pipeline.expression.nodes import Name, Node, mistake, names
+from pipeline.expression.syntax import FUNCTIONS, parse_nodes
+from pipeline.expression.values import Value, to_series
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression."""
+
+    text: str
+    root: Node
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns it reads, in order of appearance."""
+        return list(dict.fromkeys(name.column for name in names(self.root)))
+
+    def check(self, schema: Schema) -> Column:
+        """What the result is: int64, float64, bool, datetime or text, named by the text.
+
+        Raises:
+            ConfigError: an unknown column, or operands of the wrong kinds; with the position.
+        """
+        for name in names(self.root):
+            if name.column not in schema:
+                raise mistake(
+                    self.text, name.at, f"there is no column {name.column!r}",
+                    nearest(name.column, schema.names),
+                )  # fmt: skip
+        empty = cpu.empty([schema[name] for name in self.columns])
+        return Column(self.text, self._value(empty, cpu).kind)
+
+    def evaluate(self, frame: Frame, device: Frames) -> Series:
+        """The result for each of n rows, in its storage dtype, with a RangeIndex.
+
+        Raises:
+            ConfigError: as `check`.
+        """
+        return to_series(self._value(frame, device), len(frame), device)
+
+    def _value(self, frame: Frame, device: Frames) -> Value:
+        with np.errstate(all="ignore"):  # what does not exist becomes missing
+            return value_of(self.root, Scene(self.text, frame, device))
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Expression:
+    """The expression in a text.
+
+    Raises:
+        ConfigError: not an expression of this language, or too long or deep (2,000 characters, 200
+            parts, 50 levels); names the part and its position.
+    """
+    return Expression(text, parse_nodes(text))
+
+
+def column(name: str) -> Expression:
+    """The expression that is just the column of this name, however odd."""
+    return Expression(name, Name(0, name))
+
+
+def quoted(name: str) -> str:
+    """A column's name as an expression has it: in backticks where it is no plain word."""
+    return name if name.isidentifier() and not iskeyword(name) else f"`{name}`"
+
+
+__all__ = ["FUNCTIONS", "Expression", "column", "parse", "quoted"]

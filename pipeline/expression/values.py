@@ -1,0 +1,115 @@
+"""What a part of an expression is worth: arrays of the device with a mask, and how two meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.device import Array, Frames, Series, dtype_of
+
+Kind = Literal["int64", "float64", "bool", "datetime", "text"]
+NUMBERS = ("int64", "float64", "bool")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Value:
+    """n values, or one for all rows (arrays of length 1)."""
+
+    kind: Kind
+    data: Array
+    """int64, float64 or bool; int64 µs for datetimes; for text codes into ``words``, -1 missing."""
+    missing: Array
+    words: np.ndarray | None = None
+    """The distinct values of text, on the host."""
+    literal: str | int | float | bool | None = None
+    """The value itself where it was written in the expression."""
+
+
+def of_column(series: Series, device: Frames) -> Value:
+    """The values of a column; int32 becomes int64, float32 float64."""
+    dtype = dtype_of(series)
+    if dtype == "text":
+        codes, words = device.codes(series)
+        return Value("text", codes, codes < 0, words)
+    values, missing = device.arrays(series)
+    if dtype in ("float64", "float32"):
+        values = values.astype("float64")
+        return Value("float64", values, missing | device.xp.isnan(values))
+    if dtype in ("int64", "int32"):
+        return Value("int64", values.astype("int64"), missing)
+    return Value("bool" if dtype == "bool" else "datetime", values, missing)
+
+
+def of_literal(value: int | float | str | bool, xp: ModuleType) -> Value:
+    """One value for all rows."""
+    missing = xp.zeros(1, dtype=bool)
+    if isinstance(value, str):
+        words = np.array([value], dtype=object)
+        return Value("text", xp.zeros(1, dtype="int32"), missing, words, value)
+    kind: Kind = "float64"
+    if isinstance(value, bool):
+        kind = "bool"
+    elif isinstance(value, int):
+        kind = "int64"
+    return Value(kind, xp.full(1, value, dtype=kind), missing, None, value)
+
+
+def to_series(value: Value, rows: int, device: Frames) -> Series:
+    """A column of n rows in its storage dtype."""
+    xp = device.xp
+    data, missing = (
+        xp.ascontiguousarray(xp.broadcast_to(a, (rows,))) for a in (value.data, value.missing)
+    )
+    if value.words is not None:
+        return device.text(xp.where(missing, -1, data).astype("int32"), value.words)
+    if value.kind == "text":
+        raise AssertionError("a text without its words")
+    return device.series(data, value.kind, missing)
+
+
+def as_datetime(value: Value, xp: ModuleType) -> Value:
+    """An ISO literal (``"2013-07-01"``, ``"2013-07-01T12:30+02:00"``) as a point in time, UTC.
+
+    Raises:
+        ValueError: not ISO 8601.
+    """
+    stamp = datetime.fromisoformat(str(value.literal))
+    stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
+    micros = (stamp - EPOCH) // timedelta(microseconds=1)
+    return Value("datetime", xp.full(1, micros, dtype="int64"), value.missing)
+
+
+def as_float(value: Value) -> Array:
+    """The numbers as float64."""
+    return value.data.astype("float64")
+
+
+def as_integer(value: Value) -> Array:
+    """int64 and bool as int64."""
+    return value.data.astype("int64")
+
+
+def looked_up(table: np.ndarray, codes: Array, device: Frames) -> Array:
+    """A host table (one entry a distinct value, and a last one for code -1), read by codes."""
+    return device.to_device(table)[codes]
+
+
+def united(values: list[Value], device: Frames, *, ordered: bool = False) -> list[Value]:
+    """The same texts over one list of words; ``ordered`` sorts it by code point."""
+    words = [v.words for v in values if v.words is not None]
+    table, common = pd.factorize(np.concatenate(words), sort=ordered)
+    ends = np.cumsum([len(w) for w in words])[:-1]
+    return [
+        replace(
+            value,
+            data=looked_up(np.append(own, -1).astype("int32"), value.data, device),
+            words=np.asarray(common, dtype=object),
+        )
+        for value, own in zip(values, np.split(table, ends), strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Feature ops, and the plan that fits and applies them."""

@@ -1,0 +1,216 @@
+"""Fits a feature plan over partitions, phase by phase, and keeps it in ``features/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.artifacts import read_json, write_json
+from pipeline.cluster import partitions
+from pipeline.cluster.partitions import Partitions
+from pipeline.columns import Schema
+from pipeline.device import Frame
+from pipeline.expression import parse
+from pipeline.features import chain, state
+from pipeline.features.chain import Context, Step
+from pipeline.features.op import Op
+from pipeline.features.plan import Walk, model_columns, next_phase, pruned, walk
+from pipeline.features.registry import op_entry, parse_op
+from pipeline.matrix import Feature
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class FittedPlan:
+    """A plan whose every step is done."""
+
+    source: Schema
+    """The columns of the data that it reads, with their target columns marked."""
+    steps: tuple[Step, ...]
+    features: tuple[Feature, ...]
+    dropped: tuple[Mapping[str, str], ...] = ()
+    """``{"column", "reason"}`` of source columns that no model sees, for the report."""
+    filters: tuple[str, ...] = ()
+    """Expressions of the filters: new rows that fail one get no prediction."""
+
+    @property
+    def names(self) -> list[str]:
+        """The matrix's columns, in order."""
+        return [f.name for f in self.features]
+
+    @property
+    def needed(self) -> list[str]:
+        """The source columns that new data must have, less those the target is made of."""
+        used = {n for s in self.steps for n in s.op.reads(s.schema)} | set(self.names)
+        used |= {n for f in self.filters for n in parse(f).columns}
+        return [n for n in self.source.names if n in used and n not in self.source.target]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """The outcome of `fit`: the plan, and partitions with the steps they still need."""
+
+    plan: FittedPlan
+    parts: Partitions
+    remaining: tuple[Step, ...]
+    """All steps, or those from the last regroup on: what `parts` have not been through."""
+
+
+def fit(
+    client: Any, parts: Partitions, *, meta: Frame, ops: Sequence[Op], source: Schema,
+    context: Context, tables: Mapping[str, pd.DataFrame], left_out: Mapping[str, str],
+) -> Fitting:  # fmt: skip
+    """Fits the ops on the training rows of the partitions.
+
+    Args:
+        parts: frames of the source's columns and the runner's own, ids as index.
+        meta: such a frame without rows.
+        left_out: columns that may not be features, with the reason.
+
+    Raises:
+        ConfigError: the ops do not fit the columns, or leave text.
+        DataError: an op refuses the data.
+    """
+    kept = pruned(walk(ops, source), source, left_out)
+    walked, places = kept.walked, [i for i, alive in enumerate(kept.alive) if alive]
+    steps = [_first_step(walked, place, tables) for place in places]
+    passes = [0] * len(steps)
+    base, phase, grouped = 0, 0, -1
+    while base < len(steps):
+        if steps[base].op.regroup() is not None and grouped < base:
+            parts, grouped = _regrouped(client, parts, meta, steps[base].op, context), base
+        order, pending, boundary = next_phase(steps[base:])
+        order, pending = [base + i for i in order], [base + i for i in pending]
+        if pending:
+            phase += 1
+            _fit_phase(
+                client, parts, steps, order=order, pending=pending,
+                passes=passes, phase=phase, context=context,
+            )  # fmt: skip
+            walked = _resolved_again(walked, places, steps, source)
+        elif boundary:
+            cut = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup())
+            through = partitions.shared(client, tuple(steps[base:cut]))
+            parts = partitions.each(parts, _applied_all, through, context)
+            meta = _applied_all(meta, tuple(steps[base:cut]), context)
+            base = cut
+        else:
+            break
+    features = model_columns(walked, left_out)
+    plan = FittedPlan(source, tuple(steps), tuple(features), _dropped(source, steps, features))
+    return Fitting(plan, parts, tuple(steps[base:]))
+
+
+def _first_step(walked: Walk, place: int, tables: Mapping[str, pd.DataFrame]) -> Step:
+    op, before = walked.ops[place], walked.schemas[place]
+    return Step(op, before, op.prepare(before, tables), done=not op.fitted)
+
+
+def _fit_phase(
+    client: Any, parts: Partitions, steps: list[Step], *, order: list[int],
+    pending: list[int], passes: list[int], phase: int, context: Context,
+) -> None:  # fmt: skip
+    """One pass over the partitions: summaries of the pending steps, merged and finished."""
+    ordered = [steps[i] for i in order]
+    positions = [order.index(i) for i in pending]
+    sent = partitions.shared(client, ordered)
+    merge = partial(chain.merged, steps=ordered)
+    summaries = partitions.reduced(client, parts, chain.summarised, merge, sent, positions, context)
+    for position, i in zip(positions, pending, strict=True):
+        step = steps[i]
+        fitted = step.op.finish(summaries[position], step.state)
+        passes[i] += 1
+        done = passes[i] == step.op.passes
+        op = step.op.settled(fitted) if done else step.op
+        steps[i] = replace(step, op=op, state=fitted, done=done, phase=phase)
+
+
+def _resolved_again(walked: Walk, places: list[int], steps: list[Step], source: Schema) -> Walk:
+    """Schemas once more: a settled op (one_hot) has columns that later ops may select."""
+    ops = list(walked.ops)
+    for place, step in zip(places, steps, strict=True):
+        ops[place] = step.op
+    again = walk(ops, source)
+    for i, place in enumerate(places):
+        if not steps[i].done:
+            steps[i] = replace(steps[i], schema=again.schemas[place])
+    return again
+
+
+def _applied_all(frame: Frame, steps: tuple[Step, ...], context: Context) -> Frame:
+    return chain.applied(frame, steps, context)
+
+
+def _regrouped(client: Any, parts: Partitions, meta: Frame, op: Op, context: Context) -> Partitions:
+    entity, _ = op.regroup() or ([], [])
+    moved = partitions.regrouped(parts, meta, chain.group_number, entity, context.device)
+    return partitions.held(client, moved)
+
+
+def _dropped(
+    source: Schema, steps: Sequence[Step], features: Sequence[Feature]
+) -> tuple[Mapping[str, str], ...]:
+    """Source columns that neither a model nor an op uses, with the reason."""
+    used = {f.name for f in features} | {n for s in steps for n in s.op.reads(s.schema)}
+    return tuple(
+        {"column": c.name, "reason": "the target" if c.name in source.target else "not used"}
+        for c in source
+        if c.name not in used
+    )
+
+
+def save(plan: FittedPlan, folder: Path) -> None:
+    """``plan.json`` and ``tables/*.parquet`` in the run's ``features/``."""
+    steps = [
+        {
+            "op": op_entry(step.op),
+            "phase": step.phase,
+            "reads": step.op.reads(step.schema),
+            "produces": [c.name for c in step.op.produces(step.schema)],
+            "schema": step.schema.to_json(),
+            "state": state.dump(step.state, folder, number),
+        }
+        for number, step in enumerate(plan.steps)
+    ]
+    write_json(
+        folder / PLAN,
+        {
+            "source": plan.source.to_json(),
+            "steps": steps,
+            "features": [{"name": f.name, "kind": f.kind} for f in plan.features],
+            "dropped": [dict(d) for d in plan.dropped],
+            "filters": list(plan.filters),
+        },
+    )
+
+
+def table_files(folder: Path) -> list[str]:
+    """Names of the Parquet files, within ``features/``, that the plan's states refer to."""
+    steps = read_json(folder / PLAN)["steps"]
+    return [f"{state.TABLES}/{name}" for s in steps for name in state.tables_in(s["state"])]
+
+
+def load(folder: Path) -> FittedPlan:
+    """The plan that `save` wrote. Check it against the manifest first."""
+    data = read_json(folder / PLAN)
+    steps = tuple(
+        Step(
+            parse_op(entry["op"]),
+            Schema.from_json(entry["schema"]),
+            state.load(entry["state"], folder),
+            done=True,
+            phase=entry["phase"],
+        )
+        for entry in data["steps"]
+    )
+    features = tuple(Feature(f["name"], f["kind"]) for f in data["features"])
+    return FittedPlan(
+        Schema.from_json(data["source"]), steps, features,
+        tuple(data["dropped"]), tuple(data["filters"]),
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""Statistics of numbers per group, of one partition and merged over partitions.
+
+Means and squared deviations (M2) are merged as in Chan, Golub and LeVeque, "Updating formulae and a
+pairwise algorithm for computing sample variances" (1979): sums of squares would cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.device import Array, Frames
+
+Stat = Literal["mean", "std", "min", "max", "sum", "count"]
+
+_PARTS = ("n", "sum", "m2", "min", "max")
+
+
+def sorting(keys: Sequence[Array], device: Frames) -> Array:
+    """Positions of the rows sorted by the keys, the first one leading; equal rows keep their order.
+
+    ``lexsort`` would turn integer and float keys into one array, and lose digits.
+    """
+    order = device.xp.arange(len(keys[0]))
+    for key in reversed(keys):
+        order = order[device.xp.argsort(key[order], kind="stable")]
+    return order
+
+
+def moments(codes: Array, values: Array, length: int, device: Frames) -> dict[str, np.ndarray]:
+    """Host arrays of ``length``: n, sum, m2, min and max of the values of each code.
+
+    Args:
+        codes: int64 (n,) in [0, length), or negative for rows that belong to no group.
+        values: float64 (n,); NaN is left out. A group without values has 0 for n, sum and
+            m2, and NaN for min and max.
+    """
+    xp = device.xp
+    codes = xp.where(xp.isnan(values), -1, codes)
+    count = device.bincount(codes, length).astype("int64")
+    total = device.bincount(codes, length, values).astype("float64")
+    with np.errstate(invalid="ignore"):
+        mean = _mean({"n": count, "sum": total})
+        gap = values - device.to_device(np.append(mean, np.nan))[codes]
+        m2 = device.bincount(codes, length, gap * gap).astype("float64")
+    order = sorting([codes, values], device)
+    ends = device.to_device(int((codes < 0).sum()) + np.cumsum(count))
+    least, most = np.full(length, np.nan), np.full(length, np.nan)
+    some = count > 0
+    if some.any():
+        ends = ends[device.to_device(some)]
+        starts = ends - device.to_device(count[some])
+        least[some] = device.to_host(values[order[starts]])
+        most[some] = device.to_host(values[order[ends - 1]])
+    return {"n": count, "sum": total, "m2": m2, "min": least, "max": most}
+
+
+def merged(a: pd.DataFrame, b: pd.DataFrame, keys: list[str], columns: int) -> pd.DataFrame:
+    """The statistics of two partitions' rows together, sorted by key.
+
+    Args:
+        a: host frame with the columns ``keys`` and, for each column i, ``n_<i>``, ``sum_<i>``,
+            ``m2_<i>``, ``min_<i>`` and ``max_<i>``; unique by its keys.
+    """
+    both = pd.concat([a, b], ignore_index=True)
+    group = both.groupby(keys, sort=True).ngroup().to_numpy()
+    distinct, first = np.unique(group, return_index=True)
+    made = {key: both[key].take(first).reset_index(drop=True) for key in keys}
+    for i in range(columns):
+        parts = {p: both[f"{p}_{i}"].to_numpy() for p in _PARTS}
+        for part, values in _united(parts, group, len(distinct)).items():
+            made[f"{part}_{i}"] = pd.Series(values)
+    return pd.DataFrame(made)
+
+
+def _united(parts: dict[str, np.ndarray], group: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    count = np.bincount(group, parts["n"], length).astype("int64")
+    total = np.bincount(group, parts["sum"], length)
+    with np.errstate(invalid="ignore"):  # infinite values: their group's spread is NaN
+        gap = np.where(parts["n"] > 0, _mean(parts) - _mean({"n": count, "sum": total})[group], 0)
+    m2 = np.bincount(group, parts["m2"] + parts["n"] * gap * gap, length)
+    least = pd.Series(parts["min"]).groupby(group).min().to_numpy()
+    most = pd.Series(parts["max"]).groupby(group).max().to_numpy()
+    return {"n": count, "sum": total, "m2": m2, "min": least, "max": most}
+
+
+def _mean(parts: dict[str, np.ndarray]) -> np.ndarray:
+    mean: np.ndarray = parts["sum"] / np.where(parts["n"] > 0, parts["n"], np.nan)
+    return mean
+
+
+def statistic(table: pd.DataFrame, column: int, stat: Stat) -> np.ndarray:
+    """float64: one statistic of each group; NaN where it is not defined.
+
+    ``std`` divides by n - 1: that of a single value is not defined.
+    """
+    parts = {part: table[f"{part}_{column}"].to_numpy("float64") for part in _PARTS}
+    n = parts["n"]
+    made: dict[str, np.ndarray] = {
+        "count": n,
+        "sum": np.where(n > 0, parts["sum"], np.nan),
+        "mean": _mean(parts),
+        "std": np.sqrt(parts["m2"] / np.where(n > 1, n - 1, np.nan)),
+        "min": parts["min"],
+        "max": parts["max"],
+    }
+    return made[stat]

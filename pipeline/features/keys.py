@@ -1,0 +1,143 @@
+"""Keys of one or several columns: rows to group numbers, and rows to their place in a key table.
+
+A *key table* is a host frame with the columns ``key_0``, ``key_1``, … in plain dtypes (str, int64,
+float64, bool; datetimes as int64 µs), one row per key and none missing: it goes to Parquet as it
+is. A row that misses any of its keys belongs to no group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipeline.device import MISSING, UNSEEN, Array, Frame, Frames
+from pipeline.errors import DataError
+
+MAX_KEYS = 5_000_000
+_ROOM = 2**62  # numbers of combined keys stay below, so that int64 never overflows
+
+
+def key_names(n: int) -> list[str]:
+    """``key_0`` … ``key_<n-1>``."""
+    return [f"key_{i}" for i in range(n)]
+
+
+def key_column(values: np.ndarray) -> pd.Series:
+    """A column of a key table from host values (object of str, or numbers)."""
+    if values.dtype == object:
+        return pd.Series(values, dtype="str")
+    if values.dtype.kind in "iu":
+        return pd.Series(values.astype("int64"))
+    return pd.Series(values.astype("float64") if values.dtype.kind == "f" else values)
+
+
+def key_values(column: pd.Series) -> np.ndarray:
+    """The values of a key table's column, as `Frames.positions` takes them."""
+    return column.to_numpy(dtype=None if column.dtype.kind in "iufb" else object)
+
+
+def grouped(frame: Frame, names: Sequence[str], device: Frames) -> tuple[Array, pd.DataFrame]:
+    """The group of each row, and the key table of the groups.
+
+    Returns:
+        (codes, keys): int64 (n,) rows of ``keys``, -1 where a key is missing. Of one column, the
+        table may hold keys that no row has: count the rows.
+    """
+    xp = device.xp
+    columns = [device.codes(frame[name]) for name in names]
+    number = columns[0][0].astype("int64")
+    if len(columns) == 1:
+        return number, pd.DataFrame({"key_0": key_column(columns[0][1])})
+    missing, size = number < 0, len(columns[0][1])
+    for codes, values in columns[1:]:
+        if size * len(values) >= _ROOM:
+            distinct, number = xp.unique(number, return_inverse=True)
+            size = len(distinct)
+        number = number * max(len(values), 1) + codes
+        size *= max(len(values), 1)
+        missing = missing | (codes < 0)
+    present = xp.flatnonzero(~missing)
+    _, first, inverse = xp.unique(number[present], return_index=True, return_inverse=True)
+    group = xp.full(len(missing), -1, dtype="int64")
+    group[present] = inverse.reshape(-1)
+    standing = present[first]
+    keys = {
+        name: key_column(values[device.to_host(codes[standing])])
+        for name, (codes, values) in zip(key_names(len(columns)), columns, strict=True)
+    }
+    return group, pd.DataFrame(keys)
+
+
+def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Frames) -> Array:
+    """The row of the key table that each row of the frame has.
+
+    Args:
+        keys: host frame whose columns ``key_0`` … stand for ``names``; other columns are ignored.
+
+    Returns:
+        int64 (n,): a position in ``keys``; `UNSEEN`, or `MISSING` where any key is missing.
+    """
+    xp = device.xp
+    values = [key_values(keys[name]) for name in key_names(len(names))]
+    if len(names) == 1:
+        return device.positions(frame[names[0]], values[0])
+    found, of_table = _column_positions(frame[names[0]], values[0], device)
+    missing = found == MISSING
+    for name, column in zip(names[1:], values[1:], strict=True):
+        more, more_table = _column_positions(frame[name], column, device)
+        missing = missing | (more == MISSING)
+        size = int(more_table.max()) + 1 if len(more_table) else 1
+        # Renumbered after each column: a number is at most rows of the table * distinct values.
+        pairs, of_table = np.unique(of_table * size + more_table, return_inverse=True)
+        found = _among(xp.where((found < 0) | (more < 0), -1, found * size + more), pairs, device)
+    rows = np.zeros(len(keys), dtype="int64")
+    rows[of_table] = np.arange(len(keys))
+    at = _taken(rows, found, UNSEEN, device)
+    return xp.where(missing, MISSING, at)
+
+
+def _column_positions(
+    series: Frame, values: np.ndarray, device: Frames
+) -> tuple[Array, np.ndarray]:
+    """(position of each row's value among the distinct ones, the same of the table's rows)."""
+    of_table, distinct = pd.factorize(values)
+    return device.positions(series, np.asarray(distinct)), of_table.astype("int64")
+
+
+def _among(numbers: Array, known: np.ndarray, device: Frames) -> Array:
+    """Positions of the numbers in the sorted array ``known``, none negative; UNSEEN otherwise."""
+    xp = device.xp
+    end = int(known[-1]) + 1 if len(known) else 0
+    if end <= 4 * len(numbers):  # a table costs a fiftieth of a search (docs/benchmarks.md)
+        at_number = np.full(end + 1, UNSEEN, dtype="int64")
+        at_number[known] = np.arange(len(known))
+        inside = (numbers >= 0) & (numbers < end)
+        return device.to_device(at_number)[xp.where(inside, numbers, end)]
+    table = device.to_device(np.append(known, np.iinfo("int64").max))
+    at = xp.searchsorted(table, numbers)
+    return xp.where(table[at] == numbers, at, UNSEEN)
+
+
+def _taken(values: np.ndarray, at: Array, otherwise: int, device: Frames) -> Array:
+    return taken(device.to_device(np.append(values, otherwise)), at, device)
+
+
+def taken(values: Array, at: Array, device: Frames) -> Array:
+    """``values[at]``, and the last of the values where ``at`` is negative."""
+    return values[device.xp.where(at < 0, len(values) - 1, at)]
+
+
+def check_count(count: int, op: str, what: str) -> None:
+    """Refuses a table of more than `MAX_KEYS` keys.
+
+    Raises:
+        DataError: names the op and what it was counting, and how to have fewer keys.
+    """
+    if count > MAX_KEYS:
+        raise DataError(
+            f"{op}: {what} has more than {MAX_KEYS:,} distinct values ({count:,})",
+            fix=f"have fewer groups: use hash, or categorify with max_size, on {what} before this "
+            "op; or leave it out",
+        )

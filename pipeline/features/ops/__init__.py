@@ -1,0 +1,1 @@
+"""One op, one file; the file's name is the op's."""

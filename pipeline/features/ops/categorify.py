@@ -1,0 +1,92 @@
+"""categorify: values to codes, the most frequent first."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from pipeline.columns import Column, Columns, Schema
+from pipeline.device import MISSING, Frame
+from pipeline.features.counts import counts, merged, ranked
+from pipeline.features.keys import check_count, key_values
+from pipeline.features.op import Op, Rows, State, Summary, output_name
+
+
+class Categorify(Op):
+    """Replaces values by int32 codes: 1…k by frequency, 0 for rare or unseen; missing stays so.
+
+    Columns of any kind. Equally frequent values are ordered by value. A value is rare if fewer than
+    ``min_count`` training rows have it, or if it is not among the ``max_size`` most frequent.
+    Columns of more than 5 million values are refused unless ``max_size`` bounds what is kept: then
+    all of them are counted, in host memory.
+
+    Example:
+        >>> from pipeline.features.try_op import try_op
+        >>> try_op("categorify: {columns: [city], min_count: 2}",
+        ...        {"city": ["Rome", "Oslo", "Rome", "Bern", "Oslo", "Rome"]},
+        ...        new={"city": ["Rome", "Oslo", "Bern", "Paris", None]})
+           city
+        0     1
+        1     2
+        2     0
+        3     0
+        4  <NA>
+    """
+
+    name: ClassVar[str] = "categorify"
+    columnwise: ClassVar[bool] = True
+    fitted: ClassVar[bool] = True
+
+    columns: Columns
+    min_count: int = Field(1, ge=1)
+    max_size: int | None = Field(None, ge=1)
+    as_: str | None = Field(None, alias="as")
+
+    def reads(self, schema: Schema) -> list[str]:
+        """The selected columns."""
+        return self.columns.resolve(schema)
+
+    def produces(self, schema: Schema) -> list[Column]:
+        """A category column each."""
+        return [Column(output_name(self.as_, n), "int32") for n in self.reads(schema)]
+
+    def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
+        """Counts per value."""
+        names = list(frame.columns)
+        return {"names": names, "of": [counts(frame[n], rows) for n in names]}
+
+    def merge(self, a: Summary, b: Summary) -> Summary:
+        """Counts of both partitions' rows.
+
+        Raises:
+            DataError: a column has more than 5 million values and no ``max_size``.
+        """
+        both = [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]
+        self._check({**a, "of": both})
+        return {**a, "of": both}
+
+    def _check(self, summary: Summary) -> None:
+        for name, found in zip(summary["names"], summary["of"], strict=True):
+            kept = len(found.table)
+            check_count(min(kept, self.max_size or kept), self.name, name)
+
+    def finish(self, summary: Summary, state: State) -> State:
+        """The values of each column in the order of their codes, with their counts.
+
+        Raises:
+            DataError: a column has more than 5 million values and no ``max_size``.
+        """
+        self._check(summary)
+        tables = [ranked(found) for found in summary["of"]]
+        kept = [t[t["count"] >= self.min_count].head(self.max_size or len(t)) for t in tables]
+        return {"names": summary["names"], "tables": [t.reset_index(drop=True) for t in kept]}
+
+    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
+        """Looks each value up."""
+        device, made = rows.device, {}
+        for name, table in zip(state["names"], state["tables"], strict=True):
+            at = device.positions(frame[name], key_values(table["value"]))
+            codes = device.xp.where(at < 0, 0, at + 1)
+            made[output_name(self.as_, name)] = device.series(codes, "int32", at == MISSING)
+        return device.frame(made)

@@ -1,0 +1,93 @@
+"""count_encode: how many training rows have a row's value."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from pipeline.columns import Column, Columns, Schema
+from pipeline.device import Frame
+from pipeline.features.counts import counts, lookup, merged
+from pipeline.features.keys import check_count, key_values
+from pipeline.features.op import Op, Rows, State, Summary, output_name
+
+
+class CountEncode(Op):
+    """Replaces values by the number of training rows that have them, as float64.
+
+    With ``normalize``, by their share of all training rows. Missing counts as a value of its own;
+    an unseen value is 0. Columns of any kind.
+
+    Example:
+        >>> from pipeline.features.try_op import try_op
+        >>> try_op('count_encode: {columns: [city], as: "{column}_n"}',
+        ...        {"city": ["Rome", "Oslo", "Rome", None]},
+        ...        new={"city": ["Rome", "Bern", None]})
+           city_n
+        0     2.0
+        1     0.0
+        2     1.0
+    """
+
+    name: ClassVar[str] = "count_encode"
+    columnwise: ClassVar[bool] = True
+    fitted: ClassVar[bool] = True
+
+    columns: Columns
+    normalize: bool = False
+    as_: str | None = Field(None, alias="as")
+
+    def reads(self, schema: Schema) -> list[str]:
+        """The selected columns."""
+        return self.columns.resolve(schema)
+
+    def produces(self, schema: Schema) -> list[Column]:
+        """A float64 column each."""
+        return [Column(output_name(self.as_, n), "float64") for n in self.reads(schema)]
+
+    def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
+        """Counts per value."""
+        names = list(frame.columns)
+        return {"names": names, "of": [counts(frame[n], rows) for n in names]}
+
+    def merge(self, a: Summary, b: Summary) -> Summary:
+        """Counts of both partitions' rows.
+
+        Raises:
+            DataError: a column has more than 5 million values.
+        """
+        both = [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]
+        for name, found in zip(a["names"], both, strict=True):
+            check_count(len(found.table), self.name, name)
+        return {**a, "of": both}
+
+    def finish(self, summary: Summary, state: State) -> State:
+        """The counts of each column, sorted by value.
+
+        Raises:
+            DataError: a column has more than 5 million values.
+        """
+        for name, found in zip(summary["names"], summary["of"], strict=True):
+            check_count(len(found.table), self.name, name)
+        tables = [of.table.sort_values("value", ignore_index=True) for of in summary["of"]]
+        return {
+            "names": summary["names"],
+            "tables": tables,
+            "missing": [of.missing for of in summary["of"]],
+            "rows": [of.rows for of in summary["of"]],
+        }
+
+    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
+        """Looks each value's count up."""
+        device, made = rows.device, {}
+        columns = zip(state["names"], state["tables"], state["missing"], state["rows"], strict=True)
+        for name, table, missing, total in columns:
+            found = lookup(table["count"].to_numpy(), missing, 0) / (
+                max(total, 1) if self.normalize else 1
+            )
+            at = device.positions(frame[name], key_values(table["value"]))
+            made[output_name(self.as_, name)] = device.series(
+                device.to_device(found)[at], "float64"
+            )
+        return device.frame(made)

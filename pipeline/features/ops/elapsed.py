@@ -1,0 +1,104 @@
+"""elapsed: the time between two moments, as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.columns import Column, Schema
+from pipeline.device import Array, Frame
+from pipeline.errors import ConfigError, nearest
+from pipeline.features.op import Op, Rows, State, need_kinds
+from pipeline.features.texts import moment
+
+Moment = Annotated[
+    str, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)
+]  # YAML reads 2020-01-31 as a date
+Unit = Literal["seconds", "minutes", "hours", "days", "weeks", "years"]
+
+# In µs; a year is the mean one of the Gregorian calendar, 365.2425 days.
+_UNITS: Mapping[str, int] = MappingProxyType(
+    {
+        "seconds": 10**6, "minutes": 60 * 10**6, "hours": 3600 * 10**6,
+        "days": 86_400 * 10**6, "weeks": 7 * 86_400 * 10**6, "years": 31_556_952 * 10**6,
+    }
+)  # fmt: skip
+
+
+class Elapsed(Op):
+    """The time from one moment to another in a unit, as float64; negative if the second is first.
+
+    ``from`` and ``to`` are datetime columns, or one of them a fixed date or time (ISO 8601, UTC
+    where it names no zone). Missing if either is. The columns stay. A year has 365.2425 days.
+
+    Example:
+        >>> from pipeline.features.try_op import try_op
+        >>> import pandas as pd
+        >>> people = {"born": pd.to_datetime(["2020-01-01", "2020-01-31", None]).to_series()}
+        >>> try_op("elapsed: {from: born, to: 2020-01-03, unit: days, as: age}", people)
+            age
+        0   2.0
+        1 -28.0
+        2   NaN
+    """
+
+    name: ClassVar[str] = "elapsed"
+
+    from_: Moment = Field(alias="from")
+    to: Moment
+    unit: Unit = "days"
+    as_: str | None = Field(None, alias="as", min_length=1)
+    """The new column's name; by default ``<from>_to_<to>``."""
+
+    @model_validator(mode="after")
+    def _differ(self) -> Elapsed:
+        if self.from_ == self.to:
+            raise ValueError("from and to are the same")
+        return self
+
+    def _made(self) -> str:
+        return self.as_ or f"{self.from_}_to_{self.to}"
+
+    def reads(self, schema: Schema) -> list[str]:
+        """The datetime columns among ``from`` and ``to``.
+
+        Raises:
+            ConfigError: neither a column nor a date, or no column at all.
+        """
+        names = []
+        for text in (self.from_, self.to):
+            if text in schema:
+                names.append(text)
+            elif moment(text) is None:
+                raise ConfigError(
+                    f"{text!r} is neither a column nor a date (2020-01-31T12:00)",
+                    fix=nearest(text, [c.name for c in schema if c.kind == "datetime"]),
+                )
+        if not names:
+            raise ConfigError("from and to are both fixed: one of them must be a column")
+        return need_kinds(schema, names, {"datetime"}, self.name, "cast them to datetime first")
+
+    def produces(self, schema: Schema) -> list[Column]:
+        """One float64 column."""
+        return [Column(self._made(), "float64")]
+
+    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
+        """The difference in µs, divided by the unit."""
+        device = rows.device
+        start, no_start = _stamps(frame, self.from_, rows)
+        end, no_end = _stamps(frame, self.to, rows)
+        passed = (end - start) / _UNITS[self.unit]  # int64 µs: exact before the division
+        return device.frame({self._made(): device.series(passed, "float64", no_start | no_end)})
+
+
+def _stamps(frame: Frame, text: str, rows: Rows) -> tuple[Array | int, Array]:
+    """(int64 µs, missing) of a column, or of a fixed moment."""
+    if text in list(frame.columns):
+        return rows.device.arrays(frame[text])
+    fixed = moment(text)
+    assert fixed is not None  # reads has checked it
+    return fixed, rows.device.xp.zeros(len(frame), dtype=bool)

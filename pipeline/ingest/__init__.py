@@ -1,0 +1,1 @@
+"""Files to partitions of typed columns with row ids, sets and labels."""

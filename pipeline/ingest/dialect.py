@@ -1,0 +1,187 @@
+"""How a CSV file is written: delimiter, quotes, header; found out from its first bytes."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from pipeline.config import Csv
+from pipeline.errors import ConfigError, SchemaError, shorten
+
+DELIMITERS = (",", ";", "\t", "|")
+SNIFFED = 256 << 10  # bytes
+BOM = b"\xef\xbb\xbf"
+BINARY = {
+    b"PK\x03\x04": "a zip or Excel file", b"\x1f\x8b": "compressed with gzip (name it .gz)",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd (name it .zst)", b"PAR1": "a Parquet file",
+    b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"ARROW1": "an Arrow file",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Everything the readers must know of a CSV's syntax."""
+
+    delimiter: str
+    quote: str | None
+    header: bool
+    """Whether each file begins with a line of names."""
+    names: tuple[str, ...]
+    """All columns in file order, also those that are not read."""
+    newlines_in_values: bool
+    missing: tuple[str, ...]
+    true: tuple[str, ...]
+    false: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``schema.json``."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Dialect:
+        """The inverse of `to_json`."""
+        lists = {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
+        return Dialect(**{**data, **lists})
+
+
+def settle(head: bytes, path: str, config: Csv) -> Dialect:
+    """The dialect of a file from its first bytes, which end with a line where the file goes on.
+
+    Raises:
+        SchemaError: the file is empty or no text, or its header is not usable.
+        ConfigError: the delimiter or quote is not one character.
+    """
+    _check_characters(config)
+    text = _decoded(head, path)
+    delimiter = config.delimiter or _sniff(text, config)
+    first, _ = _first(text, delimiter, config.quote)
+    if not first:
+        raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
+    if config.header is True:
+        names = checked_names(first, path)
+    elif config.header is False:
+        names = tuple(f"f{i}" for i in range(len(first)))
+    else:
+        names = checked_names(list(config.header), "csv.header")
+        if len(names) != len(first):
+            raise SchemaError(
+                f"csv.header names {len(names)} columns, {path} has {len(first)}",
+                examples=[f"its first line: {shorten(delimiter.join(first))}"],
+                fix="name every column, or set csv.delimiter",
+            )
+    return Dialect(
+        delimiter, config.quote, config.header is True, names, config.newlines_in_values,
+        tuple(dict.fromkeys(("", *config.missing))), config.true, config.false,
+    )  # fmt: skip
+
+
+def header_of(head: bytes, path: str, dialect: Dialect) -> tuple[str, ...]:
+    """The names in a file's header line; without header, as many as it has fields.
+
+    Raises:
+        SchemaError: the file is empty, no text, or its header is not usable.
+    """
+    first, _ = _first(_decoded(head, path), dialect.delimiter, dialect.quote)
+    if not first:
+        raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
+    if dialect.header:
+        return checked_names(first, path)
+    return dialect.names if len(first) == len(dialect.names) else tuple(first)
+
+
+def checked_names(names: list[str], path: str) -> tuple[str, ...]:
+    """Column names; an empty one becomes ``unnamed_<position>`` (as pandas writes its index).
+
+    Raises:
+        SchemaError: two columns have one name.
+    """
+    filled = tuple(name.strip() or f"unnamed_{i}" for i, name in enumerate(names, 1))
+    twice = [name for name, count in Counter(filled).items() if count > 1]
+    if twice:
+        at = [i for i, name in enumerate(filled, 1) if name == twice[0]]
+        raise SchemaError(
+            f"{path}: columns {' and '.join(map(str, at))} are both called {twice[0]!r}",
+            fix="give every column a name of its own",
+        )
+    return filled
+
+
+def data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
+    """(byte offset, 1-based line number) of the first line after byte-order mark and header."""
+    start = len(BOM) if head.startswith(BOM) else 0
+    if not dialect.header:
+        return start, 1
+    _, lines = _first(_text(head), dialect.delimiter, dialect.quote)
+    for _ in range(lines):
+        end = head.find(b"\n", start)
+        start = len(head) if end < 0 else end + 1
+    return start, lines + 1
+
+
+def _check_characters(config: Csv) -> None:
+    for key, value in (("delimiter", config.delimiter), ("quote", config.quote)):
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
+            raise ConfigError(f"csv.{key}: {value!r} is not one ASCII character")
+    if config.delimiter is not None and config.delimiter == config.quote:
+        raise ConfigError(f"csv.delimiter and csv.quote are both {config.quote!r}")
+
+
+def _decoded(head: bytes, path: str) -> str:
+    for magic, what in BINARY.items():
+        if head.startswith(magic):
+            raise SchemaError(f"{path} is no CSV: it is {what}", fix="CSV must be UTF-8 text")
+    if b"\0" in head[:4096]:
+        raise SchemaError(f"{path} is no CSV: it has NUL bytes", fix="CSV must be UTF-8 text")
+    if b"\r" in head and b"\n" not in head:
+        raise SchemaError(
+            f"{path}: lines end with a carriage return alone",
+            fix="rewrite the line ends: tr '\\r' '\\n' < old.csv > new.csv",
+        )
+    return _text(head)
+
+
+def _text(head: bytes) -> str:
+    return head[:SNIFFED].removeprefix(BOM).decode("utf-8", "replace")
+
+
+def _reader(text: str, delimiter: str, quote: str | None) -> Any:
+    lines = (line.removesuffix("\r") + "\n" for line in text.split("\n"))
+    if quote is None:
+        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=delimiter, quotechar=quote)
+
+
+def _first(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:
+    """(fields of the first record, lines up to its end); no fields in an empty file."""
+    reader = _reader(text, delimiter, quote)
+    try:
+        return next((row for row in reader if row), []), reader.line_num
+    except csv.Error:
+        return [], 0
+
+
+def _widths(text: str, delimiter: str, quote: str | None) -> Counter[int]:
+    """How many of the first records have how many fields."""
+    found: Counter[int] = Counter()
+    with suppress(csv.Error):  # not this delimiter, or a bad row: the reader will name it
+        found.update(len(row) for row in islice(_reader(text, delimiter, quote), 200) if row)
+    return found
+
+
+def _sniff(text: str, config: Csv) -> str:
+    """The delimiter that gives most lines the same number of fields, of these the most fields."""
+
+    def evenness(delimiter: str) -> tuple[float, int]:
+        counts = _widths(text, delimiter, config.quote)
+        if not counts:
+            return 0.0, 0
+        fields, lines = counts.most_common(1)[0]
+        return (lines / counts.total() if fields > 1 else 0.0), fields
+
+    best = max(DELIMITERS, key=evenness)
+    return best if evenness(best)[1] > 1 else ","

@@ -1,0 +1,109 @@
+"""Reads blocks as partitions, and gathers the rows that were set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.artifacts import written
+from pipeline.cluster import partitions
+from pipeline.cluster.partitions import Partitions
+from pipeline.device import Frame
+from pipeline.device.choose import frames_of
+from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.readers import read_block
+from pipeline.ingest.schema import Contract
+
+SMALL_BLOCK = 1 << 20
+"""Below this a block costs more to schedule than to read."""
+
+Read = tuple[Frame, pd.DataFrame | None]
+
+
+def planned(contract: Contract, rows: int | None, threads: int, block_bytes: int) -> list[Block]:
+    """The blocks of a run: of ``block_bytes``, or smaller ones so that every thread has some.
+
+    Results do not depend on it.
+    """
+    found = plan_blocks(contract, block_bytes, rows)
+    if len(found) >= 2 * threads:
+        return found
+    share = sum(block.size for block in found) // (2 * threads)
+    return plan_blocks(contract, min(max(share, SMALL_BLOCK), block_bytes), rows)
+
+
+def _read(block: Block, contract: Contract, names: list[str], device: str, bad: str) -> Read:
+    return read_block(block, contract, names, frames_of(device), bad)
+
+
+def _frame(read: Read) -> Frame:
+    return read[0]
+
+
+def _rejected(read: Read) -> pd.DataFrame | None:
+    return read[1]
+
+
+def reads(
+    client: Any, blocks: Sequence[Block], contract: Contract, names: list[str], *,
+    device: str, on_bad_rows: str,
+) -> Partitions:  # fmt: skip
+    """A lazy read of each block: (frame, rejected rows)."""
+    sent = partitions.shared(client, contract)
+    return partitions.each(blocks, _read, sent, names, device, on_bad_rows)
+
+
+def frames(read: Partitions) -> Partitions:
+    """The frames of reads."""
+    return partitions.each(read, _frame)
+
+
+def staged(client: Any, parts: Partitions, folder: Path, device: str) -> Partitions:
+    """CSV read once: partitions as Arrow files of this run, which later passes map into memory.
+
+    Arrow IPC was faster to read again than Parquet (21.0 s against 23.3 s for a whole run, 27.8 s
+    unstaged: decision 3 of the design).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [str(folder / f"{number}.arrow") for number in range(len(parts))]
+    numbered = partitions.each(
+        Partitions(list(zip(parts.items, names, strict=True))), _stage, parts.calls, device
+    )
+    return partitions.each(list(partitions.results(client, numbered)), _staged, device)
+
+
+def _stage(item: tuple[Any, str], calls: Sequence[Any], device: str) -> str:
+    block, name = item
+    for function, own in calls:
+        block = function(block, *own)
+    table = pa.Table.from_pandas(frames_of(device).to_host(block))
+    with (
+        written(Path(name)) as beside,
+        pa.OSFile(str(beside), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    return name
+
+
+def _staged(name: str, device: str) -> Frame:
+    with pa.memory_map(name) as file:
+        return frames_of(device).to_device(pa.ipc.open_file(file).read_all().to_pandas())
+
+
+def write_rejected(client: Any, read: Partitions, path: Path) -> int:
+    """Writes ``rejected.parquet`` if any row was set aside; returns how many were."""
+    found = [
+        r for r in partitions.results(client, partitions.each(read, _rejected)) if r is not None
+    ]
+    found = [r for r in found if len(r)]
+    if not found:
+        return 0
+    rejected = pd.concat(found, ignore_index=True)
+    with written(path) as beside:
+        rejected.to_parquet(beside, index=False)
+    return len(rejected)

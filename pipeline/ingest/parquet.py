@@ -1,0 +1,111 @@
+"""Parquet: what its footer says of columns and row groups, and reading row groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import ColumnType
+from pipeline.errors import SchemaError
+from pipeline.ingest.files import File
+from pipeline.ingest.stores import opened
+from pipeline.ingest.values import ISO, ZONED, SourceColumn
+
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+NUMBERS = frozenset({"integer", "float", "decimal"})
+DATES = frozenset({"date", "datetime"})
+
+
+@contextmanager
+def reader(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> Iterator[Any]:
+    """The file, with the ``text`` columns read as dictionaries.
+
+    Raises:
+        SchemaError: it is no Parquet file, or damaged.
+    """
+    with opened(file.path, options) as stream:
+        try:
+            yield pq.ParquetFile(stream, read_dictionary=list(text))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise SchemaError(
+                f"{file.path} is no readable Parquet file: {str(error).splitlines()[0]}",
+                fix="was it written to the end?",
+            ) from None
+
+
+def source_columns(
+    schema: pa.Schema, path: str
+) -> tuple[dict[str, SourceColumn | None], dict[str, str]]:
+    """(columns by name, None where all values are missing; why others cannot be read).
+
+    Raises:
+        SchemaError: two columns have one name.
+    """
+    columns: dict[str, SourceColumn | None] = {}
+    unreadable = {}
+    for arrow in schema:
+        if arrow.name in columns or arrow.name in unreadable:
+            raise SchemaError(
+                f"{path}: two columns are called {arrow.name!r}",
+                fix="give every column a name of its own",
+            )
+        if PANDAS_INDEX.fullmatch(arrow.name):
+            unreadable[arrow.name] = "it is the index of a pandas frame"
+        elif pa.types.is_null(arrow.type):
+            columns[arrow.name] = None
+        elif column := source_column(arrow.name, arrow.type):
+            columns[arrow.name] = column
+        else:
+            unreadable[arrow.name] = f"its Parquet type is {arrow.type}"
+    return columns, unreadable
+
+
+def source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
+    """The column of an Arrow type; None where there is no rule for it."""
+    kinds = pa.types
+    if kinds.is_dictionary(arrow):
+        return source_column(name, arrow.value_type)
+    if kinds.is_timestamp(arrow):
+        return SourceColumn(name, "datetime", ISO if arrow.tz is None else ZONED)
+    tests: dict[ColumnType, tuple[Any, ...]] = {
+        "integer": (kinds.is_integer,),
+        "float": (kinds.is_floating,),
+        "decimal": (kinds.is_decimal,),
+        "bool": (kinds.is_boolean,),
+        "date": (kinds.is_date,),
+        "text": (kinds.is_string, kinds.is_large_string, kinds.is_string_view),
+    }
+    found = next((kind for kind, those in tests.items() if any(t(arrow) for t in those)), None)
+    return found and SourceColumn(name, found, ISO if found == "date" else None)
+
+
+def readable_as(found: SourceColumn | None, asked: ColumnType) -> bool:
+    """Whether a column of a file can be read as a type without guessing what its values mean."""
+    if found is None or found.type == asked:
+        return True
+    return {found.type, asked} <= NUMBERS or {found.type, asked} <= DATES
+
+
+def groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """(rows, bytes once read) of each row group: at least 8 per value, however well encoded."""
+    with reader(file, options) as parquet:
+        meta = parquet.metadata
+        parts = [meta.row_group(i) for i in range(meta.num_row_groups)]
+        least = 8 * meta.num_columns
+        return [(p.num_rows, max(p.total_byte_size, least * p.num_rows)) for p in parts]
+
+
+def read_groups(
+    file: File, numbers: Sequence[int], columns: list[SourceColumn], options: Mapping[str, Any]
+) -> pa.Table:
+    """The columns of these row groups, text as dictionaries."""
+    names = [c.name for c in columns]
+    text = [c.name for c in columns if c.type == "text"]
+    with reader(file, options, text) as parquet:
+        table = parquet.read_row_groups(list(numbers), columns=names, use_threads=False)
+        return table.select(names)

@@ -1,0 +1,196 @@
+"""From frames of the data to frames with labels, sets and weights.
+
+Two passes: `look` settles what needs all rows (classes, the cuts of a time split, counts);
+`assigned` then drops filtered rows and rows whose target is missing, and adds the runner's columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.columns import LABEL, SET, SETS, WEIGHT, Column
+from pipeline.config import Split
+from pipeline.device import Array, Frame, Frames
+from pipeline.device.choose import frames_of
+from pipeline.errors import DataError
+from pipeline.expression import Expression
+from pipeline.ingest import split as splitting
+from pipeline.ingest import target as targets
+from pipeline.matrix import Target
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What the partition functions below need; picklable and small."""
+
+    device: str
+    target: Expression
+    filters: tuple[Expression, ...]
+    split: Split
+    seed: int
+    sample_rate: float
+    weight: str | None
+    keep: tuple[str, ...]
+    """Columns that go on to the features."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one pass over all rows found; merges by addition."""
+
+    rows: int
+    filtered: int
+    target_missing: int
+    target: Any
+    times: Any
+
+
+def kept_rows(frame: Frame, spec: Preparation) -> tuple[Frame, int, int]:
+    """(rows that pass the filters and have a target, filtered out, target missing)."""
+    device = frames_of(spec.device)
+    before = len(frame)
+    for expression in spec.filters:
+        frame = frame[passing(frame, expression, device)]
+    filtered = before - len(frame)
+    missing = target_missing(frame, spec.target, device)
+    dropped = int(missing.sum())
+    return (frame[~missing] if dropped else frame), filtered, dropped
+
+
+def passing(frame: Frame, expression: Expression, device: Frames) -> Array:
+    """bool (n,): where the expression is true; missing counts as false."""
+    values, missing = device.arrays(expression.evaluate(frame, device))
+    return (values != 0) & ~missing
+
+
+def target_missing(frame: Frame, expression: Expression, device: Frames) -> Array:
+    """bool (n,): where the target has no value."""
+    return device.arrays(expression.evaluate(frame, device).isna())[0]
+
+
+def look(frame: Frame, spec: Preparation) -> Look:
+    """One partition's counts, target values and sampled times."""
+    device = frames_of(spec.device)
+    read = len(frame)
+    frame, filtered, missing = kept_rows(frame, spec)
+    return Look(
+        read, filtered, missing,
+        targets.summarise(frame, spec.target, device),
+        splitting.summarise(frame, spec.split, device, spec.seed, spec.sample_rate),
+    )  # fmt: skip
+
+
+def looked(a: Look, b: Look) -> Look:
+    """Two partitions' findings."""
+    return Look(
+        a.rows + b.rows, a.filtered + b.filtered, a.target_missing + b.target_missing,
+        targets.merge(a.target, b.target), splitting.merge(a.times, b.times),
+    )  # fmt: skip
+
+
+def assigned(frame: Frame, spec: Preparation, target: Target, cuts: Any) -> Frame:
+    """The frame that the features start from.
+
+    Raises:
+        DataError: a weight is missing, negative or infinite; a time or set is missing.
+    """
+    device = frames_of(spec.device)
+    frame, _, _ = kept_rows(frame, spec)
+    own: dict[str, tuple[Array, Any]] = {
+        LABEL: (targets.label(frame, spec.target, target, device), "float64"),
+        SET: (
+            splitting.assign(frame, spec.split, cuts, device, spec.seed).astype("int32"),
+            "int32",
+        ),
+    }
+    if spec.weight is not None:
+        own[WEIGHT] = (_weights(frame, spec.weight, device), "float64")
+    known = set(frame.columns)
+    columns = {}
+    for name, (values, dtype) in own.items():
+        column = device.series(values, dtype)
+        column.index = frame.index
+        columns[name] = column
+    return frame[[n for n in spec.keep if n in known]].assign(**columns)
+
+
+def _weights(frame: Frame, name: str, device: Frames) -> Array:
+    weights = device.floats(frame[name])
+    bad = ~(device.xp.isfinite(weights) & (weights >= 0))
+    if bool(bad.any()):
+        ids = device.to_host(device.ids(frame)[bad])
+        values = device.to_host(weights[bad])
+        raise DataError(
+            f"data.weight: {len(ids)} rows of column {name!r} have no weight >= 0",
+            examples=[f"row {i}: {v}" for i, v in zip(ids, values, strict=True)],
+            fix="fill or correct them in the data; a weight is a finite number >= 0",
+        )
+    return weights
+
+
+def everything_trains(frame: Frame, device_name: str) -> Frame:
+    """The frame with all its rows in the training set: for the refit."""
+    device = frames_of(device_name)
+    column = device.series(device.xp.zeros(len(frame), dtype="int32"), "int32")
+    column.index = frame.index
+    return frame.assign(**{SET: column})
+
+
+def own_columns(spec: Preparation) -> list[Column]:
+    """The columns that `assigned` adds."""
+    weight = [Column(WEIGHT, "float64")] if spec.weight is not None else []
+    return [Column(LABEL, "float64"), Column(SET, "int32"), *weight]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows per set, and what the training rows' labels weigh: what the baseline predicts from."""
+
+    rows: Mapping[str, int]
+    sampled: int
+    """Training rows of the sample that the models get: all of them at a rate of 1."""
+    classes: Mapping[float, float]
+    """Training rows, or their weight, per class position; empty for a regression."""
+    label: float
+    """Sum of the training labels, each times its weight."""
+    weight: float
+    """Training rows, or their weight."""
+
+
+def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float) -> Counts:
+    """One partition's counts; ``rate`` is the share of the training rows that the models get."""
+    device = frames_of(device_name)
+    sets = device.arrays(frame[SET])[0]
+    per_set = device.bincount(sets, len(SETS))
+    train = sets == 0
+    ids = device.ids(frame)[train]
+    sampled = len(ids) if rate == 1 else _below(device.hash_ints(ids, seed + 2), rate)
+    labels = device.floats(frame[LABEL])[train]
+    weights = device.xp.ones(len(labels))
+    if WEIGHT in set(frame.columns):
+        weights = device.floats(frame[WEIGHT])[train]
+    per_class: Any = device.bincount(labels.astype("int64"), classes, weights) if classes else []
+    return Counts(
+        {name: int(per_set[i]) for i, name in enumerate(SETS)},
+        sampled,
+        {float(i): float(n) for i, n in enumerate(per_class)},
+        float((labels * weights).sum()),
+        float(weights.sum()),
+    )
+
+
+def _below(hashes: Array, rate: float) -> int:
+    return int((hashes < int(rate * 2**32)).sum())
+
+
+def count_merged(a: Counts, b: Counts) -> Counts:
+    """Two partitions' counts."""
+    return Counts(
+        {k: a.rows[k] + b.rows[k] for k in a.rows},
+        a.sampled + b.sampled,
+        {k: a.classes[k] + b.classes[k] for k in a.classes},
+        a.label + b.label,
+        a.weight + b.weight,
+    )

@@ -1,0 +1,130 @@
+"""One block read: a frame of the named columns in storage dtypes, and its bad rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.device import Frame, Frames
+from pipeline.errors import DataError
+from pipeline.ingest import csv_block, parquet, rejected, storage
+from pipeline.ingest.blocks import Block
+from pipeline.ingest.content import span
+from pipeline.ingest.contract import NEW, Contract
+from pipeline.ingest.dialect import Dialect
+from pipeline.ingest.files import DEFAULT_PARTITION, unchanged
+from pipeline.ingest.rejected import BadRow
+from pipeline.ingest.values import ISO, SourceColumn, misfits
+
+
+def read_block(
+    block: Block, contract: Contract, names: list[str], device: Frames, on_bad_rows: str = "error"
+) -> tuple[Frame, pd.DataFrame | None]:
+    """The named columns of a block, and its rejected rows (None where there are none).
+
+    Args:
+        block: from `plan_blocks` of the same contract.
+        contract: what the files hold.
+        names: the columns to read, in any order; the frame has them in this order.
+        device: where the frame goes.
+        on_bad_rows: ``error`` or ``quarantine``.
+
+    Returns:
+        (frame with the row ids as its index; rejected rows with columns `rejected.COLUMNS`).
+
+    Raises:
+        DataError: a bad row (``error``), or the file changed since the schema was settled.
+        SchemaError: there is no such column.
+    """
+    unchanged(contract.files[block.file])
+    columns = contract.picked(names)
+    read = [c for c in columns if not c.partition]
+    if contract.format == "parquet":
+        ids, arrays, bad = _read_parquet(block, contract, read)
+    else:
+        ids, arrays, bad = _read_csv(block, contract, read)
+    if bad and on_bad_rows != "quarantine":
+        raise rejected.error(bad, _fix(bad[0], contract))
+    data = arrays | _partitions(block, contract, columns, len(ids))
+    frame = storage.frame({name: data[name] for name in names}, ids)
+    return device.to_device(frame), rejected.table(bad) if bad else None
+
+
+def _partitions(
+    block: Block, contract: Contract, columns: list[SourceColumn], rows: int
+) -> dict[str, Any]:
+    words = dict(contract.files[block.file].partitions)
+    return {
+        c.name: storage.repeated(
+            c, None if words[c.name] == DEFAULT_PARTITION else words[c.name], rows
+        )
+        for c in columns
+        if c.partition
+    }
+
+
+def _fix(bad: BadRow, contract: Contract) -> str:
+    """What to do about a bad row; the type that its value has, where that is clear."""
+    aside = f"{contract.where}.on_bad_rows: quarantine sets such rows aside"
+    if contract.where != "data":
+        aside = "correct the file"
+    if "does not end" in bad.reason:
+        return (
+            f"{contract.where}.csv: {{newlines_in_values: true}} if values hold newlines; {aside}"
+        )
+    if bad.column is None or bad.value is None or "UTF-8" in bad.reason:
+        return f"{aside}; is the delimiter {contract.csv_dialect.delimiter!r}, the text UTF-8?"
+    known = next(c for c in contract.columns if c.name == bad.column)
+    if contract.where == NEW:
+        return _as_trained(known, bad.value, contract.csv_dialect)
+    better = _wider(known, bad.value, contract.csv_dialect)
+    return (
+        f"{contract.where}.types: {{{bad.column}: {better}}} reads the column as {better}; {aside}"
+    )
+
+
+def _as_trained(column: SourceColumn, value: str, dialect: Dialect | None) -> str:
+    fix = f"the run was trained on {column.rule()} there: correct the file"
+    if column.type == "integer" and dialect and _wider(column, value, dialect) == "float":
+        fix += ' (pandas writes integers beside missing values as 1.0, unless astype("Int64"))'
+    return fix
+
+
+def _wider(column: SourceColumn, value: str, dialect: Dialect) -> str:
+    wider = {"integer": ("float", None), "date": ("datetime", ISO)}.get(column.type)
+    if wider and not misfits(SourceColumn(column.name, *wider), [value], dialect):  # type: ignore[arg-type]
+        return wider[0]
+    return "text"
+
+
+def _read_parquet(
+    block: Block, contract: Contract, columns: list[SourceColumn]
+) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
+    file = contract.files[block.file]
+    table = parquet.read_groups(file, list(block.groups), columns, contract.storage_options)
+    table = table.slice(0, block.rows)
+    ids = pd.RangeIndex(block.first_row, block.first_row + block.rows)
+    arrays = {}
+    for column in columns:
+        try:
+            arrays[column.name] = storage.stored(column, table[column.name])
+        except pa.ArrowInvalid as error:
+            fix = f"{contract.where}.types: {{{column.name}: float}} or text"
+            if contract.where == NEW:
+                fix = _as_trained(column, "", None)
+            raise DataError(
+                f"{file.path}, column {column.name!r}: {str(error).splitlines()[0]}", fix=fix
+            ) from None
+    return ids, arrays, []
+
+
+def _read_csv(
+    block: Block, contract: Contract, columns: list[SourceColumn]
+) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
+    file = contract.files[block.file]
+    data = span(file, contract.storage_options, block.start, block.stop)
+    dialect = contract.csv_dialect
+    ids, arrays, bad = csv_block.read(data, block, file.path, columns, dialect)
+    return ids, {c.name: storage.stored(c, arrays[c.name]) for c in columns}, bad

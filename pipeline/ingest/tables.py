@@ -1,0 +1,43 @@
+"""Side tables: read whole, on the host, through the same contract and readers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.columns import Schema
+from pipeline.config import Table
+from pipeline.device import cpu
+from pipeline.errors import SchemaError, nearest
+from pipeline.ingest.blocks import plan_blocks
+from pipeline.ingest.readers import read_block
+from pipeline.ingest.schema import settle
+
+
+def read_table(
+    name: str, table: Table, columns: list[str] | None = None
+) -> tuple[Schema, pd.DataFrame]:
+    """A side table's keys and the named columns (None: all) in storage dtypes.
+
+    Args:
+        name: the table's name in the config.
+        table: its source and keys.
+        columns: beside the keys.
+
+    Returns:
+        (schema, host frame), keys first; the index is the row ids.
+
+    Raises:
+        SchemaError: a key or column does not exist.
+    """
+    where = f"data.tables.{name}"
+    contract = settle(table, where)
+    known = contract.schema.names
+    for key in table.keys:
+        if key not in known:
+            raise SchemaError(f"{where}.keys: there is no column {key!r}", fix=nearest(key, known))
+    wanted = list(dict.fromkeys([*table.keys, *(known if columns is None else columns)]))
+    blocks = plan_blocks(contract)
+    frames = [read_block(block, contract, wanted, cpu)[0] for block in blocks]
+    schema = contract.schema.only(wanted)
+    schema = Schema(tuple(schema[n] for n in wanted))
+    return schema, cpu.concat(frames) if frames else cpu.empty(list(schema))

@@ -1,0 +1,244 @@
+"""What is predicted: the target's task, its classes, and the label of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import Data
+from pipeline.device import Array, Frame, Frames, dtype_of
+from pipeline.errors import ConfigError, DataError, InputError, shorten
+from pipeline.expression import Expression, column, parse
+from pipeline.matrix import Target
+
+MAX_VALUES = 1_000
+"""Distinct values that are told apart; a target has no more classes."""
+MAX_INTEGER_CLASSES = 20
+"""Integers with at most so many values are classes."""
+EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was seen of the target."""
+
+    dtype: str
+    """int64, float64, bool, text or datetime."""
+    missing: int
+    counts: Mapping[Any, int] | None
+    """Rows per value (bool, int, float, str); None: more than `MAX_VALUES` values."""
+    whole: bool = True
+    """All numbers are whole and exact in float64."""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The target, and what decided its task: a sentence for the user."""
+
+    target: Target
+    why: str
+
+
+def expression_of(target: str, names: Collection[str]) -> Expression:
+    """The target as an expression; the name of a column is that column, however odd."""
+    return column(target) if target in names else parse(target)
+
+
+def summarise(frame: Frame, expression: Expression, device: Frames) -> Summary:
+    """The target's values in one partition."""
+    series = expression.evaluate(frame, device)
+    dtype = dtype_of(series)
+    codes, values = device.codes(series)
+    rows = device.bincount(codes, len(values))
+    values, rows = values[rows > 0], rows[rows > 0]
+    missing = len(series) - int(rows.sum())
+    counts = None
+    if len(values) <= MAX_VALUES:
+        counts = {_plain(v, dtype): int(n) for v, n in zip(values, rows, strict=True)}
+    if dtype == "text" or len(values) == 0:
+        return Summary(dtype, missing, counts)
+    numbers = values.astype("float64")
+    whole = bool((np.isfinite(numbers) & (numbers == np.floor(numbers))).all())
+    whole = whole and bool((np.abs(numbers) <= EXACT).all())
+    return Summary(dtype, missing, counts, whole, float(numbers.min()), float(numbers.max()))
+
+
+def _plain(value: Any, dtype: str) -> Any:
+    """As natural Python value; -0.0 is 0.0."""
+    if dtype == "text":
+        return str(value)
+    if dtype == "bool":
+        return bool(value)
+    return float(value) + 0.0 if dtype == "float64" else int(value)
+
+
+def merge(a: Summary, b: Summary) -> Summary:
+    """The values in two partitions."""
+    counts = None
+    if a.counts is not None and b.counts is not None:
+        counts = dict(a.counts)
+        for value, rows in b.counts.items():
+            counts[value] = counts.get(value, 0) + rows
+        counts = counts if len(counts) <= MAX_VALUES else None
+    lows = [s.low for s in (a, b) if s.low is not None]
+    highs = [s.high for s in (a, b) if s.high is not None]
+    return Summary(
+        a.dtype, a.missing + b.missing, counts, a.whole and b.whole,
+        min(lows, default=None), max(highs, default=None),
+    )  # fmt: skip
+
+
+def settle(summary: Summary, data: Data) -> Settled:
+    """The task and the classes, and what decided.
+
+    Bool, text or two distinct values: classes; whole numbers with at most 20 values: multiclass;
+    else regression. ``data.task`` overrides. Classes are sorted; ``data.positive`` comes last.
+
+    Raises:
+        DataError: no value, or a single one; infinite numbers; too many classes.
+        ConfigError: ``data.task`` or ``data.positive`` does not fit the values.
+    """
+    _refuse_hopeless(summary, data)
+    if data.task == "auto":
+        task, why = _chosen(summary, data)
+    else:
+        task, why = data.task, f"data.task is {data.task}"
+    if task == "regression":
+        _check_regression(summary, data)
+        return Settled(Target("regression"), why)
+    classes = _classes(summary, data, task)
+    return Settled(Target(task, _with_positive_last(classes, data, task)), why)
+
+
+def _refuse_hopeless(summary: Summary, data: Data) -> None:
+    if summary.counts is not None and len(summary.counts) < 2:
+        seen = [f"{shorten(v)}: {n} rows" for v, n in summary.counts.items()]
+        what = "has only one value" if seen else "is missing in every row"
+        raise DataError(
+            f"data.target: {data.target!r} {what}: there is nothing to learn", examples=seen,
+            fix="choose another target, or read more rows",
+        )  # fmt: skip
+    if summary.dtype == "datetime":
+        raise ConfigError(
+            f"data.target: {data.target!r} is a datetime, which no model predicts",
+            fix=f'predict a number of seconds: target: {data.target} - "2020-01-01"',
+        )
+
+
+def _chosen(summary: Summary, data: Data) -> tuple[Any, str]:
+    """The task by the values, and why."""
+    values = None if summary.counts is None else len(summary.counts)
+    shown = f"more than {MAX_VALUES}" if values is None else str(values)
+    if summary.dtype == "bool":
+        return "binary", "the target is true or false"
+    if values == 2:
+        return "binary", "the target has two distinct values"
+    if summary.dtype == "text":
+        return "multiclass", f"the target is text with {shown} distinct values"
+    if summary.whole and values is not None and values <= MAX_INTEGER_CLASSES:
+        return "multiclass", f"the target has {shown} distinct whole numbers"
+    kind = "whole numbers" if summary.whole else "numbers"
+    if data.positive is not None:
+        raise _positive_alone(data, "regression")
+    return "regression", f"the target has {shown} distinct {kind}"
+
+
+def _check_regression(summary: Summary, data: Data) -> None:
+    if summary.dtype == "text":
+        raise ConfigError(
+            f"data.task: regression needs numbers, and data.target {data.target!r} is text",
+            examples=_examples(summary), fix="task: multiclass, or types: {column: float}",
+        )  # fmt: skip
+    if data.positive is not None:
+        raise _positive_alone(data, "regression")
+    _refuse_infinite(summary, data)
+
+
+def _refuse_infinite(summary: Summary, data: Data) -> None:
+    if not np.isfinite([v for v in (summary.low, summary.high) if v is not None]).all():
+        raise DataError(
+            f"data.target: {data.target!r} has infinite values",
+            fix="leave such rows out with the op filter, or limit the target: "
+            f"min({data.target}, 1000)",
+        )
+
+
+def _classes(summary: Summary, data: Data, task: str) -> tuple[Any, ...]:
+    """The classes, sorted; whole float64 values as int."""
+    if summary.counts is None:
+        raise _classes_error(
+            DataError,
+            f"has more than {MAX_VALUES} distinct values, too many classes",
+            summary,
+            data,
+        )
+    _refuse_infinite(summary, data)
+    if task == "binary" and len(summary.counts) != 2:
+        raise _classes_error(
+            ConfigError, f"has {len(summary.counts)} distinct values, and task: binary takes 2",
+            summary, data,
+        )  # fmt: skip
+    values = sorted(summary.counts)
+    if summary.dtype == "float64" and summary.whole:
+        values = [int(v) for v in values]
+    return tuple(values)
+
+
+def _classes_error(
+    kind: type[InputError], message: str, summary: Summary, data: Data
+) -> InputError:
+    fix = "write an expression that has the wanted classes, for example "
+    fix += f'{data.target} == "…"' if summary.dtype == "text" else f"{data.target} > 15"
+    if summary.dtype != "text":
+        fix += ", or task: regression"
+    return kind(f"data.target: {data.target!r} {message}", examples=_examples(summary), fix=fix)
+
+
+def _with_positive_last(classes: tuple[Any, ...], data: Data, task: str) -> tuple[Any, ...]:
+    if data.positive is None:
+        return classes
+    if task != "binary":
+        raise _positive_alone(data, task)
+    wanted = data.positive
+    same = [c for c in classes if c == wanted or str(c) == str(wanted)]
+    if not same:
+        raise ConfigError(
+            f"data.positive: {wanted!r} is not a value of the target",
+            examples=[shorten(c) for c in classes],
+            fix="name one of these; quote texts such as 'yes' and 'no', which are bool in YAML",
+        )
+    return (*(c for c in classes if c != same[0]), same[0])
+
+
+def _positive_alone(data: Data, task: str) -> ConfigError:
+    return ConfigError(
+        f"data.positive: {data.positive!r} is for two classes, and this is a {task} target",
+        fix=f"leave positive out, or make two classes: target: {data.target} == {data.positive!r}",
+    )
+
+
+def _examples(summary: Summary) -> list[str]:
+    common = sorted((summary.counts or {}).items(), key=lambda item: (-item[1], str(item[0])))
+    return [f"{shorten(value)}: {rows} rows" for value, rows in common]
+
+
+def label(frame: Frame, expression: Expression, target: Target, device: Frames) -> Array:
+    """float64 (n,): the class's position or the value; NaN where the target is missing.
+
+    A value that was no class when the target was settled is NaN too.
+    """
+    series = expression.evaluate(frame, device)
+    if target.task == "regression":
+        return device.floats(series)
+    if dtype_of(series) == "bool":
+        values, missing = device.arrays(series)
+        series = device.series(values.astype("int64"), "int64", missing)
+    kinds = {type(c) for c in target.classes}
+    dtype: Any = object if str in kinds else "float64" if float in kinds else "int64"
+    found = device.positions(series, np.array(target.classes, dtype=dtype))
+    return device.xp.where(found < 0, device.xp.nan, found.astype("float64"))

@@ -1,0 +1,166 @@
+"""What the text of a field means: the types a column may have, and text turned into them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
+
+from pipeline.columns import Dtype
+from pipeline.config import ColumnType
+from pipeline.ingest.dialect import Dialect
+
+ISO, ZONED = "iso", "iso zoned"
+DTYPES: Mapping[ColumnType, Dtype] = {
+    "integer": "int64", "float": "float64", "decimal": "float64", "bool": "bool",
+    "date": "datetime", "datetime": "datetime", "text": "text",
+}  # fmt: skip
+A = {"integer": "an integer", "float": "a number", "decimal": "a number", "date": "a date",
+     "datetime": "a timestamp", "text": "UTF-8 text"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column as it is written in the files."""
+
+    name: str
+    type: ColumnType
+    pattern: str | None = None
+    """Of dates and timestamps: ``iso``, ``iso zoned``, or a pattern of ``strptime``."""
+    partition: bool = False
+    """Its values are the ``key=value`` names of folders."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """Its storage dtype."""
+        return DTYPES[self.type]
+
+    def rule(self, dialect: Dialect | None = None) -> str:
+        """What its values must be, for messages."""
+        if self.type == "bool":
+            words = (*dialect.true, *dialect.false) if dialect else ("true", "false")
+            return "one of " + ", ".join(words)
+        if self.pattern == ZONED:
+            return "a timestamp with a zone (2026-01-31T12:00:00+01:00)"
+        if self.pattern == ISO:
+            shown = "2026-01-31" if self.type == "date" else "2026-01-31 12:00:00, no zone"
+            return f"{A[self.type]} ({shown})"
+        return f"{A[self.type]} ({self.pattern})" if self.pattern else A[self.type]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``schema.json``."""
+        return asdict(self)
+
+
+def arrow_type(column: SourceColumn) -> pa.DataType:
+    """The type that ``pyarrow.csv`` reads the column as; patterned dates come as text."""
+    text = pa.dictionary(pa.int32(), pa.string())
+    if column.pattern not in (None, ISO, ZONED):
+        return text
+    return {
+        "integer": pa.int64(), "float": pa.float64(), "decimal": pa.float64(), "bool": pa.bool_(),
+        "date": pa.date32(), "text": text,
+        "datetime": pa.timestamp("us", "UTC" if column.pattern == ZONED else None),
+    }[column.type]  # fmt: skip
+
+
+def convert_options(
+    columns: Sequence[SourceColumn], dialect: Dialect, include: list[str]
+) -> csv.ConvertOptions:
+    """How ``pyarrow.csv`` converts these columns: one set of words for every reader."""
+    return csv.ConvertOptions(
+        column_types={c.name: arrow_type(c) for c in columns},
+        null_values=list(dialect.missing),
+        true_values=list(dialect.true),
+        false_values=list(dialect.false),
+        strings_can_be_null=True,
+        include_columns=include,
+    )
+
+
+def finished(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Patterned dates from the dictionary they were read as; None if a value does not fit."""
+    if column.pattern in (None, ISO, ZONED) or not pa.types.is_dictionary(values.type):
+        return values
+    chunks = []
+    for chunk in values.chunks:
+        words = pd.Series(chunk.dictionary.to_pylist(), dtype="str")
+        stamps = pd.to_datetime(words, format=column.pattern, errors="coerce")
+        if stamps.isna().any():
+            return None
+        known = pa.array(stamps.to_numpy().astype("datetime64[us]"))
+        chunks.append(known.take(chunk.indices))
+    return pa.chunked_array(chunks, pa.timestamp("us"))
+
+
+def converted(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.ChunkedArray | None:
+    """The words as values of the column, parsed as the readers do; None if one does not fit."""
+    quoted = "\n".join('"' + word.replace('"', '""') + '"' for word in words)
+    only = SourceColumn("c", column.type, column.pattern)
+    if not words:
+        return pa.chunked_array([], pa.timestamp("us") if column.pattern else arrow_type(only))
+    try:
+        table = csv.read_csv(
+            io.BytesIO(quoted.encode() + b"\n"),
+            read_options=csv.ReadOptions(
+                column_names=["c"], use_threads=False, block_size=len(quoted) * 4 + 64
+            ),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=convert_options([only], dialect, ["c"]),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return finished(only, table["c"])
+
+
+def misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
+    """Positions of the words that are neither missing nor a value of the column."""
+    missing = set(dialect.missing)
+    if column.type == "text":
+        return []
+    if column.pattern not in (None, ISO, ZONED):
+        stamps = pd.to_datetime(
+            pd.Series(words, dtype="str"), format=column.pattern, errors="coerce"
+        )
+        odd = np.flatnonzero(stamps.isna().to_numpy())
+        return [int(i) for i in odd if words[i] not in missing]
+    plausible = _plausible(column, dialect)
+    bad: list[int] = []
+    rest: list[int] = []
+    for i, word in enumerate(words):
+        if word not in missing:
+            (rest if plausible(word) else bad).append(i)
+    return sorted(bad + [rest[i] for i in _halved(column, [words[i] for i in rest], dialect)])
+
+
+def _plausible(column: SourceColumn, dialect: Dialect) -> Callable[[str], object]:
+    """A quick test that all values of the column pass, and nearly all other words do not."""
+    if column.type == "bool":
+        return {*dialect.true, *dialect.false}.__contains__
+    if column.type == "date":
+        return re.compile(r"\d{4}-\d\d-\d\d").fullmatch
+    if column.type == "datetime":
+        zone = r"(Z|[+-]\d\d(:?\d\d)?)" if column.pattern == ZONED else ""
+        time = r"[ T]\d\d(:?\d\d(:?\d\d(\.\d{1,6})?)?)?"
+        return re.compile(rf"\d{{4}}-\d\d-\d\d({time})?{zone}").fullmatch
+    if column.type == "integer":
+        return re.compile(r"\s*-?(\d+|0[xX][0-9a-fA-F]+)\s*$").match
+    return re.compile(r"\s*[-+.\deE]+\s*$|\s*[-+]?(inf|nan|infinity)\s*$", re.I).match
+
+
+def _halved(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
+    """Positions of the words that the reader refuses, found by halving."""
+    if not words or converted(column, words, dialect) is not None:
+        return []
+    if len(words) == 1:
+        return [0]
+    middle = len(words) // 2
+    left = _halved(column, words[:middle], dialect)
+    return left + [middle + i for i in _halved(column, words[middle:], dialect)]

@@ -1,0 +1,98 @@
+"""The ledger: one line a stage, saying which device ran it, why, and what it took."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from pipeline.errors import MachineError
+
+
+@dataclass
+class Entry:
+    """A stage's line. Bytes and rows are integers, seconds have a float's precision."""
+
+    stage: str
+    asked: str
+    device: str
+    reason: str
+    rows: int = 0
+    seconds: float = 0.0
+    peak_host: int = 0
+    """Highest resident memory of this process seen during the stage, in bytes."""
+    peak_device: int = 0
+    h2d: int = 0
+    """Bytes that passed `Frames.to_device`; ``d2h`` those that passed `Frames.to_host`."""
+    d2h: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """Appends to ``ledger.jsonl`` as stages end; ``on_stage`` hears of starts and ends.
+
+    ``meter`` gives bytes since its last call (`pipeline.device.Frames.meter`).
+    """
+
+    def __init__(
+        self, path: Path, asked: str, device: str, reason: str, *,
+        on_stage: Callable[[Entry, bool], None] = lambda entry, ended: None,
+        meter: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:  # fmt: skip
+        self.path, self.asked, self.device, self.reason = path, asked, device, reason
+        self.on_stage, self.meter = on_stage, meter
+        self.entries: list[Entry] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Entry]:
+        """Times the block; the caller fills in rows and notes. A stage that fails is not a line."""
+        entry = Entry(name, self.asked, self.device, self.reason)
+        self.on_stage(entry, False)
+        self.meter()  # from here on
+        started = time.perf_counter()
+        with _PeakMemory() as peak:
+            yield entry
+        entry.seconds = round(time.perf_counter() - started, 4)
+        entry.peak_host = peak.bytes
+        for what, count in self.meter().items():
+            setattr(entry, what, count)
+        self.entries.append(entry)
+        self._append(entry)
+        self.on_stage(entry, True)
+
+    def _append(self, entry: Entry) -> None:
+        line = json.dumps(asdict(entry), ensure_ascii=False, allow_nan=False)
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise MachineError(f"{self.path} cannot be written: {error.strerror}") from error
+
+
+class _PeakMemory:
+    """Samples this process's resident memory every 50 ms while the block runs."""
+
+    def __enter__(self) -> _PeakMemory:
+        self.bytes = 0
+        self._process = psutil.Process()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="peak-memory", daemon=True)
+        self._thread.start()
+        return self
+
+    def _sample(self) -> None:
+        while True:
+            self.bytes = max(self.bytes, self._process.memory_info().rss)
+            if self._stop.wait(0.05):
+                return
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.bytes = max(self.bytes, self._process.memory_info().rss)

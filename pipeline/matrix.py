@@ -1,0 +1,67 @@
+"""What is predicted and what models train on: the target, and float32 matrices by set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pipeline.device import Array
+
+Task = Literal["binary", "multiclass", "regression"]
+SetName = Literal["train", "valid", "test"]
+
+
+class Matrix(NamedTuple):
+    """The rows of one set in one partition; arrays of the device."""
+
+    x: Array
+    """float32 (n, k), C-ordered; missing is NaN, categories are codes."""
+    label: Array | None
+    """float64 (n,): 0/1, 0…k-1 or the value; None for new data."""
+    weight: Array | None
+    """float64 (n,) or None."""
+    ids: Array
+    """int64 (n,): row ids."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of the matrix."""
+
+    name: str
+    kind: Literal["q", "int", "c"]
+    """XGBoost's feature type: quantity, integer, or category code."""
+    size: int | None = None
+    """Number of codes of a category, if known."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted."""
+
+    task: Task
+    classes: tuple[Any, ...] = ()
+    """Class values in label order (str, int, float or bool); the binary positive is classes[1]."""
+
+
+class Feed(Protocol):
+    """The matrices of a run. Every pass gives the same matrices in the same order."""
+
+    @property
+    def features(self) -> Sequence[Feature]:
+        """The matrices' columns, in order."""
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+
+    @property
+    def device(self) -> str:
+        """ "cpu" or "gpu": whose arrays the matrices are."""
+
+    def blocks(self, which: SetName) -> Iterator[Matrix]:
+        """The set's matrices, one a partition, without empty ones."""
+
+    def rows(self, which: SetName) -> int:
+        """How many rows the set has."""

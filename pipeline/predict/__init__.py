@@ -1,0 +1,1 @@
+"""New data through a finished run."""

@@ -1,0 +1,198 @@
+"""Scores files block by block: one output row per input row, in input order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.artifacts import verify, written
+from pipeline.config import Config, Source, Table, read_yaml
+from pipeline.device.choose import frames_of
+from pipeline.errors import ConfigError, InputError, nearest
+from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.readers import read_block
+from pipeline.ingest.schema import Contract, against
+from pipeline.ingest.tables import read_table
+from pipeline.predict.scorer import DEVICE, Scorer
+
+if TYPE_CHECKING:
+    from pipeline.device import Frame
+
+ENDINGS = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What `predict_files` did."""
+
+    out: Path
+    model: str
+    rows: int
+    unscored: int
+    """Rows whose prediction is null: dropped by a filter, or bad under quarantine."""
+    extra: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "out": str(self.out), "model": self.model, "rows": self.rows,
+            "unscored": self.unscored, "ignored_columns": list(self.extra),
+            "seconds": self.seconds,
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """For people."""
+        lines = [f"{self.rows:,} rows scored by {self.model} in {self.seconds:.1f} s: {self.out}"]
+        if self.unscored:
+            lines.append(f"{self.unscored:,} rows have a null prediction (filtered or bad)")
+        if self.extra:
+            shown = ", ".join(self.extra[:8]) + (", …" if len(self.extra) > 8 else "")
+            lines.append(f"columns that the run does not know were ignored: {shown}")
+        return "\n".join(lines)
+
+
+def predict_files(
+    run: str | Path, data: Sequence[str], out: str | Path, *,
+    model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
+) -> Scored:  # fmt: skip
+    """Scores new CSV or Parquet files with a finished run.
+
+    Args:
+        data: files, folders, globs or URLs.
+        out: written as CSV or Parquet, by its ending; complete or not there.
+        keep: input columns copied beside the predictions.
+        tables: ``NAME=PATH`` of side tables newer than the run's own copies.
+
+    Raises:
+        InputError: the run was altered, the files do not fit it, a value is bad.
+    """
+    started = time.perf_counter()
+    path = Path(out)
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"--out {str(path)!r} ends in neither .csv nor .parquet")
+    scorer = Scorer.load(run, model)
+    verify(scorer.run, ["config.yaml", "ingest/schema.json"])
+    config = Config.parse(read_yaml(scorer.run / "config.yaml"))
+    scorer = scorer.with_tables(_newer(tables, config, scorer))
+    shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
+    source = Source(path=tuple(data), **shared)
+    wanted = Contract.read(scorer.run / "ingest" / "schema.json")
+    contract = against(wanted, source, scorer.columns, keep)
+    _check_keep(keep, contract, scorer)
+    blocks = plan_blocks(contract)
+    # Rows that depend on each other need one frame of all blocks; no rows, one without any.
+    groups = [blocks] if scorer.whole or not blocks else [[block] for block in blocks]
+    made = (_one(scorer, contract, group, keep, config) for group in groups)
+    rows, unscored = _write(made, path)
+    seconds = round(time.perf_counter() - started, 3)
+    return Scored(path, scorer.model.name, rows, unscored, tuple(contract.extra), seconds)
+
+
+def _check_keep(keep: Sequence[str], contract: Contract, scorer: Scorer) -> None:
+    own = {"prediction", *(f"p_{c}" for c in scorer.model.target.classes)}
+    for name in keep:
+        if name in own:
+            raise ConfigError(
+                f"--keep {name}: the predictions have a column of that name",
+                fix="rename the column in the new data",
+            )
+        if name not in contract.schema:
+            raise ConfigError(
+                f"--keep {name}: the new data have no column {name!r}",
+                fix=nearest(name, contract.schema.names),
+            )
+
+
+def _newer(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, pd.DataFrame]:
+    """Side tables given as NAME=PATH, read as the run's config says."""
+    found = {}
+    for given in tables:
+        name, eq, path = given.partition("=")
+        if not eq:
+            raise ConfigError(f"--table {given!r} is not NAME=PATH")
+        if name not in config.data.tables:
+            fix = nearest(name, config.data.tables)
+            raise ConfigError(f"--table {name}: the run has no such side table", fix=fix)
+        known: Table = config.data.tables[name]
+        used = [s.op.tables()[name] for s in scorer.plan.steps if name in s.op.tables()]
+        every = any(columns is None for columns in used)
+        columns = None if every else sorted({c for some in used for c in some or ()})
+        _, frame = read_table(name, replace_path(known, path), columns)
+        frame.attrs["keys"] = tuple(known.keys)
+        found[name] = frame
+    return found
+
+
+def replace_path(table: Table, path: str) -> Table:
+    """The side table at another place."""
+    return table.model_copy(update={"path": (path,)})
+
+
+def _one(
+    scorer: Scorer, contract: Contract, blocks: Sequence[Block], keep: Sequence[str], config: Config
+) -> pa.Table:
+    """The output rows of some blocks: every record of the input has one."""
+    device = frames_of(DEVICE)
+    names = [n for n in contract.schema.names if n in {*scorer.columns, *keep}]
+    read = [read_block(b, contract, names, device, config.data.on_bad_rows) for b in blocks]
+    none = device.empty([*contract.schema.only(names)])
+    frame = device.concat([r[0] for r in read]) if read else none
+    ids = device.to_host(device.ids(frame))
+    # what is kept beside them (a target, say) must not change the predictions
+    scores = scorer.predict_storage(frame[[n for n in names if n in scorer.columns]])
+    rejected = [r[1]["row"].to_numpy("int64") for r in read if r[1] is not None]
+    every = np.sort(np.concatenate([ids, *rejected]))
+    at = pd.Index(ids).get_indexer(pd.Index(every))
+    columns = {n: _plain(frame[n]).take(pa.array(at, mask=at < 0)) for n in keep}
+    for name in scores.columns:
+        plain = pa.array(scores[name], type=_arrow_type(name, scorer), from_pandas=True)
+        columns[name] = plain.take(pa.array(at, mask=at < 0))
+    return pa.table(columns)
+
+
+def _plain(column: Frame) -> pa.Array:
+    found = pa.array(column, from_pandas=True)
+    return found.dictionary_decode() if pa.types.is_dictionary(found.type) else found
+
+
+def _arrow_type(name: str, scorer: Scorer) -> pa.DataType:
+    classes = scorer.model.target.classes
+    if name != "prediction" or not classes:
+        return pa.float64()
+    kinds = {type(c) for c in classes}
+    by_kind = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    return by_kind.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
+
+
+def _write(tables: Iterator[pa.Table], path: Path) -> tuple[int, int]:
+    rows = unscored = 0
+    with written(path) as beside:
+        writer: Any = None
+        for number, table in enumerate(tables):
+            rows += table.num_rows
+            unscored += table["prediction"].null_count
+            if path.suffix.lower() == ".csv":
+                frame = table.to_pandas(types_mapper=_nullable)
+                frame.to_csv(beside, mode="a" if number else "w", header=not number, index=False)
+            else:
+                writer = writer or pq.ParquetWriter(beside, table.schema)
+                writer.write_table(table)
+        if writer is not None:
+            writer.close()
+    return rows, unscored
+
+
+def _nullable(kind: pa.DataType) -> Any:
+    """Integers and bools that stay what they are beside nulls."""
+    return {
+        pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype(),
+    }.get(kind)  # fmt: skip

@@ -1,0 +1,162 @@
+"""A finished run as a function from new rows to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.artifacts import MANIFEST, read_json, verify
+from pipeline.device.choose import frames_of
+from pipeline.errors import InputError, nearest
+from pipeline.expression import parse
+from pipeline.features import chain, fit
+from pipeline.features.chain import Context
+from pipeline.features.fit import FittedPlan
+from pipeline.ingest import frames
+from pipeline.ingest.prepare import passing
+from pipeline.results import prediction_columns
+from pipeline.train import golden, store
+from pipeline.train.model import Fitted
+
+if TYPE_CHECKING:
+    from pipeline.device import Frame
+
+DEVICE = "cpu"  # new rows are scored on the CPU, wherever the models were trained
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores rows with a run's features and one of its models.
+
+    Example: ``Scorer.load("data/runs/flights-…").predict(frame)``.
+    """
+
+    run: Path
+    plan: FittedPlan
+    model: Fitted
+    manifest: Mapping[str, Any]
+    context: Context
+
+    @staticmethod
+    def load(run: str | Path, model: str = "best") -> Scorer:
+        """Opens a run folder: hashes first, then plan and model, then the golden rows.
+
+        Raises:
+            InputError: no run there, a file altered, no such model, scores that differ.
+        """
+        folder = Path(run)
+        if not (folder / MANIFEST).is_file():
+            raise InputError(
+                f"{str(folder)!r} is no finished run: it has no {MANIFEST}",
+                fix="name the folder that `python -m pipeline run` printed",
+            )
+        manifest = read_json(folder / MANIFEST)
+        name = _model_name(model, manifest)
+        files = [f"features/{fit.PLAN}", *(f"train/{f}" for f in store.files(name))]
+        verify(folder, files)
+        verify(folder, [f"features/{f}" for f in fit.table_files(folder / "features")])
+        fitted = store.load(name, folder / "train")
+        if "golden.parquet" in manifest["files"]:
+            verify(folder, ["golden.parquet"])
+            golden.check({name: fitted}, pd.read_parquet(folder / "golden.parquet"))
+        context = Context(
+            DEVICE, manifest["seed"], manifest["task"], len(manifest["classes"]), predicting=True
+        )
+        return Scorer(folder, fit.load(folder / "features"), fitted, manifest, context)
+
+    def with_tables(self, tables: Mapping[str, pd.DataFrame]) -> Scorer:
+        """This scorer with newer side tables: host frames with ``attrs["keys"]``.
+
+        Raises:
+            InputError: the run joins no table of that name.
+        """
+        known = {name for step in self.plan.steps for name in step.op.tables()}
+        for name in tables:
+            if name not in known:
+                raise InputError(
+                    f"--table {name}: the run joins no such table", fix=nearest(name, known)
+                )
+        steps = tuple(
+            replace(step, state={**step.state, **step.op.prepare(step.schema, tables)})
+            if set(step.op.tables()) & set(tables)
+            else step
+            for step in self.plan.steps
+        )
+        return replace(self, plan=replace(self.plan, steps=steps))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that new data must have."""
+        return self.plan.needed
+
+    @property
+    def whole(self) -> bool:
+        """Rows depend on each other (lag): all new rows must be scored at once."""
+        return any(step.op.regroup() is not None for step in self.plan.steps)
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Predictions for a pandas frame, one row per row, with the same index.
+
+        Returns:
+            ``prediction``, and ``p_<class>`` (float64) for a classification; null where a filter
+            of the run would have dropped the row.
+
+        Raises:
+            SchemaError: a column is missing or of another type. DataError: a bad value.
+        """
+        schema = self.plan.source.only(self.columns)
+        made = self.predict_storage(frames.from_pandas(frame, schema))
+        made.index = frame.index
+        return made
+
+    def predict_storage(self, frame: Frame) -> pd.DataFrame:
+        """Predictions for a frame in storage dtypes; its index holds the row ids."""
+        device = frames_of(self.context.device)
+        frame = self._with_target_columns(frame)
+        keep = device.xp.ones(len(frame), dtype=bool)
+        for text in self.plan.filters:
+            expression = parse(text)
+            if not set(expression.columns) & self.plan.source.target:
+                keep = keep & passing(frame, expression, device)
+        rows = len(frame)
+        at = np.flatnonzero(device.to_host(keep))
+        if len(at) < rows:  # as in the run, what follows (a lag) does not see them
+            frame = frame[keep]
+        x, _ = chain.new_matrix(frame, self.plan.steps, self.plan.names, self.context)
+        score = np.asarray(device.to_host(self.model.predict(x)))
+        made = pd.DataFrame(prediction_columns(score, self.model.target))
+        if len(at) < rows:
+            made.index = at
+            made = made.reindex(range(rows))
+        return made
+
+    def _with_target_columns(self, frame: Frame) -> Frame:
+        """Adds the target's columns, all missing, where a lag of them continues a series."""
+        device = frames_of(self.context.device)
+        source, present = self.plan.source, set(frame.columns)
+        read = {n for s in self.plan.steps for n in s.op.reads(s.schema)}
+        absent = [c for c in source if c.name in (source.target & read) - present]
+        made = {}
+        for column in absent:
+            zeros = device.xp.zeros(len(frame), dtype="int64")
+            missing = device.xp.ones(len(frame), dtype=bool)
+            made[column.name] = (
+                device.text(zeros.astype("int32") - 1, np.array([], dtype=object))
+                if column.dtype == "text"
+                else device.series(zeros, column.dtype, missing)
+            )
+            made[column.name].index = frame.index
+        return frame.assign(**made)
+
+
+def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
+    name = manifest["best"] if model == "best" else model
+    if name not in manifest["models"]:
+        known = ["best", *manifest["models"]]
+        raise InputError(f"the run has no model {model!r}", fix=nearest(model, known))
+    return str(name)

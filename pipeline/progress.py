@@ -1,0 +1,78 @@
+"""What a run says on standard error: a line per stage, and a bar where a terminal shows it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.ledger import Entry
+    from pipeline.runner import Listener
+
+
+def listener(*, quiet: bool, verbose: bool) -> Listener:
+    """A listener for this process's standard error.
+
+    A terminal gets a live line with the stage that runs; anything else gets plain lines.
+    """
+    from pipeline.runner import Listener
+
+    if quiet:
+        return Listener()
+    if not sys.stderr.isatty():
+        return Listener(stage=_plain_stage(verbose), say=_plain)
+    live = _Live(verbose)
+    return Listener(stage=live.stage, say=live.say, progress=live.progress)
+
+
+def _plain(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _plain_stage(verbose: bool) -> Any:
+    def told(entry: Entry, ended: bool) -> None:
+        if ended:
+            for line in stage_lines(entry, verbose):
+                _plain(line)
+        elif verbose:
+            _plain(f"{entry.stage} …")
+
+    return told
+
+
+def stage_lines(entry: Entry, verbose: bool) -> list[str]:
+    """A finished stage: name, rows, seconds, device; then its notes."""
+    line = f"{entry.stage:<16} {entry.rows:>13,} rows {entry.seconds:>8.2f} s  {entry.device}"
+    if verbose:
+        line += f"  peak {entry.peak_host / 1e9:.2f} GB"
+    return [line, *(f"  {note}" for note in entry.notes)]
+
+
+class _Live:
+    """Rich's spinner with the running stage; finished stages stay above it."""
+
+    def __init__(self, verbose: bool) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+        self.verbose = verbose
+        self.status: Any = None
+        self.current = ""
+
+    def stage(self, entry: Entry, ended: bool) -> None:
+        if not ended:
+            self.current = entry.stage
+            self.status = self.console.status(entry.stage)
+            self.status.start()
+            return
+        self.status.stop()
+        for line in stage_lines(entry, self.verbose):
+            self.console.print(line, markup=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def progress(self, what: str, share: float) -> None:
+        if self.status is not None:
+            self.status.update(f"{self.current}: {what} {share:.0%}")

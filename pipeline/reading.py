@@ -1,0 +1,165 @@
+"""The first stages of a run: rows with label, set and weight, held as partitions or streamed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cluster import partitions
+from pipeline.cluster.client import spread
+from pipeline.cluster.memory import BLOCK_BYTES, MemoryPlan
+from pipeline.cluster.partitions import Partitions
+from pipeline.columns import Schema
+from pipeline.device.choose import frames_of
+from pipeline.errors import DataError, MachineError
+from pipeline.features.chain import Context
+from pipeline.ingest import load, prepare, split, target
+from pipeline.ingest.blocks import Block
+from pipeline.ingest.prepare import Counts, Preparation
+from pipeline.job import Job
+from pipeline.ledger import Entry
+from pipeline.matrix import Target
+
+if TYPE_CHECKING:
+    from pipeline.runner import Session
+
+SAMPLE_ROWS = 1_000_000
+"""Rows of the sample for quantiles and time cuts (decision 5)."""
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Rows of the data with label, set and weight, held as partitions."""
+
+    parts: Partitions
+    source: Schema
+    """All columns of the data; the frames hold those that the job keeps."""
+    meta: Any
+    target: Target
+    why: str
+    """What decided the task."""
+    counts: Counts
+    context: Context
+    plan: MemoryPlan
+
+
+def read(session: Session) -> RowSet:
+    """Reads the used columns, then settles classes, sets and weights."""
+    job = session.job
+    with session.ledger.stage("read") as entry:
+        planned, plan = planned_blocks(job, session.threads)
+        if spread(session.client):  # `memory.host` is this process's; workers keep their own limits
+            plan = replace(plan, hold=True, train_rate=1.0)
+        entry.rows = total = sum(block.rows for block in planned)
+        entry.notes += plan_notes(plan)
+        reads = load.reads(
+            session.client, planned, job.contract, list(job.reads),
+            device=job.choice.name, on_bad_rows=job.config.data.on_bad_rows,
+        )  # fmt: skip
+        if plan.hold:
+            reads = partitions.held(session.client, reads)
+        _set_aside(session, reads)
+        job.contract.write(session.folder / "ingest" / "schema.json")
+        frames = load.frames(reads)
+        if not plan.hold and job.contract.format == "csv":
+            frames = _staged(session, frames, plan, entry)
+    with session.ledger.stage("split") as entry:
+        found = _prepared(session, frames, total, plan, entry)
+        entry.rows = sum(found.counts.rows.values())
+    return found
+
+
+def planned_blocks(job: Job, threads: int) -> tuple[list[Block], MemoryPlan]:
+    """The blocks of the run, and what their rows will hold in memory."""
+    limit = job.config.data.rows
+    blocks = load.planned(job.contract, limit, threads, BLOCK_BYTES)
+    plan = job.memory_plan(sum(block.rows for block in blocks), threads)
+    if plan.block_bytes < BLOCK_BYTES:
+        blocks = load.planned(job.contract, limit, threads, plan.block_bytes)
+    return blocks, plan
+
+
+def plan_notes(plan: MemoryPlan) -> list[str]:
+    """What the ledger says of a plan that does not simply hold all rows."""
+    if plan.hold:
+        return []
+    held, limit = plan.held / 1e9, plan.limit / 1e9
+    return [f"streaming: held rows would take {held:.1f} GB, the limit is {limit:.1f} GB"]
+
+
+def _staged(session: Session, frames: Partitions, plan: MemoryPlan, entry: Entry) -> Partitions:
+    folder = session.folder / "tmp" / "staged"
+    free = shutil.disk_usage(session.folder).free
+    if plan.frames > free:
+        raise MachineError(
+            f"staging the CSV takes about {plan.frames / 1e9:.1f} GB, "
+            f"{free / 1e9:.1f} GB are free at {session.folder}",
+            fix="another disk: --out DIR",
+        )
+    found = load.staged(session.client, frames, folder, session.job.choice.name)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    entry.notes.append(f"CSV staged once as Arrow files of {size / 1e9:.2f} GB")
+    return found
+
+
+def _set_aside(session: Session, reads: Partitions) -> None:
+    if session.job.config.data.on_bad_rows == "error":
+        return
+    path = session.folder / "ingest" / "rejected.parquet"
+    if rejected := load.write_rejected(session.client, reads, path):
+        session.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")
+
+
+def _prepared(
+    session: Session, frames: Partitions, total: int, plan: MemoryPlan, entry: Entry
+) -> RowSet:
+    job, client = session.job, session.client
+    config = job.config
+    spec = Preparation(
+        job.choice.name, job.target, job.filters, config.split, config.seed,
+        min(1.0, SAMPLE_ROWS / max(total, 1)), config.data.weight, job.kept,
+    )  # fmt: skip
+    seen = partitions.reduced(client, frames, prepare.look, prepare.looked, spec)
+    entry.notes += dropped_notes(seen)
+    _refuse_nothing(seen)
+    settled = target.settle(seen.target, config.data)
+    session.listener.say(f"task {settled.target.task}: {settled.why}")
+    cuts = split.cuts(seen.times, config.split)
+    parts = partitions.each(frames, prepare.assigned, spec, settled.target, cuts)
+    if plan.hold:
+        parts = partitions.held(client, parts)
+    classes = len(settled.target.classes)
+    counts = partitions.reduced(
+        client,
+        parts,
+        prepare.counted,
+        prepare.count_merged,
+        job.choice.name,
+        classes,
+        config.seed,
+        plan.train_rate,
+    )
+    split.check_counts(dict(counts.rows), config.split)
+    source = replace(
+        job.source,
+        classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
+    )
+    context = Context(job.choice.name, config.seed, settled.target.task, classes, spec.sample_rate)
+    meta = frames_of(job.choice.name).empty([*source.only(job.kept), *prepare.own_columns(spec)])
+    return RowSet(parts, source, meta, settled.target, settled.why, counts, context, plan)
+
+
+def _refuse_nothing(seen: prepare.Look) -> None:
+    if seen.rows == 0:
+        raise DataError("the data have no rows", fix="check data.path and on_bad_rows")
+    if seen.rows == seen.filtered:
+        raise DataError(
+            f"the filters drop all {seen.rows:,} rows", fix="check the `filter:` expressions"
+        )
+
+
+def dropped_notes(seen: prepare.Look) -> list[str]:
+    """What the ledger says of rows that go no further."""
+    found = [(seen.filtered, "filters"), (seen.target_missing, "their target is missing")]
+    return [f"{count:,} rows dropped: {why}" for count, why in found if count]

@@ -1,0 +1,1 @@
+"""The run folder as one HTML file."""

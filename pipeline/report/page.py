@@ -1,0 +1,165 @@
+"""report.html: one file that says what was run on what, how well it does, and what it took.
+
+Made of the run folder's files alone, so that it can be made again. Nothing in it needs a network,
+and its content security policy runs no script but the two that are hashed here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts import write_text
+from pipeline.report import charts, folder, tables, text
+from pipeline.report.folder import Folder
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+REPORT = "report.html"
+TASKS = {
+    "binary": "Binary classification",
+    "multiclass": "Multiclass classification",
+    "regression": "Regression",
+}
+
+
+def write_report(run: Path) -> Path:
+    """Writes ``report.html`` into a run folder and returns its path.
+
+    Raises:
+        InputError: it is not a run folder, or a file in it is damaged.
+        MachineError: the page cannot be written.
+    """
+    found = folder.read(run)
+    path = run / REPORT
+    write_text(path, render(found))
+    return path
+
+
+def render(found: Folder) -> str:
+    """The page of a run."""
+    drawn = charts.all_charts(found.curves)
+    script = _asset("page.js")
+    scripts = [_bokeh(), script] if drawn else []
+    return _template().render(
+        **_header(found),
+        charts=drawn,
+        items=_in_script(charts.items(drawn)),
+        scripts=scripts,
+        style=_asset("page.css"),
+        policy=_policy(scripts),
+        metrics=tables.metrics(found.metrics, found.manifest.get("best")),
+        confusions=tables.confusions(found.curves),
+        per_class=tables.per_class(found.curves),
+        slices=tables.slices(found.curves),
+        importances=tables.importances(found.curves),
+        stages=tables.stages(found.ledger),
+        plan=tables.plan(found.plan) if found.plan else {},
+        columns=found.schema.get("schema", {}).get("columns", []),
+        warnings=found.manifest.get("warnings", []),
+        versions=found.manifest.get("versions", {}),
+        config_text=found.config_text,
+        command=_command(found.path),
+    )
+
+
+def _header(found: Folder) -> dict[str, Any]:
+    """What was run on what data: the title and the list of facts under it."""
+    config, manifest, data = found.config, found.manifest, found.config.get("data", {})
+    task = found.metrics.get("task") or manifest.get("task", "")
+    classes = found.curves.get("classes") or manifest.get("classes") or []
+    facts = [
+        ("Target", str(data.get("target", ""))),
+        ("Task", _task(task, classes, manifest.get("why"))),
+        ("Data", text.listed(data.get("path", []))),
+        ("Side tables", text.listed(data.get("tables") or {})),
+        ("Split", _split(config.get("split", {}))),
+        ("Rows", _rows(found.metrics.get("rows") or manifest.get("rows") or {})),
+        ("Seed", str(config.get("seed", ""))),
+    ]
+    return {
+        "name": str(config.get("name") or found.path.resolve().name),
+        "run": found.path.resolve().name,
+        "task": TASKS.get(task, ""),
+        "target": str(data.get("target", "")),
+        "best": manifest.get("best"),
+        "facts": [(name, value) for name, value in facts if value],
+        "refit": bool(manifest.get("refit")),
+    }
+
+
+def _task(task: str, classes: Sequence[Any], why: Any) -> str:
+    if task not in TASKS:
+        return ""
+    parts = [TASKS[task]]
+    if task == "multiclass":
+        parts.append(f"{len(classes):,} classes: {text.listed(classes)}")
+    elif task == "binary" and len(classes) == 2:
+        parts.append(f"positive class {classes[1]}, against {classes[0]}")
+    return "; ".join([*parts, *([str(why)] if why else [])])
+
+
+def _split(split: dict[str, Any]) -> str:
+    if not split:
+        return ""
+    by = f"by {split['by']}" if split.get("by") else ""
+    column = f"of column {split['column']}" if split.get("column") else ""
+    shares = [f"{split[s]:.0%} {s}" for s in ("valid", "test") if split.get(s) is not None]
+    return ", ".join(p for p in (f"{by} {column}".strip(), *shares) if p)
+
+
+def _rows(rows: dict[str, int]) -> str:
+    return ", ".join(f"{text.count(n)} {which}" for which, n in rows.items())
+
+
+def _command(run: Path) -> str:
+    """The command that scores new data with this run, from the working directory."""
+    near = os.path.relpath(run)
+    shown = str(run) if near.startswith("..") else near
+    return f"python -m pipeline predict {shlex.quote(shown)} DATA --out predictions.parquet"
+
+
+def _in_script(value: Any) -> str:
+    """JSON for a script element: no text in it can close the element or open a comment."""
+    written = json.dumps(value, ensure_ascii=False, allow_nan=True)
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A content security policy: no network, and no script but these."""
+    digests = (hashlib.sha256(s.encode()).digest() for s in scripts)
+    allowed = [f"'sha256-{base64.b64encode(d).decode()}'" for d in digests] or ["'none'"]
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"script-src {' '.join(allowed)}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_asset("page.html"))
+
+
+def _asset(name: str) -> str:
+    return resources.files("pipeline.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _bokeh() -> str:
+    """BokehJS without its widgets, tables and WebGL: 1.3 MB."""
+    from bokeh.resources import Resources
+
+    return str(Resources(mode="inline", components=["bokeh"]).js_raw[0])

@@ -1,0 +1,273 @@
+"""The page's tables, as rows of plain text for the template, which escapes every one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pipeline.report import text
+
+Json = dict[str, Any]
+
+METRIC_NAMES = {
+    "roc_auc": "ROC AUC", "average_precision": "Average precision", "log_loss": "Log loss",
+    "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1",
+    "threshold": "Threshold", "f1_at_threshold": "F1 at threshold", "f1_macro": "F1 (macro)",
+    "roc_auc_ovr": "ROC AUC (one v. rest)", "rmse": "RMSE", "mae": "MAE", "r2": "R²",
+}  # fmt: skip
+LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
+NOT_RANKED = frozenset({"threshold"})
+HEADLINE = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+MAX_IMPORTANCES = 20
+
+
+def metrics(found: Json, best: str | None) -> list[Json]:
+    """A table for test and one for valid: models in order, the baseline last."""
+    tables = []
+    for which, title in (("test", "Test rows"), ("valid", "Validation rows")):
+        rows = {m: v[which] for m, v in found.get("models", {}).items() if v.get(which)}
+        if not any(value is not None for row in rows.values() for value in row.values()):
+            continue
+        names = list(next(iter(rows.values())))
+        base = found.get("baseline", {}).get(which)
+        listed = [*rows.items(), *([("baseline", base)] if base else [])]
+        columns = [_column(n, rows.values(), [row.get(n) for _, row in listed]) for n in names]
+        lines = [
+            {
+                "name": name,
+                "best": name == best and row is not base,
+                "baseline": row is base,
+                "cells": [column[at] for column in columns],
+            }
+            for at, (name, row) in enumerate(listed)
+        ]
+        heads = [METRIC_NAMES.get(n, n) for n in names]
+        tables.append({"title": title, "heads": heads, "lines": lines})
+    return tables
+
+
+def _column(name: str, models: Iterable[Json], values: Sequence[float | None]) -> list[Json]:
+    """A metric's cells: as many decimals in each, the best model's marked."""
+    top = _top(name, [row.get(name) for row in models])
+    scale = max((abs(v) for v in values if v is not None), default=None)
+    return [{"text": text.figure(v, scale), "top": v == top is not None} for v in values]
+
+
+def _top(name: str, values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    if name in NOT_RANKED or len(known) < 2:
+        return None
+    return min(known) if name in LOWER_IS_BETTER else max(known)
+
+
+def confusions(curves: Json) -> list[Json]:
+    """Confusion matrices of the test rows, shaded by the share of the true class."""
+    found = []
+    for model, sets in curves.get("models", {}).items():
+        for each in sets.get("test", {}).get("confusion", []):
+            rest = each.get("rest", 0)
+            classes = [*each.get("classes", curves.get("classes", []))]
+            classes += [f"{rest:,} others"] if rest else []
+            where = f", at {text.figure(each['threshold'])}" if "threshold" in each else ""
+            found.append(
+                {
+                    "title": f"{model}{where}",
+                    "classes": classes,
+                    "rows": [
+                        {"name": name, "cells": _shaded(row)}
+                        for name, row in zip(classes, each["matrix"], strict=False)
+                    ],
+                }
+            )
+    return found
+
+
+def _shaded(row: Sequence[int]) -> list[Json]:
+    return [{"text": text.count(n), "share": text.share(n, sum(row))} for n in row]
+
+
+def per_class(curves: Json) -> list[Json]:
+    """Each class's figures on the test rows, for every model of a multiclass run."""
+    names = ("precision", "recall", "f1", "roc_auc")
+    return [
+        {
+            "title": model,
+            "heads": ["Rows", *(METRIC_NAMES[n] for n in names)],
+            "lines": [
+                {
+                    "name": c["class"],
+                    "cells": [text.count(c["rows"]), *(text.figure(c[n]) for n in names)],
+                }
+                for c in sets["test"]["classes"]
+            ],
+        }
+        for model, sets in curves.get("models", {}).items()
+        if sets.get("test", {}).get("classes")
+    ]
+
+
+def slices(curves: Json) -> list[Json]:
+    """Per sliced column: rows of each value, and every model's headline metric on them."""
+    metric = HEADLINE.get(curves.get("task", ""), "")
+    models: Mapping[str, Json] = curves.get("models", {})
+    by_model = {
+        m: s["test"]["slices"] for m, s in models.items() if s.get("test", {}).get("slices")
+    }
+    first: Mapping[str, Any] = next(iter(by_model.values()), {})
+    tables = []
+    for column, parts in first.items():
+        total = sum(p["rows"] for p in parts)
+        cells = [_slice_cells(own[column], metric) for own in by_model.values()]
+        tables.append(
+            {
+                "column": column,
+                "heads": [f"{METRIC_NAMES.get(metric, metric)}, {m}" for m in by_model],
+                "lines": [
+                    {
+                        "name": _slice_name(part),
+                        "plain": part["kind"] == "value",
+                        "rows": text.count(part["rows"]),
+                        "share": text.share(part["rows"], total),
+                        "cells": [own[at] for own in cells],
+                    }
+                    for at, part in enumerate(parts)
+                ],
+            }
+        )
+    return tables
+
+
+def _slice_cells(parts: Sequence[Json], metric: str) -> list[str]:
+    values = [p["metrics"].get(metric) for p in parts]
+    scale = max((abs(v) for v in values if v is not None), default=None)
+    return [text.figure(v, scale) for v in values]
+
+
+def _slice_name(part: Json) -> str:
+    if part["kind"] == "rest":
+        return f"{part['values']:,} other values"
+    return "missing" if part["kind"] == "missing" else str(part["value"])
+
+
+def importances(curves: Json) -> list[Json]:
+    """The most important features of each model, as bars."""
+    tables = []
+    for model, found in curves.get("models", {}).items():
+        listed = found.get("importances", [])
+        total = sum(i["value"] for i in listed)
+        top = max((i["value"] for i in listed), default=0)
+        if top <= 0:
+            continue
+        tables.append(
+            {
+                "model": model,
+                "more": max(len(listed) - MAX_IMPORTANCES, 0),
+                "lines": [
+                    {
+                        "name": i["feature"],
+                        "text": f"{text.share(i['value'], total)} %",
+                        "share": text.share(i["value"], top),
+                    }
+                    for i in listed[:MAX_IMPORTANCES]
+                ],
+            }
+        )
+    return tables
+
+
+def stages(ledger: Sequence[Json]) -> Json:
+    """The ledger: a line per stage, the reasons for their devices, and everything noted."""
+    lines = [e for e in ledger if "seconds" in e]
+    if not lines:
+        return {}
+    longest = max(e["seconds"] for e in lines)
+    sizes = [k for k in ("peak_host", "peak_device", "h2d", "d2h") if any(e.get(k) for e in lines)]
+    heads = {
+        "peak_host": "Peak memory", "peak_device": "Peak GPU memory",
+        "h2d": "Host to GPU", "d2h": "GPU to host",
+    }  # fmt: skip
+    return {
+        "heads": [heads[k] for k in sizes],
+        "total": text.seconds(sum(e["seconds"] for e in lines)),
+        "lines": [
+            {
+                "name": e.get("stage", ""),
+                "device": e.get("device", ""),
+                "seconds": text.seconds(e["seconds"]),
+                "share": text.share(e["seconds"], longest),
+                "rows": text.count(e["rows"]) if e.get("rows") else text.ABSENT,
+                "sizes": [text.size(e.get(k)) for k in sizes],
+            }
+            for e in lines
+        ],
+        "reasons": _reasons(lines),
+        "notes": [
+            {"stage": e.get("stage", ""), "text": note} for e in ledger for note in _notes(e)
+        ],
+    }
+
+
+def _reasons(lines: Sequence[Json]) -> list[Json]:
+    """Which stages ran where, and why: one line for those that share both."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for e in lines:
+        key = (str(e.get("asked", "")), str(e.get("device", "")), str(e.get("reason", "")))
+        found.setdefault(key, []).append(str(e.get("stage", "")))
+    return [
+        {
+            "asked": asked,
+            "device": device,
+            "reason": reason,
+            "stages": "" if len(found) == 1 else text.listed(names),
+        }
+        for (asked, device, reason), names in found.items()
+    ]
+
+
+def _notes(entry: Json) -> list[str]:
+    notes = entry.get("notes") or []
+    single = [str(entry[k]) for k in ("event", "note") if entry.get(k)]
+    return [*single, *(str(n) for n in notes)]
+
+
+def plan(found: Json) -> Json:
+    """The feature ops with their phases and columns, and the columns left out."""
+    steps = []
+    for step in found.get("steps", []):
+        name, params = next(iter(step["op"].items()))
+        steps.append(
+            {
+                "name": name,
+                "phase": step.get("phase", ""),
+                "params": _params(params, hidden="columns" if step.get("reads") else ""),
+                "reads": text.listed(step.get("reads", [])),
+                "produces": text.listed(step.get("produces", [])),
+            }
+        )
+    features = [str(f["name"]) for f in found.get("features", [])]
+    return {
+        "steps": steps,
+        "features": text.listed(features, 200),
+        "count": len(features),
+        "dropped": found.get("dropped", []),
+        "filters": found.get("filters", []),
+    }
+
+
+def _params(params: Any, hidden: str) -> str:
+    """``with: median, folds: 5``; columns that the op reads have a place of their own."""
+    if not isinstance(params, Mapping):
+        return str(params)
+    shown = {k: v for k, v in params.items() if k != hidden and v not in (None, [], {}, ())}
+    return ", ".join(f"{k}: {_value(v)}" for k, v in shown.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if set(value) == {"all", "but"}:  # a selection of columns as the config stores it
+            but = f" but {text.listed(value['but'], 6)}" if value["but"] else ""
+            return text.listed(value["all"], 6) + but
+        return text.listed((f"{k} = {_value(v)}" for k, v in value.items()), 6)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return f"[{text.listed((_value(v) for v in value), 6)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

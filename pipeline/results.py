@@ -1,0 +1,197 @@
+"""The last stages of a run: metrics and predictions of the held-out rows, and the saved models."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import __version__
+from pipeline.artifacts import write_json, write_manifest, written
+from pipeline.cluster import partitions
+from pipeline.columns import SET, SETS
+from pipeline.device import Frame
+from pipeline.device.choose import frames_of
+from pipeline.evaluate import curves, metrics
+from pipeline.evaluate.metrics import Scored
+from pipeline.features import fit
+from pipeline.matrix import SetName, Target
+from pipeline.train import golden, store
+from pipeline.train.held import Scores, scored
+from pipeline.train.model import Fitted
+
+if TYPE_CHECKING:
+    from pipeline.reading import RowSet
+    from pipeline.runner import Session
+    from pipeline.stages import Built
+
+JUDGED: tuple[SetName, ...] = ("valid", "test")
+LIBRARIES = (
+    "numpy", "pandas", "pyarrow", "dask", "distributed", "scikit-learn", "treelite", "xgboost",
+    "xgboost-cpu", "xgboost-cu13", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
+)  # fmt: skip
+
+
+def evaluate(
+    session: Session, rows: RowSet, built: Built, models: Mapping[str, Fitted]
+) -> tuple[dict[str, Any], str]:
+    """Scores the held-out rows; writes metrics.json, curves.json and predictions.parquet."""
+    folder = session.folder / "evaluate"
+    with session.ledger.stage("evaluate") as entry:
+        scores = {
+            which: {name: scored(built.feed, which, m.predict) for name, m in models.items()}
+            for which in JUDGED
+        }
+        values = _slices(session, rows)
+        sets = {which: _as_scored(scores[which], values) for which in JUDGED}
+        found = metrics.collect(
+            rows.target,
+            sets,
+            rows=rows.counts.rows,
+            prior=_prior(rows),
+        )
+        best = metrics.best(found)
+        write_json(folder / "metrics.json", found)
+        write_json(folder / "curves.json", curves.collect(rows.target, sets, models, found))
+        _write_predictions(session, scores, rows.target)
+        entry.rows = sum(rows.counts.rows[which] for which in JUDGED)
+    return found, best
+
+
+def _prior(rows: RowSet) -> list[float] | float:
+    """What the baseline knows: weight per class, or the mean label, of the training rows."""
+    if rows.target.task != "regression":
+        return list(rows.counts.classes.values())
+    return rows.counts.label / rows.counts.weight
+
+
+def _as_scored(by_model: Mapping[str, Scores], values: pd.DataFrame | None) -> Scored:
+    first = next(iter(by_model.values()))
+    slices: dict[str, Any] = {}
+    if values is not None:
+        own = values.reindex(first.ids)
+        slices = {str(n): own[n].to_numpy(dtype=object) for n in own.columns}
+    return Scored(first.label, {n: s.score for n, s in by_model.items()}, first.weight, slices)
+
+
+def _slices(session: Session, rows: RowSet) -> pd.DataFrame | None:
+    """The columns of ``evaluate.slices`` for the held-out rows, on the host, ids as index."""
+    names = list(session.job.config.evaluate.slices)
+    if not names:
+        return None
+    found = partitions.results(
+        session.client,
+        partitions.each(rows.parts, held_out_values, names, session.job.choice.name),
+    )
+    values: pd.DataFrame = pd.concat(found)
+    return values
+
+
+def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.DataFrame:
+    """Plain host values (object) of the rows that do not train."""
+    device = frames_of(device_name)
+    held_out = frame[device.arrays(frame[SET])[0] != 0]
+    host: pd.DataFrame = device.to_host(held_out[names])
+    return host.astype(object)
+
+
+def _write_predictions(
+    session: Session, scores: Mapping[SetName, Mapping[str, Scores]], target: Target
+) -> None:
+    parts = []
+    for which in JUDGED:
+        by_model = scores[which]
+        first = next(iter(by_model.values()))
+        columns: dict[str, Any] = {
+            "row": first.ids,
+            "set": np.full(len(first.ids), SETS.index(which)),
+            "label": label_values(first.label, target),
+        }
+        for name, own in by_model.items():
+            for column, values in prediction_columns(own.score, target).items():
+                columns[f"{name}__{column}"] = values
+        parts.append(pd.DataFrame(columns))
+    table = pd.concat(parts, ignore_index=True)
+    table["set"] = table["set"].map(dict(enumerate(SETS))).astype("str")
+    with written(session.folder / "evaluate" / "predictions.parquet") as beside:
+        table.to_parquet(beside, index=False)
+
+
+def label_values(label: np.ndarray, target: Target) -> np.ndarray:
+    """Class values for label positions; the label itself for a regression."""
+    if target.task == "regression":
+        return label
+    values: np.ndarray = class_array(target)[label.astype("int64")]
+    return values
+
+
+def class_array(target: Target) -> np.ndarray:
+    """The classes as one array of their own type (text as object)."""
+    if all(isinstance(c, str) for c in target.classes):
+        return np.array(target.classes, dtype=object)
+    return np.array(target.classes)
+
+
+def prediction_columns(score: np.ndarray, target: Target) -> dict[str, np.ndarray]:
+    """``prediction``, and for a classification ``p_<class>`` of every class."""
+    if target.task == "regression":
+        return {"prediction": np.asarray(score, "float64")}
+    if target.task == "binary":
+        score = np.column_stack([1 - score, score])
+    chosen = class_array(target)[metrics.predicted(target.task, score)]
+    columns = {f"p_{c}": score[:, i] for i, c in enumerate(target.classes)}
+    return {"prediction": chosen, **columns}
+
+
+def save(
+    session: Session, rows: RowSet, built: Built, models: Mapping[str, Fitted], best: str
+) -> None:
+    """The plan, the models, golden rows and the manifest: what `predict` needs."""
+    folder, config = session.folder, session.job.config
+    fit.save(built.fitting.plan, folder / "features")
+    for fitted in models.values():
+        store.save(fitted, folder / "train")
+    shutil.rmtree(folder / "train" / "segments", ignore_errors=True)  # for a training that stopped
+    if config.golden:
+        table = golden.make(models, built.feed, config.golden, config.seed)
+        with written(folder / "golden.parquet") as beside:
+            table.to_parquet(beside, index=False)
+    target = rows.target
+    facts = {
+        "format": 1,
+        "pipeline": __version__,
+        "name": config.name,
+        "task": target.task,
+        "why": rows.why,
+        "target": config.data.target,
+        "classes": list(target.classes),
+        "models": list(models),
+        "best": best,
+        "refit": built.feed.rows("test") == 0,
+        "rows": dict(rows.counts.rows),
+        "device": session.job.choice.name,
+        "seed": config.seed,
+        "versions": versions(),
+        "inputs": [
+            {"path": f.path, "bytes": f.size, "fingerprint": f.fingerprint}
+            for f in session.job.contract.files
+        ],
+        "warnings": session.warnings,
+    }
+    write_manifest(folder, facts)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries a result depends on."""
+    found = {"python": platform.python_version(), "pipeline": __version__}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,178 @@
+"""The main job: read, split, features, train, evaluate, refit, report; a run folder is left."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import write_text
+from pipeline.cluster.client import connected, pages, spread, workers
+from pipeline.cluster.memory import give_back
+from pipeline.cluster.partitions import Partitions
+from pipeline.config import Config
+from pipeline.device.choose import frames_of
+from pipeline.errors import InputError, MachineError
+from pipeline.job import Job, prepare
+from pipeline.ledger import Entry, Ledger
+from pipeline.matrix import Target
+
+RUNS = Path("data/runs")
+REFIT_BELOW = 500_000  # rows: `refit: auto`
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Hears how a run goes; the command line prints it."""
+
+    stage: Callable[[Entry, bool], None] = lambda entry, ended: None
+    """Called with a stage's ledger entry when it starts (False) and ends (True)."""
+    say: Callable[[str], None] = lambda text: None
+    """Called with a line for the user."""
+    progress: Callable[[str, float], None] = lambda what, share: None
+    """Called with a share in [0, 1] of a long stage."""
+
+
+@dataclass
+class Session:
+    """What the stages of one run share."""
+
+    job: Job
+    folder: Path
+    ledger: Ledger
+    client: Any
+    threads: int
+    listener: Listener
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """A line for the user, the report and the manifest."""
+        self.warnings.append(text)
+        self.listener.say(f"warning: {text}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    best: str
+    """The model with the best primary metric on valid; the first where nothing decides."""
+    seconds: float
+    target: Target
+    warnings: tuple[str, ...]
+
+
+def run(
+    config: Config, *, out: str | Path | None = None, listener: Listener | None = None
+) -> Outcome:
+    """Runs a config from the data to a folder that scores new data.
+
+    Args:
+        out: the run folder, absent or empty; None: ``data/runs/<name>-<time>``.
+
+    Raises:
+        InputError: config or data are at fault. MachineError: the machine is.
+    """
+    from dask.system import CPU_COUNT
+
+    started = time.perf_counter()
+    listener = listener or Listener()
+    job = prepare(config)
+    folder = run_folder(config.name, out)
+    write_text(folder / "config.yaml", config.to_yaml())
+    choice = job.choice
+    ledger = Ledger(
+        folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
+        on_stage=listener.stage, meter=frames_of(choice.name).meter,
+    )  # fmt: skip
+    listener.say(f"run folder {folder}")
+    listener.say(f"device {choice.name}: {choice.reason}")
+    try:
+        with connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client:
+            for what, url in pages(client, config.cluster).items():
+                listener.say(f"{what} {url}")
+            threads = CPU_COUNT
+            if spread(client):
+                from pipeline.cluster.remote import check_paths
+
+                threads = sum(workers(client).values())
+                check_paths(client, [file.path for file in job.contract.files])
+            session = Session(job, folder, ledger, client, threads, listener)
+            return _stages(session, started)
+    finally:
+        shutil.rmtree(folder / "tmp", ignore_errors=True)
+
+
+def run_folder(name: str, out: str | Path | None) -> Path:
+    """A new folder for a run; never one that another run has just made.
+
+    Raises:
+        InputError: ``out`` is a file, or a folder with something in it.
+        MachineError: the folder cannot be made.
+    """
+    try:
+        return _new_folder(name) if out is None else _given_folder(Path(out))
+    except OSError as error:
+        raise MachineError(
+            f"the run folder cannot be made: {error.strerror}: {error.filename}",
+            fix="choose another one with --out",
+        ) from None
+
+
+def _new_folder(name: str) -> Path:
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    number = 0
+    while True:
+        folder = RUNS / (f"{stem}-{number}" if number else stem)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _given_folder(folder: Path) -> Path:
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(
+            f"--out {str(folder)!r} is not empty", fix="name a folder that is absent or empty"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _stages(session: Session, started: float) -> Outcome:
+    from pipeline import reading, results, stages
+    from pipeline.report.page import write_report
+
+    config = session.job.config
+    rows = reading.read(session)
+    give_back()
+    again = refitted(config, sum(rows.counts.rows.values()))
+    built = stages.features(session, rows)
+    give_back()
+    if not again and not config.evaluate.slices:
+        rows = replace(rows, parts=Partitions(()))  # let the frames go before training
+    models = stages.train(session, rows, built)
+    metrics, best = results.evaluate(session, rows, built, models)
+    if again:
+        built, models = stages.refit(session, rows, built, models)
+    results.save(session, rows, built, models, best)
+    write_report(session.folder)
+    seconds = time.perf_counter() - started
+    return Outcome(
+        session.folder, metrics, best, round(seconds, 3), rows.target, tuple(session.warnings)
+    )
+
+
+def refitted(config: Config, rows: int) -> bool:
+    """Whether the models are fitted once more on all rows."""
+    if config.refit == "auto":
+        return rows < REFIT_BELOW
+    return config.refit == "always"

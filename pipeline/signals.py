@@ -1,0 +1,92 @@
+"""Ctrl-C and SIGTERM: the command ends within seconds, whatever the libraries are doing.
+
+A handler runs only between two steps of Python's main thread, so it cannot interrupt a library that
+computes, and an exception that it raises inside XGBoost's callbacks comes out as an internal error
+or not at all. So handlers only set a flag there (`deferred`), and a thread, which Python's C
+handler wakes through a pipe, ends the process `PATIENCE` seconds later if it is still there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PATIENCE = 3.0
+"""Seconds that a stopped command has for leaving in good order."""
+
+_received: list[int] = []
+_deferring: list[None] = []
+
+
+def watch() -> None:
+    """Installs the handlers; for the main thread of a process of our own.
+
+    A signal that the parent process had ignored (``nohup``, a shell's ``&``) stays ignored.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
+    for number in numbers:
+        signal.signal(number, _handle)
+    sys.unraisablehook = _unraisable
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    threading.Thread(target=_end, args=(read, set(numbers)), daemon=True).start()
+
+
+def received() -> int | None:
+    """The number of the signal that asked this process to stop; None if none did."""
+    return _received[0] if _received else None
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """A block that no handler interrupts; what stops it is raised at its end.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: a signal came before or meanwhile, whatever else the block
+        raised.
+    """
+    if _received:
+        _stop(_received[0])
+    _deferring.append(None)
+    try:
+        yield
+    finally:
+        _deferring.pop()
+        if not _deferring and _received:
+            _stop(_received[0])
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    if not _deferring:
+        _stop(number)
+
+
+def _stop(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    """Says nothing where a handler's exception met code that may not raise (a destructor)."""
+    if not (_received and isinstance(found.exc_value, KeyboardInterrupt | SystemExit)):
+        sys.__unraisablehook__(found)
+
+
+def _end(read: int, numbers: set[int]) -> None:
+    """Waits for a signal, then for the process to end; ends it."""
+    while (number := os.read(read, 1)[0]) not in numbers:
+        continue
+    time.sleep(PATIENCE)
+    sys.stderr.write("stopped\n")
+    sys.stderr.flush()
+    os._exit(128 + number)

@@ -1,0 +1,177 @@
+"""The middle stages of a run: features, training, and the refit. Each is a block of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cluster import partitions
+from pipeline.cluster.partitions import Partitions
+from pipeline.columns import SETS
+from pipeline.features import chain, fit
+from pipeline.features.fit import Fitting
+from pipeline.features.op import Op
+from pipeline.features.registry import parse_ops
+from pipeline.ingest import prepare
+from pipeline.matrix import SetName
+from pipeline.reading import RowSet
+from pipeline.train import model as models_of
+from pipeline.train.held import HeldFeed
+from pipeline.train.model import Fitted
+
+if TYPE_CHECKING:
+    from pipeline.runner import Session
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The ops as configured, or as chosen from the training rows."""
+
+    ops: Sequence[Op]
+    left_out: Mapping[str, str]
+    """Columns that the models do not see, with the reason."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Fitted features, and the matrices they make of the rows."""
+
+    choice: Choice
+    """The refit keeps it."""
+    fitting: Fitting
+    feed: HeldFeed
+
+
+def features(session: Session, rows: RowSet) -> Built:
+    """Chooses the ops if the config names none, fits them, and makes the matrices."""
+    with session.ledger.stage("features") as entry:
+        ops, left_out = session.job.ops, session.job.left_out
+        choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
+        counts = {**rows.counts.rows, "train": rows.counts.sampled}
+        built = _built(session, rows, rows.parts, choice, counts)
+        entry.rows = sum(rows.counts.rows.values())
+        entry.notes += notes_of(built.fitting)
+    return built
+
+
+def chosen(session: Session, rows: RowSet) -> Choice:
+    """The ops that the columns' types and values suggest."""
+    from pipeline.features import auto, profile
+
+    schema = rows.source.without([*rows.source.target, *session.job.left_out])
+    seen = partitions.reduced(
+        session.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
+    )
+    entries, dropped = auto.choose(schema, profile.finish(seen, schema), rows.target)
+    for item in dropped:
+        session.listener.say(f"left out {item['column']}: {item['reason']}")
+    reasons = {item["column"]: item["reason"] for item in dropped}
+    return Choice(parse_ops(entries), {**session.job.left_out, **reasons})
+
+
+def _built(
+    session: Session, rows: RowSet, parts: Partitions, choice: Choice,
+    counts: Mapping[str, int],
+) -> Built:  # fmt: skip
+    """The ops fitted on the partitions' training rows, and the matrices of all their rows."""
+    job, client = session.job, session.client
+    fitting = fit.fit(
+        client, parts, meta=rows.meta, source=rows.source, context=rows.context,
+        ops=choice.ops, tables=job.tables, left_out=job.left_out,
+    )  # fmt: skip
+    filters = tuple(expression.text for expression in job.filters)
+    dropped = [
+        {**d, "reason": choice.left_out.get(d["column"], d["reason"])} for d in fitting.plan.dropped
+    ]
+    plan = replace(fitting.plan, filters=filters, dropped=tuple(dropped))
+    sent = partitions.shared(client, fitting.remaining)
+    parts_of = _matrices(client, fitting, sent, rows)
+    feed = HeldFeed(client, parts_of, plan.features, rows.target, job.choice.name, counts)
+    return Built(choice, replace(fitting, plan=plan), feed)
+
+
+def _matrices(
+    client: Any, fitting: Fitting, steps: Any, rows: RowSet
+) -> Callable[[SetName], Partitions]:
+    """Matrices of a set: held for all sets, or made of the rows at each pass."""
+    names, rate = fitting.plan.names, rows.plan.train_rate
+
+    def made(*sets: SetName) -> Partitions:
+        context = replace(rows.context, sets=sets, train_rate=rate)
+        return partitions.each(fitting.parts, chain.matrices, steps, names, context)
+
+    if rows.plan.hold:
+        held = partitions.held(client, made(*SETS))
+        return lambda which: held
+    return made
+
+
+def notes_of(fitting: Fitting) -> list[str]:
+    """What the ledger says of the features: joins' unmatched rows."""
+    found = []
+    for step in fitting.plan.steps:
+        unmatched = step.state.get("unmatched", 0)
+        if unmatched:
+            total = step.state["rows"]
+            found.append(
+                f"{step.op.name} {step.op.model_dump().get('table', '')}: "
+                f"{unmatched:,} of {total:,} training rows have no match"
+            )
+    return found
+
+
+def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
+    """Trains each model of the config."""
+    found = {}
+    for name, params in session.job.models.items():
+        with session.ledger.stage(f"train {name}") as entry:
+            found[name] = models_of.train(
+                name, params, built.feed, seed=session.job.config.seed, threads=session.threads,
+                checkpoint=session.folder / "train" / "segments" / name,
+                progress=session.listener.progress,
+            )  # fmt: skip
+            entry.rows = built.feed.rows("train")
+            if rows.plan.train_rate < 1:
+                note = (
+                    f"{name} trains on a sample of {entry.rows:,} of "
+                    f"{rows.counts.rows['train']:,} rows: memory.host"
+                )
+                entry.notes.append(note)
+                session.warn(note)
+            entry.notes += found[name].notes
+    return found
+
+
+def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> int:
+    """How many of all rows the models get."""
+    if rows.plan.train_rate == 1:
+        return total
+    counts = partitions.reduced(
+        session.client, parts, prepare.counted, prepare.count_merged, rows.context.device,
+        rows.context.n_classes, rows.context.seed, rows.plan.train_rate,
+    )  # fmt: skip
+    return int(counts.sampled)
+
+
+def refit(
+    session: Session, rows: RowSet, first: Built, models: Mapping[str, Fitted]
+) -> tuple[Built, dict[str, Fitted]]:
+    """Features and models once more on all rows, with the rounds that were found."""
+    job = session.job
+    total = sum(rows.counts.rows.values())
+    with session.ledger.stage("refit features") as entry:
+        parts = partitions.each(rows.parts, prepare.everything_trains, job.choice.name)
+        counts = {"train": _sampled(session, rows, parts, total), "valid": 0, "test": 0}
+        built = _built(session, rows, parts, first.choice, counts)
+        entry.rows = total
+    found = {}
+    for name, params in job.models.items():
+        with session.ledger.stage(f"refit {name}") as entry:
+            found[name] = models_of.train(
+                name, params, built.feed, seed=job.config.seed, threads=session.threads,
+                rounds=models[name].rounds, progress=session.listener.progress,
+            )  # fmt: skip
+            entry.rows = total
+            entry.notes += found[name].notes
+    return built, found

@@ -1,0 +1,71 @@
+"""What a finished command prints on standard output for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.evaluate.metrics import primary
+
+if TYPE_CHECKING:
+    from pipeline.device.doctor import Finding
+    from pipeline.runner import Outcome
+
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "binary": ("roc_auc", "average_precision", "log_loss", "accuracy", "f1_at_threshold"),
+    "multiclass": ("roc_auc_ovr", "log_loss", "accuracy", "f1_macro"),
+    "regression": ("rmse", "mae", "r2"),
+}
+MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Test metrics beside the baseline, then where everything is and what to do with it."""
+    console = Console(highlight=False)
+    metrics = outcome.metrics
+    names = SHOWN[metrics["task"]]
+    title = f"test set, {metrics['rows']['test']:,} rows"
+    # without lines between the columns, five metrics fit into 60 letters
+    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
+    narrow = console.width < 80
+    table = Table(title=title, title_justify="left", **(style if narrow else {}))
+    table.add_column("model", no_wrap=True)
+    for name in names:
+        table.add_column(name.replace("_", "\n" if narrow else " "), justify="right")
+    table.add_row("baseline", *_cells(metrics["baseline"]["test"], names))
+    for model, by_set in metrics["models"].items():
+        mark = f"{model} *" if model == outcome.best else model
+        table.add_row(mark, *_cells(by_set["test"], names))
+    console.print(table)
+    decided = f"* best by {primary(metrics['task']).name} on valid"
+    console.print(decided, f"· {outcome.seconds:.1f} s in all", markup=False)
+    for label, value in (
+        ("report", f"{outcome.folder}/report.html"),
+        ("score new data", f"python -m pipeline predict {outcome.folder} NEW.csv --out scores.csv"),
+    ):
+        console.print(f"{label}: {value}", markup=False, soft_wrap=True)
+
+
+def _cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return ["–" if metrics.get(n) is None else f"{metrics[n]:.4f}" for n in names]
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """A line per finding, with the fix below what is not well."""
+    console = Console(highlight=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row(
+            Text(finding.status, MARK[finding.status]), finding.check, Text(finding.detail)
+        )
+        if finding.fix:
+            table.add_row("", "", Text(f"→ {finding.fix}"))
+    console.print(table)

@@ -1,0 +1,41 @@
+"""The config's JSON schema, with every op and model: editors complete and check with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.features.registry import REGISTRY, op_class
+from pipeline.train.model import PARAMS
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of a config file."""
+    schema = Config.model_json_schema(by_alias=True)
+    definitions = schema.setdefault("$defs", {})
+    ops = []
+    for name in sorted(REGISTRY):
+        own = op_class(name).model_json_schema(
+            by_alias=True, ref_template=f"#/$defs/{name}.{{model}}"
+        )
+        for inner, definition in own.pop("$defs", {}).items():
+            definitions[f"{name}.{inner}"] = definition
+        ops.append(
+            {
+                "type": "object",
+                "properties": {name: {"anyOf": [own, {"type": ["string", "array", "object"]}]}},
+                "required": [name],
+                "additionalProperties": False,
+            }
+        )
+    schema["properties"]["features"]["anyOf"][0]["items"] = {"oneOf": ops}
+    schema["properties"]["models"] = {
+        "type": ["object", "null"],
+        "properties": {
+            name: {"anyOf": [params.model_json_schema(by_alias=True), {"type": "null"}]}
+            for name, params in PARAMS.items()
+        },
+        "additionalProperties": False,
+        "default": None,
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

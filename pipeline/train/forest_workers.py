@@ -1,0 +1,202 @@
+"""Grows one random forest on the workers of a cluster: each some of the trees, on its own rows.
+
+The rows are dealt out by a hash of their ids, so that every worker has a sample of all the data,
+not the rows of its own files (as `cuml.dask` leaves them). Of w workers each gets a share of 1/w,
+but at least `ENOUGH` rows: small data are whole on every worker. On GPUs it is the same, with cuML
+in each worker. The trees are merged into one Treelite forest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pipeline.cluster import partitions
+from pipeline.cluster.client import workers
+from pipeline.device import Array
+from pipeline.device.choose import frames_of
+from pipeline.matrix import Matrix
+from pipeline.train import forest
+from pipeline.train.held import HeldFeed, LocalFeed
+from pipeline.train.model import Fitted, Progress
+from pipeline.train.params import ForestParams
+from pipeline.train.scores import ForestScore, filled
+from pipeline.train.weights import class_counts, class_weights
+
+ENOUGH = 200_000
+"""Rows that a worker has at least, if there are as many."""
+
+
+def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress) -> Fitted:
+    """The forest that the workers grow; what `forest.train` does in one process."""
+    client, rows = feed.client, feed.rows("train")
+    known = workers(client)
+    members = list(known)[: params.trees]
+    by_class = class_weights(params.class_weight, feed)
+    if by_class is not None:  # settled over all rows: a worker sees only its own
+        named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
+        params = params.model_copy(update={"class_weight": named})
+    present: list[int] = []
+    if feed.target.task != "regression":
+        present = [int(c) for c in np.flatnonzero(class_counts(feed))]
+    if len(present) == 1:
+        fill = [0.0] * len(feed.features)
+        notes = [f"only {feed.target.classes[present[0]]!r} occurs: it is always predicted"]
+        return forest.constant(feed, notes, {"fill": fill, "present": present})
+    share = _share(params, rows, len(members))
+    notes = [f"{len(members)} workers grow trees, each on {share:.3g} of {rows:,} training rows"]
+    progress(f"{params.trees} trees on {len(members)} workers", 0.0)
+    described = (feed.features, feed.target, feed.device)
+    sent = partitions.shared(client, (params, described, present, share, seed))
+    dealt = _dealt(client, feed, len(members), sent)
+    fill_of = client.submit(_fill, dealt[0], sent, pure=False)
+    trees = [len(part) for part in np.array_split(np.arange(params.trees), len(members))]
+    grown = [
+        client.submit(
+            _grow, own, fill_of, (number, trees[number], known[address]), sent, pure=False,
+            workers=[address], allow_other_workers=True,
+        )
+        for number, (own, address) in enumerate(zip(dealt, members, strict=True))
+    ]  # fmt: skip
+    fill, *found = client.gather([fill_of, *grown])
+    progress(f"{params.trees} trees", 1.0)
+    details = {"fill": fill, "present": present}
+    return _merged(feed, found, trees, details, [*notes, *found[0][2]])
+
+
+def _share(params: ForestParams, rows: int, members: int) -> float:
+    """The share of the training rows that a worker gets."""
+    share = max(1 / members, min(1.0, ENOUGH / rows))
+    return min(share, forest.MATRIX_ROWS / rows) if params.max_samples == "auto" else share
+
+
+def _merged(
+    feed: HeldFeed, found: Sequence[tuple[bytes, np.ndarray, list[str]]], trees: Sequence[int],
+    details: Mapping[str, Any], notes: Sequence[str],
+) -> Fitted:  # fmt: skip
+    import treelite
+
+    models = [treelite.Model.deserialize_bytes(content) for content, _, _ in found]
+    content = bytes(treelite.Model.concatenate(models).serialize_bytes())
+    gains = np.average([gain for _, gain, _ in found], axis=0, weights=trees)
+    return Fitted(
+        forest.NAME, feed.target, tuple(feed.features),
+        score=ForestScore(
+            feed.target, np.array(details["fill"], dtype="float32"), details["present"],
+            frames_of(feed.device),
+            estimator=_Bulk(content, feed.target.task) if feed.device == "gpu" else None,
+            checkpoint=content,
+        ),
+        content=content, importances=forest.shares(gains, feed), rounds=sum(trees), history={},
+        notes=tuple(notes), device=feed.device,
+        details=details,
+    )  # fmt: skip
+
+
+class _Bulk:
+    """A merged forest on the GPU, through nvForest; read again in each process."""
+
+    def __init__(self, content: bytes, task: str) -> None:
+        self.content, self.task = content, task
+
+    @cached_property
+    def _score(self) -> Any:
+        from pipeline.device.gpu import models
+
+        return models.scorer(self.content, self.task)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Bulk, (self.content, self.task)
+
+    def predict(self, x: Array) -> Array:
+        """Values of a regression."""
+        return self._score(x)
+
+    predict_proba = predict
+
+
+# -- in a worker -----------------------------------------------------------------------------------
+
+
+def _dealt(client: Any, feed: HeldFeed, members: int, sent: Any) -> list[Any]:
+    """A future of each member's rows: a `Matrix`."""
+    parts = feed.parts("train")
+    found = []
+    for number in range(members):
+        own = partitions.each(parts, _picked, number, members, sent).tasks()
+        futures = client.compute(own)
+        found.append(client.submit(_joined, futures, sent, pure=False))
+    return found
+
+
+def _picked(found: Any, number: int, members: int, sent: Any) -> Matrix | None:
+    """The rows whose hash lies on the member's arc of a circle; arcs overlap if they must."""
+    if "train" not in found:
+        return None
+    _, (_, _, device_name), _, share, seed = sent
+    matrix, device = found["train"], frames_of(device_name)
+    start = number * 2**32 // members
+    hashes = device.hash_ints(matrix.ids, seed + 5)
+    rows = device.xp.flatnonzero((hashes - start) % 2**32 < int(share * 2**32))
+    return Matrix(*(None if array is None else array[rows] for array in matrix))
+
+
+def _joined(parts: list[Matrix | None], sent: Any) -> Matrix:
+    _, (_, _, device_name), *_ = sent
+    xp = frames_of(device_name).xp
+    columns = zip(*(p for p in parts if p is not None), strict=True)
+    return Matrix(*(None if c[0] is None else xp.concatenate(c) for c in columns))
+
+
+def _feed_of(matrix: Matrix, sent: Any) -> LocalFeed:
+    _, (features, target, device), *_ = sent
+    counts = {"train": len(matrix.x), "valid": 0, "test": 0}
+    return LocalFeed(lambda: iter([{"train": matrix}]), features, target, device, counts)
+
+
+def _fill(matrix: Matrix, sent: Any) -> list[float]:
+    """What stands for a missing value, by feature."""
+    found: list[float] = forest.fill_values(matrix.x, _feed_of(matrix, sent)).tolist()
+    return found
+
+
+def _grow(
+    matrix: Matrix, fill: list[float], part: tuple[int, int, int], sent: Any
+) -> tuple[bytes, np.ndarray, list[str]]:
+    """A member's trees: Treelite checkpoint, importances, and what the ledger says."""
+    params, (_, target, device_name), present, share, seed = sent
+    number, trees, threads = part
+    device, feed, notes = frames_of(device_name), _feed_of(matrix, sent), list[str]()
+    x, label, weight = forest.training_rows(params, feed, seed, notes)
+    x = filled(x, np.array(fill, dtype="float32"), device.xp)
+    x, label, weight = _with_all_classes(x, label, weight, present, device.xp)
+    if params.max_samples != "auto":  # it is a share of all rows
+        params = params.model_copy(update={"max_samples": min(1.0, params.max_samples / share)})
+    params = params.model_copy(update={"trees": trees})
+    options = forest.options_of(params, feed, seed + 7919 * number, len(x), notes)
+    estimator = forest.estimator_of(params, feed, options, threads)
+    estimator.fit(
+        x, label if target.task == "regression" else label.astype("int32"), sample_weight=weight
+    )
+    gains = np.asarray(device.to_host(estimator.feature_importances_), "float64")
+    return forest.checkpoint_of(estimator, device_name), gains, notes
+
+
+def _with_all_classes(
+    x: Array, label: Array, weight: Array | None, present: list[int], xp: Any
+) -> tuple[Array, Array, Array | None]:
+    """A row of no weight for each class that others have rows of, so that all trees have it."""
+    absent = [c for c in present if not bool((label == c).any())]
+    if not absent:
+        return x, label, weight
+    weight = xp.ones(len(x)) if weight is None else weight
+    none = xp.zeros(len(absent))
+    rows = xp.repeat(x[:1], len(absent), axis=0)
+    return (
+        xp.concatenate([x, rows]),
+        xp.concatenate([label, xp.asarray(absent, dtype="float64")]),
+        xp.concatenate([weight, none]),
+    )

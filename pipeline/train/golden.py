@@ -1,0 +1,97 @@
+"""Golden rows: a few made-up rows with every model's scores, scored again when a run is loaded.
+
+A row holds values that occur in the training rows, but each column is shuffled on its own, so
+that no row of the data is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from pipeline.device.choose import frames_of
+from pipeline.errors import InputError
+from pipeline.matrix import Feed, Matrix
+from pipeline.train.held import mapped
+from pipeline.train.model import Fitted
+
+TOLERANCE = 1e-5
+"""Of probabilities; for a regression, of the largest score if that is above 1."""
+
+
+def make(models: Mapping[str, Fitted], feed: Feed, n: int, seed: int) -> pd.DataFrame:
+    """``n`` golden rows (fewer if there are fewer training rows).
+
+    Returns:
+        float32 features by name, then ``<model>__score``, or ``<model>__score_<i>`` for
+        multiclass.
+    """
+    device = frames_of(feed.device)
+    x = _shuffled(_few_rows(feed, n, seed), seed)
+    tables = [pd.DataFrame(x, columns=[f.name for f in feed.features])]
+    for name, fitted in models.items():
+        scores = np.asarray(device.to_host(fitted.predict(device.to_device(x))), "float64")
+        columns = score_columns(name, fitted)
+        tables.append(pd.DataFrame(scores.reshape(len(x), len(columns)), columns=columns))
+    return pd.concat(tables, axis=1)
+
+
+def score_columns(name: str, fitted: Fitted) -> list[str]:
+    """The columns of a model's scores."""
+    if fitted.target.task != "multiclass":
+        return [f"{name}__score"]
+    return [f"{name}__score_{i}" for i in range(len(fitted.target.classes))]
+
+
+def _few_rows(feed: Feed, n: int, seed: int) -> np.ndarray:
+    """The ``n`` training rows with the smallest hashes: the same however they are divided."""
+    found = list(mapped(feed, "train", _fewest, n, seed, feed.device))
+    order, ids, rows = (np.concatenate(part) for part in zip(*found, strict=True))
+    return rows[np.lexsort((ids, order))[:n]]
+
+
+def _fewest(block: Matrix, n: int, seed: int, device_name: str) -> tuple[np.ndarray, ...]:
+    device = frames_of(device_name)
+    order = np.asarray(device.to_host(device.hash_ints(block.ids, seed + 3)))
+    ids = np.asarray(device.to_host(block.ids))
+    chosen = np.lexsort((ids, order))[:n]
+    rows = np.asarray(device.to_host(block.x[device.to_device(chosen)]))
+    return order[chosen], ids[chosen], rows
+
+
+def _shuffled(x: np.ndarray, seed: int) -> np.ndarray:
+    made = np.empty_like(x, order="C")
+    random = np.random.default_rng(seed)
+    for j in range(x.shape[1]):
+        made[:, j] = x[random.permutation(len(x)), j]
+    return made
+
+
+def check(models: Mapping[str, Fitted], frame: pd.DataFrame) -> None:
+    """Scores the golden rows again with models on the CPU.
+
+    Raises:
+        InputError: scores differ, or the table is not of these models; names model and difference.
+    """
+    for name, fitted in models.items():
+        columns, names = score_columns(name, fitted), [f.name for f in fitted.features]
+        absent = [c for c in (*names, *columns) if c not in frame.columns]
+        if absent:
+            raise InputError(
+                f"golden.parquet has no column {absent[0]!r}: it belongs to other models",
+                fix="restore the run from a copy, or run the config again",
+            )
+        x = np.ascontiguousarray(frame[names].to_numpy(dtype="float32"))
+        expected = frame[columns].to_numpy(dtype="float64")
+        found = np.asarray(fitted.predict(x), "float64").reshape(expected.shape)
+        worst = float(np.abs(found - expected).max(initial=0.0))
+        scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        if not worst <= TOLERANCE * scale:
+            raise InputError(
+                f"the {name} model scores the golden rows otherwise than when it was saved: "
+                f"they differ by up to {worst:.3g} (allowed: {TOLERANCE * scale:.1g})",
+                fix="its libraries may have changed: manifest.json names the versions that "
+                "made the run",
+            )

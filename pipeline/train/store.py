@@ -1,0 +1,112 @@
+"""Saves models in formats that need nothing of what trained them, and loads them on the CPU.
+
+xgboost.ubj  XGBoost's own UBJSON          forest.tl  a Treelite checkpoint
+<model>.json the sidecar: task, classes, features in order, importances, rounds, history, notes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import read_json, write_json, written
+from pipeline.errors import InputError
+from pipeline.matrix import Feature, Target
+from pipeline.train.model import Fitted
+
+FORMAT = 1
+CONTENT: Mapping[str, str] = {"xgboost": "xgboost.ubj", "forest": "forest.tl"}
+LIBRARIES = ("xgboost", "xgboost-cpu", "xgboost-cu13", "scikit-learn", "treelite", "cuml-cu13")
+
+
+def files(name: str) -> list[str]:
+    """The files of a model, in the folder of all models."""
+    return [CONTENT[name], f"{name}.json"]
+
+
+def save(fitted: Fitted, folder: Path) -> None:
+    """Writes the model and its sidecar."""
+    with written(folder / CONTENT[fitted.name]) as beside:
+        beside.write_bytes(_content(fitted))
+    write_json(folder / f"{fitted.name}.json", sidecar(fitted))
+
+
+def _content(fitted: Fitted) -> bytes:
+    if fitted.name == "xgboost":
+        return bytes(fitted.content.save_raw("ubj"))
+    return bytes(fitted.content)
+
+
+def sidecar(fitted: Fitted) -> dict[str, Any]:
+    """What the model's own file does not say, as JSON."""
+    return {
+        "format": FORMAT,
+        "model": fitted.name,
+        "task": fitted.target.task,
+        "classes": list(fitted.target.classes),
+        "features": [{"name": f.name, "kind": f.kind, "size": f.size} for f in fitted.features],
+        "importances": dict(fitted.importances),
+        "rounds": fitted.rounds,
+        "history": {which: dict(metrics) for which, metrics in fitted.history.items()},
+        "notes": list(fitted.notes),
+        "device": fitted.device,
+        "versions": _versions(),
+        **fitted.details,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def load(name: str, folder: Path) -> Fitted:
+    """A saved model, scoring on the CPU, whatever trained it. Check the manifest's hash first.
+
+    Raises:
+        InputError: a file is missing or damaged, or of a later version.
+    """
+    facts = read_json(folder / f"{name}.json")
+    if facts.get("format") != FORMAT:
+        raise InputError(
+            f"{folder / name}.json has format {facts.get('format')!r}; this version reads {FORMAT}",
+            fix="use the version of the pipeline that wrote the run (manifest.json names it)",
+        )
+    path = folder / CONTENT[name]
+    if not path.is_file():
+        raise InputError(f"{path} is missing", fix="restore it, or run the config again")
+    target = Target(facts["task"], tuple(facts["classes"]))
+    features = tuple(Feature(f["name"], f["kind"], f["size"]) for f in facts["features"])
+    common = {
+        "rounds": facts["rounds"], "history": facts["history"], "notes": tuple(facts["notes"]),
+        "device": facts["device"],
+    }  # fmt: skip
+    if name == "xgboost":
+        return _load_xgboost(path, target, features, common)
+    from pipeline.train import forest
+
+    return forest.loaded(path.read_bytes(), target, features, facts, common)
+
+
+def _load_xgboost(
+    path: Path, target: Target, features: tuple[Feature, ...], common: Mapping[str, Any]
+) -> Fitted:
+    import xgboost
+
+    from pipeline.train import xgb
+
+    try:
+        booster = xgboost.Booster(model_file=bytearray(path.read_bytes()))
+    except xgboost.core.XGBoostError:
+        raise InputError(
+            f"{path} is not a model of XGBoost: it was damaged after the run wrote it",
+            fix="restore it, or run the config again",
+        ) from None
+    return xgb.fitted(booster, target, features, **common)

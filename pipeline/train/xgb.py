@@ -1,0 +1,301 @@
+"""Trains XGBoost on the matrices of a feed, block by block, on the feed's device."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from pipeline import signals
+from pipeline.device import Array
+from pipeline.device.choose import frames_of
+from pipeline.errors import ConfigError, DataError, DeviceError, nearest
+from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
+from pipeline.train import boosting
+from pipeline.train.boosting import Boosted, Plan
+from pipeline.train.held import HeldFeed
+from pipeline.train.model import Fitted, Progress
+from pipeline.train.params import XGBoostParams
+from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
+
+NAME = "xgboost"
+_Pair = tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix | None]
+BIN_ROWS = 1_000_000
+"""Rows whose quantiles are the bins where all rows are too many: AUC -0.0002 at 8 M rows."""
+EXACT_BELOW = 4_000_000
+"""Training rows up to which all of them make the bins."""
+
+# Log loss and squared error, not AUC: proper scores, smooth, defined when the valid set has one
+# class, and what the probabilities are for. A user's `eval_metric` takes their place.
+OBJECTIVES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "binary": (("binary:logistic",), "logloss"),
+    "multiclass": (("multi:softprob",), "mlogloss"),
+    "regression": (
+        ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror",
+         "reg:quantileerror", "reg:gamma", "reg:tweedie", "count:poisson"),
+        "rmse",
+    ),
+}  # fmt: skip
+
+
+def train(
+    params: XGBoostParams,
+    feed: Feed,
+    *,
+    seed: int,
+    threads: int,
+    checkpoint: Path | None,
+    rounds: int | None,
+    progress: Progress,
+) -> Fitted:
+    """Boosts until the valid set gets no better, or for exactly ``rounds`` rounds.
+
+    The model is the same to the byte however the rows are divided into blocks, for any number of
+    threads, and whether or not it was resumed from ``checkpoint``. Workers of a cluster train one
+    model together (`xgb_workers`), which depends on their number in the last bits.
+    """
+    native = native_params(params, feed, threads)
+    notes: list[str] = []
+    stops = bool(rounds is None and params.early_stopping and feed.rows("valid"))
+    plan = Plan(
+        native, seed, rounds or params.rounds, params.early_stopping if stops else 0,
+        _identity(params, feed),
+    )  # fmt: skip
+    if isinstance(feed, HeldFeed) and feed.spread:
+        from pipeline.train import xgb_workers
+
+        last = xgb_workers.boosted(params, feed, plan, progress, notes)
+    else:
+        last = boosted(params, feed, plan, checkpoint, progress, notes=notes)
+    assert last.booster is not None
+    booster, kept = last.booster, last.booster.num_boosted_rounds()
+    if stops:
+        kept = boosting.best_round(last.history) + 1
+        booster = booster[:kept]
+        notes.append(f"{kept} rounds kept of {last.booster.num_boosted_rounds()}: best on valid")
+    if not booster.get_score():
+        # XGBoost drops splits that gain less than 1e-6, which is much for targets below 1e-4
+        small = ", or the target's numbers are too small: multiply them"
+        small = small if feed.target.task == "regression" else ""
+        notes.append(f"no tree splits, all rows get the same score: no column helps{small}")
+    return fitted(
+        booster, feed.target, tuple(feed.features), rounds=kept, history=last.history,
+        notes=tuple(notes), device=feed.device,
+    )  # fmt: skip
+
+
+def fitted(
+    booster: xgb.Booster, target: Target, features: tuple[Feature, ...], **facts: Any
+) -> Fitted:
+    """The booster as a `Fitted`."""
+    return Fitted(
+        NAME, target, features, score=_Score(booster), content=booster,
+        importances=importances(booster, features), details={}, **facts,
+    )  # fmt: skip
+
+
+class _Score:
+    def __init__(self, booster: xgb.Booster) -> None:
+        self.booster = booster
+
+    def __call__(self, x: Array) -> Array:
+        return self.booster.inplace_predict(x, validate_features=False)
+
+
+def importances(booster: xgb.Booster, features: tuple[Feature, ...]) -> dict[str, float]:
+    """Each feature's share of the total gain of all splits."""
+    gains = booster.get_score(importance_type="total_gain")
+    found = [float(gains.get(name, 0.0)) for name in safe_names(features)]
+    total = sum(found)
+    return {f.name: g / total if total else 0.0 for f, g in zip(features, found, strict=True)}
+
+
+def safe_names(features: tuple[Feature, ...]) -> list[str]:
+    """Names that XGBoost takes: ours without ``[ ] <``, made distinct by position."""
+    names = [re.sub(r"[\[\]<]", "_", f.name) for f in features]
+    return [n if names.count(n) == 1 else f"{n}__{i}" for i, n in enumerate(names)]
+
+
+# -- parameters ------------------------------------------------------------------------------------
+
+
+def native_params(params: XGBoostParams, feed: Feed, threads: int) -> dict[str, Any]:
+    """XGBoost's own parameters, tried by XGBoost on two rows before the data are read.
+
+    Raises:
+        ConfigError: one of them is refused, or has no use for this task.
+    """
+    allowed, metric = OBJECTIVES[feed.target.task]
+    native = {"objective": allowed[0], "eval_metric": metric, **params.native}
+    if native["objective"] not in allowed:
+        raise ConfigError(
+            f"models.xgboost.objective: {native['objective']!r} does not predict what a "
+            f"{feed.target.task} target needs",
+            fix=f"one of {', '.join(allowed)}",
+        )
+    if feed.target.task == "multiclass":
+        native["num_class"] = len(feed.target.classes)
+    native |= _constraints(params, tuple(feed.features))
+    native |= {"nthread": threads, "device": "cuda" if feed.device == "gpu" else "cpu"}
+    _try(native, feed)
+    return native
+
+
+def _constraints(params: XGBoostParams, features: tuple[Feature, ...]) -> dict[str, str]:
+    names = [f.name for f in features]
+    found = {}
+    if params.monotone:
+        for name in params.monotone:
+            _position(name, names, "monotone")
+            if features[names.index(name)].kind == "c":
+                raise ConfigError(
+                    f"models.xgboost.monotone: {name!r} holds category codes, which have no order",
+                    fix="leave it out, or encode the column as numbers",
+                )
+        signs = (str(params.monotone.get(name, 0)) for name in names)
+        found["monotone_constraints"] = f"({','.join(signs)})"
+    groups = (params.model_extra or {}).get("interaction_constraints")
+    if isinstance(groups, list):
+        where = "interaction_constraints"
+        positions = [[_position(str(n), names, where) for n in group] for group in groups]
+        found[where] = json.dumps(positions)
+    return found
+
+
+def _position(name: str, names: list[str], where: str) -> int:
+    if name not in names:
+        raise ConfigError(
+            f"models.xgboost.{where}: no feature is called {name!r}", fix=nearest(name, names)
+        )
+    return names.index(name)
+
+
+def _try(native: Mapping[str, Any], feed: Feed) -> None:
+    label = np.arange(max(2, len(feed.target.classes)), dtype="float64")
+    x = np.zeros((len(label), len(feed.features)), dtype="float32")
+    trial = {**native, "device": "cpu", "nthread": 1}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            tiny = xgb.QuantileDMatrix(x, label, max_bin=native["max_bin"], nthread=1)
+            xgb.train(trial, tiny, 1, evals=[(tiny, "train")], verbose_eval=False)
+        except xgb.core.XGBoostError as error:
+            raise ConfigError(f"models.xgboost: XGBoost refuses it: {_reason(error)}") from None
+    for warning in caught:
+        if unused := re.search(r"Parameters: \{(.*)\} are not used", str(warning.message)):
+            raise ConfigError(
+                f"models.xgboost: {unused[1].strip()} has no use with objective "
+                f"{native['objective']!r}",
+                fix="leave it out",
+            )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).split("Stack trace")[0]
+    return " ".join(re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text).split())
+
+
+# -- matrices --------------------------------------------------------------------------------------
+
+
+class _Blocks(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
+    """The blocks of a pass, made again for every pass."""
+
+    def __init__(self, blocks: Callable[[], Iterator[Matrix]], like: Mapping[str, Any]) -> None:
+        super().__init__(release_data=True)
+        self.blocks, self.like = blocks, like
+        self.left = blocks()
+
+    def next(self, input_data: Callable[..., Any]) -> bool:
+        block = None if signals.received() else next(self.left, None)
+        if block is None:
+            return False
+        input_data(data=block.x, label=block.label, weight=block.weight, **self.like)
+        return True
+
+    def reset(self) -> None:
+        self.left = self.blocks()
+
+
+def _matrices(
+    params: XGBoostParams, feed: Feed, native: Mapping[str, Any], seed: int, notes: list[str]
+) -> _Pair:
+    by_class = class_weights(params.class_weight, feed)
+
+    def quantised(blocks: Callable[[], Iterator[Matrix]], ref: Any = None) -> xgb.QuantileDMatrix:
+        return _quantised(blocks, feed, native, ref)
+
+    def rows(which: SetName) -> Callable[[], Iterator[Matrix]]:
+        return lambda: weighted(feed, which, by_class)
+
+    ref = None
+    if params.bins == "auto" and feed.rows("train") > EXACT_BELOW:
+        share = BIN_ROWS / feed.rows("train")
+        notes.append(f"bins of {BIN_ROWS:,} of {feed.rows('train'):,} training rows (bins: auto)")
+        device = frames_of(feed.device)
+        ref = quantised(lambda: (sampled(b, share, seed, device) for b in rows("train")()))
+    dtrain = quantised(rows("train"), ref)
+    dvalid = quantised(rows("valid"), dtrain) if feed.rows("valid") else None
+    return dtrain, dvalid
+
+
+def _quantised(
+    blocks: Callable[[], Iterator[Matrix]], feed: Feed, native: Mapping[str, Any], ref: Any
+) -> xgb.QuantileDMatrix:
+    features = tuple(feed.features)
+    like = {"feature_names": safe_names(features), "feature_types": [f.kind for f in features]}
+    try:
+        with signals.deferred():
+            return xgb.QuantileDMatrix(
+                _Blocks(blocks, like), max_bin=native["max_bin"], nthread=native["nthread"],
+                enable_categorical=True, ref=ref,
+            )  # fmt: skip
+    except xgb.core.XGBoostError as error:
+        if "contains `inf`" in str(error):
+            refuse_infinite(feed)
+        if "Invalid categorical value" in str(error):
+            raise DataError(f"xgboost: a category code is out of range: {_reason(error)}") from None
+        raise
+
+
+def _identity(params: XGBoostParams, feed: Feed) -> str:
+    facts = [params.model_dump(), [asdict(f) for f in feed.features], asdict(feed.target)]
+    return json.dumps([*facts, feed.rows("train"), feed.rows("valid")], default=str)
+
+
+# -- boosting --------------------------------------------------------------------------------------
+
+
+def boosted(
+    params: XGBoostParams, feed: Feed, plan: Plan, folder: Path | None, progress: Progress,
+    *, notes: list[str],
+) -> Boosted:  # fmt: skip
+    """Boosts on the feed's matrices; in a worker, together with the others of its communicator.
+
+    Raises:
+        DeviceError: XGBoost trained on another device than the feed's.
+    """
+    matrices = _matrices(params, feed, plan.params, plan.seed, notes)
+    last = Boosted()
+    for last in boosting.boost(plan, *matrices, folder, progress):
+        assert last.booster is not None
+        used = trained_on(last.booster)
+        if used != feed.device:
+            raise DeviceError(
+                f"xgboost: asked to train on the {feed.device}, XGBoost trained on the {used}",
+                fix="`python -m pipeline doctor` says what the GPU lacks",
+            )
+    return last
+
+
+def trained_on(booster: xgb.Booster) -> str:
+    """Where a booster last trained, which without a GPU is silently the CPU."""
+    used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    return "gpu" if str(used).startswith("cuda") else "cpu"

@@ -1,0 +1,82 @@
+"""Workers that die: features go on, a training that all do together ends with a clear error."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import psutil
+import pytest
+from test_xgb_workers import feed_of, partition, trained
+
+from pipeline.cluster import partitions
+from pipeline.cluster.client import connected, workers
+from pipeline.config import Cluster
+from pipeline.errors import MachineError
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory):
+    """Two processes that a test may kill."""
+    folder = tmp_path_factory.mktemp("fragile") / "tmp"
+    with connected(Cluster(kind="cores", workers=2, dashboard=False), "cpu", 2, folder) as client:
+        yield client
+
+
+def pids(client):
+    while len(workers(client)) < 2:
+        time.sleep(0.1)
+    return list(client.run(os.getpid).values())
+
+
+def kill(pid):
+    os.kill(pid, 9)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+
+
+def slow_partition(i):
+    time.sleep(0.1)
+    return partition(i)
+
+
+def checked(found, value):
+    assert value == 5
+    return found
+
+
+def rows_of(found):
+    return len(found["train"].x)
+
+
+def add(a, b):
+    return a + b
+
+
+def test_partitions_of_a_worker_that_dies_are_made_again(fragile):
+    sent = partitions.shared(fragile, 5)
+    killer = threading.Timer(0.3, kill, [pids(fragile)[0]])
+    killer.start()
+    made = partitions.each(partitions.each(range(8), slow_partition), checked, sent)
+    held = partitions.held(fragile, made)
+    del made, sent  # what the partitions are made of must outlive our own names for it
+    killer.join()
+    assert partitions.reduced(fragile, held, rows_of, add) == 8 * 1500
+    kill(pids(fragile)[0])
+    assert partitions.reduced(fragile, held, rows_of, add) == 8 * 1500
+
+
+def test_a_worker_that_dies_in_a_training_ends_it(fragile):
+    first = pids(fragile)[0]
+    feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
+    dead = []
+
+    def tell(text, share):
+        if text.startswith("round 20,") and not dead:
+            dead.append(time.monotonic())
+            os.kill(first, 9)
+
+    with pytest.raises(MachineError, match="ended during XGBoost's training") as caught:
+        trained(feed, progress=tell, rounds=20_000, max_depth=8, early_stopping=0)
+    assert time.monotonic() - dead[0] < 120  # it does not hang
+    assert caught.value.fix and caught.value.status == 3

@@ -1,0 +1,112 @@
+"""XGBoost trained by two processes together, against one process."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from pipeline.cluster import partitions
+from pipeline.errors import DataError
+from pipeline.matrix import Feature, Matrix, Target
+from pipeline.train import golden, model
+from pipeline.train.held import HeldFeed, scored
+
+FEATURES = (Feature("a", "q"), Feature("b", "q"), Feature("c", "c", 4))
+BINARY = Target("binary", ("n", "y"))
+SIZES = {"train": 1500, "valid": 300, "test": 400}
+PARAMS = {"rounds": 30, "max_depth": 3, "learning_rate": 0.3, "early_stopping": 10}
+
+
+def partition(i, skip=()):
+    """Three sets of rows, or those that are not skipped."""
+    rng, found = np.random.default_rng(i), {}
+    for s, (which, n) in enumerate(SIZES.items()):
+        x = rng.normal(size=(n, 3)).astype("float32")
+        x[:, 2] = rng.integers(0, 4, n)
+        odds = x[:, 0] * 1.5 + (x[:, 2] == 1)
+        x[rng.random(n) < 0.1, 1] = np.nan
+        label = (odds + rng.normal(size=n) > 0.5).astype("float64")
+        if which not in skip:
+            found[which] = Matrix(x, label, None, np.arange(n) + 10_000 * i + 3_000 * s)
+    return found
+
+
+def broken(i):
+    found = partition(i)
+    if i == 3:
+        found["train"].x[7, 0] = np.inf
+    return found
+
+
+def held_by(client, function, n=6):
+    return partitions.held(client, partitions.each(range(n), function))
+
+
+def feed_of(client, parts, skipped=()):
+    counts = dict.fromkeys(SIZES, 0)
+    for i in range(len(parts)):
+        for which, n in SIZES.items():
+            counts[which] += n * (i not in skipped)
+    return HeldFeed(client, lambda which: parts, FEATURES, BINARY, "cpu", counts)
+
+
+def trained(feed, name="xgboost", progress=None, **params):
+    parsed = model.parse_models({name: params or PARAMS})[name]
+    return model.train(name, parsed, feed, seed=0, threads=1, progress=progress)
+
+
+def auc(scores):
+    from sklearn.metrics import roc_auc_score
+
+    return roc_auc_score(scores.label, scores.score)
+
+
+@pytest.fixture(scope="module")
+def alone(client):
+    feed = feed_of(client, held_by(client, partition))
+    return feed, trained(feed)
+
+
+def test_two_processes_train_the_model_of_one(two, alone):
+    feed = feed_of(two, held_by(two, partition))
+    assert feed.spread
+    told = []
+    fitted = trained(feed, progress=lambda *event: told.append(event))
+    assert "2 of 2 workers boost together" in fitted.notes
+    assert fitted.rounds == fitted.content.num_boosted_rounds() <= 30
+    assert len(fitted.history["valid"]["logloss"]) <= 30
+    time.sleep(0.2)
+    assert told and told[0][0].startswith("round 1, valid logloss") and 0 < told[0][1] < 1
+    ours, theirs = scored(feed, "test", fitted.predict), scored(alone[0], "test", alone[1].predict)
+    assert (ours.ids == theirs.ids).all() and (ours.label == theirs.label).all()
+    assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
+    one = golden.make({"m": fitted}, feed, 20, 0)
+    assert one.iloc[:, :3].equals(golden.make({"m": alone[1]}, alone[0], 20, 0).iloc[:, :3])
+
+
+def test_scores_on_workers_are_those_of_one_process(two, alone):
+    feed = feed_of(two, held_by(two, partition))
+    here, there = (scored(f, "valid", alone[1].predict) for f in (alone[0], feed))
+    assert (here.score == there.score).all()
+
+
+def lopsided(i):
+    return partition(i, skip=() if i == 0 else ("train", "valid"))
+
+
+def test_workers_without_rows_of_a_set_take_part(two):
+    parts = held_by(two, lopsided, 4)
+    counts = {"train": 1500, "valid": 300, "test": 1600}
+    feed = HeldFeed(two, lambda which: parts, FEATURES, BINARY, "cpu", counts)
+    fitted = trained(feed, **PARAMS, class_weight="balanced")
+    assert auc(scored(feed, "test", fitted.predict)) > 0.8
+
+
+def test_bad_values_in_one_process_are_named(two):
+    feed = feed_of(two, held_by(two, broken))
+    started = time.monotonic()
+    with pytest.raises(DataError, match="'a' has infinite values in the train set"):
+        trained(feed)
+    assert time.monotonic() - started < 120  # it does not hang

@@ -1,0 +1,77 @@
+"""Which device is chosen, and what is said when it is not the one asked for."""
+
+import pytest
+from fake_gpus import Fake
+
+from pipeline.device import cpu
+from pipeline.device.choose import Choice, choose, frames_of
+from pipeline.device.probe import probe
+from pipeline.device.proof import prove
+from pipeline.errors import ConfigError, DeviceError
+
+
+def never():
+    raise AssertionError("looked for a GPU")
+
+
+def looking_at(hardware):
+    return lambda: probe(hardware, {})
+
+
+def test_cpu_never_looks():
+    assert choose("cpu", never, never) == Choice("cpu", "cpu", "asked for")
+
+
+@pytest.mark.parametrize("asked", ["auto", "gpu"])
+def test_takes_a_gpu_that_works(asked):
+    choice = choose(asked, looking_at(Fake()), lambda: None)
+    assert choice.name == "gpu"
+    assert "NVIDIA H200" in choice.reason
+
+
+def test_auto_falls_back_and_says_why():
+    choice = choose("auto", looking_at(Fake(absent=("cudf",))), never)
+    assert choice.name == "cpu"
+    assert choice.reason == "no GPU: cudf is not installed: pip install pipeline[gpu]"
+    choice = choose("auto", looking_at(Fake()), lambda: "it smokes")
+    assert (choice.name, choice.reason) == ("cpu", "no GPU: it smokes")
+
+
+def test_gpu_is_an_error_with_reason_and_fix():
+    with pytest.raises(DeviceError) as raised:
+        choose("gpu", looking_at(Fake(absent=("cudf",))), never)
+    assert raised.value.status == 3
+    assert "cudf is not installed" in str(raised.value)
+    assert '".[gpu]"' in str(raised.value)
+    with pytest.raises(DeviceError, match="it smokes"):
+        choose("gpu", looking_at(Fake()), lambda: "it smokes")
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(ConfigError, match="did you mean 'gpu'"):
+        choose("gpus", never, never)
+    with pytest.raises(ConfigError):
+        frames_of("tpu")
+
+
+def test_the_cpu_is_a_module():
+    assert frames_of("cpu") is cpu
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("print('\"proved\"')", None),
+        ("import no_such_library", "No module named 'no_such_library'"),
+        ("import os; os.abort()", "status -6"),
+        ("assert False, 'cuDF adds wrongly'", "cuDF adds wrongly"),
+        ("pass", "status 0"),
+    ],
+)
+def test_the_proof_runs_in_another_process(program, reason):
+    said = prove(20.0, program)
+    assert (said is None) if reason is None else (reason in said)
+
+
+def test_the_proof_is_ended_when_it_hangs():
+    assert "within 0 s" in prove(0.3, "import time; time.sleep(30)")

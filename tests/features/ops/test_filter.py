@@ -1,0 +1,37 @@
+"""filter: which rows it keeps; it makes and removes no column."""
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.features.registry import op_entry, parse_op
+from pipeline.features.try_op import frame_of
+
+
+@pytest.mark.parametrize("entry", ["x > 1", {"where": "x > 1"}])
+def test_missing_counts_as_false(entry, device):
+    op = parse_op({"filter": entry})
+    schema, host = frame_of({"x": [0.5, 2.0, None], "y": [1, 2, 3]})
+    host.index = [10, 11, 12]
+    kept = device.to_host(op.keeps(device.to_device(host), device))
+    assert kept.dtype == "bool"
+    assert kept.tolist() == [False, True, False]
+    assert op.reads(schema) == ["x"]
+    assert op.after(schema) == schema
+    assert parse_op(op_entry(op)) == op
+
+
+def test_an_empty_partition(device):
+    _, host = frame_of({"x": [1.0]})
+    kept = parse_op({"filter": "x > 1"}).keeps(device.to_device(host.iloc[:0]), device)
+    assert len(kept) == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [("x + 1", "float64, not true or false"), ("z > 1", "no column 'z'"), ("x >", "position"),
+     ({"were": "x > 1"}, "unknown key|mistakes"), (3, "where|not true")],
+)  # fmt: skip
+def test_mistakes(entry, message):
+    schema, _ = frame_of({"x": [1.5]})
+    with pytest.raises(ConfigError, match=message):
+        parse_op({"filter": entry}).reads(schema)

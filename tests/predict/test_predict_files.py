@@ -1,0 +1,126 @@
+"""Files scored by a small run: rows, kept columns, filters, and what new data may look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import Config, run
+from pipeline.errors import ConfigError, DataError
+from pipeline.ingest.blocks import plan_blocks
+from pipeline.predict import files
+from pipeline.predict.files import predict_files
+
+N = 300
+QUICK = {
+    "models": {"xgboost": {"rounds": 5}},
+    "refit": "never",
+    "cluster": {"kind": "process", "dashboard": False},
+}
+
+
+def table():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "e": rng.choice(["a", "b"], N),
+            "t": np.arange(N),
+            "x": np.round(rng.normal(size=N), 3),
+            "n": pd.array(rng.integers(0, 9, N), dtype="Int64"),
+        }
+    )
+    frame.loc[::7, "n"] = pd.NA
+    frame["y"] = np.where(frame["x"] > 0, "will stay", "may go, soon")
+    return frame
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(folder of a run, its data as CSV)."""
+    folder = tmp_path_factory.mktemp("run")
+    table().to_csv(folder / "d.csv", index=False)
+    features = [
+        {"filter": "x > -1"},
+        {"lag": {"by": ["e"], "order": "t", "columns": ["n"], "shift": [1]}},
+        {"categorify": {"columns": ["e"]}},
+        {"drop": ["t"]},
+    ]
+    data = {"path": str(folder / "d.csv"), "target": "y"}
+    tree = {"data": data, "features": features, **QUICK}
+    return run(Config.parse(tree), out=folder / "run").folder, folder / "d.csv"
+
+
+def scored(made, path, out, **options):
+    predict_files(made[0], [str(path)], out, **options)
+    return pd.read_csv(out) if out.suffix == ".csv" else pd.read_parquet(out)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+@pytest.mark.parametrize("new", [".csv", ".parquet"])
+def test_no_rows_give_a_file_without_rows(made, tmp_path, ending, new):
+    path = tmp_path / f"new{new}"
+    none = table().iloc[:0]
+    none.to_csv(path, index=False) if new == ".csv" else none.to_parquet(path)
+    found = scored(made, path, tmp_path / f"out{ending}", keep=["e", "n"])
+    assert len(found) == 0
+    assert [*found] == ["e", "n", "prediction", "p_may go, soon", "p_will stay"]
+
+
+def test_a_column_that_the_run_does_not_know_can_be_kept(made, tmp_path):
+    frame = table().assign(ticket=np.arange(N) * 3, note="ü")
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    found = scored(made, tmp_path / "new.csv", tmp_path / "o.parquet", keep=["ticket", "note"])
+    assert found["ticket"].tolist() == frame["ticket"].tolist()
+    assert set(found["note"]) == {"ü"}
+    done = predict_files(made[0], [str(tmp_path / "new.csv")], tmp_path / "o.csv", keep=["note"])
+    assert done.extra == ("ticket",)
+
+
+def test_a_kept_column_may_not_be_called_as_a_prediction(made, tmp_path):
+    table().assign(prediction=1).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(ConfigError, match="--keep prediction: the predictions have"):
+        scored(made, tmp_path / "new.csv", tmp_path / "o.csv", keep=["prediction"])
+
+
+def test_rows_that_a_filter_drops_are_no_earlier_rows_of_others(made, tmp_path):
+    new = table().assign(t=np.arange(N) + N)
+    new.to_csv(tmp_path / "all.csv", index=False)
+    new[new["x"] > -1].to_csv(tmp_path / "some.csv", index=False)
+    every = scored(made, tmp_path / "all.csv", tmp_path / "a.parquet")
+    some = scored(made, tmp_path / "some.csv", tmp_path / "b.parquet")
+    kept = every[(new["x"] > -1).to_numpy()].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, some)
+    assert every["prediction"].isna().sum() == (new["x"] <= -1).sum() > 0
+
+
+def test_kept_columns_do_not_change_predictions(made, tmp_path):
+    plain = scored(made, made[1], tmp_path / "a.parquet")
+    beside = scored(made, made[1], tmp_path / "b.parquet", keep=["y", "n", "t"])
+    pd.testing.assert_frame_equal(plain, beside[plain.columns])
+
+
+def test_integers_as_pandas_writes_them_beside_missing_ones_are_explained(made, tmp_path):
+    frame = table()
+    frame.assign(n=frame["n"].astype("float64")).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(DataError) as caught:
+        scored(made, tmp_path / "new.csv", tmp_path / "o.csv")
+    assert "trained on an integer" in str(caught.value) and "Int64" in str(caught.value)
+    assert "data.types" not in str(caught.value)
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_blocks_whose_kept_text_is_all_missing_are_written_as_text(tmp_path, monkeypatch):
+    frame = table().drop(columns="t")
+    frame.to_parquet(tmp_path / "d.parquet", row_group_size=50)
+    data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
+    run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run")
+    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    frame.loc[:120, "e"] = None
+    frame.to_parquet(tmp_path / "new.parquet", row_group_size=50)
+    predict_files(
+        tmp_path / "run", [str(tmp_path / "new.parquet")], tmp_path / "o.parquet", keep=["e"]
+    )
+    found = pq.read_table(tmp_path / "o.parquet")
+    assert found["e"].to_pylist() == [None] * 121 + frame["e"].tolist()[121:]

@@ -1,0 +1,184 @@
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.report import folder, page
+
+HOSTILE = [
+    "<script>window.hacked = 1</script>",
+    "</script><img src=x onerror='window.hacked = 1'>",
+    "<!-- <script>",
+    '"><b>bold</b>',
+    "{{ 7 * 7 }} {% raw %}",
+    "$$\\LaTeX$$ &lt; &amp; é ☃ 日本語",
+    "x" * 300,
+]
+
+
+class Elements(HTMLParser):
+    """Counts start tags, and gathers the visible text and the scripts."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.text, self.scripts = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data):
+        inside = self.scripts if self.tags and self.tags[-1] == "script" else self.text
+        inside.append(data)
+
+
+def parsed(html):
+    found = Elements()
+    found.feed(html)
+    return found
+
+
+def hostile(fake_run, task="multiclass"):
+    classes = HOSTILE if task == "multiclass" else HOSTILE[:2]
+    return fake_run(
+        task, tuple(classes), names=HOSTILE, slice_values=(*HOSTILE, None), title=HOSTILE[0],
+        target=HOSTILE[1], note=HOSTILE[1],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_every_text_from_the_data_is_escaped(fake_run, task):
+    found = parsed(page.write_report(hostile(fake_run, task)).read_text(encoding="utf-8"))
+    assert found.tags.count("script") == 3  # chart items, BokehJS, the page's own
+    assert not {"img", "b"} & set(found.tags)
+    shown = "".join(found.text)
+    for text in HOSTILE:
+        assert text in shown
+
+
+def test_the_check_above_sees_a_page_that_is_not_escaped(fake_run, monkeypatch):
+    run = hostile(fake_run)
+    escaped = page._template()
+    escaped.environment.autoescape = False
+    unsafe = escaped.environment.from_string(page._asset("page.html"))
+    monkeypatch.setattr(page, "_template", lambda: unsafe)
+    with pytest.raises(AssertionError):
+        found = parsed(page.render(folder.read(run)))
+        assert found.tags.count("script") == 3
+
+
+def test_names_in_the_charts_cannot_close_their_script(fake_run):
+    html = page.write_report(hostile(fake_run)).read_text(encoding="utf-8")
+    block = re.search(
+        r'<script type="application/json" id="chart-items">(.*?)</script>', html, re.S
+    )
+    assert "</script><img" in json.dumps(json.loads(block[1]))
+    assert "<" not in block[1]
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"),
+    [("binary", ("no", "yes")), ("multiclass", ("a", "b", "c")), ("regression", ())],
+)
+def test_the_page_says_what_the_run_folder_says(fake_run, task, classes):
+    path = page.write_report(fake_run(task, classes))
+    assert path.name == "report.html"
+    html = path.read_text(encoding="utf-8")
+    shown = "".join(parsed(html).text)
+    for text in (
+        "arr_delay > 15", "14,000 train, 2,000 valid, 2,000 test", "no NVIDIA driver was found",
+        "target_encode", "hour_sin_raw", "constant", "hour_sin has 3 missing values", "14.2 s",
+        "12 rows dropped: their target is missing", "3.2.0", "fitted once more on all rows",
+        "python -m pipeline predict", "columns: month, day",
+        "--out predictions.parquet", "baseline", "best",
+    ):  # fmt: skip
+        assert text in shown, text
+    assert 1e6 < len(html) < 3e6
+    assert '<meta name="viewport"' in html
+
+
+def test_the_page_fetches_nothing(fake_run):
+    html = page.write_report(fake_run()).read_text(encoding="utf-8")
+    outside = re.sub(r"<script>.*?</script>", "", html, flags=re.S)
+    assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?\s*(?:https?:)?//", outside)
+    policy = unescape(re.search(r'Content-Security-Policy" content="(.*?)"', html)[1])
+    assert "default-src 'none'" in policy
+    assert policy.count("'sha256-") == 2
+
+
+def test_sections_without_a_file_are_left_out(fake_run):
+    run = fake_run()
+    for name in ("evaluate/metrics.json", "evaluate/curves.json", "features/plan.json",
+                 "ingest/schema.json", "manifest.json", "ledger.jsonl", "train/xgboost.json"):  # fmt: skip
+        (run / name).unlink()
+        html = page.write_report(run).read_text(encoding="utf-8")
+    headings = re.findall("<h2>(.*?)</h2>", html)
+    assert headings == ["Score new data", "What was run"]
+    assert "<script" not in html
+
+
+def test_a_run_without_validation_rows_or_slices_has_a_page(fake_run):
+    run = fake_run()
+    curves = json.loads((run / "evaluate/curves.json").read_text())
+    measured = json.loads((run / "evaluate/metrics.json").read_text())
+    for model in curves["models"].values():
+        del model["valid"], model["test"]["slices"]
+        model["test"].update(points=None, calibration=[])
+    for model in measured["models"].values():
+        model["valid"] = dict.fromkeys(model["valid"])
+    (run / "evaluate/curves.json").write_text(json.dumps(curves))
+    (run / "evaluate/metrics.json").write_text(json.dumps(measured))
+    html = page.write_report(run).read_text(encoding="utf-8")
+    assert "Validation rows" not in html
+    assert "ROC curve" not in html
+    assert "Learning curve" in html
+
+
+def test_manifest_and_ledger_may_know_less_or_more(fake_run):
+    run = fake_run()
+    (run / "manifest.json").write_text("{}")
+    (run / "ledger.jsonl").write_text(
+        '{"event": "stopped by signal 15"}\n'
+        '{"stage": "read", "asked": "auto", "device": "gpu", "reason": "H200", "seconds": 0.5,'
+        ' "peak_device": 123456789, "h2d": 1000}\n'
+        '{"stage": "train forest", "asked": "auto", "device": "cpu", "reason": "no cuML",'
+        ' "seconds": 125, "note": "smaller samples"}\n'
+    )
+    shown = "".join(parsed(page.write_report(run).read_text(encoding="utf-8")).text)
+    shown = re.sub(r"\s+", " ", shown)
+    for text in (
+        "stopped by signal 15", "read ran on gpu: H200", "train forest ran on cpu: no cuML",
+        "123 MB", "1 kB", "2 min 05 s", "train forest: smaller samples",
+    ):  # fmt: skip
+        assert text in shown, text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a run folder"):
+        page.write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "a: [1"),
+        ("config.yaml", "[1, 2]"),
+        ("manifest.json", "{"),
+        ("manifest.json", "[]"),
+        ("ledger.jsonl", '{"stage"'),
+    ],
+)
+def test_a_damaged_file_is_named(fake_run, name, text):
+    run = fake_run()
+    (run / name).write_text(text)
+    with pytest.raises(InputError, match=re.escape(name)):
+        page.write_report(run)
+
+
+def test_the_command_quotes_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "predict 'my run' DATA" in page._command(tmp_path / "my run")
+    assert "predict /elsewhere/run DATA" in page._command(tmp_path.__class__("/elsewhere/run"))

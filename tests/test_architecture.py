@@ -1,0 +1,206 @@
+"""Who may import what, how long things may be, and what must not be there at all."""
+
+import ast
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "pipeline"
+MODULES = sorted(ROOT.rglob("*.py"))
+LAYERS = [  # a module imports from its own row or from rows below it
+    {"__main__", "cli", ""},
+    {"runner", "job", "reading", "stages", "summary", "tools", "progress"},
+    {"results", "predict", "report"},
+    {"train", "evaluate", "features", "ingest"},
+    {"cluster", "expression", "matrix"},
+    {"device"},
+    {"artifacts", "ledger", "config", "validation", "columns"},
+    {"errors", "signals"},
+]
+GPU_LIBRARIES = {"cudf", "cupy", "cuml", "rmm", "nvforest", "dask_cuda", "dask_cudf", "raft_dask",
+                 "cugraph", "numba", "pylibcudf", "cuda"}  # fmt: skip
+BANNED_MODULES = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}
+BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
+BANNED_METHODS = {  # of frames: slow, or not in cuDF, or an expression run as code
+    "query", "iterrows", "itertuples", "applymap", "to_pickle", "read_pickle", "qcut", "iteritems",
+}  # fmt: skip
+MODULE_LINES, FUNCTION_LINES = 330, 40
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+def part_of(dotted):
+    """The top-level part of the package: ``features`` for ``pipeline.features.op``."""
+    return (dotted.split(".") + [""])[1]
+
+
+def own_part(path):
+    first = path.relative_to(ROOT).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imports(tree, *, at_run_time=True):
+    """(line, dotted name) of every import; those for type checkers only are left out."""
+    skipped = set()
+    if at_run_time:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                skipped |= {id(n) for n in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            yield node.lineno, node.module
+            if node.module in (
+                "pipeline",
+                "pipeline.device",
+                "pipeline.features",
+                "pipeline.ingest",
+            ):
+                yield from ((node.lineno, f"{node.module}.{a.name}") for a in node.names)
+
+
+def row_of(part):
+    return next(i for i, row in enumerate(LAYERS) if part in row)
+
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+
+
+def test_every_part_has_its_layer():
+    assert {own_part(p) for p in MODULES} == set().union(*LAYERS)
+
+
+@each_module
+def test_imports_point_down(path):
+    mine = own_part(path)
+    for line, dotted in imports(tree_of(path)):
+        if not dotted.startswith("pipeline"):
+            continue
+        theirs = part_of(dotted)
+        if not theirs or theirs.startswith("__"):  # the version
+            continue
+        if (ROOT / theirs).exists() or (ROOT / f"{theirs}.py").exists():
+            assert row_of(theirs) >= row_of(mine), f"{name_of(path)}:{line} imports {dotted}"
+
+
+def test_parts_do_not_import_each_other_in_circles():
+    graph = {}
+    for path in MODULES:
+        for _, dotted in imports(tree_of(path)):
+            theirs = part_of(dotted) if dotted.startswith("pipeline.") else ""
+            if theirs and theirs != own_part(path) and own_part(path):
+                graph.setdefault(own_part(path), set()).add(theirs)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' → '.join(error.args[1])}")
+
+
+@each_module
+def test_gpu_libraries_stay_where_they_belong(path):
+    inside = path.relative_to(ROOT).parts
+    if inside[:2] == ("device", "gpu") or inside[0] == "cluster":
+        return
+    found = [
+        (n, d)
+        for n, d in imports(tree_of(path), at_run_time=False)
+        if d.split(".")[0] in GPU_LIBRARIES
+    ]
+    assert found == []
+
+
+@each_module
+def test_the_gpu_modules_are_imported_by_the_choice_alone(path):
+    inside = path.relative_to(ROOT).parts
+    if inside[:2] == ("device", "gpu"):
+        return
+    for line, dotted in imports(tree_of(path)):
+        if not dotted.startswith("pipeline.device.gpu"):
+            continue
+        top = [n.lineno for n in tree_of(path).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        assert line not in top, (
+            f"{name_of(path)}:{line}: only inside a function, once a GPU is chosen"
+        )
+
+
+@each_module
+def test_nothing_unpickles_or_runs_text(path):
+    for line, dotted in imports(tree_of(path), at_run_time=False):
+        assert dotted.split(".")[0] not in BANNED_MODULES, f"{name_of(path)}:{line}"
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            text = ast.unparse(node.func)
+            assert text not in BANNED_CALLS, f"{name_of(path)}:{node.lineno} {text}"
+            assert text not in (
+                "yaml.load",
+                "yaml.unsafe_load",
+                "yaml.full_load",
+            ) or "Safe" in ast.unparse(node)
+            assert text not in ("os.system", "os.popen"), f"{name_of(path)}:{node.lineno}"
+            assert not any(k.arg == "shell" for k in node.keywords), (
+                f"{name_of(path)}:{node.lineno}"
+            )
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in BANNED_METHODS, f"{name_of(path)}:{node.lineno} .{node.attr}"
+
+
+def frame_modules():
+    """Modules that see a device's frames."""
+    folders = ("features", "expression")
+    return [p for p in MODULES if own_part(p) in folders] + [
+        ROOT / "ingest" / f"{n}.py" for n in ("prepare", "split", "target")
+    ]
+
+
+@pytest.mark.parametrize("path", frame_modules(), ids=name_of)
+def test_frame_code_has_no_row_loops(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("apply", "eval"), f"{name_of(path)}:{node.lineno} .{node.attr}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            assert "DataFrame" not in ast.unparse(node.args[1]) or path.name in ("state.py",), (
+                f"{name_of(path)}:{node.lineno}: a frame may be cuDF's"
+            )
+
+
+@each_module
+def test_modules_and_functions_are_short(path):
+    lines = path.read_text().count("\n")
+    assert lines <= MODULE_LINES, f"{name_of(path)} has {lines} lines"
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            start = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            first = node.lineno if own_part(path) != "cli" else start.lineno  # parameters: options
+            docstring = start.end_lineno - start.lineno + 1 if documented else 0
+            length = node.end_lineno - first + 1 - docstring
+            assert length <= FUNCTION_LINES, (
+                f"{name_of(path)}:{node.lineno} {node.name}: {length} lines"
+            )
+
+
+@each_module
+def test_modules_say_what_they_are(path):
+    assert ast.get_docstring(tree_of(path)), f"{name_of(path)} has no docstring"
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "base"}
+
+
+def test_the_checks_see_mistakes():
+    source = "import cudf\nfrom pipeline.cli import app\nif TYPE_CHECKING:\n    import cupy\n"
+    tree = ast.parse(source)
+    assert [d for _, d in imports(tree)] == ["cudf", "pipeline.cli"]
+    assert [d for _, d in imports(tree, at_run_time=False)] == ["cudf", "pipeline.cli", "cupy"]
+    assert row_of("cli") < row_of("features") < row_of("device") < row_of("errors")

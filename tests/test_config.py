@@ -1,0 +1,97 @@
+"""The config: read safely, overridden, explained when wrong, written back."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from pipeline.config import Config, from_environment
+from pipeline.errors import ConfigError
+
+GOOD = {"data": {"path": "a.csv", "target": "y"}}
+
+
+def tree(**changes):
+    return {**GOOD, **changes}
+
+
+def test_defaults_round_trip_through_yaml():
+    config = Config.parse(tree(split={"by": "time", "column": "t"}, models={"forest": None}))
+    assert Config.parse(yaml.safe_load(config.to_yaml())) == config
+
+
+def test_overrides_are_yaml_and_make_parents():
+    config = Config.parse(tree(), ["models.xgboost.rounds=3", "split={by: time, column: t}"])
+    assert config.models == {"xgboost": {"rounds": 3}}
+    assert config.split.by == "time"
+
+
+def test_null_removes_a_model():
+    assert Config.parse(tree(), ["models.forest=null"]).models == {"forest": None}
+
+
+def test_cluster_may_be_a_word():
+    assert Config.parse(tree(cluster="cores")).cluster.kind == "cores"
+
+
+def test_refit_takes_booleans():
+    assert Config.parse(tree(refit=False)).refit == "never"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"devce": "gpu"}, "devce: unknown key\n  → did you mean 'device'"),
+        ({"device": "tpu"}, "device: Input should be 'auto', 'gpu' or 'cpu'"),
+        ({"data": {"path": "a"}}, "data.target: missing"),
+        ({"split": {"by": "time"}}, "by: time needs a column"),
+        ({"split": {"by": "random", "column": "x"}}, "by: random takes no column"),
+        ({"split": {"valid": 0.5, "test": 0.5}}, "leave no training rows"),
+        ({"seed": -1}, "seed"),
+        ({"name": "../evil"}, "name"),
+        ({"data": {**GOOD["data"], "types": {"a": "int"}}}, "data.types.a"),
+        ({"data": {**GOOD["data"], "storage_options": {"secret": "abc"}}}, r"\$\{NAME\}"),
+    ],
+)
+def test_mistakes_are_named(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        Config.parse(tree(**changes))
+
+
+def test_several_mistakes_are_listed_together():
+    with pytest.raises(ConfigError, match="2 mistakes"):
+        Config.parse({"data": {"path": "a"}, "seed": "x"})
+
+
+@pytest.mark.parametrize("override", ["novalue", "data.path.x=1", "a=[", "=1"])
+def test_bad_overrides(override):
+    with pytest.raises(ConfigError, match="--set"):
+        Config.parse(tree(data={"path": "p", "target": "y"}), [override])
+
+
+def test_files_that_are_no_config(tmp_path):
+    with pytest.raises(ConfigError, match="there is no config"):
+        Config.load(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="is a folder"):
+        Config.load(tmp_path)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("a: [1\nb: 2")
+    with pytest.raises(ConfigError, match="line 2"):
+        Config.load(bad)
+    bad.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        Config.load(bad)
+
+
+def test_yaml_that_would_run_code_is_refused(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("a: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ConfigError, match="could not determine a constructor"):
+        Config.load(bad)
+
+
+def test_environment(monkeypatch):
+    monkeypatch.setenv("KEY", "abc")
+    assert from_environment({"a": ["${KEY}/x"]}) == {"a": ["abc/x"]}
+    with pytest.raises(ConfigError, match="has no 'NOPE_X'"):
+        from_environment("${NOPE_X}")

@@ -1,0 +1,28 @@
+"""Run folders: new ones, never shared; given ones only when absent or empty."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import runner
+from pipeline.errors import InputError, MachineError
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [runner.run_folder("x", None) for _ in range(20)]
+    assert len(set(folders)) == 20
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_given_folder_must_be_absent_or_empty(tmp_path):
+    assert runner.run_folder("x", tmp_path / "a" / "b").is_dir()
+    assert runner.run_folder("x", tmp_path / "a" / "b").is_dir()
+    with pytest.raises(InputError, match="is not empty"):
+        runner.run_folder("x", tmp_path / "a")
+
+
+def test_a_folder_below_a_file_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="cannot be made.*file"):
+        runner.run_folder("x", tmp_path / "file" / "run")

@@ -1,0 +1,123 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
+
+from pipeline.errors import InputError
+from pipeline.train import golden, model, scores, store
+
+SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
+NAMES = list(SMALL)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    made = {}
+    for task in TARGETS:
+        feed = feed_of(task, 1200, 300)
+        made[task] = (
+            feed,
+            {
+                name: model.train(name, params, feed, seed=0, threads=1)
+                for name, params in model.parse_models(SMALL).items()
+            },
+        )
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", TARGETS)
+def test_loaded_is_what_was_saved(trained, tmp_path, task, name):
+    feed, models = trained[task]
+    store.save(models[name], tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(store.files(name))
+    found = store.load(name, tmp_path)
+    x = feed.sets["train"][0]
+    for rows in (1, scores.FEW, len(x)):
+        expected = models[name].predict(x[:rows])
+        assert np.abs(found.predict(x[:rows]) - expected).max() < 1e-6
+        assert found.predict(x[:rows]).shape == expected.shape
+    for field in ("target", "features", "importances", "rounds", "notes", "device", "history"):
+        assert getattr(found, field) == getattr(models[name], field)
+    store.save(found, tmp_path / "again")
+    for file in store.files(name):
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
+def test_one_class_survives(tmp_path):
+    x, y = rows_of("binary", 100)
+    feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y * 0, None)})
+    for name, params in model.parse_models(SMALL).items():
+        fitted = model.train(name, params, feed, seed=0, threads=1)
+        store.save(fitted, tmp_path)
+        assert np.array_equal(store.load(name, tmp_path).predict(x), fitted.predict(x))
+
+
+def test_the_forest_loads_without_scikit_learn_or_xgboost(trained, tmp_path):
+    store.save(trained["binary"][1]["forest"], tmp_path)
+    code = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from pipeline.train import store\n"
+        f"f = store.load('forest', Path({str(tmp_path)!r}))\n"
+        "f.predict(np.zeros((1, 4), 'float32'))\n"
+        "assert 'xgboost' not in sys.modules and 'sklearn.ensemble' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_and_missing_files(trained, tmp_path, name):
+    store.save(trained["binary"][1][name], tmp_path)
+    content, sidecar = (tmp_path / file for file in store.files(name))
+    facts = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**facts, "format": 99}))
+    with pytest.raises(InputError, match="format 99"):
+        store.load(name, tmp_path)
+    sidecar.write_text(json.dumps(facts))
+    content.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        store.load(name, tmp_path)
+
+
+def test_an_xgboost_file_that_is_none(trained, tmp_path):
+    store.save(trained["binary"][1]["xgboost"], tmp_path)
+    (tmp_path / "xgboost.ubj").write_bytes(b"{no model}")
+    with pytest.raises(InputError, match="damaged"):
+        store.load("xgboost", tmp_path)
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_golden_rows(trained, tmp_path, task):
+    feed, models = trained[task]
+    table = golden.make(models, feed, 30, 0)
+    assert len(table) == 30
+    pd.testing.assert_frame_equal(table, golden.make(models, feed.split(11), 30, 0))
+    table.to_parquet(tmp_path / "golden.parquet", index=False)
+    read = pd.read_parquet(tmp_path / "golden.parquet")
+    for name, fitted in models.items():
+        store.save(fitted, tmp_path)
+        golden.check({name: store.load(name, tmp_path)}, read)
+    x = feed.sets["train"][0]
+    names = [f.name for f in FEATURES]
+    known = {tuple(row) for row in x[~np.isnan(x).any(axis=1)].tolist()}
+    kept = [row for row in table[names].to_numpy().tolist() if tuple(row) in known]
+    assert not kept
+    spoilt = read.copy()
+    column = golden.score_columns("forest", models["forest"])[0]
+    spoilt.loc[3, column] += 0.5
+    golden.check({"xgboost": models["xgboost"]}, spoilt)
+    with pytest.raises(InputError, match=r"the forest model .* differ by up to 0\.5"):
+        golden.check({"forest": models["forest"]}, spoilt)
+    with pytest.raises(InputError, match="no column"):
+        golden.check(models, read.drop(columns=["größe"]))
+
+
+def test_fewer_rows_than_golden_rows(trained):
+    _, models = trained["binary"]
+    x, y = rows_of("binary", 7)
+    feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y, None)}, parts=3)
+    assert len(golden.make(models, feed, 50, 0)) == 7
