@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pipeline.cluster.estimate import OWN_ROW, WORD, Sizes, row_bytes
 from pipeline.cluster.memory import MemoryPlan, plan
 from pipeline.columns import RESERVED, Schema
 from pipeline.config import Config
@@ -19,10 +20,14 @@ from pipeline.features.ops.join import Join
 from pipeline.features.plan import model_columns, pruned, walk
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import split
+from pipeline.ingest.blocks import Block
+from pipeline.ingest.sample import Sample, sample
 from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of
 from pipeline.train.model import ModelParams, parse_models
+
+REFIT_BELOW = 500_000  # rows: `refit: auto`
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,53 @@ class Job:
     reads: tuple[str, ...]
     """All columns that are read from the files."""
 
-    def memory_plan(self, rows: int, threads: int) -> MemoryPlan:
-        """What so many rows will hold in memory, and whether they are streamed.
+    def sizes(self, blocks: Sequence[Block], threads: int) -> Sizes:
+        """What the memory plan's estimates are made of; reads a sample."""
+        rows = sum(block.rows for block in blocks)
+        split, found = self.config.split, self._sample(blocks)
+        most = max((block.rows for block in blocks), default=0)
+
+        def row(names: Sequence[str]) -> float:
+            words = [found.words[n] for n in names if n in found.words]
+            dictionaries = sum(w.among(most) * (w.letters + 8) for w in words) / max(most, 1)
+            return row_bytes(self.source.only(names)) + dictionaries
+
+        texts = [found.words[n] for n in self.features if n in found.words]
+        again = refitted(self.config, rows)
+        return Sizes(
+            rows=rows, train=1 - split.valid - split.test, valid=split.valid,
+            read_row=row(self.reads) + 8, kept_row=row(self.kept) + OWN_ROW,
+            staged_row=found.staged_row if self.contract.format == "csv" else 0.0,
+            block_rows=most, threads=threads, features=self.width,
+            block_bytes=max((b.size for b in blocks), default=0),
+            present=self._present(found.missing),
+            words=sum(w.among(rows) * (w.letters + WORD) for w in texts),
+            scores=found.scores, models=tuple(self.models), again=again,
+            keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
+        )  # fmt: skip
+
+    def memory_plan(self, blocks: Sequence[Block], threads: int, free: int) -> MemoryPlan:
+        """What these rows will hold in memory, and whether they are streamed.
+
+        Args:
+            free: bytes of disk where CSV would be staged.
 
         Raises:
             MachineError: they cannot be trained on within ``memory.host``.
         """
-        split = self.config.split
-        return plan(
-            self.config.memory, rows=rows, read=self.source.only(self.reads),
-            features=self.width, train_share=1 - split.valid - split.test, threads=threads,
-        )  # fmt: skip
+        return plan(self.config.memory, self.sizes(blocks, threads), free=free)
+
+    def _sample(self, blocks: Sequence[Block]) -> Sample:
+        data = self.config.data
+        return sample(self.contract, blocks, self.reads, target=self.target, data=data)
+
+    def _present(self, missing: Mapping[str, float]) -> float:
+        """The share of the matrix that is likely not to be missing."""
+        names = {op.name for op in self.ops or ()}
+        if "fill" in names or not self.features:
+            return 1.0
+        share = sum(missing.get(n, 0.0) for n in self.features) / len(self.features)
+        return 1.0 - max(share, 0.01 if names & {"join", "lag"} else 0.0)
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -207,3 +248,10 @@ def _check_names(reads: set[str], source: Schema, config: Config) -> None:
                 f"column {name!r} has a name that the pipeline keeps for itself",
                 fix="rename the column in the data, or leave it out",
             )
+
+
+def refitted(config: Config, rows: int) -> bool:
+    """Whether the models are fitted once more on all rows."""
+    if config.refit == "auto":
+        return rows < REFIT_BELOW
+    return config.refit == "always"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cluster import partitions
+from pipeline.cluster import memory, partitions
 from pipeline.cluster.client import spread
-from pipeline.cluster.memory import BLOCK_BYTES, MemoryPlan
+from pipeline.cluster.memory import MemoryPlan
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import Schema
 from pipeline.device.choose import frames_of
-from pipeline.errors import DataError, MachineError
+from pipeline.errors import DataError
 from pipeline.features.chain import Context
 from pipeline.ingest import load, prepare, split, target
 from pipeline.ingest.blocks import Block
@@ -48,11 +49,12 @@ def read(session: Session) -> RowSet:
     """Reads the used columns, then settles classes, sets and weights."""
     job = session.job
     with session.ledger.stage("read") as entry:
-        planned, plan = planned_blocks(job, session.threads)
+        planned, plan = planned_blocks(job, session.threads, session.folder)
         if spread(session.client):  # `memory.host` is this process's; workers keep their own limits
-            plan = replace(plan, hold=True, train_rate=1.0)
+            plan = replace(plan, hold=True, train_rate=1.0, scored=1.0, staging=0)
         entry.rows = total = sum(block.rows for block in planned)
-        entry.notes += plan_notes(plan)
+        entry.notes += plan_notes(plan, job.contract.format == "csv")
+        session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
         reads = load.reads(
             session.client, planned, job.contract, list(job.reads),
             device=job.choice.name, on_bad_rows=job.config.data.on_bad_rows,
@@ -62,41 +64,44 @@ def read(session: Session) -> RowSet:
         _set_aside(session, reads)
         job.contract.write(session.folder / "ingest" / "schema.json")
         frames = load.frames(reads)
-        if not plan.hold and job.contract.format == "csv":
-            frames = _staged(session, frames, plan, entry)
+        if plan.staging:
+            frames = _staged(session, frames, entry)
     with session.ledger.stage("split") as entry:
         found = _prepared(session, frames, total, plan, entry)
         entry.rows = sum(found.counts.rows.values())
     return found
 
 
-def planned_blocks(job: Job, threads: int) -> tuple[list[Block], MemoryPlan]:
-    """The blocks of the run, and what their rows will hold in memory."""
-    limit = job.config.data.rows
-    blocks = load.planned(job.contract, limit, threads, BLOCK_BYTES)
-    plan = job.memory_plan(sum(block.rows for block in blocks), threads)
-    if plan.block_bytes < BLOCK_BYTES:
-        blocks = load.planned(job.contract, limit, threads, plan.block_bytes)
-    return blocks, plan
+def planned_blocks(job: Job, threads: int, folder: Path) -> tuple[list[Block], MemoryPlan]:
+    """The blocks of the run, and what their rows will hold in memory.
+
+    Args:
+        folder: the run's; it need not be there yet.
+    """
+    size = memory.block_bytes(memory.limit_of(job.config.memory))
+    blocks = load.planned(job.contract, job.config.data.rows, threads, size)
+    return blocks, job.memory_plan(blocks, threads, free_at(folder))
 
 
-def plan_notes(plan: MemoryPlan) -> list[str]:
+def free_at(folder: Path) -> int:
+    """Bytes free on the disk where the folder is or will be."""
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return shutil.disk_usage(there).free
+
+
+def plan_notes(plan: MemoryPlan, csv: bool) -> list[str]:
     """What the ledger says of a plan that does not simply hold all rows."""
     if plan.hold:
         return []
     held, limit = plan.held / 1e9, plan.limit / 1e9
-    return [f"streaming: held rows would take {held:.1f} GB, the limit is {limit:.1f} GB"]
+    found = [f"streaming: held rows would take {held:.1f} GB, the limit is {limit:.1f} GB"]
+    if csv and not plan.staging:
+        found.append("CSV read again in each pass: the disk has no room for staging it")
+    return found
 
 
-def _staged(session: Session, frames: Partitions, plan: MemoryPlan, entry: Entry) -> Partitions:
+def _staged(session: Session, frames: Partitions, entry: Entry) -> Partitions:
     folder = session.folder / "tmp" / "staged"
-    free = shutil.disk_usage(session.folder).free
-    if plan.frames > free:
-        raise MachineError(
-            f"staging the CSV takes about {plan.frames / 1e9:.1f} GB, "
-            f"{free / 1e9:.1f} GB are free at {session.folder}",
-            fix="another disk: --out DIR",
-        )
     found = load.staged(session.client, frames, folder, session.job.choice.name)
     size = sum(path.stat().st_size for path in folder.iterdir())
     entry.notes.append(f"CSV staged once as Arrow files of {size / 1e9:.2f} GB")

@@ -17,12 +17,11 @@ from pipeline.cluster.partitions import Partitions
 from pipeline.config import Config
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError, MachineError
-from pipeline.job import Job, prepare
+from pipeline.job import Job, prepare, refitted
 from pipeline.ledger import Entry, Ledger
 from pipeline.matrix import Target
 
 RUNS = Path("data/runs")
-REFIT_BELOW = 500_000  # rows: `refit: auto`
 
 
 @dataclass(frozen=True)
@@ -169,10 +168,3 @@ def _stages(session: Session, started: float) -> Outcome:
     return Outcome(
         session.folder, metrics, best, round(seconds, 3), rows.target, tuple(session.warnings)
     )
-
-
-def refitted(config: Config, rows: int) -> bool:
-    """Whether the models are fitted once more on all rows."""
-    if config.refit == "auto":
-        return rows < REFIT_BELOW
-    return config.refit == "always"

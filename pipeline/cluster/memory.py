@@ -1,107 +1,125 @@
-"""The memory plan: what a run will hold, and whether its rows are held or streamed.
-
-Widths are those of the storage dtypes. The other constants were fitted to measured peaks
-(docs/scaling.md); `python -m pipeline plan` prints what follows, the ledger has the peaks.
-"""
+"""The memory plan: what a run will hold, and whether its rows are held or streamed."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeline.columns import Schema
+from pipeline.cluster.estimate import Sizes, Stage, stages
 from pipeline.config import Memory
 from pipeline.errors import MachineError
 
-# Bytes a value: data, and a mask where the dtype has one. Text is an int32 code.
-WIDTH: Mapping[str, int] = {
-    "int64": 9, "int32": 5, "float64": 8, "float32": 4, "bool": 2, "datetime": 8, "text": 4,
-}  # fmt: skip
-IMPORTS = 330_000_000
-"""Resident bytes of the libraries and the client once a run has started."""
-IN_FLIGHT = 2
-"""Copies of a block's columns, as read and as float64 features, that a task holds at its peak."""
-TRAINING_ROW = 110
-"""Bytes per training row beside its bins: gradients, row sets, predictions, labels, sketches."""
 AUTO_SHARE = 0.7
 """Of the machine's memory, when ``memory.host`` is auto: the rest is page cache and others'."""
 BLOCK_BYTES = 32 << 20
+SMALLEST_BLOCK = 4 << 20
+ROOM = 0.9
+"""Of the free disk that staging may take."""
+LEAST = 0.001
+"""Share of the rows that are sampled at least, however small the limit."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes on the host by what holds them, and what follows."""
+    """What a run will hold, stage by stage, and what follows from it."""
 
     limit: int
-    imports: int
-    frames: int
-    """The columns that are read, of all rows; held for the refit while models train."""
-    matrix: int
-    """float32, all rows."""
-    training: int
-    """Bins and what XGBoost keeps per training row."""
-    in_flight: int
-    """Blocks that are being read and transformed."""
+    stages: tuple[Stage, ...]
+    """As the run is planned."""
+    held: int
+    """The peak, were the rows held."""
     hold: bool
     """Rows are held between passes; else each pass reads them again."""
     train_rate: float
-    """Share of the training rows that XGBoost gets: 1.0 unless even streaming does not fit."""
+    """Share of the training rows that the models get: 1.0 unless even streaming does not fit."""
+    scored: float
+    """Share of the held-out rows whose scores are kept for the metrics; predictions have all."""
+    staging: int
+    """Bytes on disk of CSV staged once; 0 where nothing is staged."""
     block_bytes: int
-
-    @property
-    def held(self) -> int:
-        """The peak of a run that holds its rows."""
-        return self.imports + self.frames + self.matrix + self.training + self.in_flight
-
-    @property
-    def streamed(self) -> int:
-        """The peak of a run that streams them."""
-        return self.imports + int(self.training * self.train_rate) + self.in_flight
 
     @property
     def total(self) -> int:
         """The peak of the run as it is planned."""
-        return self.held if self.hold else self.streamed
+        return max(stage.host for stage in self.stages)
+
+    @property
+    def device(self) -> int:
+        """The peak on the device."""
+        return max(stage.device for stage in self.stages)
+
+    def of(self, stage: str) -> Stage | None:
+        """A stage's estimate, by its name in the ledger."""
+        return next((s for s in self.stages if s.stage == stage), None)
 
 
-def plan(
-    memory: Memory, *, rows: int, read: Schema, features: int, train_share: float, threads: int
-) -> MemoryPlan:
+def block_bytes(limit: int) -> int:
+    """Bytes of the source that are read at a time."""
+    return max(min(BLOCK_BYTES, limit // 100), SMALLEST_BLOCK)
+
+
+def limit_of(memory: Memory) -> int:
+    """Bytes that the run may hold on the host."""
+    return memory.host if memory.host is not None else int(AUTO_SHARE * available())
+
+
+def plan(memory: Memory, sizes: Sizes, *, free: int) -> MemoryPlan:
     """Whether the rows fit, and what gives way if they do not.
 
     Args:
-        rows: rows of the data.
-        read: the columns that are read.
-        features: columns of the float32 matrix.
-        train_share: share of the rows that train.
-        threads: partitions worked on at a time.
+        sizes: what the estimates are made of.
+        free: bytes of disk where CSV would be staged.
 
     Raises:
         MachineError: the training rows do not fit, and ``memory.sample`` is never.
     """
-    limit = memory.host if memory.host is not None else int(AUTO_SHARE * available())
-    row = sum(WIDTH[c.dtype] for c in read) + 8
-    train = int(rows * train_share)
-    block_bytes = max(min(BLOCK_BYTES, limit // 100), 4 << 20)
-    block_rows = min(rows, block_bytes // (8 * max(len(read.columns), 1)))
-    block = block_rows * (row + 16 * features) * IN_FLIGHT * threads
-    frames, matrix, training = rows * row, rows * 4 * features, train * (features + TRAINING_ROW)
-    found = MemoryPlan(limit, IMPORTS, frames, matrix, training, block, True, 1.0, block_bytes)
-    if found.held <= limit:
+    limit = limit_of(memory)
+    held = tuple(stages(sizes, hold=True))
+    peak = max(stage.host for stage in held)
+    found = MemoryPlan(limit, held, peak, True, 1.0, 1.0, 0, sizes.block_bytes)
+    if peak <= limit:
         return found
-    room = max(limit - IMPORTS - block, limit // 10)
-    rate = min(1.0, room / max(training, 1))
-    if rate < 1 and memory.sample == "never":
-        need = IMPORTS + block + training
+    streamed = tuple(stages(sizes, hold=False))
+    found = replace(found, stages=streamed, hold=False, staging=_staging(sizes, free))
+    if found.total <= limit:
+        return found
+    return _sampled(memory, sizes, found)
+
+
+def _staging(sizes: Sizes, free: int) -> int:
+    """What staging takes; 0 where there is nothing to stage, or the disk has no room."""
+    need = int(sizes.rows * sizes.staged_row)
+    return need if need < ROOM * free else 0
+
+
+def _sampled(memory: Memory, sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
+    """The plan with as many training rows, and as many scores, as fit."""
+    limit = found.limit
+    if memory.sample == "never":
         raise MachineError(
-            f"memory.host: XGBoost needs {need / 1e9:.1f} GB for {train:,} training rows, "
-            f"{limit / 1e9:.1f} GB are allowed",
-            fix=f"memory.host: {need / 1e9:.1f}GB, or memory.sample: auto to train on "
-            f"{rate:.0%} of them",
+            f"memory.host: {limit / 1e9:.1f} GB are allowed, {found.total / 1e9:.1f} GB are needed "
+            f"for {sizes.train_rows:,} training rows",
+            fix=f"memory.host: {found.total / 1e9 + 0.05:.1f}GB, or memory.sample: auto to train "
+            "on those that fit",
         )
-    return MemoryPlan(limit, IMPORTS, frames, matrix, training, block, False, rate, block_bytes)
+
+    def estimated(rate: float, scored: float) -> dict[str, Stage]:
+        return {s.stage: s for s in stages(sizes, hold=False, rate=rate, scored=scored)}
+
+    none = estimated(0.0, 0.0)
+    rate = min(_share(stage, none[name], limit) for name, stage in estimated(1.0, 0.0).items())
+    scored = _share(estimated(0.0, 1.0)["evaluate"], none["evaluate"], limit)
+    reduced = estimated(rate, scored)
+    return replace(found, stages=tuple(reduced.values()), train_rate=rate, scored=scored)
+
+
+def _share(full: Stage, none: Stage, limit: int) -> float:
+    """How much of what separates the two estimates fits; 1.0 where nothing does."""
+    more = full.host - none.host
+    if more <= 0 or full.host <= limit:
+        return 1.0
+    return max((limit - none.host) / more, LEAST)
 
 
 def available() -> int:

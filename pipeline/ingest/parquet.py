@@ -109,3 +109,17 @@ def read_groups(
     with reader(file, options, text) as parquet:
         table = parquet.read_row_groups(list(numbers), columns=names, use_threads=False)
         return table.select(names)
+
+
+def first_rows(
+    file: File, group: int, columns: list[SourceColumn], options: Mapping[str, Any], rows: int
+) -> pa.Table:
+    """At most so many rows of a row group; little more than they need is decoded."""
+    text = [c.name for c in columns if c.type == "text"]
+    names = [c.name for c in columns]
+    with reader(file, options, text) as parquet:
+        batches = parquet.iter_batches(rows, [group], columns=names, use_threads=False)
+        first = next(batches, None)
+        if first is None:
+            return parquet.schema_arrow.empty_table().select(names)
+        return pa.table(first).select(names) if names else pa.table({})

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from pipeline.cluster.memory import available
+from pipeline.cluster.memory import MemoryPlan, available
 from pipeline.config import Config
 from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
 from pipeline.job import Job, prepare
-from pipeline.reading import planned_blocks
+from pipeline.reading import free_at, planned_blocks
+from pipeline.runner import RUNS
+
+PARTS = {
+    "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",
+    "training": "model", "scores": "scores", "in_flight": "in flight",
+}  # fmt: skip
+"""Of a stage's estimate, as the table calls them."""
+XGBOOST_PASSES = 4
+"""Over each set, for its bins: rows, sketch, bins and their check."""
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -22,7 +30,7 @@ def describe(config: Config) -> dict[str, Any]:
     from dask.system import CPU_COUNT
 
     job = prepare(config)
-    blocks, memory = planned_blocks(job, CPU_COUNT)
+    blocks, memory = planned_blocks(job, CPU_COUNT, RUNS)
     rows = sum(block.rows for block in blocks)
     phases, features = _phases(job)
     return {
@@ -44,8 +52,51 @@ def describe(config: Config) -> dict[str, Any]:
             "matrix": features,
         },
         "models": {n: p.model_dump(mode="json", by_alias=True) for n, p in job.models.items()},
-        "memory": {**asdict(memory), "total": memory.total, "available": available()},
+        "memory": _memory(job, memory, len(phases)),
     }  # fmt: skip
+
+
+def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
+    passed = passes(job, memory, phases)
+    return {
+        "limit": memory.limit, "available": available(), "total": memory.total,
+        "device": memory.device, "held": memory.held, "hold": memory.hold,
+        "train_rate": memory.train_rate, "scored": memory.scored,
+        "block_bytes": memory.block_bytes, "passes": sum(passed.values()),
+        "csv": _csv(job, memory), "staging": memory.staging, "disk_free": free_at(RUNS),
+        "stages": [
+            {
+                "stage": s.stage, "passes": passed.get(s.stage, 0), "host": s.host,
+                "device": s.device, "parts": dict(s.parts),
+            }
+            for s in memory.stages
+        ],
+    }  # fmt: skip
+
+
+def _csv(job: Job, memory: MemoryPlan) -> str | None:
+    """What becomes of CSV files; None for Parquet."""
+    if job.contract.format != "csv":
+        return None
+    if memory.hold:
+        return "read once"
+    return "staged" if memory.staging else "read again in each pass"
+
+
+def passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
+    """How often each stage goes over the data: reads them, or their staged files."""
+    again = 1 if job.config.data.on_bad_rows == "quarantine" else 0
+    if memory.hold:
+        return {"read": 1}
+    chosen = 1 if job.ops is None else 0
+    found = {
+        "read": again + (1 if memory.staging else 0), "split": 2, "features": chosen + phases,
+    }  # fmt: skip
+    sets = 2 if job.config.split.valid else 1
+    for name in job.models:
+        found[f"train {name}"] = XGBOOST_PASSES * sets if name == "xgboost" else 1
+    found["evaluate"] = 2 * len(job.models)
+    return found
 
 
 def _phases(job: Job) -> tuple[list[list[str]], list[str]]:
@@ -81,16 +132,37 @@ def print_plan(plan: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(highlight=False, markup=False)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, text in _lines(plan):
         table.add_row(label, text)
-    Console(highlight=False, markup=False).print(table)
+    console.print(table)
+    device = plan["device"]["chosen"] == "gpu"
+    columns = ("stage", "passes", *PARTS.values(), "peak", *(("GPU",) if device else ()))
+    style: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
+    stages = Table(title="\nmemory, GB", title_justify="left", **style)
+    for name in columns:
+        justify: Any = "left" if name == "stage" else "right"
+        stages.add_column(
+            name.replace(" ", "\n") if justify == "right" else name, justify=justify, no_wrap=True
+        )
+    for stage in plan["memory"]["stages"]:
+        cells = [_gb(stage["parts"].get(part)) for part in PARTS]
+        own = [_gb(stage["device"])] if device else []
+        stages.add_row(
+            stage["stage"], str(stage["passes"] or "–"), *cells, _gb(stage["host"]), *own
+        )
+    console.print(stages)
+
+
+def _gb(size: int | None) -> str:
+    return f"{size / 1e9:.2f}" if size else "–"
 
 
 def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
-    device, given, memory = plan["device"], plan["input"], plan["memory"]
+    device, given = plan["device"], plan["input"]
     features = plan["features"]
     lines = [
         ("device", f"{device['chosen']} ({device['reason']})"),
@@ -109,10 +181,25 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     if features["matrix"]:
         lines.append(("matrix", f"{len(features['matrix'])} columns of float32"))
     lines.append(("models", ", ".join(plan["models"])))
-    rows = "held" if memory["hold"] else "streamed: read again at each pass"
-    lines.append(("rows", rows))
+    return [*lines, *_memory_lines(plan["memory"])]
+
+
+def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
+    peak = f"{_gb(memory['total'])} GB of {_gb(memory['limit'])} GB allowed"
+    lines = [("memory", peak)]
+    if memory["hold"]:
+        lines.append(("rows", "held: the data are read once"))
+    else:
+        text = f"streamed, held they would take {_gb(memory['held'])} GB: {memory['passes']} passes"
+        lines.append(("rows", text))
+    if memory["csv"] and not memory["hold"]:
+        disk = f"{_gb(memory['disk_free'])} GB of disk are free"
+        text = f"{memory['csv']}: {disk}"
+        if memory["staging"]:
+            text = f"staged once as Arrow files of about {_gb(memory['staging'])} GB; {disk}"
+        lines.append(("CSV", text))
     if memory["train_rate"] < 1:
-        lines.append(("sample", f"XGBoost trains on {memory['train_rate']:.1%} of its rows"))
-    for part in ("imports", "frames", "matrix", "training", "in_flight", "total", "limit"):
-        lines.append((f"memory {part}", f"{memory[part] / 1e9:.2f} GB"))
+        lines.append(("sample", f"models train on {memory['train_rate']:.1%} of their rows"))
+    if memory["scored"] < 1:
+        lines.append(("metrics", f"of {memory['scored']:.1%} of the held-out rows"))
     return lines

@@ -13,6 +13,7 @@ from test_small import OPS, QUICK, table
 from pipeline import Config, run
 from pipeline import job as jobs
 from pipeline.cluster import memory
+from pipeline.cluster.estimate import Sizes
 from pipeline.config import Memory
 from pipeline.errors import MachineError
 from pipeline.ingest import load
@@ -33,15 +34,17 @@ def data():
     return frame
 
 
-def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, **changes):
+def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, **changes):
     """A run over several small blocks, held or streamed."""
     true_plan = memory.plan
 
     def planned(*arguments, **options):
         found = true_plan(*arguments, **options)
-        return replace(found, hold=hold, train_rate=rate, block_bytes=8_000)
+        disk = 0 if hold or not name.endswith("csv") or not staging else 1
+        return replace(found, hold=hold, train_rate=rate, staging=disk)
 
     monkeypatch.setattr(jobs, "plan", planned)
+    monkeypatch.setattr(memory, "block_bytes", lambda limit: 8_000)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
     path = tmp_path / name
     frame = data()
@@ -74,6 +77,14 @@ def test_streaming_gives_what_holding_gives(tmp_path, monkeypatch, name):
     assert not (streamed.folder / "tmp").exists()
 
 
+def test_csv_is_read_again_where_it_cannot_be_staged(tmp_path, monkeypatch):
+    held = ran(tmp_path, monkeypatch, hold=True, name="d.csv")
+    streamed = ran(tmp_path, monkeypatch, hold=False, name="d.csv", staging=False)
+    assert streamed.metrics == held.metrics
+    (_, note) = notes(streamed)["read"]
+    assert note == "CSV read again in each pass: the disk has no room for staging it"
+
+
 def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch):
     changes = {
         "features": [
@@ -98,22 +109,38 @@ def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
     assert rows["evaluate"] == outcome.metrics["rows"]["valid"] + outcome.metrics["rows"]["test"]
 
 
-def planned(host, sample="auto", rows=10_000_000):
-    from pipeline.columns import Column, Schema
+def sizes(rows=10_000_000, **changes):
+    known = {
+        "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 149.0,
+        "staged_row": 0.0, "block_rows": 250_000, "block_bytes": 32 << 20, "threads": 2,
+        "features": 16, "present": 1.0, "words": 0.0, "scores": 1, "models": ("xgboost",),
+        "again": False, "keep_frames": False, "device": "cpu",
+    }  # fmt: skip
+    return Sizes(**known | changes)
 
-    schema = Schema(tuple(Column(f"c{i}", "float64") for i in range(16)))
-    settings = Memory(host=host, sample=sample)
-    return memory.plan(settings, rows=rows, read=schema, features=16, train_share=0.7, threads=2)
+
+def planned(host, sample="auto", free=0, **changes):
+    return memory.plan(Memory(host=host, sample=sample), sizes(**changes), free=free)
 
 
 def test_the_plan_holds_streams_or_samples_by_the_limit():
     assert planned("20GB").hold
     streams = planned("2GB")
-    assert not streams.hold and streams.train_rate == 1.0 and streams.total <= 2e9
-    samples = planned("600MB")
-    assert not samples.hold and 0 < samples.train_rate < 1
-    with pytest.raises(MachineError, match=r"memory\.host: XGBoost needs 1\.\d GB"):
-        planned("600MB", sample="never")
+    assert not streams.hold and streams.train_rate == streams.scored == 1.0
+    assert streams.total <= 2e9 < streams.held
+    samples = planned("700MB")
+    assert not samples.hold and 0 < samples.train_rate < 1 and samples.total <= 7.01e8
+    with pytest.raises(
+        MachineError, match=r"memory\.host: 0\.7 GB are allowed, 1\.\d GB are needed"
+    ):
+        planned("700MB", sample="never")
+
+
+def test_csv_is_staged_where_the_disk_has_room():
+    assert planned("20GB", free=10**12, staged_row=50.0).staging == 0, "it is held"
+    assert planned("2GB", free=10**12, staged_row=50.0).staging == 500_000_000
+    assert planned("2GB", free=500_000_000, staged_row=50.0).staging == 0
+    assert planned("2GB", free=10**12).staging == 0, "Parquet"
 
 
 def test_memory_is_auto_or_a_size():

@@ -1,0 +1,148 @@
+"""What a few rows of the data tell the memory plan: their words, classes and missing values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.config import Data
+from pipeline.device import cpu
+from pipeline.errors import InputError
+from pipeline.expression import Expression
+from pipeline.ingest import csv_block, parquet, storage
+from pipeline.ingest import target as targets
+from pipeline.ingest.blocks import Block
+from pipeline.ingest.content import head, span
+from pipeline.ingest.contract import Contract
+from pipeline.ingest.dialect import data_start
+from pipeline.ingest.infer import HEAD
+from pipeline.ingest.values import SourceColumn
+
+ROWS = 20_000
+"""Rows of the sample: they follow each other, as a block's do."""
+BYTES = 4 << 20
+"""Of CSV at most so many bytes."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The values of a text column in the sample."""
+
+    values: int
+    """Sampled values that are not missing."""
+    distinct: int
+    letters: float
+    """Bytes of a distinct value on average (UTF-8)."""
+
+    def among(self, rows: int) -> float:
+        """How many distinct values so many rows are likely to have, if all are equally frequent.
+
+        With K of them, m draws show K (1 - (1 - 1/K)^m): K is found from the sample by bisection.
+        Skewed frequencies have more; their words are few beside the rows all the same.
+        """
+        if rows <= self.values:
+            return float(min(self.distinct, rows))
+        if self.distinct >= self.values:
+            return float(rows)
+        low, high = math.log(max(self.distinct, 1)), math.log(1e12)
+        for _ in range(60):
+            middle = (low + high) / 2
+            if _shown(middle, self.values) < self.distinct:
+                low = middle
+            else:
+                high = middle
+        return min(_shown(low, rows), float(rows))
+
+
+def _shown(log_k: float, draws: int) -> float:
+    k = math.exp(log_k)
+    return -k * math.expm1(draws * math.log1p(-1 / k)) if k > 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the sampled rows tell."""
+
+    rows: int
+    words: Mapping[str, Words]
+    """By text column."""
+    missing: Mapping[str, float]
+    """Share of missing values by column, where there are any."""
+    scores: int
+    """Values that a model predicts for a row: as many as there are classes beyond two."""
+    staged_row: float
+    """Bytes of a row in an Arrow file as `load.staged` writes it."""
+
+
+def sample(
+    contract: Contract,
+    blocks: Sequence[Block],
+    names: Sequence[str],
+    target: Expression,
+    data: Data,
+) -> Sample:
+    """Looks at the first rows of the block in the middle.
+
+    Bad rows are passed over: the run will judge them.
+    """
+    if not blocks:
+        return Sample(0, {}, {}, 1, 0.0)
+    columns = [c for c in contract.picked(names) if not c.partition]
+    arrays = _arrays(contract, blocks[len(blocks) // 2], columns)
+    made = {c.name: storage.stored(c, arrays[c.name]) for c in columns}
+    frame = pd.DataFrame(made, copy=False)
+    missing = {c.name: float(frame[c.name].isna().mean()) for c in columns}
+    return Sample(
+        len(frame), {c.name: _words(frame[c.name]) for c in columns if c.dtype == "text"},
+        {name: share for name, share in missing.items() if share},
+        _scores(frame, target, data), _staged_row(frame),
+    )  # fmt: skip
+
+
+def _arrays(contract: Contract, block: Block, columns: list[SourceColumn]) -> Mapping[str, Any]:
+    file, options = contract.files[block.file], contract.storage_options
+    if contract.format == "parquet":
+        table = parquet.first_rows(file, block.groups[0], columns, options, ROWS)
+        return {name: table[name] for name in table.column_names}
+    dialect = contract.csv_dialect
+    if block.stop is None or file.compression is not None:
+        start, _ = data_start(head(file, options, HEAD), dialect)
+        data = head(file, options, start + BYTES)[start:]
+    else:
+        data = span(file, options, block.start, min(block.stop, block.start + BYTES))
+        data = data[: data.rfind(b"\n") + 1]
+    cut = replace(block, rows=min(ROWS, data.count(b"\n") + 1), limited=True)
+    return csv_block.read(data, cut, file.path, columns, dialect)[1]
+
+
+def _words(column: pd.Series) -> Words:
+    codes, words = cpu.codes(column)
+    seen = np.unique(codes[codes >= 0])
+    letters = sum(len(str(words[i]).encode()) for i in seen) / max(len(seen), 1)
+    return Words(int((codes >= 0).sum()), len(seen), letters)
+
+
+def _scores(frame: pd.DataFrame, target: Expression, data: Data) -> int:
+    if not set(target.columns) <= set(frame.columns):  # the target is a folder's name
+        return 1
+    try:
+        found = targets.settle(targets.summarise(frame, target, cpu), data).target
+    except InputError:  # the run will say so, if all rows are like these
+        return 1
+    return len(found.classes) if found.task == "multiclass" else 1
+
+
+def _staged_row(frame: pd.DataFrame) -> float:
+    from pipeline.ingest.load import STAGED
+
+    table = pa.Table.from_pandas(frame)
+    sink = pa.MockOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=STAGED) as writer:
+        writer.write_table(table)
+    return float(sink.size()) / max(len(frame), 1)
