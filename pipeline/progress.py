@@ -73,6 +73,6 @@ class _Live:
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
 
-    def progress(self, what: str, share: float) -> None:
+    def progress(self, what: str, done: int, planned: int) -> None:
         if self.status is not None:
-            self.status.update(f"{self.current}: {what} {share:.0%}")
+            self.status.update(f"{self.current}: {what} {done / planned:.0%}")

@@ -32,8 +32,8 @@ class Listener:
     """Called with a stage's ledger entry when it starts (False) and ends (True)."""
     say: Callable[[str], None] = lambda text: None
     """Called with a line for the user."""
-    progress: Callable[[str, float], None] = lambda what, share: None
-    """Called with a share in [0, 1] of a long stage."""
+    progress: Callable[[str, int, int], None] = lambda what, done, planned: None
+    """Called as models train, with the rounds or trees so far, and those planned."""
 
 
 @dataclass

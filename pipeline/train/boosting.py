@@ -89,7 +89,7 @@ class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         history = joined(self.before, evals_log)
         rounds = _rounds(history)  # `epoch` counts from the start of the segment
-        self.progress(_line(rounds, history), rounds / self.plan.rounds)
+        self.progress(_line(rounds, history), rounds, self.plan.rounds)
         if signals.received():
             return True
         if not self.plan.patience or "valid" not in history:

@@ -55,13 +55,13 @@ def train(
         notes.append(f"only {feed.target.classes[present[0]]!r} occurs: it is always predicted")
         return constant(feed, notes, details)
     options = options_of(params, feed, seed, len(x), notes)
-    progress(f"{params.trees} trees on {len(x):,} rows", 0.0)
+    progress(f"{params.trees} trees on {len(x):,} rows", 0, params.trees)
     estimator = estimator_of(params, feed, options, threads)
     target = label if feed.target.task == "regression" else label.astype("int32")
     estimator.fit(x, target, sample_weight=weight)
     if feed.device == "cpu":
         estimator.set_params(n_jobs=1)  # `scores.in_threads` says why
-    progress(f"{params.trees} trees", 1.0)
+    progress(f"{params.trees} trees", params.trees, params.trees)
     gains = np.asarray(device.to_host(estimator.feature_importances_), "float64")
     return Fitted(
         NAME, feed.target, tuple(feed.features),

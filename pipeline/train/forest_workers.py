@@ -48,7 +48,7 @@ def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress
         return forest.constant(feed, notes, {"fill": fill, "present": present})
     share = _share(params, rows, len(members))
     notes = [f"{len(members)} workers grow trees, each on {share:.3g} of {rows:,} training rows"]
-    progress(f"{params.trees} trees on {len(members)} workers", 0.0)
+    progress(f"{params.trees} trees on {len(members)} workers", 0, params.trees)
     described = (feed.features, feed.target, feed.device)
     sent = partitions.shared(client, (params, described, present, share, seed))
     dealt = _dealt(client, feed, len(members), sent)
@@ -62,7 +62,7 @@ def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress
         for number, (own, address) in enumerate(zip(dealt, members, strict=True))
     ]  # fmt: skip
     fill, *found = client.gather([fill_of, *grown])
-    progress(f"{params.trees} trees", 1.0)
+    progress(f"{params.trees} trees", params.trees, params.trees)
     details = {"fill": fill, "present": present}
     return _merged(feed, found, trees, details, [*notes, *found[0][2]])
 

@@ -22,8 +22,8 @@ __all__ = [
     "train",
 ]
 
-Progress = Callable[[str, float], None]
-"""Takes what is being done and the share that is done."""
+Progress = Callable[[str, int, int], None]
+"""Takes what is being done, how many rounds or trees there are, and how many there will be."""
 
 
 @dataclass(frozen=True)
@@ -114,5 +114,5 @@ def train(
     return train_forest(params, feed, seed=seed, threads=threads, progress=tell)
 
 
-def _silent(what: str, share: float) -> None:
+def _silent(what: str, done: int, planned: int) -> None:
     """Tells nobody."""

@@ -101,12 +101,12 @@ def _boost(
 
     worker, key = get_worker(), thread_state.key
 
-    def tell(text: str, share: float) -> None:
+    def tell(text: str, done: int, planned: int) -> None:
         task = worker.state.tasks.get(key)
         if task is None or task.state == "cancelled":
             raise RuntimeError("the run has ended")
         if rank == 0:
-            worker.log_event(topic, (text, share))
+            worker.log_event(topic, (text, done, planned))
 
     (tracker, topic), (params, plan, *described) = meeting, facts
     plan = replace(plan, params={**plan.params, "nthread": worker.state.nthreads})

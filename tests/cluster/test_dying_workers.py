@@ -71,7 +71,7 @@ def test_a_worker_that_dies_in_a_training_ends_it(fragile):
     feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
     dead = []
 
-    def tell(text, share):
+    def tell(text, done, planned):
         if text.startswith("round 20,") and not dead:
             dead.append(time.monotonic())
             os.kill(first, 9)

@@ -58,14 +58,14 @@ def test_early_stopping_counts_across_segments():
     seen = []
     fitted = fit(
         feed_of("binary"), early_stopping=12, learning_rate=0.5, max_depth=6,
-        min_child_weight=1, progress=lambda text, share: seen.append((text, share)),
+        min_child_weight=1, progress=lambda text, *counts: seen.append(counts),
     )  # fmt: skip
     (losses,) = fitted.history["valid"].values()
     best = losses.index(min(losses))
     assert len(losses) == best + 1 + 12
     assert fitted.rounds == best + 1 == fitted.content.num_boosted_rounds()
     assert len(seen) == len(losses)
-    assert [share for _, share in seen] == sorted(share for _, share in seen)
+    assert seen == [(i + 1, seen[0][1]) for i in range(len(losses))]
 
 
 def test_stopping_in_a_later_segment():
@@ -117,7 +117,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     }  # fmt: skip
     whole = fit(feed, **params)
 
-    def die(text, share):
+    def die(text, done, planned):
         if text.startswith("round 63"):
             raise Killed
 
