@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import __version__
 from pipeline.artifacts import write_json, write_manifest, written
 from pipeline.cluster import partitions
-from pipeline.columns import SET, SETS
+from pipeline.columns import SET
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 from pipeline.evaluate import curves, metrics
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from pipeline.stages import Built
 
 JUDGED: tuple[SetName, ...] = ("valid", "test")
+WRITTEN_AT_ONCE = 1 << 20
+"""Rows of a row group of predictions.parquet."""
 LIBRARIES = (
     "numpy", "pandas", "pyarrow", "dask", "distributed", "scikit-learn", "treelite", "xgboost",
     "xgboost-cpu", "xgboost-cu13", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
@@ -43,10 +47,7 @@ def evaluate(
     """Scores the held-out rows; writes metrics.json, curves.json and predictions.parquet."""
     folder = session.folder / "evaluate"
     with session.ledger.stage("evaluate") as entry:
-        scores = {
-            which: {name: scored(built.feed, which, m.predict) for name, m in models.items()}
-            for which in JUDGED
-        }
+        scores = scored(built.feed, JUDGED, {name: m.predict for name, m in models.items()})
         values = _slices(session, rows)
         sets = {which: _as_scored(scores[which], values) for which in JUDGED}
         found = metrics.collect(
@@ -70,13 +71,12 @@ def _prior(rows: RowSet) -> list[float] | float:
     return rows.counts.label / rows.counts.weight
 
 
-def _as_scored(by_model: Mapping[str, Scores], values: pd.DataFrame | None) -> Scored:
-    first = next(iter(by_model.values()))
+def _as_scored(scores: Scores, values: pd.DataFrame | None) -> Scored:
     slices: dict[str, Any] = {}
     if values is not None:
-        own = values.reindex(first.ids)
+        own = values.reindex(scores.ids)
         slices = {str(n): own[n].to_numpy(dtype=object) for n in own.columns}
-    return Scored(first.label, {n: s.score for n, s in by_model.items()}, first.weight, slices)
+    return Scored(scores.label, scores.score, scores.weight, slices)
 
 
 def _slices(session: Session, rows: RowSet) -> pd.DataFrame | None:
@@ -100,26 +100,34 @@ def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.Data
     return host.astype(object)
 
 
-def _write_predictions(
-    session: Session, scores: Mapping[SetName, Mapping[str, Scores]], target: Target
-) -> None:
-    parts = []
-    for which in JUDGED:
-        by_model = scores[which]
-        first = next(iter(by_model.values()))
-        columns: dict[str, Any] = {
-            "row": first.ids,
-            "set": np.full(len(first.ids), SETS.index(which)),
-            "label": label_values(first.label, target),
-        }
-        for name, own in by_model.items():
-            for column, values in prediction_columns(own.score, target).items():
-                columns[f"{name}__{column}"] = values
-        parts.append(pd.DataFrame(columns))
-    table = pd.concat(parts, ignore_index=True)
-    table["set"] = table["set"].map(dict(enumerate(SETS))).astype("str")
+def _write_predictions(session: Session, scores: Mapping[SetName, Scores], target: Target) -> None:
+    """A table of the held-out rows: valid, then test, each by row id."""
+    writer = None
     with written(session.folder / "evaluate" / "predictions.parquet") as beside:
-        table.to_parquet(beside, index=False)
+        try:
+            # test has rows (`split.check_counts`), so the file has its columns
+            for which in JUDGED:
+                for start in range(0, len(scores[which].ids), WRITTEN_AT_ONCE):
+                    table = _predictions(which, scores[which], start, target)
+                    writer = writer or pq.ParquetWriter(beside, table.schema)
+                    writer.write_table(table)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def _predictions(which: SetName, scores: Scores, start: int, target: Target) -> pa.Table:
+    rows = slice(start, start + WRITTEN_AT_ONCE)
+    ids = scores.ids[rows]
+    columns: dict[str, Any] = {
+        "row": ids,
+        "set": pd.Series([which], dtype="str").repeat(len(ids)).array,
+        "label": label_values(scores.label[rows], target),
+    }
+    for name, score in scores.score.items():
+        for column, values in prediction_columns(score[rows], target).items():
+            columns[f"{name}__{column}"] = values
+    return pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
 
 
 def label_values(label: np.ndarray, target: Target) -> np.ndarray:

@@ -91,9 +91,7 @@ def _built(
     return Built(choice, replace(fitting, plan=plan), feed)
 
 
-def _matrices(
-    client: Any, fitting: Fitting, steps: Any, rows: RowSet
-) -> Callable[[SetName], Partitions]:
+def _matrices(client: Any, fitting: Fitting, steps: Any, rows: RowSet) -> Callable[..., Partitions]:
     """Matrices of a set: held for all sets, or made of the rows at each pass."""
     names, rate = fitting.plan.names, rows.plan.train_rate
 
@@ -103,7 +101,7 @@ def _matrices(
 
     if rows.plan.hold:
         held = partitions.held(client, made(*SETS))
-        return lambda which: held
+        return lambda *sets: held
     return made
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_xgb_workers import BINARY, FEATURES, auc, feed_of, held_by, partition, trained
+from test_xgb_workers import BINARY, FEATURES, auc, feed_of, held_by, partition, scores_of, trained
 
 from pipeline.matrix import Matrix, Target
 from pipeline.train import forest, forest_workers, store
-from pipeline.train.held import HeldFeed, scored
+from pipeline.train.held import HeldFeed
 
 TREES = {"trees": 20, "max_depth": 8, "min_samples_leaf": 5}
 
@@ -22,7 +22,7 @@ def test_two_processes_grow_the_forest_of_one(two, client, tmp_path, monkeypatch
     assert f"2 workers grow trees, each on {share} of 9,000 training rows" in fitted.notes
     assert fitted.rounds == 20
     assert sum(fitted.importances.values()) == pytest.approx(1)
-    ours, theirs = scored(there, "test", fitted.predict), scored(here, "test", alone.predict)
+    ours, theirs = scores_of(there, fitted), scores_of(here, alone)
     assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
     if enough > 9000:
         assert fitted.details["fill"] == alone.details["fill"]
@@ -49,7 +49,7 @@ def test_a_class_that_one_worker_lacks_is_known_to_all_trees(two, monkeypatch):
         two, feed.parts, FEATURES, Target("multiclass", ("a", "b", "c")), "cpu", feed.counts
     )
     fitted = trained(feed, "forest", **TREES)
-    scores = scored(feed, "test", fitted.predict).score
+    scores = scores_of(feed, fitted).score["m"]
     assert scores.shape == (2400, 3)
     assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
 
@@ -63,8 +63,8 @@ def test_a_regression_and_fewer_trees_than_workers(two):
     feed = feed_of(two, held_by(two, number, 1))
     feed = HeldFeed(two, feed.parts, FEATURES, Target("regression"), "cpu", feed.counts)
     fitted = trained(feed, "forest", trees=1, max_depth=8)
-    found = scored(feed, "test", fitted.predict)
-    assert np.corrcoef(found.score, found.label)[0, 1] > 0.9
+    found = scores_of(feed, fitted)
+    assert np.corrcoef(found.score["m"], found.label)[0, 1] > 0.9
 
 
 def one_class(i):
@@ -76,7 +76,7 @@ def test_a_single_class_is_always_predicted(two):
     feed = feed_of(two, held_by(two, one_class, 2))
     fitted = trained(feed, "forest", **TREES)
     assert fitted.target == BINARY and fitted.name == forest.NAME
-    assert (scored(feed, "test", fitted.predict).score == 0).all()
+    assert (scores_of(feed, fitted).score["m"] == 0).all()
 
 
 def infinite(i):

@@ -49,7 +49,7 @@ def feed_of(client, parts, skipped=()):
     for i in range(len(parts)):
         for which, n in SIZES.items():
             counts[which] += n * (i not in skipped)
-    return HeldFeed(client, lambda which: parts, FEATURES, BINARY, "cpu", counts)
+    return HeldFeed(client, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
 
 
 def trained(feed, name="xgboost", progress=None, **params):
@@ -57,10 +57,14 @@ def trained(feed, name="xgboost", progress=None, **params):
     return model.train(name, parsed, feed, seed=0, threads=1, progress=progress)
 
 
+def scores_of(feed, fitted, which="test"):
+    return scored(feed, [which], {"m": fitted.predict})[which]
+
+
 def auc(scores):
     from sklearn.metrics import roc_auc_score
 
-    return roc_auc_score(scores.label, scores.score)
+    return roc_auc_score(scores.label, scores.score["m"])
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,7 @@ def test_two_processes_train_the_model_of_one(two, alone):
     assert len(fitted.history["valid"]["logloss"]) <= 30
     time.sleep(0.2)
     assert told and told[0][0].startswith("round 1, valid logloss") and told[0][1:] == (1, 30)
-    ours, theirs = scored(feed, "test", fitted.predict), scored(alone[0], "test", alone[1].predict)
+    ours, theirs = scores_of(feed, fitted), scores_of(*alone)
     assert (ours.ids == theirs.ids).all() and (ours.label == theirs.label).all()
     assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
     one = golden.make({"m": fitted}, feed, 20, 0)
@@ -88,8 +92,8 @@ def test_two_processes_train_the_model_of_one(two, alone):
 
 def test_scores_on_workers_are_those_of_one_process(two, alone):
     feed = feed_of(two, held_by(two, partition))
-    here, there = (scored(f, "valid", alone[1].predict) for f in (alone[0], feed))
-    assert (here.score == there.score).all()
+    here, there = (scores_of(f, alone[1], "valid").score["m"] for f in (alone[0], feed))
+    assert (here == there).all()
 
 
 def lopsided(i):
@@ -99,9 +103,9 @@ def lopsided(i):
 def test_workers_without_rows_of_a_set_take_part(two):
     parts = held_by(two, lopsided, 4)
     counts = {"train": 1500, "valid": 300, "test": 1600}
-    feed = HeldFeed(two, lambda which: parts, FEATURES, BINARY, "cpu", counts)
+    feed = HeldFeed(two, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
     fitted = trained(feed, **PARAMS, class_weight="balanced")
-    assert auc(scored(feed, "test", fitted.predict)) > 0.8
+    assert auc(scores_of(feed, fitted)) > 0.8
 
 
 def test_bad_values_in_one_process_are_named(two):
