@@ -110,8 +110,8 @@ def spread(client: Any) -> bool:
 
 def workers(client: Any) -> dict[str, int]:
     """The workers' addresses with their threads, sorted."""
-    known = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: int(known[address]["nthreads"]) for address in sorted(known)}
+    # not `scheduler_info`: the client's own heartbeat overwrites it with a list of none (2026.7.1)
+    return dict(sorted(client.nthreads().items()))
 
 
 def dashboard_address(cluster: Cluster) -> str:

@@ -35,6 +35,14 @@ def test_values_are_shared_whole_between_processes(two, value):
     assert list(partitions.results(two, partitions.each([0], same, sent))) == [value]
 
 
+def test_workers_are_all_there_whatever_the_clients_heartbeat_has_just_stored(two, monkeypatch):
+    async def heartbeat(n_workers=0):
+        two._scheduler_identity = {"workers": {}}
+
+    monkeypatch.setattr(two, "_update_scheduler_info", heartbeat)
+    assert len(clients.workers(two)) == 2
+
+
 def test_process_is_not_spread(client):
     assert not clients.spread(client)
 
