@@ -15,8 +15,14 @@ from pipeline.cluster.client import workers
 from pipeline.cluster.partitions import Partitions
 from pipeline.errors import MachineError, PipelineError
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds in which the others end too, and in which the scheduler learns that a worker is gone."""
+POLL = 1.0
+"""Seconds between looks at the members."""
+
+
+class WorkerLost(MachineError):
+    """A member ended by itself."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +55,17 @@ def members(client: Any, parts: Partitions) -> list[Member]:
 
 def together(
     client: Any, parts: Partitions, gang: Sequence[Member], function: Callable[..., Any],
-    *arguments: Any, what: str,
+    *arguments: Any, what: str, meanwhile: Callable[[], None],
 ) -> list[Any]:  # fmt: skip
     """``function(rank, items, calls, *arguments)`` on every member, all at the same time.
 
     ``items`` are those of the member's partitions, ``calls`` the functions and arguments that make
-    partitions of them (`partitions.called`).
+    partitions of them (`partitions.called`). ``meanwhile`` is called here every `POLL` seconds, and
+    its error ends them all.
 
     Raises:
         PipelineError: what one of them raised, before what the others made of its end.
-        MachineError: a worker died; ``what`` says what it did.
+        WorkerLost: a worker died; ``what`` says what it did.
     """
     from distributed import futures_of
 
@@ -73,17 +80,20 @@ def together(
         for rank, member in enumerate(gang)
     ]  # fmt: skip
     try:
-        return _gathered(client, futures, {m.address for m in gang}, what)
+        return _gathered(client, futures, {m.address for m in gang}, what, meanwhile)
     finally:
         client.cancel(futures, force=True)
 
 
-def _gathered(client: Any, futures: list[Any], addresses: set[str], what: str) -> list[Any]:
+def _gathered(
+    client: Any, futures: list[Any], addresses: set[str], what: str, meanwhile: Callable[[], None]
+) -> list[Any]:
     while any(f.status == "pending" for f in futures):
-        _pause(futures, 1.0)
+        _pause(futures, POLL)
         if any(f.status not in ("pending", "finished") for f in futures):
             break
         _refuse_gone(client, addresses, what)
+        meanwhile()
     if all(f.status == "finished" for f in futures):
         return list(client.gather(futures))
     deadline = time.monotonic() + PATIENCE
@@ -113,7 +123,7 @@ def _pause(futures: list[Any], seconds: float) -> None:
 def _refuse_gone(client: Any, addresses: set[str], what: str) -> None:
     gone = sorted(addresses - set(workers(client)))
     if gone:
-        raise MachineError(
+        raise WorkerLost(
             f"worker {', '.join(gone)} ended during {what}, which all workers do together",
             fix="a worker that ends by itself is most often out of memory (log.txt, or the "
             "worker's own log). Run again, with fewer rows (--rows N) or more memory a worker",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,9 @@ class Plan:
     """What the model depends on besides; a checkpoint of something else is not gone on from."""
 
     def key(self) -> str:
-        """A hash that a checkpoint must share."""
-        facts = [dict(self.params), self.seed, self.rounds, self.patience, self.identity]
+        """A hash that a checkpoint must share. Threads and workers may be others by then."""
+        params = {name: value for name, value in self.params.items() if name != "nthread"}
+        facts = [params, self.seed, self.rounds, self.patience, self.identity]
         text = json.dumps([*facts, xgb.__version__], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -57,6 +58,26 @@ class Boosted:
     history: History = field(default_factory=dict)
     segments: int = 0
     done: bool = False
+
+    @property
+    def rounds(self) -> int:
+        """How many there are."""
+        return self.booster.num_boosted_rounds() if self.booster else 0
+
+    def packed(self) -> tuple[bytes, History, int, bool]:
+        """What `unpacked` takes; the trees as UBJSON, as a file has them."""
+        trees = bytes(self.booster.save_raw("ubj")) if self.booster else b""
+        return trees, self.history, self.segments, self.done
+
+    @staticmethod
+    def unpacked(trees: bytes, history: History, segments: int, done: bool) -> Boosted:
+        """The inverse of `packed`, in any process."""
+        booster = xgb.Booster(model_file=bytearray(trees)) if trees else None
+        return Boosted(booster, history, segments, done)
+
+
+Keep = Callable[[Boosted], None]
+"""Takes the trees so far when a segment ends."""
 
 
 def segment_ends(rounds: int) -> Iterator[int]:
@@ -119,58 +140,55 @@ def _line(rounds: int, history: History) -> str:
 
 
 def boost(
-    plan: Plan,
-    train: xgb.DMatrix,
-    valid: xgb.DMatrix | None,
-    folder: Path | None,
-    progress: Progress,
-) -> Iterator[Boosted]:
-    """Boosts segment after segment, from the checkpoint in ``folder`` if there is one of this plan.
+    plan: Plan, train: xgb.DMatrix, valid: xgb.DMatrix | None, *,
+    start: Boosted, keep: Keep, progress: Progress,
+) -> Iterator[Boosted]:  # fmt: skip
+    """Boosts segment after segment, from ``start`` on, each of them kept.
 
     Yields:
         The trees so far, after each segment; the last one has ``done``.
     """
-    state = _resumed(plan, folder) if folder else Boosted()
+    state = start
     evals = [(train, "train")] + ([(valid, "valid")] if valid is not None else [])
-    if state.done:
-        yield state
     for number, end in enumerate(segment_ends(plan.rounds)):
         if state.done or number < state.segments:
             continue
-        start = state.booster.num_boosted_rounds() if state.booster else 0
         log: dict[str, Any] = {}
         # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0: so
         # no segment may have 0, nor its predecessor's.
         with signals.deferred():
             booster = xgb.train(
                 {**plan.params, "seed": 1 + (plan.seed + number) % (2**31 - 1)},
-                train, end - start, evals=evals, evals_result=log, verbose_eval=False,
+                train, end - state.rounds, evals=evals, evals_result=log, verbose_eval=False,
                 xgb_model=state.booster, callbacks=[_Watch(plan, state.history, progress)],
             )  # fmt: skip
         done = end == plan.rounds or booster.num_boosted_rounds() < end
         state = Boosted(booster, joined(state.history, log), number + 1, done)
-        if folder:
-            _save(plan, state, folder)
+        keep(state)
         yield state
 
 
-def _save(plan: Plan, state: Boosted, folder: Path) -> None:
-    assert state.booster is not None
-    model = f"rounds-{state.booster.num_boosted_rounds():05d}.ubj"
+def save(plan: Plan, folder: Path | None, state: Boosted) -> None:
+    """Writes a checkpoint of the trees so far in the folder, if there is one."""
+    if folder is None:
+        return
+    trees, history, segments, done = state.packed()
+    model = f"rounds-{state.rounds:05d}.ubj"
     with written(folder / model) as beside:
-        beside.write_bytes(state.booster.save_raw("ubj"))
-    facts = {"key": plan.key(), "model": model, "segments": state.segments, "done": state.done}
-    write_json(folder / STATE, {**facts, "history": state.history})
+        beside.write_bytes(trees)
+    facts = {"key": plan.key(), "model": model, "segments": segments, "done": done}
+    write_json(folder / STATE, {**facts, "history": history})
     for old in folder.glob("rounds-*.ubj"):  # the state names the new one: the others are spare
         if old.name != model:
             old.unlink()
 
 
-def _resumed(plan: Plan, folder: Path) -> Boosted:
-    if not (folder / STATE).is_file():
+def resumed(plan: Plan, folder: Path | None) -> Boosted:
+    """The trees of the folder's checkpoint, if it has one of this plan; else none."""
+    if folder is None or not (folder / STATE).is_file():
         return Boosted()
     facts = read_json(folder / STATE)
     if facts["key"] != plan.key():
         return Boosted()
-    booster = xgb.Booster(model_file=bytearray((folder / facts["model"]).read_bytes()))
-    return Boosted(booster, facts["history"], facts["segments"], facts["done"])
+    trees = (folder / facts["model"]).read_bytes()
+    return Boosted.unpacked(trees, facts["history"], facts["segments"], facts["done"])

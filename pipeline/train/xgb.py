@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +69,19 @@ def train(
         native, seed, rounds or params.rounds, params.early_stopping if stops else 0,
         _identity(params, feed),
     )  # fmt: skip
-    if isinstance(feed, HeldFeed) and feed.spread:
-        from pipeline.train import xgb_workers
-
-        last = xgb_workers.boosted(params, feed, plan, progress, notes)
-    else:
-        last = boosted(params, feed, plan, checkpoint, progress, notes=notes)
+    last = boosting.resumed(plan, checkpoint)
+    if last.segments:
+        notes.append(f"goes on from round {last.rounds} of {plan.rounds}")
+    if not last.done:
+        keep = partial(boosting.save, plan, checkpoint)
+        boost = _boosting(feed)
+        last = boost(params, feed, plan, start=last, keep=keep, progress=progress, notes=notes)
     assert last.booster is not None
-    booster, kept = last.booster, last.booster.num_boosted_rounds()
+    booster, kept = last.booster, last.rounds
     if stops:
         kept = boosting.best_round(last.history) + 1
         booster = booster[:kept]
-        notes.append(f"{kept} rounds kept of {last.booster.num_boosted_rounds()}: best on valid")
+        notes.append(f"{kept} rounds kept of {last.rounds}: best on valid")
     if not booster.get_score():
         # XGBoost drops splits that gain less than 1e-6, which is much for targets below 1e-4
         small = ", or the target's numbers are too small: multiply them"
@@ -89,6 +91,15 @@ def train(
         booster, feed.target, tuple(feed.features), rounds=kept, history=last.history,
         notes=tuple(notes), device=feed.device,
     )  # fmt: skip
+
+
+def _boosting(feed: Feed) -> Callable[..., Boosted]:
+    """How the feed's matrices are boosted on: here, or by the workers that hold them."""
+    if isinstance(feed, HeldFeed) and feed.spread:
+        from pipeline.train import xgb_workers
+
+        return xgb_workers.boosted
+    return boosted
 
 
 def fitted(
@@ -274,17 +285,22 @@ def _identity(params: XGBoostParams, feed: Feed) -> str:
 
 
 def boosted(
-    params: XGBoostParams, feed: Feed, plan: Plan, folder: Path | None, progress: Progress,
-    *, notes: list[str],
+    params: XGBoostParams, feed: Feed, plan: Plan, *,
+    start: Boosted, keep: boosting.Keep, progress: Progress, notes: list[str],
 ) -> Boosted:  # fmt: skip
     """Boosts on the feed's matrices; in a worker, together with the others of its communicator.
+
+    Args:
+        start: the trees that are there already.
+        keep: called with the trees so far when a segment ends.
+        notes: what the ledger says is added to them.
 
     Raises:
         DeviceError: XGBoost trained on another device than the feed's.
     """
     matrices = _matrices(params, feed, plan.params, plan.seed, notes)
-    last = Boosted()
-    for last in boosting.boost(plan, *matrices, folder, progress):
+    last = start
+    for last in boosting.boost(plan, *matrices, start=start, keep=keep, progress=progress):
         assert last.booster is not None
         used = trained_on(last.booster)
         if used != feed.device:

@@ -18,7 +18,7 @@ from pipeline.cluster import gang, partitions
 from pipeline.cluster.client import workers
 from pipeline.matrix import Matrix
 from pipeline.train import xgb
-from pipeline.train.boosting import Boosted, Plan
+from pipeline.train.boosting import Boosted, Keep, Plan
 from pipeline.train.held import HeldFeed, LocalFeed
 from pipeline.train.model import Progress
 from pipeline.train.params import XGBoostParams
@@ -26,54 +26,94 @@ from pipeline.train.weights import class_weights
 
 BOOTSTRAP = 120
 """Seconds in which all workers must have come together."""
+SEGMENT = "-segment"
+"""Ends the topic that tells of segments, beside that of the progress."""
 
 
 def boosted(
-    params: XGBoostParams, feed: HeldFeed, plan: Plan, progress: Progress, notes: list[str]
-) -> Boosted:
+    params: XGBoostParams, feed: HeldFeed, plan: Plan, *,
+    start: Boosted, keep: Keep, progress: Progress, notes: list[str],
+) -> Boosted:  # fmt: skip
     """The trees that all workers with rows grow together.
 
-    Raises:
-        MachineError: a worker died.
-    """
-    from distributed.comm import get_address_host
+    When a worker ends, those that are left go on from the last segment, with its rows made again.
 
-    client = feed.client
+    Args:
+        start: the trees that are there already.
+        keep: called with the trees so far when a segment ends, here.
+        notes: what the ledger says is added to them.
+
+    Raises:
+        WorkerLost: a worker ended before a segment did: a new attempt would end as this one.
+    """
     by_class = class_weights(params.class_weight, feed)
     if by_class is not None:  # settled over all rows: a worker sees only its own
         named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
         params = params.model_copy(update={"class_weight": named})
-    members = gang.members(client, feed.parts("train"))
     facts = (params, plan, feed.features, feed.target, feed.device, dict(feed.counts))
-    sent = partitions.shared(client, facts)
-    topic = f"boosting-{uuid4().hex}"
-    client.subscribe_topic(topic, lambda event: progress(*event[1]))
-    first = members[0].address
-    host = get_address_host(first)
-    tracker = client.run(_track, topic, len(members), host, workers=[first])[first]
+    sent = partitions.shared(feed.client, facts)
+    last = start
+
+    def reached(state: Boosted) -> None:
+        nonlocal last
+        last = state
+        keep(state)
+
+    while not last.done:
+        before = last.segments
+        try:
+            _attempt(feed, sent, last, keep=reached, progress=progress, notes=notes)
+        except gang.WorkerLost as error:
+            if last.segments == before:
+                raise
+            notes.append(f"{error.message}: the others went on from round {last.rounds}")
+    return last
+
+
+def _attempt(
+    feed: HeldFeed, sent: Any, start: Boosted, *,
+    keep: Keep, progress: Progress, notes: list[str],
+) -> None:  # fmt: skip
+    """Boosts to the end, or until a worker does."""
+    from distributed.comm import get_address_host
+
+    client = feed.client
+    client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny starts its worker again
+    members = gang.members(client, feed.parts("train"))
+    first, topic = members[0].address, f"boosting-{uuid4().hex}"
+    tracker = client.run(_track, topic, len(members), get_address_host(first), workers=[first])
     notes.append(f"{len(members)} of {len(workers(client))} workers boost together")
+    ended: list[int] = []
+    client.subscribe_topic(topic, lambda event: progress(*event[1]))
+    client.subscribe_topic(topic + SEGMENT, lambda event: ended.append(event[1]))
+
+    def fetch() -> None:
+        while ended:  # the newest is what there is, however many were told of
+            ended.clear()
+            found = client.run(_reached, topic, workers=[first], on_error="ignore")
+            if (state := found.get(first)) is not None:  # it may have died
+                keep(Boosted.unpacked(*state))
+
     try:
         found = gang.together(
-            client,
-            feed.parts("train"),
-            members,
-            _boost,
-            sent,
-            (tracker, topic),
-            what="XGBoost's training",
-        )
+            client, feed.parts("train"), members, _boost, sent,
+            (tracker[first], topic, start.packed()), what="XGBoost's training", meanwhile=fetch,
+        )  # fmt: skip
     finally:
         client.unsubscribe_topic(topic)
+        client.unsubscribe_topic(topic + SEGMENT)
         if first in workers(client):
             client.run(_untrack, topic, workers=[first], wait=False)  # it may die meanwhile
     last, told = next(f for f in found if f is not None)
     notes.extend(told)
-    return last  # type: ignore[no-any-return]
+    keep(Boosted.unpacked(*last))
 
 
 # -- in a worker -----------------------------------------------------------------------------------
 
 _trackers: dict[str, Any] = {}
+_segments: dict[str, tuple[Any, ...]] = {}
+"""The trees of the last segment that has ended, by topic, until the client fetches them."""
 
 
 def _track(key: str, members: int, host: str) -> dict[str, Any]:
@@ -88,12 +128,17 @@ def _track(key: str, members: int, host: str) -> dict[str, Any]:
 
 async def _untrack(key: str) -> None:
     _trackers.pop(key, None)
+    _segments.pop(key, None)
+
+
+async def _reached(key: str) -> tuple[Any, ...] | None:
+    return _segments.pop(key, None)
 
 
 def _boost(
     rank: int, items: Sequence[Any], calls: Sequence[Any], facts: tuple[Any, ...],
-    meeting: tuple[Mapping[str, Any], str],
-) -> tuple[Boosted, list[str]] | None:  # fmt: skip
+    meeting: tuple[Mapping[str, Any], str, tuple[Any, ...]],
+) -> tuple[tuple[Any, ...], list[str]] | None:  # fmt: skip
     """Boosts on this worker's items, with the others; what came of it, from the first."""
     from distributed import get_worker
     from distributed.worker import thread_state
@@ -108,13 +153,21 @@ def _boost(
         if rank == 0:
             worker.log_event(topic, (text, done, planned))
 
-    (tracker, topic), (params, plan, *described) = meeting, facts
+    def keep(state: Boosted) -> None:
+        if rank == 0 and not state.done:  # the last is the task's result
+            _segments[topic] = state.packed()
+            worker.log_event(topic + SEGMENT, state.segments)
+
+    (tracker, topic, start), (params, plan, *described) = meeting, facts
     plan = replace(plan, params={**plan.params, "nthread": worker.state.nthreads})
     feed = LocalFeed(partial(_made, items, calls), *described)
     notes: list[str] = []
     with collective.CommunicatorContext(**tracker, DMLC_TASK_ID=f"{rank:08d}"):
-        last = xgb.boosted(params, feed, plan, None, tell, notes=notes)
-    return (last, notes) if rank == 0 else None
+        last = xgb.boosted(
+            params, feed, plan, start=Boosted.unpacked(*start), keep=keep, progress=tell,
+            notes=notes,
+        )  # fmt: skip
+    return (last.packed(), notes) if rank == 0 else None
 
 
 def _made(items: Sequence[Any], calls: Sequence[Any]) -> Iterator[Mapping[str, Matrix]]:

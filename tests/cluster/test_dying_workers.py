@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 import time
 
@@ -10,10 +12,11 @@ import psutil
 import pytest
 from test_xgb_workers import feed_of, partition, trained
 
-from pipeline.cluster import partitions
+from pipeline.cluster import gang, partitions
 from pipeline.cluster.client import connected, workers
 from pipeline.config import Cluster
 from pipeline.errors import MachineError
+from pipeline.train import boosting
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,31 @@ def test_partitions_of_a_worker_that_dies_are_made_again(fragile):
     assert partitions.reduced(fragile, held, rows_of, add) == 8 * 1500
 
 
-def test_a_worker_that_dies_in_a_training_ends_it(fragile):
+def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
+    fragile, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gang, "POLL", 0.1)
+    first = pids(fragile)[0]
+    feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
+    killed = []
+
+    def tell(text, *counts):
+        if not killed and (tmp_path / boosting.STATE).exists():
+            killed.append(first)
+            os.kill(first, 9)
+
+    params = {"rounds": 800, "max_depth": 4, "early_stopping": 0, "learning_rate": 0.02}
+    fitted = trained(feed, progress=tell, checkpoint=tmp_path, **params)
+    assert killed
+    (lost,) = [note for note in fitted.notes if "went on from round" in note]
+    assert re.search(r"worker tcp://.* ended .*: the others went on from round \d+$", lost)
+    assert sum("boost together" in note for note in fitted.notes) == 2
+    assert fitted.rounds == len(fitted.history["valid"]["logloss"]) == 800
+    state = json.loads((tmp_path / boosting.STATE).read_text())
+    assert state["done"] and state["model"] == "rounds-00800.ubj"
+
+
+def test_a_worker_that_dies_before_a_segment_ends_ends_the_training(fragile):
     first = pids(fragile)[0]
     feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
     dead = []

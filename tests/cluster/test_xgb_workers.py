@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 
 import numpy as np
 import pytest
 
-from pipeline.cluster import partitions
-from pipeline.errors import DataError
+from pipeline.cluster import gang, partitions
+from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
-from pipeline.train import golden, model
+from pipeline.train import boosting, golden, model
 from pipeline.train.held import HeldFeed, scored
 
 FEATURES = (Feature("a", "q"), Feature("b", "q"), Feature("c", "c", 4))
@@ -52,9 +54,11 @@ def feed_of(client, parts, skipped=()):
     return HeldFeed(client, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
 
 
-def trained(feed, name="xgboost", progress=None, **params):
+def trained(feed, name="xgboost", progress=None, checkpoint=None, **params):
     parsed = model.parse_models({name: params or PARAMS})[name]
-    return model.train(name, parsed, feed, seed=0, threads=1, progress=progress)
+    return model.train(
+        name, parsed, feed, seed=0, threads=1, progress=progress, checkpoint=checkpoint
+    )
 
 
 def scores_of(feed, fitted, which="test"):
@@ -88,6 +92,31 @@ def test_two_processes_train_the_model_of_one(two, alone):
     assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
     one = golden.make({"m": fitted}, feed, 20, 0)
     assert one.iloc[:, :3].equals(golden.make({"m": alone[1]}, alone[0], 20, 0).iloc[:, :3])
+
+
+def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_path, monkeypatch):
+    feed = feed_of(two, held_by(two, partition))
+    params = {**PARAMS, "rounds": 400, "subsample": 0.5, "early_stopping": 0}
+    whole = trained(feed, **params)
+    save = boosting.save
+
+    def full(plan, folder, state):
+        if state.done:
+            raise MachineError("the disk is full")
+        save(plan, folder, state)
+
+    monkeypatch.setattr(gang, "POLL", 0.05)
+    monkeypatch.setattr(boosting, "save", full)
+    with pytest.raises(MachineError, match="the disk is full"):
+        trained(feed, checkpoint=tmp_path, **params)
+    assert 1 <= json.loads((tmp_path / boosting.STATE).read_text())["segments"] < 6
+    monkeypatch.undo()
+    resumed = trained(feed, checkpoint=tmp_path, **params)
+    assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.notes)
+    assert resumed.content.save_raw("ubj") == whole.content.save_raw("ubj")
+    assert resumed.history == whole.history
+    again = trained(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trains"), **params)
+    assert again.content.save_raw("ubj") == whole.content.save_raw("ubj")
 
 
 def test_scores_on_workers_are_those_of_one_process(two, alone):
