@@ -52,6 +52,7 @@ class Frames(Protocol):
 
         ``dtype`` is a name of `pipeline.columns.Dtype`, but not ``text`` (see `text`). NaN in
         ``values`` of a float dtype is missing. ``datetime`` takes int64 µs since 1970, UTC.
+        The column may share the arrays: they must not be changed afterwards.
         """
 
     def text(self, codes: Array, values: np.ndarray) -> Series:
@@ -117,5 +118,8 @@ class Frames(Protocol):
     def to_device(self, value: np.ndarray | pd.DataFrame) -> Any:
         """The inverse of `to_host`; bytes are counted."""
 
-    def matrix(self, frame: Frame, names: list[str]) -> Array:
-        """C-ordered float32 array (n, len(names)); missing is NaN. Columns are not text."""
+    def matrix(self, frame: Frame, names: list[str], rows: Array | None = None) -> Array:
+        """C-ordered float32 array (n, len(names)); missing is NaN. Columns are not text.
+
+        ``rows``: int64 (n,), the positions of the rows wanted; None: all of them, in order.
+        """

@@ -1,4 +1,4 @@
-"""The CPU's side of `pipeline.device.Frames`: pandas and NumPy. Nothing here is ever copied."""
+"""The CPU's side of `pipeline.device.Frames`: pandas and NumPy. Arrays are shared, not copied."""
 
 from __future__ import annotations
 
@@ -37,22 +37,23 @@ def series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = None) 
         stamps = np.asarray(values, "int64").astype("datetime64[us]")
         if missing is not None:
             stamps[missing] = np.datetime64("NaT")
-        return pd.Series(stamps)
+        return pd.Series(stamps, copy=False)
     if dtype in ("float64", "float32"):
-        floats_ = np.array(values, dtype=dtype)  # a copy: the mask below must not reach the caller
-        if missing is not None:
-            floats_[missing] = np.nan
-        return pd.Series(floats_)
-    mask = np.zeros(len(values), bool) if missing is None else np.array(missing, bool)
-    if dtype == "bool":
-        return pd.Series(pd.arrays.BooleanArray(np.array(values, bool), mask))
-    return pd.Series(pd.arrays.IntegerArray(np.array(values, dtype), mask))
+        if missing is None:
+            return pd.Series(np.asarray(values, dtype=dtype), copy=False)
+        floats_ = np.array(values, dtype=dtype)  # a copy: the mask must not reach the caller
+        floats_[missing] = np.nan
+        return pd.Series(floats_, copy=False)
+    mask = np.zeros(len(values), bool) if missing is None else np.asarray(missing, bool)
+    kind: Any = pd.arrays.BooleanArray if dtype == "bool" else pd.arrays.IntegerArray
+    return pd.Series(kind(np.asarray(values, dtype), mask), copy=False)
 
 
 def text(codes: np.ndarray, values: np.ndarray) -> pd.Series:
     """A text column (category) from codes into distinct values."""
     categories = pd.Index(np.asarray(values, dtype=object), dtype="str")
-    return pd.Series(pd.Categorical.from_codes(codes, categories=categories, validate=False))
+    made = pd.Categorical.from_codes(codes, categories=categories, validate=False)
+    return pd.Series(made, copy=False)
 
 
 def frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
@@ -105,7 +106,8 @@ def codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         return series.cat.codes.to_numpy(dtype="int32"), values
     values, missing = arrays(series)
     found, distinct = pd.factorize(values)
-    found = np.where(missing, -1, found).astype("int32")
+    found = found.astype("int32")
+    found[missing] = -1
     return found, np.asarray(distinct)
 
 
@@ -122,8 +124,9 @@ def positions(series: pd.Series, keys: np.ndarray) -> np.ndarray:
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         at = np.full(len(values), UNSEEN)
     else:
-        at = pd.Index(keys).get_indexer(pd.Index(values))
-    return np.where(missing, MISSING, at).astype("int64")
+        at = pd.Index(keys, copy=False).get_indexer(pd.Index(values, copy=False)).astype("int64")
+    at[missing] = MISSING
+    return at
 
 
 def bincount(codes: np.ndarray, length: int, weights: np.ndarray | None = None) -> np.ndarray:
@@ -139,17 +142,26 @@ def hash_ints(values: np.ndarray, seed: int) -> np.ndarray:
     words = np.ascontiguousarray(values, dtype="<i8").view("<u4").reshape(-1, 2)
     h = np.full(len(words), seed & 0xFFFFFFFF, dtype=np.uint32)
     for word in (words[:, 0], words[:, 1]):
-        mixed = _rotl(word * np.uint32(0xCC9E2D51), 15) * np.uint32(0x1B873593)
-        h = _rotl(h ^ mixed, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+        mixed = word * np.uint32(0xCC9E2D51)
+        _rotate(mixed, 15)
+        mixed *= np.uint32(0x1B873593)
+        h ^= mixed
+        _rotate(h, 13)
+        h *= np.uint32(5)
+        h += np.uint32(0xE6546B64)
     h ^= np.uint32(8)
-    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return (h ^ (h >> np.uint32(16))).astype("int64")
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        h ^= h >> np.uint32(shift)
+        h *= np.uint32(factor)
+    h ^= h >> np.uint32(16)
+    return h.astype("int64")
 
 
-def _rotl(x: np.ndarray, by: int) -> np.ndarray:
-    rotated: np.ndarray = (x << np.uint32(by)) | (x >> np.uint32(32 - by))
-    return rotated
+def _rotate(x: np.ndarray, by: int) -> None:
+    """Rotates each uint32 to the left, in place."""
+    low = x >> np.uint32(32 - by)
+    x <<= np.uint32(by)
+    x |= low
 
 
 def hash_text(values: np.ndarray, seed: int) -> np.ndarray:
@@ -189,9 +201,25 @@ def to_device(value: Any) -> Any:
     return value
 
 
-def matrix(frame: pd.DataFrame, names: list[str]) -> np.ndarray:
-    """C-ordered float32 (n, len(names)); missing is NaN."""
-    out = np.empty((len(frame), len(names)), dtype="float32")
-    for j, column in enumerate(names):
-        out[:, j] = frame[column].to_numpy(dtype="float32", na_value=np.nan)
+ROWS_AT_ONCE = 4096
+"""Rows of a matrix that stay in a core's cache while its columns are written one by one."""
+
+
+def matrix(frame: pd.DataFrame, names: list[str], rows: np.ndarray | None = None) -> np.ndarray:
+    """C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
+    count = len(frame) if rows is None else len(rows)
+    out = np.empty((count, len(names)), dtype="float32")
+    columns = [_numbers(frame[name]) for name in names]
+    for start in range(0, count, ROWS_AT_ONCE):
+        block = slice(start, start + ROWS_AT_ONCE)
+        at = block if rows is None else rows[block]
+        for j, values in enumerate(columns):
+            out[block, j] = values[at]
     return out
+
+
+def _numbers(series: pd.Series) -> np.ndarray:
+    """The column as numbers that are still to become float32; missing is NaN."""
+    if series.dtype.kind != "f" and series.hasnans:
+        return series.to_numpy(dtype="float32", na_value=np.nan)
+    return series.to_numpy(dtype=series.dtype.name.lower().replace("boolean", "bool"))

@@ -9,7 +9,7 @@ them back copies them in bulk, and costs more than the arithmetic for a single r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -32,6 +32,8 @@ class Step:
     """The fitted state once ``done``; before, `Op.prepare`'s or that of an earlier pass."""
     done: bool
     phase: int = 0
+    idle: bool = False
+    """Nothing in the pass at hand reads what it makes: it is not transformed."""
 
     @property
     def usable(self) -> bool:
@@ -91,6 +93,7 @@ def opened(frame: Frame, context: Context) -> Part:
     """A frame with ids as index, as a partition between ops."""
     device = frames_of(context.device)
     known = set(frame.columns)
+    sets = device.arrays(frame[SET])[0] if SET in known else None
     rows = Rows(
         device=device,
         ids=device.ids(frame),
@@ -101,8 +104,8 @@ def opened(frame: Frame, context: Context) -> Part:
         seed=context.seed,
         sample_rate=context.sample_rate,
         predicting=context.predicting,
+        trains=None if sets is None else sets == TRAIN,
     )
-    sets = device.arrays(frame[SET])[0] if SET in known else None
     frame = frame.reset_index(drop=True)
     return Part({n: frame[n] for n in frame.columns if n not in RESERVED}, rows, sets)
 
@@ -125,6 +128,7 @@ def selected(part: Part, mask: Array) -> Part:
         ids=rows.ids[mask],
         label=None if rows.label is None else rows.label[mask],
         weight=None if rows.weight is None else rows.weight[mask],
+        trains=None if rows.trains is None else rows.trains[mask],
     )
     columns = {n: frame[n] for n in part.columns}
     return Part(columns, own, None if sets is None else sets[mask])
@@ -132,7 +136,7 @@ def selected(part: Part, mask: Array) -> Part:
 
 def training(part: Part) -> Part:
     """The training rows; all rows when there are no sets."""
-    return part if part.sets is None else selected(part, part.sets == TRAIN)
+    return part if part.rows.trains is None else selected(part, part.rows.trains)
 
 
 def last_regroup(ops: Iterable[Op]) -> int:
@@ -153,32 +157,14 @@ def _after(part: Part, step: Step) -> Part:
     if not declared:
         return replace(part, columns=kept)
     seen = part.frame(step.reads)
-    made = step.op.transform(seen, step.state, part.rows)
-    own_for_training = type(step.op).transform_train is not Op.transform_train
-    if own_for_training and part.sets is not None:
-        made = _with_training_values(made, seen, part, step)
+    transform = step.op.transform if part.sets is None else step.op.transform_train
+    made = transform(seen, step.state, part.rows)
     if list(made.columns) != declared or len(made) != len(part.rows.ids):
         raise AssertionError(
             f"{step.op.name} made {list(made.columns)} × {len(made)}, "
             f"not {declared} × {len(part.rows.ids)}"
         )
     return replace(part, columns=kept | {name: made[name] for name in declared})
-
-
-def _with_training_values(made: Frame, seen: Frame, part: Part, step: Step) -> Frame:
-    """Puts `transform_train`'s values (floats) where the training rows are."""
-    device = part.rows.device
-    mask: Array = part.sets == TRAIN
-    if not bool(mask.any()):
-        return made
-    rows = training(replace(part, columns={n: seen[n] for n in seen.columns}))
-    own = step.op.transform_train(rows.frame(list(seen.columns)), step.state, rows.rows)
-    columns = {}
-    for column in step.produces:
-        values = device.floats(made[column.name]).copy()
-        values[mask] = device.floats(own[column.name])
-        columns[column.name] = device.series(values, column.dtype)
-    return device.frame(columns)
 
 
 def applied(frame: Frame, steps: Sequence[Step], context: Context) -> Frame:
@@ -192,23 +178,52 @@ def summarised(
     """Summaries of the pending steps, each at its place in the chain.
 
     ``steps`` holds the usable steps and the pending ones; a pending step that is not usable
-    changes nothing here: whatever reads its columns waits for a later phase. Rows of other sets
-    are dropped as soon as no later step needs them (lag looks at all rows).
+    changes nothing here: whatever reads its columns waits for a later phase. Rows and columns that
+    no step needs are dropped as soon as possible (lag looks at the rows of all sets).
     """
     keep_all_until = last_regroup(s.op for s in steps)
-    part = opened(frame, context)
+    sample = all(steps[i].op.fit_on == "sample" for i in pending)
+    part = _narrowed(opened(frame, context), {n for s in steps for n in s.reads})
     found: dict[int, Summary] = {}
     if keep_all_until < 0:
-        part = training(part)
+        part = _fitted_on(part, sample)
     for position, step in enumerate(steps):
         if position in pending:
             own = part if step.op.fit_on == "all" else training(part)
             found[position] = step.op.summarise(own.frame(step.reads), own.rows, step.state)
-        if step.usable:
+        if step.usable and not step.idle:
             part = _after(part, step)
         if position == keep_all_until:
-            part = training(part)
+            part = _fitted_on(part, sample)
     return found
+
+
+def _narrowed(part: Part, names: Container[str]) -> Part:
+    return replace(part, columns={n: s for n, s in part.columns.items() if n in names})
+
+
+def _fitted_on(part: Part, sample: bool) -> Part:
+    """The training rows; of these the sample alone, where that is all that is looked at."""
+    if not sample:
+        return training(part)
+    wanted = part.rows.sampled()
+    return selected(part, wanted if part.rows.trains is None else wanted & part.rows.trains)
+
+
+def awake(steps: Mapping[int, Step], pending: Container[int]) -> dict[int, Step]:
+    """What a pass needs of these steps, by their places: those that are pending, and those whose
+    columns they use, however indirectly."""
+    needed: set[str] = set()
+    found: dict[int, Step] = {}
+    for place, step in reversed(list(steps.items())):
+        made = {c.name for c in step.produces}
+        idle = not made & needed
+        if not idle:
+            needed -= made
+        if not idle or place in pending:
+            needed |= set(step.reads)
+            found[place] = replace(step, idle=idle)
+    return dict(reversed(list(found.items())))
 
 
 def merged(
@@ -239,15 +254,14 @@ def matrices(
         part = selected(part, _wanted(part, context))
     part = advanced(part, steps)
     device = part.rows.device
-    part = replace(part, columns={n: part.columns[n] for n in names})
+    seen, rows, wanted = part.frame(names), part.rows, _wanted(part, context)
     found: dict[str, Matrix] = {}
     for number, set_name in enumerate(SETS):
-        mask: Array = (part.sets == number) & _wanted(part, context)
-        if bool(mask.any()):
-            own = selected(part, mask)
-            rows = own.rows
-            x = device.matrix(own.frame(names), names)
-            found[set_name] = Matrix(x, rows.label, rows.weight, rows.ids)
+        at = device.xp.flatnonzero((part.sets == number) & wanted)
+        if len(at):
+            x = device.matrix(seen, names, at)
+            label, weight = (None if a is None else a[at] for a in (rows.label, rows.weight))
+            found[set_name] = Matrix(x, label, weight, rows.ids[at])
     return found
 
 

@@ -117,8 +117,9 @@ def _fit_phase(
     pending: list[int], passes: list[int], phase: int, context: Context,
 ) -> None:  # fmt: skip
     """One pass over the partitions: summaries of the pending steps, merged and finished."""
-    ordered = [steps[i] for i in order]
-    positions = [order.index(i) for i in pending]
+    used = chain.awake({i: steps[i] for i in order}, pending)
+    ordered = list(used.values())
+    positions = [list(used).index(i) for i in pending]
     sent = partitions.shared(client, ordered)
     merge = partial(chain.merged, steps=ordered)
     summaries = partitions.reduced(client, parts, chain.summarised, merge, sent, positions, context)

@@ -92,10 +92,10 @@ def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Fr
         # Renumbered after each column: a number is at most rows of the table * distinct values.
         pairs, of_table = np.unique(of_table * size + more_table, return_inverse=True)
         found = _among(xp.where((found < 0) | (more < 0), -1, found * size + more), pairs, device)
-    rows = np.zeros(len(keys), dtype="int64")
+    rows = np.full(len(keys) + 1, UNSEEN, dtype="int64")
     rows[of_table] = np.arange(len(keys))
-    at = _taken(rows, found, UNSEEN, device)
-    return xp.where(missing, MISSING, at)
+    at = device.to_device(rows)[found]  # unseen (-1) reads the last
+    return xp.where(missing, MISSING, at) if bool(missing.any()) else at
 
 
 def _column_positions(
@@ -118,10 +118,6 @@ def _among(numbers: Array, known: np.ndarray, device: Frames) -> Array:
     table = device.to_device(np.append(known, np.iinfo("int64").max))
     at = xp.searchsorted(table, numbers)
     return xp.where(table[at] == numbers, at, UNSEEN)
-
-
-def _taken(values: np.ndarray, at: Array, otherwise: int, device: Frames) -> Array:
-    return taken(device.to_device(np.append(values, otherwise)), at, device)
 
 
 def taken(values: Array, at: Array, device: Frames) -> Array:

@@ -65,22 +65,23 @@ def merged(a: Moments, b: Moments) -> Moments:
     )
 
 
-def sampled(series: Series, rows: Rows) -> np.ndarray:
-    """Host float64 array: the finite values in the rows of the sample, for `quantiles`.
+Sample = list[np.ndarray]
+"""Host float64 arrays of sampled values, one a partition; samples merge by ``+``, in any order."""
 
-    Merged by concatenation, in any order.
-    """
+
+def sampled(series: Series, rows: Rows) -> Sample:
+    """The finite values in the rows of the sample, for `quantiles`."""
     device = rows.device
     values = device.floats(series)
-    kept: np.ndarray = device.to_host(values[rows.sampled() & device.xp.isfinite(values)])
-    return kept
+    return [device.to_host(values[rows.sampled() & device.xp.isfinite(values)])]
 
 
-def quantiles(values: np.ndarray, shares: list[float]) -> list[float]:
+def quantiles(sample: Sample, shares: list[float]) -> list[float]:
     """Quantiles of the sample, linear between its sorted values; 0.0 each where it is empty.
 
     Exact where the sample is all rows, and the same on every partitioning.
     """
+    values = np.concatenate(sample)
     if len(values) == 0:
         return [0.0] * len(shares)
     found = np.quantile(np.sort(values), shares, method="linear")

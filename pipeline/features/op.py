@@ -5,7 +5,7 @@
     merge(a, b)                two summaries to one; associative and commutative
     finish(summary, …)         a summary to the fitted state
     transform(frame, …)        the produced columns of n rows
-    transform_train(frame, …)  the same for training rows, where those need out-of-fold values
+    transform_train(frame, …)  the same while fitting, where training rows need out-of-fold values
 
 An op sees a frame of just the columns it `reads` (n rows, RangeIndex) and returns a frame of just
 the columns it `produces`, n rows in the same order. The plan (`features/plan.py`) does the rest:
@@ -60,6 +60,8 @@ class Rows:
     """Share of the rows in the sample (decision 5); 1.0 while they fit."""
     predicting: bool = False
     """True when scoring new data with a finished state."""
+    trains: Array | None = None
+    """bool, n: the rows of the training set; None: all of them are."""
 
     def folds(self, k: int) -> Array:
         """int64 in [0, k): the fold of each row, from its id (seed + 1)."""
@@ -89,8 +91,9 @@ class Op(BaseModel):
     """It has `summarise`: it must see the rows before its state is final."""
     ready: ClassVar[bool] = False
     """A fitted op whose `transform` needs no more than `prepare` gave it (join, lag)."""
-    fit_on: ClassVar[Literal["train", "all"]] = "train"
-    """The rows that `summarise` sees. "all" is for lag alone, which continues a series."""
+    fit_on: ClassVar[Literal["train", "sample", "all"]] = "train"
+    """The rows that `summarise` needs: the training rows, or those of the sample; it may see more
+    of the former. "all" is for lag alone, which continues a series."""
     columnwise: ClassVar[bool] = False
     """Each of its `columns` (a `Select`) is treated alone: the plan leaves out those not used."""
     passes: ClassVar[int] = 1
@@ -155,7 +158,7 @@ class Op(BaseModel):
         raise NotImplementedError
 
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """The produced columns of training rows while fitting."""
+        """The produced columns while fitting: as `transform`'s, but for the rows that train."""
         return self.transform(frame, state, rows)
 
 

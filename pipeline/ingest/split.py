@@ -20,8 +20,9 @@ from pipeline.expression import quoted
 TRAIN, VALID, TEST = range(3)  # positions in columns.SETS
 SPAN = 2**32  # hashes lie below
 
-Times = np.ndarray | None
-"""Summary of a time split: the sampled rows' times (int64 µs for datetimes), on the host."""
+Times = list[np.ndarray] | None
+"""Summary of a time split: the sampled rows' times (int64 µs for datetimes), on the host, an array
+a partition."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,12 @@ def summarise(
     if bool(missing.any()):
         raise _missing(frame, missing, split, device)
     sampled = device.hash_ints(device.ids(frame), seed + 2) < int(sample_rate * SPAN)
-    times: np.ndarray = device.to_host(values[sampled])
-    return times
+    return [device.to_host(values[sampled])]
 
 
 def merge(a: Times, b: Times) -> Times:
     """The times of two partitions."""
-    return None if a is None or b is None else np.concatenate([a, b])
+    return None if a is None or b is None else a + b
 
 
 def cuts(summary: Times, split: Split) -> Cuts | None:
@@ -97,7 +97,7 @@ def cuts(summary: Times, split: Split) -> Cuts | None:
     """
     if summary is None:
         return None
-    times = np.sort(summary)
+    times = np.sort(np.concatenate(summary))
     if len(times) == 0 or times[0] == times[-1]:
         seen = f"only one value, {times[0]}," if len(times) else "no value"
         raise DataError(

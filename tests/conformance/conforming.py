@@ -97,8 +97,8 @@ class ConformingDevice:
     def to_device(self, value):
         return self._out(self._host(value))
 
-    def matrix(self, frame, names):
-        return Array(cpu.matrix(self._frame(frame), names))
+    def matrix(self, frame, names, rows=None):
+        return Array(cpu.matrix(self._frame(frame), names, None if rows is None else unwrap(rows)))
 
 
 def assert_on_the_host(value, where="the summary"):

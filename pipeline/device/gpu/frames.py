@@ -235,9 +235,10 @@ def _column_to_device(series: pd.Series) -> Any:
     return _built(to_device(values), kind, to_device(missing) if missing.any() else None)
 
 
-def matrix(frame: Any, names: list[str]) -> Any:
-    """C-ordered float32 (n, len(names)); missing is NaN."""
-    out = cp.empty((len(frame), len(names)), dtype="float32")
+def matrix(frame: Any, names: list[str], rows: Any = None) -> Any:
+    """C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
+    out = cp.empty((len(frame) if rows is None else len(rows), len(names)), dtype="float32")
     for j, column in enumerate(names):
-        out[:, j] = floats(frame[column])
+        values = floats(frame[column])
+        out[:, j] = values if rows is None else values[rows]
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ class Bucket(Op):
 
     name: ClassVar[str] = "bucket"
     columnwise: ClassVar[bool] = True
+    fit_on: ClassVar[Literal["train", "sample", "all"]] = "sample"
 
     columns: Columns
     edges: tuple[float, ...] | None = Field(None, min_length=1)
@@ -86,14 +87,15 @@ class Bucket(Op):
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Samples of both partitions."""
-        both = zip(a["of"], b["of"], strict=True)
-        return {**a, "of": [np.concatenate([x, y]) for x, y in both]}
+        return {**a, "of": [x + y for x, y in zip(a["of"], b["of"], strict=True)]}
 
     def finish(self, summary: Summary, state: State) -> State:
         """The edges of each column; none where no row has a value."""
         parts = self.quantiles or 1
         shares = [i / parts for i in range(1, parts)]
-        found = [_distinct(quantiles(of, shares)) if len(of) else [] for of in summary["of"]]
+        found = [
+            _distinct(quantiles(of, shares)) if any(map(len, of)) else [] for of in summary["of"]
+        ]
         return {"names": summary["names"], "edges": found}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:

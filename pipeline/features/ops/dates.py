@@ -116,21 +116,23 @@ class Dates(Op):
         """Takes the parts of each column."""
         device, xp, made = rows.device, rows.device.xp, {}
         for name in frame.columns:
-            local = _local(frame[name], self.tz)
+            codes, stamps = device.codes(frame[name])  # each distinct time is taken apart once
+            distinct = device.series(device.to_device(stamps), "datetime")
+            local = _local(distinct, self.tz)
             for part in self.parts:
-                values = _part(local, part, device)
+                values = xp.append(_part(local, part, device), xp.nan)  # code -1 reads the last
                 if self._in_circles(part):
                     first, period = _PERIOD[part]
                     angle = (values - first) * (2 * math.pi / period)
-                    made[f"{name}__{part}_sin"] = device.series(xp.sin(angle), "float64")
-                    made[f"{name}__{part}_cos"] = device.series(xp.cos(angle), "float64")
+                    made[f"{name}__{part}_sin"] = device.series(xp.sin(angle)[codes], "float64")
+                    made[f"{name}__{part}_cos"] = device.series(xp.cos(angle)[codes], "float64")
                 else:
                     missing = xp.isnan(values)
                     whole = xp.where(missing, 0, values)
                     made[f"{name}__{part}"] = (
-                        device.series(whole == 1, "bool", missing)
+                        device.series((whole == 1)[codes], "bool", missing[codes])
                         if part in _FLAGS
-                        else device.series(whole.astype("int32"), "int32", missing)
+                        else device.series(whole.astype("int32")[codes], "int32", missing[codes])
                     )
         return device.frame(made)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,11 @@ class Fill(Op):
     def fitted(self) -> bool:  # type: ignore[override]
         """A constant needs no look at the rows."""
         return self.with_ in _LEARNT
+
+    @property
+    def fit_on(self) -> Literal["train", "sample"]:  # type: ignore[override]
+        """Medians are those of the sample."""
+        return "sample" if self.with_ == "median" else "train"
 
     def reads(self, schema: Schema) -> list[str]:
         """The selected columns.
@@ -144,7 +150,7 @@ class Fill(Op):
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Column by column."""
         step: Any = {
-            "median": lambda x, y: np.concatenate([x, y]),
+            "median": operator.add,
             "mean": merged_moments,
             "most_frequent": merged_counts,
         }[str(self.with_)]
@@ -190,6 +196,8 @@ def _filled(series: Series, value: Scalar, dtype: Dtype, device: Frames) -> Seri
         return device.text(xp.where(codes < 0, int(at[0]), codes).astype("int32"), words)
     if dtype == "float64":
         values = device.floats(series)
-        return device.series(xp.where(xp.isnan(values), float(value), values), dtype)
+        missing = xp.isnan(values)
+        filled = xp.where(missing, float(value), values) if bool(missing.any()) else values
+        return device.series(filled, dtype)
     values, missing = device.arrays(series)
     return device.series(xp.where(missing, xp.asarray(value, values.dtype), values), dtype)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline.columns import Column, Dtype, Schema
 from pipeline.config import Names
-from pipeline.device import MISSING, Frame, cpu
+from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, nearest, shorten
-from pipeline.features.keys import key_column, key_names, positions, taken
+from pipeline.features.keys import key_column, key_names, positions
 from pipeline.features.op import Op, Rows, State, Summary
 
 _NUMBERS = frozenset({"int64", "int32", "float64", "float32"})
@@ -158,21 +158,27 @@ class Join(Op):
         """Looks the keys up and takes the table's values."""
         device = rows.device
         at = positions(frame, self._keys(), state["table"], device)
-        made = {}
-        for i, column in enumerate(state["produces"]):
-            series, dtype = state["table"][f"column_{i}"], column["dtype"]
-            if dtype == "text":
-                codes, values = pd.factorize(series)
-                found = taken(device.to_device(np.append(codes, -1)), at, device)
-                made[column["name"]] = device.text(found, np.asarray(values, dtype=object))
-            else:
-                values, missing = cpu.arrays(series)
-                made[column["name"]] = device.series(
-                    taken(device.to_device(np.append(values, values.dtype.type(0))), at, device),
-                    dtype,
-                    taken(device.to_device(np.append(missing, True)), at, device),
-                )
-        return device.frame(made)
+        at = device.xp.where(at < 0, len(state["table"]), at)  # a missing value follows the last
+        return device.frame(
+            {
+                column["name"]: _taken(state["table"][f"column_{i}"], column["dtype"], at, device)
+                for i, column in enumerate(state["produces"])
+            }
+        )
+
+
+def _taken(series: pd.Series, dtype: Dtype, at: Array, device: Frames) -> Series:
+    """The values of a table's column at these positions; missing behind its last row."""
+    if dtype == "text":
+        codes, words = pd.factorize(series)
+        found = device.to_device(np.append(codes, -1).astype("int32"))[at]
+        return device.text(found, np.asarray(words, dtype=object))
+    values, missing = cpu.arrays(series)
+    if dtype.startswith("float"):
+        values = np.append(values, values.dtype.type(np.nan))
+        return device.series(device.to_device(values)[at], dtype)
+    values = device.to_device(np.append(values, values.dtype.type(0)))[at]
+    return device.series(values, dtype, device.to_device(np.append(missing, True))[at])
 
 
 def _plain(series: pd.Series) -> np.ndarray:

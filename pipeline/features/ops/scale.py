@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Frame
-from pipeline.features.moments import Moments, merged, moments, quantiles, sampled
+from pipeline.features.moments import Moments, Sample, merged, moments, quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
 
 
@@ -42,6 +42,11 @@ class Scale(Op):
     method: Literal["standard", "min_max", "robust"] = "standard"
     as_: str | None = Field(None, alias="as")
 
+    @property
+    def fit_on(self) -> Literal["train", "sample"]:  # type: ignore[override]
+        """Quantiles are those of the sample."""
+        return "sample" if self.method == "robust" else "train"
+
     def reads(self, schema: Schema) -> list[str]:
         """The selected numeric columns."""
         return need_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
@@ -58,9 +63,7 @@ class Scale(Op):
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Column by column."""
-        step: Any = merged
-        if self.method == "robust":
-            step = lambda x, y: np.concatenate([x, y])  # noqa: E731
+        step: Any = operator.add if self.method == "robust" else merged
         return {**a, "of": [step(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
 
     def finish(self, summary: Summary, state: State) -> State:
@@ -72,7 +75,7 @@ class Scale(Op):
             "spreads": [min(spread, sys.float_info.max) or 1.0 for _, spread in found],
         }
 
-    def _centre_and_spread(self, of: Moments | np.ndarray) -> tuple[float, float]:
+    def _centre_and_spread(self, of: Moments | Sample) -> tuple[float, float]:
         if isinstance(of, Moments):
             return (of.mean, of.std) if self.method == "standard" else (of.low, of.high - of.low)
         low, middle, high = quantiles(of, [0.25, 0.5, 0.75])

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from pipeline.columns import Column, Columns, Schema
-from pipeline.device import MISSING, Array, Frame
+from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.encoding import IS_MISSING, KEY, Sums, added, count_names, sums_by_key
 from pipeline.features.keys import check_count, key_values
@@ -119,7 +119,7 @@ class TargetEncode(Op):
         device = rows.device
         if self.by == "time" and "cuts" not in state:
             times, missing = device.arrays(frame[self.column])
-            return {"times": device.to_host(times[rows.sampled() & ~missing])}
+            return {"times": [device.to_host(times[rows.sampled() & ~missing])]}
         assert rows.label is not None, "target_encode is fitted on rows with a label"
         fold, tables = self._folds(frame, rows, state), {}
         for output in state["outputs"]:
@@ -137,7 +137,7 @@ class TargetEncode(Op):
             DataError: more than 5 million keys.
         """
         if "times" in a:
-            return {"times": np.concatenate([a["times"], b["times"]])}
+            return {"times": a["times"] + b["times"]}
         tables = {name: added(table, b["tables"][name]) for name, table in a["tables"].items()}
         for name, table in tables.items():
             check_count(len(table), self.name, name)
@@ -150,7 +150,7 @@ class TargetEncode(Op):
             DataError: more than 5 million keys; or all training rows in one fold.
         """
         if "times" in summary:
-            times = np.sort(summary["times"])
+            times = np.sort(np.concatenate(summary["times"]))
             inner = range(1, self.folds) if len(times) else ()
             return {**state, "cuts": [times[len(times) * f // self.folds].item() for f in inner]}
         tables = []
@@ -175,8 +175,11 @@ class TargetEncode(Op):
         return self._looked_up(frame, state, rows, None)
 
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Encodes each row with the means over the folds that are not its own."""
-        return self._looked_up(frame, state, rows, self._folds(frame, rows, state))
+        """Encodes each training row with the means over the folds that are not its own."""
+        fold = self._folds(frame, rows, state)
+        if rows.trains is not None:
+            fold = rows.device.xp.where(rows.trains, fold, self.folds)
+        return self._looked_up(frame, state, rows, fold)
 
     def _folds(self, frame: Frame, rows: Rows, state: State) -> Array:
         """int64 (n,): the fold of each training row."""
@@ -191,28 +194,24 @@ class TargetEncode(Op):
         return device.xp.where(missing, 0, fold).astype("int64")
 
     def _looked_up(self, frame: Frame, state: State, rows: Rows, fold: Array | None) -> Frame:
+        """The means by key; by fold too, the last being that of everyone, if there are folds."""
         device, made = rows.device, {}
         for output, table in zip(state["outputs"], state["tables"], strict=True):
-            at = _rows_of_table(frame[output["column"]], table, rows)
+            known = table[~table[IS_MISSING]]
+            at = device.positions(frame[output["column"]], key_values(known[KEY]))
             sums = Sums(table, self.folds)
-            if fold is None:
-                values = sums.for_everyone(self.smooth)
-            else:
-                values = sums.out_of_fold(self.smooth).reshape(-1, len(output["names"]))
-                at = at * self.folds + fold
+            values = sums.for_everyone(self.smooth)[:, None]
+            if fold is not None:
+                values = np.concatenate([sums.out_of_fold(self.smooth), values], axis=1)
+                at = at * values.shape[1] + fold
+            if len(known) == len(table):  # no training row lacks the value: new ones get the prior
+                values = np.concatenate([values, values[-1:]])
+            values = values.reshape(-1, len(output["names"]))
             for c, name in enumerate(output["names"]):
+                # unseen (-1) and missing (-2) count from the end
                 made[name] = device.series(device.to_device(values[:, c].copy())[at], "float64")
         return device.frame(made)
 
 
 def _output_names(base: str, classes: tuple[str, ...]) -> list[str]:
     return [f"{base}__{c}" for c in classes] or [base]
-
-
-def _rows_of_table(series: Frame, table: pd.DataFrame, rows: Rows) -> Array:
-    """int64 (n,): each row's place in the table; the prior's, after the last, for unseen values."""
-    known = table[~table[IS_MISSING]]
-    at = rows.device.positions(series, key_values(known[KEY]))
-    prior, xp = len(table), rows.device.xp
-    of_missing = len(known) if len(known) < len(table) else prior
-    return xp.where(at >= 0, at, xp.where(at == MISSING, of_missing, prior))
