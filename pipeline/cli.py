@@ -151,7 +151,7 @@ def run(
     ] = None,
     set_: SetOption = None,
     dashboard: Annotated[
-        bool, typer.Option("--dashboard/--no-dashboard", help="Dask's dashboard while it runs.")
+        bool, typer.Option("--dashboard/--no-dashboard", help="Dask's dashboard and /metrics.")
     ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and print the plan; run nothing.")

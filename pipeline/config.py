@@ -163,6 +163,8 @@ class Cluster(Section):
     """``process``, ``cores``, ``gpus``, a scheduler's address, or its scheduler file (.json)."""
     dashboard: bool = True
     dashboard_address: str = "127.0.0.1:8787"
+    metrics_address: str = "127.0.0.1:0"
+    """Where this process answers ``/metrics`` at a scheduler's address; 0: any free port."""
     workers: int | None = Field(None, ge=1)
     """Processes of ``cores`` (None: one per ``threads`` cores) and ``gpus`` (None: one a GPU); at a
     scheduler's address how many must be there before the run starts (None: one)."""

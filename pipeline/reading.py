@@ -54,6 +54,7 @@ def read(session: Session) -> RowSet:
             plan = replace(plan, hold=True, train_rate=1.0, scored=1.0, staging=0)
         entry.rows = total = sum(block.rows for block in planned)
         entry.notes += plan_notes(plan, job.contract.format == "csv")
+        session.listener.planned(plan, [block.rows for block in planned])
         session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
         reads = load.reads(
             session.client, planned, job.contract, list(job.reads),

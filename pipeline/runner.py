@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import write_text
-from pipeline.cluster.client import connected, pages, spread, workers
-from pipeline.cluster.memory import give_back
+from pipeline.cluster.client import connected, spread, workers
+from pipeline.cluster.gauges import Progress
+from pipeline.cluster.memory import MemoryPlan, give_back
 from pipeline.cluster.partitions import Partitions
+from pipeline.cluster.prometheus import published
 from pipeline.config import Config
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError, MachineError
@@ -34,6 +36,8 @@ class Listener:
     """Called with a line for the user."""
     progress: Callable[[str, int, int], None] = lambda what, done, planned: None
     """Called as models train, with the rounds or trees so far, and those planned."""
+    planned: Callable[[MemoryPlan, Sequence[int]], None] = lambda plan, rows: None
+    """Called once with the memory plan and the rows of each partition."""
 
 
 @dataclass
@@ -84,6 +88,8 @@ def run(
     listener = listener or Listener()
     job = prepare(config)
     folder = run_folder(config.name, out)
+    progress = Progress(folder.name)
+    listener = _heard_by(listener, progress)
     write_text(folder / "config.yaml", config.to_yaml())
     choice = job.choice
     ledger = Ledger(
@@ -93,8 +99,11 @@ def run(
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
     try:
-        with connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client:
-            for what, url in pages(client, config.cluster).items():
+        with (
+            connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client,
+            published(progress, client, config.cluster, choice.name) as pages,
+        ):
+            for what, url in pages.items():
                 listener.say(f"{what} {url}")
             threads = CPU_COUNT
             if spread(client):
@@ -106,6 +115,24 @@ def run(
             return _stages(session, started)
     finally:
         shutil.rmtree(folder / "tmp", ignore_errors=True)
+
+
+def _heard_by(listener: Listener, progress: Progress) -> Listener:
+    """A listener that tells the progress first."""
+
+    def stage(entry: Entry, ended: bool) -> None:
+        progress.stage(entry, ended)
+        listener.stage(entry, ended)
+
+    def training(what: str, done: int, planned: int) -> None:
+        progress.training(what, done, planned)
+        listener.progress(what, done, planned)
+
+    def planned(plan: MemoryPlan, rows: Sequence[int]) -> None:
+        progress.planned(plan, rows)
+        listener.planned(plan, rows)
+
+    return replace(listener, stage=stage, progress=training, planned=planned)
 
 
 def run_folder(name: str, out: str | Path | None) -> Path:

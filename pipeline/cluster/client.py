@@ -115,26 +115,34 @@ def workers(client: Any) -> dict[str, int]:
 
 
 def dashboard_address(cluster: Cluster) -> str:
+    """Where the dashboard will listen: `free_address` of the configured one."""
+    if not cluster.dashboard:
+        return f"{LOOPBACK}:0"
+    return free_address(cluster.dashboard_address, "dashboard")
+
+
+def free_address(address: str, what: str) -> str:
     """The configured address, or the same host with any free port when it is taken.
+
+    Args:
+        what: the key is ``cluster.<what>_address``.
 
     Raises:
         MachineError: the host of the address is not this machine's.
     """
-    if not cluster.dashboard:
-        return f"{LOOPBACK}:0"
-    host, _, port = cluster.dashboard_address.rpartition(":")
+    host, _, port = address.rpartition(":")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno == 98:  # in use
                 return f"{host}:0"
             raise MachineError(
-                f"the dashboard cannot listen on {cluster.dashboard_address!r}: {error}",
-                fix="set cluster.dashboard_address, or run with --no-dashboard",
+                f"the {what} cannot listen on {address!r}: {error}",
+                fix=f"set cluster.{what}_address, or run with --no-dashboard",
             ) from None
-    return cluster.dashboard_address
+    return address
 
 
 def pages(client: Any, cluster: Cluster) -> Mapping[str, str]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
+from pipeline.cluster import passes
 from pipeline.cluster.client import spread
 
 _MERGE_AT_ONCE = 8
@@ -40,7 +40,7 @@ class Partitions:
         functions = [function for function, _ in self.calls]
         arguments = [list(own) for _, own in self.calls]
         lazy = delayed(called, pure=False)
-        name = functions[-1].__name__.strip("_") + "-" + uuid4().hex
+        name = passes.named(functions[-1].__name__.strip("_"))
         return [
             lazy(item, functions, arguments, dask_key_name=(name, i))
             for i, item in enumerate(self.items)
@@ -51,6 +51,7 @@ def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[
     """The partition of an item: the functions applied one after the other."""
     for function, own in zip(functions, arguments, strict=True):
         item = function(item, *own)
+    passes.tell()
     return item
 
 

@@ -1,0 +1,86 @@
+"""The gauges of a run: which stage, which rows, which rounds."""
+
+from __future__ import annotations
+
+from pipeline.cluster.gauges import Progress, gpus_of_workers, of_gpus
+from pipeline.device.usage import Usage
+from pipeline.ledger import Entry
+
+
+def told(run):
+    return {
+        (name, *labels.values()) if labels else name: value
+        for name, _, samples in run.samples()
+        for labels, value in samples
+    }
+
+
+def stage(run, name):
+    entry = Entry(name, "auto", "cpu", "")
+    run.stage(entry, False)
+    return entry
+
+
+def test_a_stage_is_1_while_it_runs_and_keeps_its_seconds():
+    run = Progress("r")
+    read = stage(run, "read")
+    assert told(run)["stage", "read", "cpu"] == 1
+    read.seconds = 12.5
+    run.stage(read, True)
+    stage(run, "features")
+    found = told(run)
+    assert (found["stage", "read", "cpu"], found["stage", "features", "cpu"]) == (0, 1)
+    assert found["stage_seconds", "read"] == 12.5
+    assert 0 < found["stage_seconds", "features"] < 1000
+
+
+class Plan:
+    limit = 5
+    stages = ()
+
+
+def test_rows_are_those_of_the_partitions_that_the_latest_pass_has_done():
+    run = Progress("r")
+    run.planned(Plan(), [10, 20, 30])
+    stage(run, "read")
+    for position in (0, 2, 2):  # 2 was made again: its worker died
+        run.partition("a", position)
+    found = told(run)
+    assert (found["pass_rows_done"], found["rows"], found["stage_passes"]) == (40, 60, 1)
+    stage(run, "split")
+    assert told(run)["pass_rows_done"] == 0
+    run.partition("a", 1)  # word of the stage before, late
+    assert told(run)["pass_rows_done"] == told(run)["stage_passes"] == 0
+    run.partition("b", 0)
+    run.partition("c", 1)
+    found = told(run)
+    assert (found["pass_rows_done"], found["stage_passes"]) == (20, 2)
+    assert found["rows_visited_total"] == 10 + 30 + 30 + 20 + 10 + 20
+
+
+def test_rounds_belong_to_their_stage():
+    run = Progress("r")
+    stage(run, "train xgboost")
+    run.training("round 3", 3, 50)
+    stage(run, "train forest")
+    run.training("trees", 0, 7)
+    found = told(run)
+    assert (found["rounds_done", "train xgboost"], found["rounds", "train xgboost"]) == (3, 50)
+    assert (found["rounds_done", "train forest"], found["rounds", "train forest"]) == (0, 7)
+
+
+def test_gpus_of_workers_are_what_dask_last_heard_of_them():
+    facts = {
+        "tcp://b:1": {
+            "metrics": {"gpu": {"utilization": 50, "memory-used": 7}},
+            "gpu": {"name": "L4", "memory-total": 24},
+        },
+        "tcp://a:1": {"metrics": {}},
+    }
+    found = gpus_of_workers(facts)
+    assert found == [Usage("tcp://b:1", "L4", 7, 24, 0.5)]
+    named = {name: samples for name, _, samples in of_gpus(found)}
+    labels = {"gpu": "tcp://b:1", "name": "L4"}
+    assert named["gpu_busy_ratio"] == [(labels, 0.5)]
+    assert named["gpu_memory_used_bytes"] == [(labels, 7)]
+    assert list(of_gpus([])) == []
