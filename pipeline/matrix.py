@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pipeline.device import Array
@@ -16,7 +17,7 @@ class Matrix(NamedTuple):
     """The rows of one set in one partition; arrays of the device."""
 
     x: Array
-    """float32 (n, k), C-ordered; missing is NaN, categories are codes."""
+    """float32 (n, k), C-ordered: missing numbers are NaN, categories as in `complete`."""
     label: Array | None
     """float64 (n,): 0/1, 0…k-1 or the value; None for new data."""
     weight: Array | None
@@ -34,6 +35,18 @@ class Feature:
     """XGBoost's feature type: quantity, integer, or category code."""
     size: int | None = None
     """Number of codes of a category, if known."""
+
+
+def complete(x: Array, features: Sequence[Feature], xp: ModuleType) -> Array:
+    """``x`` itself, with category codes one higher and 0 where they are missing.
+
+    Models then never see NaN in a category: one such column would make XGBoost store the bins of
+    all columns in 4 bytes instead of 1, and train a quarter longer (docs/benchmarks.md).
+    """
+    for j, feature in enumerate(features):
+        if feature.kind == "c":
+            x[:, j] = xp.where(xp.isnan(x[:, j]), 0, x[:, j] + 1)
+    return x
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,11 @@ def _built(
 
 def _matrices(client: Any, fitting: Fitting, steps: Any, rows: RowSet) -> Callable[..., Partitions]:
     """Matrices of a set: held for all sets, or made of the rows at each pass."""
-    names, rate = fitting.plan.names, rows.plan.train_rate
+    wanted, rate = fitting.plan.features, rows.plan.train_rate
 
     def made(*sets: SetName) -> Partitions:
         context = replace(rows.context, sets=sets, train_rate=rate)
-        return partitions.each(fitting.parts, chain.matrices, steps, names, context)
+        return partitions.each(fitting.parts, chain.matrices, steps, wanted, context)
 
     if rows.plan.hold:
         held = partitions.held(client, made(*SETS))

@@ -17,7 +17,7 @@ from pipeline.columns import LABEL, RESERVED, SET, SETS, WEIGHT, Column, Schema
 from pipeline.device import Array, Frame, Frames, Series
 from pipeline.device.choose import frames_of
 from pipeline.features.op import Op, Rows, State, Summary, Task
-from pipeline.matrix import Matrix, SetName
+from pipeline.matrix import Feature, Matrix, SetName, complete
 
 TRAIN = 0  # position of "train" in columns.SETS
 
@@ -243,7 +243,7 @@ def group_number(frame: Frame, names: Sequence[str], device_name: str) -> Array:
 
 
 def matrices(
-    frame: Frame, steps: Sequence[Step], names: list[str], context: Context
+    frame: Frame, steps: Sequence[Step], features: Sequence[Feature], context: Context
 ) -> dict[str, Matrix]:
     """The frame's rows as a float32 matrix per set: what the models train on and score.
 
@@ -253,16 +253,19 @@ def matrices(
     if last_regroup(s.op for s in steps) < 0:
         part = selected(part, _wanted(part, context))
     part = advanced(part, steps)
-    device = part.rows.device
-    seen, rows, wanted = part.frame(names), part.rows, _wanted(part, context)
+    rows, wanted = part.rows, _wanted(part, context)
     found: dict[str, Matrix] = {}
     for number, set_name in enumerate(SETS):
-        at = device.xp.flatnonzero((part.sets == number) & wanted)
+        at = rows.device.xp.flatnonzero((part.sets == number) & wanted)
         if len(at):
-            x = device.matrix(seen, names, at)
             label, weight = (None if a is None else a[at] for a in (rows.label, rows.weight))
-            found[set_name] = Matrix(x, label, weight, rows.ids[at])
+            found[set_name] = Matrix(_matrix(part, features, at), label, weight, rows.ids[at])
     return found
+
+
+def _matrix(part: Part, features: Sequence[Feature], at: Array | None = None) -> Array:
+    device, names = part.rows.device, [f.name for f in features]
+    return complete(device.matrix(part.frame(names), names, at), features, device.xp)
 
 
 def _wanted(part: Part, context: Context) -> Array:
@@ -278,9 +281,8 @@ def _wanted(part: Part, context: Context) -> Array:
 
 
 def new_matrix(
-    frame: Frame, steps: Sequence[Step], names: list[str], context: Context
+    frame: Frame, steps: Sequence[Step], features: Sequence[Feature], context: Context
 ) -> tuple[Array, Frames]:
     """The float32 matrix of new rows, in the frame's order."""
     part = advanced(opened(frame, context), steps)
-    device = part.rows.device
-    return device.matrix(part.frame(names), names), device
+    return _matrix(part, features), part.rows.device

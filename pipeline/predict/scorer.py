@@ -127,7 +127,7 @@ class Scorer:
         at = np.flatnonzero(device.to_host(keep))
         if len(at) < rows:  # as in the run, what follows (a lag) does not see them
             frame = frame[keep]
-        x, _ = chain.new_matrix(frame, self.plan.steps, self.plan.names, self.context)
+        x, _ = chain.new_matrix(frame, self.plan.steps, self.plan.features, self.context)
         score = np.asarray(device.to_host(self.model.predict(x)))
         made = pd.DataFrame(prediction_columns(score, self.model.target))
         if len(at) < rows:

@@ -2,15 +2,15 @@
 
 XGBoost keeps no state of its random numbers, so a run with row or column samples cannot be
 resumed to the same model, unless it always trains in the same segments, each with its own seed
-(decision 10). Segments end at rounds 25, 50, 100, 200, 400, …: doubling costs 13 % in predictions
-of the trees so far, where a segment every 25 rounds costs 100 %.
+(decision 10). Segments end at rounds 25, 50, 100, 200, 400, …
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,72 +100,82 @@ def _rises(metric: str) -> bool:
     return metric.partition("@")[0] in RISING
 
 
-class _Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is not typed
-    """Ends the boosting when patience is over, counted across segments; tells the progress."""
-
-    def __init__(self, plan: Plan, before: History, progress: Progress) -> None:
-        super().__init__()
-        self.plan, self.before, self.progress = plan, before, progress
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        history = joined(self.before, evals_log)
-        rounds = _rounds(history)  # `epoch` counts from the start of the segment
-        self.progress(_line(rounds, history), rounds, self.plan.rounds)
-        if signals.received():
-            return True
-        if not self.plan.patience or "valid" not in history:
-            return False
-        return rounds - (best_round(history) + 1) >= self.plan.patience
-
-
-def _rounds(history: History) -> int:
-    return len(next(iter(history["train"].values())))
-
-
-def joined(before: History, after: Mapping[str, Mapping[str, Any]]) -> History:
-    """One history after the other."""
-    return {
-        which: {
-            metric: [*before.get(which, {}).get(metric, []), *map(float, values)]
-            for metric, values in metrics.items()
-        }
-        for which, metrics in after.items()
-    }
-
-
-def _line(rounds: int, history: History) -> str:
-    which = "valid" if "valid" in history else "train"
-    metric, values = list(history[which].items())[-1]
-    return f"round {rounds}, {which} {metric} {values[-1]:.5f}"
-
-
 def boost(
-    plan: Plan, train: xgb.DMatrix, valid: xgb.DMatrix | None, *,
+    plan: Plan, train: xgb.DMatrix, watched: Sequence[tuple[xgb.DMatrix, str]], *,
     start: Boosted, keep: Keep, progress: Progress,
 ) -> Iterator[Boosted]:  # fmt: skip
     """Boosts segment after segment, from ``start`` on, each of them kept.
 
+    Args:
+        watched: sets with their names, whose metrics are told after each round.
+
     Yields:
         The trees so far, after each segment; the last one has ``done``.
     """
-    state = start
-    evals = [(train, "train")] + ([(valid, "valid")] if valid is not None else [])
+    state, booster = start, None
+    matrices = [train, *(matrix for matrix, _ in watched)]
     for number, end in enumerate(segment_ends(plan.rounds)):
         if state.done or number < state.segments:
             continue
-        log: dict[str, Any] = {}
-        # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0: so
-        # no segment may have 0, nor its predecessor's.
+        if booster is None or plan.params["device"] != "cpu":
+            # A GPU adds up the scores of a loaded model's trees in another order than tree by tree
+            booster = xgb.Booster(dict(plan.params), matrices, model_file=state.booster)
+        history = deepcopy(state.history)
         with signals.deferred():
-            booster = xgb.train(
-                {**plan.params, "seed": 1 + (plan.seed + number) % (2**31 - 1)},
-                train, end - state.rounds, evals=evals, evals_result=log, verbose_eval=False,
-                xgb_model=state.booster, callbacks=[_Watch(plan, state.history, progress)],
+            _renew(booster, plan, number)
+            _grow(
+                booster, plan, end, train=train, watched=watched, history=history,
+                progress=progress,
             )  # fmt: skip
         done = end == plan.rounds or booster.num_boosted_rounds() < end
-        state = Boosted(booster, joined(state.history, log), number + 1, done)
+        state = Boosted(booster.reset() if done else booster, history, number + 1, done)
         keep(state)
         yield state
+
+
+def _renew(booster: xgb.Booster, plan: Plan, segment: int) -> None:
+    """Sets the segment's seed, as if the booster had just been loaded from a checkpoint.
+
+    Its updater has random numbers of its own, which go on from tree to tree: loading the
+    configuration makes a new one. What the trees so far predict stays cached, where
+    ``xgb.train(xgb_model=...)`` would predict it again for all rows.
+    """
+    booster.load_config(booster.save_config())
+    # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0: so no
+    # segment may have 0, nor its predecessor's.
+    booster.set_param({"seed": 1 + (plan.seed + segment) % (2**31 - 1)})
+
+
+def _grow(
+    booster: xgb.Booster, plan: Plan, end: int, *, train: xgb.DMatrix,
+    watched: Sequence[tuple[xgb.DMatrix, str]], history: History, progress: Progress,
+) -> None:  # fmt: skip
+    """Boosts to round ``end``, unless patience is over, counted across segments."""
+    for number in range(booster.num_boosted_rounds(), end):
+        booster.update(train, number)
+        if watched:
+            _record(history, booster.eval_set(watched, number))
+        progress(_line(number + 1, history), number + 1, plan.rounds)
+        if signals.received():
+            return
+        if plan.patience and number - best_round(history) >= plan.patience:
+            return
+
+
+def _record(history: History, told: str) -> None:
+    """Adds what XGBoost tells of a round: ``[7]\ttrain-logloss:0.5\tvalid-logloss:0.6``."""
+    for part in told.split("\t")[1:]:
+        name, _, value = part.rpartition(":")
+        which, _, metric = name.partition("-")
+        history.setdefault(which, {}).setdefault(metric, []).append(float(value))
+
+
+def _line(rounds: int, history: History) -> str:
+    found = history.get("valid") or history.get("train")
+    if not found:
+        return f"round {rounds}"
+    metric, values = list(found.items())[-1]
+    return f"round {rounds}, {'valid' if 'valid' in history else 'train'} {metric} {values[-1]:.5f}"
 
 
 def save(plan: Plan, folder: Path | None, state: Boosted) -> None:

@@ -1,7 +1,7 @@
 """Trains the random forest: scikit-learn on the CPU, cuML on the GPU, one parameter table.
 
 Both get one float32 matrix without missing values: a missing quantity is the median of the
-training rows, a missing category code is -1, which no category has, so that a tree can tell it.
+training rows; a missing category has a code of its own (`pipeline.matrix.complete`).
 """
 
 from __future__ import annotations
@@ -132,16 +132,14 @@ def training_rows(
 
 
 def fill_values(x: Array, feed: Feed) -> np.ndarray:
-    """What stands for a missing value, by feature: the median, or -1 for category codes."""
+    """What stands for a missing value, by feature: the median; 0 if there is none to find."""
     device = frames_of(feed.device)
     xp = device.xp
     found = []
     for j, feature in enumerate(feed.features):
         known = x[:, j][~xp.isnan(x[:, j])]
-        if feature.kind == "c":
-            found.append(-1.0)
-        else:
-            found.append(float(device.to_host(xp.median(known))) if len(known) else 0.0)
+        use = feature.kind != "c" and len(known)  # codes are never missing
+        found.append(float(device.to_host(xp.median(known))) if use else 0.0)
     return np.array(found, dtype="float32")
 
 

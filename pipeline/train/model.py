@@ -51,7 +51,7 @@ class Fitted:
     """The model's own part of the sidecar."""
 
     def predict(self, x: Array) -> Array:
-        """Scores for a float32 (n, k) matrix, C-ordered, missing as NaN, on its device.
+        """Scores for the ``x`` of a `pipeline.matrix.Matrix`, on its device.
 
         Returns:
             Floats: (n,) probability of ``classes[1]`` (binary), (n, classes) probabilities

@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.matrix import Feature, Target
 from pipeline.train.model import Fitted
 
-FORMAT = 1
+FORMAT = 2  # 1: category codes were one lower, and missing ones NaN
 CONTENT: Mapping[str, str] = {"xgboost": "xgboost.ubj", "forest": "forest.tl"}
 LIBRARIES = ("xgboost", "xgboost-cpu", "xgboost-cu13", "scikit-learn", "treelite", "cuml-cu13")
 

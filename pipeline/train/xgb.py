@@ -32,6 +32,8 @@ BIN_ROWS = 1_000_000
 """Rows whose quantiles are the bins where all rows are too many: AUC -0.0002 at 8 M rows."""
 EXACT_BELOW = 4_000_000
 """Training rows up to which all of them make the bins."""
+WATCHED_ROWS = 1_000_000
+"""Training rows up to which their own metric is told each round: it is a tenth of the work."""
 
 # Log loss and squared error, not AUC: proper scores, smooth, defined when the valid set has one
 # class, and what the probabilities are for. A user's `eval_metric` takes their place.
@@ -251,7 +253,9 @@ def _matrices(
         share = BIN_ROWS / feed.rows("train")
         notes.append(f"bins of {BIN_ROWS:,} of {feed.rows('train'):,} training rows (bins: auto)")
         device = frames_of(feed.device)
-        ref = quantised(lambda: (sampled(b, share, seed, device) for b in rows("train")()))
+        some = [sampled(block, share, seed, device) for block in rows("train")()]
+        ref = quantised(lambda: iter(some))
+        some.clear()
     dtrain = quantised(rows("train"), ref)
     dvalid = quantised(rows("valid"), dtrain) if feed.rows("valid") else None
     return dtrain, dvalid
@@ -298,9 +302,11 @@ def boosted(
     Raises:
         DeviceError: XGBoost trained on another device than the feed's.
     """
-    matrices = _matrices(params, feed, plan.params, plan.seed, notes)
+    dtrain, dvalid = _matrices(params, feed, plan.params, plan.seed, notes)
+    watched = [(dtrain, "train")] if feed.rows("train") <= WATCHED_ROWS else []
+    watched += [(dvalid, "valid")] if dvalid is not None else []
     last = start
-    for last in boosting.boost(plan, *matrices, start=start, keep=keep, progress=progress):
+    for last in boosting.boost(plan, dtrain, watched, start=start, keep=keep, progress=progress):
         assert last.booster is not None
         used = trained_on(last.booster)
         if used != feed.device:

@@ -20,7 +20,7 @@ from pipeline.features.try_op import frame_of
 from pipeline.ingest import prepare
 from pipeline.ingest import split as splitting
 from pipeline.ingest import target as targets
-from pipeline.matrix import Target
+from pipeline.matrix import Feature, Target
 
 PACKAGE = Path(chain.__file__).parents[1]
 
@@ -180,8 +180,9 @@ def test_preparation_chain_and_profile(form, mixed_frame, monkeypatch):
                 step = chain.Step(op, current, op.finish(summary, step.state), True)
             steps.append(step)
             current = op.after(current)
-        names = ["text é", "a.b c", "x", "y", "lat", "bool"]
-        made = chain.matrices(rows, steps, names, context)
+        names = ["text é", "a.b c", "x", "y", "lat", "bool", "code"]
+        features = [Feature(n, "c" if n == "code" else "q") for n in names]
+        made = chain.matrices(rows, steps, features, context)
         numbers = chain.group_number(rows, ["text é", "when"], name)
         seen = profile.finish(profile.summarise(rows, schema, context), schema)
         trained = chain.applied(rows, steps, context)

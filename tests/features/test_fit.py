@@ -74,8 +74,8 @@ def fitted(client, frame, label, which, *, entries=ENTRIES, count=3):
 
 def matrix(client, fitting):
     """All rows of all sets, by row id."""
-    names = fitting.plan.names
-    parts = partitions.each(fitting.parts, chain.matrices, fitting.remaining, names, CONTEXT)
+    wanted = fitting.plan.features
+    parts = partitions.each(fitting.parts, chain.matrices, fitting.remaining, wanted, CONTEXT)
     found = [m for part in partitions.results(client, parts) for m in part.values()]
     ids = np.concatenate([m.ids for m in found])
     return np.concatenate([m.x for m in found])[np.argsort(ids)]
@@ -143,8 +143,8 @@ def test_the_plan_survives_its_files(client, tmp_path):
     assert loaded.names == fitting.plan.names
     schema, whole = prepared(data(), labels(), sets())
     context = Context("cpu", 0, "binary", 2, predicting=True)
-    one, _ = chain.new_matrix(whole, fitting.plan.steps, loaded.names, context)
-    other, _ = chain.new_matrix(whole, loaded.steps, loaded.names, context)
+    one, _ = chain.new_matrix(whole, fitting.plan.steps, loaded.features, context)
+    other, _ = chain.new_matrix(whole, loaded.steps, loaded.features, context)
     np.testing.assert_array_equal(one, other)
     assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == sorted(
         f.removeprefix("tables/") for f in fit.table_files(tmp_path)

@@ -53,10 +53,10 @@ def rows_of(task: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     x = random.normal(size=(n, 4)).astype("float32")
     x[:, 2] = np.round(x[:, 2] * 3)
-    x[:, 3] = random.integers(0, 6, n)
-    signal = x[:, 1] + 1.5 * (x[:, 3] == 2) + 0.5 * x[:, 0] + random.normal(size=n) * 0.7
+    x[:, 3] = random.integers(1, 7, n)
+    signal = x[:, 1] + 1.5 * (x[:, 3] == 3) + 0.5 * x[:, 0] + random.normal(size=n) * 0.7
     x[::7, 0] = np.nan
-    x[::11, 3] = np.nan
+    x[::11, 3] = 0
     if task == "regression":
         return x, signal.astype("float64")
     if task == "binary":

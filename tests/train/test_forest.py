@@ -42,11 +42,11 @@ def test_scores_have_the_shape_of_the_task(task):
     assert fitted.rounds == 10
 
 
-def test_missing_values_get_the_median_or_their_own_code():
+def test_missing_numbers_get_the_median():
     feed = feed_of("binary")
     x = feed.sets["train"][0]
     fill = fit(feed).details["fill"]
-    assert fill == [*np.nanmedian(x[:, :3], axis=0).tolist(), -1.0]
+    assert fill == [*np.nanmedian(x[:, :3], axis=0).tolist(), 0.0]
 
 
 def test_a_column_of_only_missing_values_and_infinite_new_values():

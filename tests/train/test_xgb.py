@@ -135,6 +135,43 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     assert raw(again) == raw(whole)
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("parts", [1, 17])
+def test_a_loaded_segment_goes_on_as_the_one_in_memory(task, parts, tmp_path):
+    feed = feed_of(task, 900, 300).split(parts)
+    params = {
+        "rounds": 60, "subsample": 0.6, "colsample_bytree": 0.5, "colsample_bynode": 0.7,
+        "early_stopping": 0,
+    }  # fmt: skip
+    whole = fit(feed, **params)
+    for killed_in in (26, 51):
+
+        def die(text, done, planned, last=killed_in):
+            if done == last:
+                raise Killed
+
+        with pytest.raises(Killed):
+            fit(feed, checkpoint=tmp_path, progress=die, **params)
+    resumed = fit(feed, checkpoint=tmp_path, **params)
+    assert "goes on from round 50 of 60" in resumed.notes
+    assert raw(resumed) == raw(whole)
+    assert resumed.history == whole.history
+
+
+def test_the_training_rows_metric_is_told_up_to_a_size(monkeypatch):
+    monkeypatch.setattr(xgb, "WATCHED_ROWS", 1000)
+    few, many = feed_of("binary", 1000, 300), feed_of("binary", 1001, 300)
+    assert set(fit(few).history) == {"train", "valid"}
+    assert set(fit(many).history) == {"valid"}
+    told = []
+    fitted = fit(
+        replace(many, sets={"train": many.sets["train"]}), rounds=3,
+        progress=lambda *a: told.append(a),
+    )  # fmt: skip
+    assert fitted.history == {} and fitted.rounds == 3
+    assert told == [("round 1", 1, 3), ("round 2", 2, 3), ("round 3", 3, 3)]
+
+
 def test_a_checkpoint_of_other_parameters_is_not_used(tmp_path):
     feed = feed_of("binary")
     fit(feed, checkpoint=tmp_path)
