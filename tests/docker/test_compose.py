@@ -76,7 +76,7 @@ def test_prometheus_asks_the_aliases_at_the_ports_of_the_commands():
     for job in jobs:
         (found,) = job["dns_sd_configs"]
         (alias,) = found["names"]
-        assert job["job_name"] == f"dask-{alias}"
+        assert job["job_name"] == ("pipeline" if alias == "pipeline" else f"dask-{alias}")
         named = [s for s in OURS.values() if alias in aliases(s)]
         assert len(named) == 2  # one per profile
         assert all(f":{found['port']}" in " ".join(s["command"]) for s in named)

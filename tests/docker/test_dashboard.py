@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for metrics, and labels, that Dask really serves."""
+"""The Grafana dashboard asks for metrics, and labels, that Dask and a run really serve."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import pytest
 from image_files import DASHBOARD, expressions
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.cluster.estimate import Stage
+from pipeline.cluster.gauges import Progress
+from pipeline.cluster.memory import MemoryPlan
+from pipeline.cluster.prometheus import Registered
+from pipeline.device.usage import Usage
+from pipeline.ledger import Entry
+
 NAMES = re.compile(r"\b(?:dask|process|pipeline)_\w+")
 
 
 @pytest.fixture(scope="module")
 def served():
-    """Metric name → label names, of a scheduler and a worker that have worked."""
+    """Metric name → label names, of a scheduler, a worker and a run that have worked."""
     from distributed import Client, LocalCluster
 
     local = LocalCluster(
@@ -24,7 +31,8 @@ def served():
         dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
     )  # fmt: skip
     found: dict[str, set[str]] = {}
-    with local, Client(local) as client:
+    run, gpus = worked()
+    with local, Client(local) as client, Registered().telling(run, lambda: gpus):
         assert client.submit(sum, [1, 2]).result() == 3
         future = client.submit(time.sleep, 1)
         time.sleep(0.3)
@@ -39,6 +47,16 @@ def served():
                 found.setdefault(name, set()).update(labels)
         future.result()
     return found
+
+
+def worked():
+    """A run that has trained a model, and a GPU."""
+    run = Progress("r")
+    stages = (Stage("train xgboost", {"imports": 3}),)
+    run.planned(MemoryPlan(5, stages, 3, True, 1.0, 1.0, 0, 1), [10, 20])
+    run.stage(Entry("train xgboost", "auto", "cpu", ""), False)
+    run.training("round 1", 1, 2)
+    return run, [Usage("0", "H200", 1, 2, 0.5)]
 
 
 def unknown(expression, legend, served):
@@ -61,6 +79,14 @@ def test_what_is_not_served_is_found(served):
     assert unknown("rate(dask_worker_tasks_done[1m])", "", served) == ["dask_worker_tasks_done"]
     assert unknown("sum by (state, host) (dask_worker_tasks)", "", served) == ["host"]
     assert unknown('dask_worker_tasks{kind="a"}', "{{what}}", served) == ["what", "kind"]
+    assert unknown("pipeline_row / pipeline_rows", "", served) == ["pipeline_row"]
+
+
+def test_every_gauge_of_a_run_is_shown(served):
+    shown = {name for expression, _ in expressions() for name in NAMES.findall(expression)}
+    assert {name for name in served if name.startswith("pipeline_")} - shown == {
+        "pipeline_stage_passes"
+    }
 
 
 def test_panels_lie_side_by_side_on_one_source():
