@@ -161,7 +161,7 @@ def save(
 ) -> None:
     """The plan, the models, golden rows and the manifest: what `predict` needs."""
     folder, config = session.folder, session.job.config
-    fit.save(built.fitting.plan, folder / "features")
+    fit.save(built.plan, folder / "features")
     for fitted in models.values():
         store.save(fitted, folder / "train")
     shutil.rmtree(folder / "train" / "segments", ignore_errors=True)  # for a training that stopped

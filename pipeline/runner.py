@@ -182,9 +182,9 @@ def _stages(session: Session, started: float) -> Outcome:
     give_back()
     again = refitted(config, sum(rows.counts.rows.values()))
     built = stages.features(session, rows)
-    give_back()
     if not again and not config.evaluate.slices:
         rows = replace(rows, parts=Partitions(()))  # let the frames go before training
+    give_back()
     models = stages.train(session, rows, built)
     metrics, best = results.evaluate(session, rows, built, models)
     if again:

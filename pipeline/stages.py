@@ -10,7 +10,7 @@ from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import SETS
 from pipeline.features import chain, fit
-from pipeline.features.fit import Fitting
+from pipeline.features.fit import FittedPlan, Fitting
 from pipeline.features.op import Op
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import prepare
@@ -39,7 +39,7 @@ class Built:
 
     choice: Choice
     """The refit keeps it."""
-    fitting: Fitting
+    plan: FittedPlan
     feed: HeldFeed
 
 
@@ -51,7 +51,7 @@ def features(session: Session, rows: RowSet) -> Built:
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
         built = _built(session, rows, rows.parts, choice, counts)
         entry.rows = sum(rows.counts.rows.values())
-        entry.notes += notes_of(built.fitting)
+        entry.notes += notes_of(built.plan)
     return built
 
 
@@ -88,7 +88,7 @@ def _built(
     sent = partitions.shared(client, fitting.remaining)
     parts_of = _matrices(client, fitting, sent, rows)
     feed = HeldFeed(client, parts_of, plan.features, rows.target, job.choice.name, counts)
-    return Built(choice, replace(fitting, plan=plan), feed)
+    return Built(choice, plan, feed)
 
 
 def _matrices(client: Any, fitting: Fitting, steps: Any, rows: RowSet) -> Callable[..., Partitions]:
@@ -105,10 +105,10 @@ def _matrices(client: Any, fitting: Fitting, steps: Any, rows: RowSet) -> Callab
     return made
 
 
-def notes_of(fitting: Fitting) -> list[str]:
+def notes_of(plan: FittedPlan) -> list[str]:
     """What the ledger says of the features: joins' unmatched rows."""
     found = []
-    for step in fitting.plan.steps:
+    for step in plan.steps:
         unmatched = step.state.get("unmatched", 0)
         if unmatched:
             total = step.state["rows"]

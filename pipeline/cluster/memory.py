@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from dataclasses import dataclass, replace
 
@@ -133,6 +134,7 @@ def give_back() -> None:
     """Returns what the allocators keep: a third of the resident memory at a stage's end."""
     import pyarrow as pa
 
+    gc.collect()  # Dask's graphs are cycles, and hold partitions
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
