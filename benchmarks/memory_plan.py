@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from dask.system import CPU_COUNT
 from pyarrow import csv
 
 from benchmarks import measure
+from pipeline import Config
+from pipeline.cluster import memory
+from pipeline.cluster.estimate import Sizes
+from pipeline.ingest import load
+from pipeline.job import prepare
 
 CHUNK = 100_000
 """Rows made at a time."""
@@ -152,12 +158,22 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
             "shape": name, "rows": shape.rows, "bytes": path.stat().st_size,
             "planned": planned, "measured": done.peak_bytes,
             "ratio": round(planned / done.peak_bytes, 3), "cpu_seconds": round(done.cpu_seconds, 1),
+            "sizes": asdict(sizes(config)),
             "stages": [
                 {k: e[k] for k in ("stage", "planned_host", "peak_host", "notes")} for e in stages
             ],
         }  # fmt: skip
     finally:
         shutil.rmtree(folder)
+
+
+def sizes(config: Path) -> Sizes:
+    """What the plan was made of."""
+    job = prepare(Config.load(config))
+    blocks = load.planned(
+        job.contract, None, CPU_COUNT, memory.block_bytes(memory.limit_of(job.config.memory))
+    )
+    return job.sizes(blocks, CPU_COUNT)
 
 
 def main() -> None:

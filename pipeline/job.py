@@ -72,7 +72,7 @@ class Job:
             rows=rows, train=1 - split.valid - split.test, valid=split.valid,
             read_row=row(self.reads) + 8, kept_row=row(self.kept) + OWN_ROW,
             staged_row=found.staged_row if self.contract.format == "csv" else 0.0,
-            block_rows=most, threads=threads, features=self.width,
+            block_rows=most, threads=min(threads, len(blocks)), features=self.width,
             block_bytes=max((b.size for b in blocks), default=0),
             present=self._present(found.missing),
             words=sum(w.among(rows) * (w.letters + WORD) for w in texts),

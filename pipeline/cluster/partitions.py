@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cluster import passes
-from pipeline.cluster.client import spread
+from pipeline.cluster.client import spread, workers
 
 _MERGE_AT_ONCE = 8
 
@@ -112,9 +112,14 @@ def _merged(summaries: list[Any], merge: Callable[[Any, Any], Any]) -> Any:
     return total
 
 
-def results(client: Any, parts: Partitions, ahead: int = 2) -> Iterator[Any]:
-    """The partitions' values in order, computing at most ``ahead`` before they are asked for."""
+def results(client: Any, parts: Partitions, ahead: int | None = None) -> Iterator[Any]:
+    """The partitions' values in order; the next are made while the caller works on one.
+
+    Args:
+        ahead: how many at most are made before they are asked for; None: one for each thread.
+    """
     tasks = parts.tasks()
+    ahead = ahead or max(2, sum(workers(client).values()))
     waiting = [client.compute(task) for task in tasks[:ahead]]
     for following in range(len(tasks)):
         future = waiting.pop(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +42,29 @@ def refused(number):
     if number == 3:
         raise DataError("row 3 is bad", examples=["x"], fix="mend it")
     return number
+
+
+def marked(number, folder):
+    (folder / str(number)).touch()
+    return number
+
+
+def made(folder):
+    return sorted(int(path.name) for path in folder.iterdir())
+
+
+def test_the_next_values_are_made_in_the_background_and_no_more_than_these(client, tmp_path):
+    parts = partitions.each(range(12), marked, tmp_path)
+    found = partitions.results(client, parts, ahead=3)
+    assert made(tmp_path) == [], "nothing is made before the first is asked for"
+    for number in range(4):
+        assert next(found) == number
+        deadline = time.monotonic() + 120
+        while len(made(tmp_path)) < number + 4 and time.monotonic() < deadline:
+            time.sleep(0.01)  # the caller is at work on its value
+        time.sleep(0.2)
+        assert made(tmp_path) == list(range(number + 4))
+    assert list(found) == list(range(4, 12))
 
 
 @pytest.mark.parametrize("count", [1, 3, 17, 100])
