@@ -88,7 +88,7 @@ def top(
 
 def _config_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
     """The YAML tree of a config file, or one that names just the data and the target."""
-    from pipeline.config import read_yaml
+    from pipeline.config_tree import read_yaml
     from pipeline.errors import ConfigError
 
     if config is None and data:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pipeline.config_tree import apply_override, read_yaml
 from pipeline.errors import ConfigError
 from pipeline.validation import validated
 
@@ -132,7 +132,8 @@ class Gpus(Section):
     devices: Annotated[Names, BeforeValidator(_texts)] = ()
     """Indices or UUIDs as in CUDA_VISIBLE_DEVICES; none: all that are visible."""
     protocol: Literal["tcp", "ucx"] = "tcp"
-    """``ucx`` (NVLink, InfiniBand) needs distributed-ucxx."""
+    """``ucx`` (NVLink, InfiniBand) needs distributed-ucxx. Between two GPUs directly it passes the
+    memory of ``pool: pool`` alone: that of the others goes through buffers of its own."""
     ucx: Ucx = Ucx()
     pool: Literal["async", "pool", "managed", "none"] = "async"
     """RMM's asynchronous pool, one of ``pool_size``, managed memory, or none."""
@@ -150,6 +151,8 @@ class Gpus(Section):
     def _fits(self) -> Gpus:
         if self.release_threshold is not None and self.pool != "async":
             raise ValueError(f"release_threshold is for pool: async, not for {self.pool}")
+        if self.maximum_pool_size is not None and self.pool not in ("async", "pool"):
+            raise ValueError(f"maximum_pool_size is for pool: async or pool, not for {self.pool}")
         return self
 
 
@@ -261,70 +264,3 @@ class Config(Section):
     def to_yaml(self) -> str:
         """As resolved, with every default."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
-
-
-def read_yaml(path: Path) -> Any:
-    """The tree in a YAML file, read by the safe loader."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no config {str(path)!r}",
-            fix="name a YAML file, or make one: python -m pipeline init DATA --target T",
-        ) from None
-    except IsADirectoryError:
-        raise ConfigError(f"{str(path)!r} is a folder", fix="name a YAML file") from None
-    except PermissionError:
-        raise ConfigError(f"{str(path)!r} cannot be read: permission denied") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{str(path)!r} is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{str(path)!r}{at}: {problem}") from None
-
-
-def apply_override(tree: dict[str, Any], override: str) -> None:
-    """Sets ``a.b=value`` in the tree, where the value is YAML."""
-    path, eq, text = override.partition("=")
-    if not eq or not path.strip():
-        raise ConfigError(
-            f"--set {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
-        )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override!r}: the value is not YAML") from None
-    node: Any = tree
-    *parents, last = path.strip().split(".")
-    for part in parents:
-        child = node.setdefault(part, {})
-        if child is None:
-            child = node[part] = {}
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: {part!r} holds {child!r}, not keys")
-        node = child
-    node[last] = value
-
-
-def from_environment(value: Any) -> Any:
-    """``${NAME}`` in text, however deep, replaced by the environment's value.
-
-    Raises:
-        ConfigError: the variable is not set.
-    """
-    if isinstance(value, str):
-        return re.sub(r"\$\{(\w+)\}", _variable, value)
-    if isinstance(value, Mapping):
-        return {k: from_environment(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(from_environment(v) for v in value)
-    return value
-
-
-def _variable(match: re.Match[str]) -> str:
-    name = match[1]
-    if name not in os.environ:
-        raise ConfigError(f"the environment has no {name!r}", fix=f"export {name}=…")
-    return os.environ[name]

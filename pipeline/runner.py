@@ -94,7 +94,9 @@ def run(
     choice = job.choice
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
-        on_stage=listener.stage, meter=frames_of(choice.name).meter,
+        on_stage=listener.stage,
+        # Not before the cluster is there: dask-cuda's workers must not find a CUDA context here.
+        meter=lambda: frames_of(choice.name).meter(),
     )  # fmt: skip
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")

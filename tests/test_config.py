@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipeline.config import Config, from_environment
+from pipeline.config import Config
+from pipeline.config_tree import from_environment
 from pipeline.errors import ConfigError
 
 GOOD = {"data": {"path": "a.csv", "target": "y"}}
@@ -95,3 +96,17 @@ def test_environment(monkeypatch):
     assert from_environment({"a": ["${KEY}/x"]}) == {"a": ["abc/x"]}
     with pytest.raises(ConfigError, match="has no 'NOPE_X'"):
         from_environment("${NOPE_X}")
+
+
+@pytest.mark.parametrize(
+    ("pool", "key"),
+    [
+        ("none", "maximum_pool_size"),
+        ("managed", "maximum_pool_size"),
+        ("pool", "release_threshold"),
+    ],
+)
+def test_pool_options_without_a_use_are_refused(pool, key):
+    cluster = {"kind": "gpus", "gpus": {"pool": pool, key: "4GB"}}
+    with pytest.raises(ConfigError, match=rf"{key} is for pool: async.*, not for {pool}"):
+        Config.parse({"data": {"path": "x", "target": "y"}, "cluster": cluster})

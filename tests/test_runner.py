@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import runner
+from pipeline import Config, runner
+from pipeline.device.choose import frames_of
 from pipeline.errors import InputError, MachineError
 
 
@@ -26,3 +27,17 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="cannot be made.*file"):
         runner.run_folder("x", tmp_path / "file" / "run")
+
+
+def test_the_device_is_not_touched_before_the_cluster_is_there(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
+
+    def connected(*_):
+        assert frames_of.cache_info().currsize == 0  # on a GPU it makes a CUDA context
+        raise MachineError("so far")
+
+    monkeypatch.setattr(runner, "connected", connected)
+    frames_of.cache_clear()
+    config = Config.parse({"data": {"path": str(tmp_path / "d.csv"), "target": "y"}})
+    with pytest.raises(MachineError, match="so far"):
+        runner.run(config, out=tmp_path / "run")

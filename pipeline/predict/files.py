@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.artifacts import verify, written
-from pipeline.config import Config, Source, Table, read_yaml
+from pipeline.config import Config, Source, Table
+from pipeline.config_tree import read_yaml
 from pipeline.device.choose import frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.ingest.blocks import Block, plan_blocks

@@ -16,7 +16,7 @@ SERVICES = compose()["services"]
 OURS = {name: s for name, s in SERVICES.items() if s["image"].startswith("pipeline:")}
 # `dask cuda worker --help` of dask-cuda, which has no CPU build to ask here.
 CUDA_OPTIONS = {
-    "--name", "--rmm-pool-size", "--enable-cudf-spill", "--dashboard-address", "--local-directory",
+    "--name", "--rmm-async", "--enable-cudf-spill", "--dashboard-address", "--local-directory",
 }  # fmt: skip
 
 

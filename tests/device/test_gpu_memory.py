@@ -1,0 +1,166 @@
+"""Who sets GPU memory up, with stand-ins for RMM and dask-cuda: no GPU has seen this.
+
+The stand-ins behave as the sources of rmm 26.08 and dask-cuda 26.10 read: the current resource is
+whatever was set last, statistics are an adaptor on top of it, and a worker of dask-cuda has the
+plugin `RMMSetup` whatever its options are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from distributed import LocalCluster
+from distributed.diagnostics.plugin import WorkerPlugin
+
+
+class Resource:
+    """What allocates; ``upstream`` is below it."""
+
+    def __init__(self, upstream=None):
+        self.upstream = upstream
+
+
+class CudaMemoryResource(Resource):
+    """RMM's own default: no pool."""
+
+
+class CudaAsyncMemoryResource(Resource):
+    pass
+
+
+class PoolMemoryResource(Resource):
+    pass
+
+
+class StatisticsResourceAdaptor(Resource):
+    """Counters (now, peak) in a stack: the topmost counts, and is added to the next when popped."""
+
+    def __init__(self, upstream):
+        super().__init__(upstream)
+        self.stack = [[0, 0]]
+
+    def allocate(self, size):
+        top = self.stack[-1]
+        top[0] += size
+        top[1] = max(top)
+
+    def pop(self):
+        top, below = self.stack.pop(), self.stack[-1]
+        below[1] = max(below[1], below[0] + top[1])
+        below[0] += top[0]
+        return top
+
+
+def rmm():
+    """A new RMM, as in a process that has just started."""
+    current = [CudaMemoryResource()]
+
+    def enable_statistics():
+        if not isinstance(current[0], StatisticsResourceAdaptor):
+            current[0] = StatisticsResourceAdaptor(current[0])
+
+    def statistics_of(counters):
+        return SimpleNamespace(current_bytes=counters[0], peak_bytes=counters[1])
+
+    module, statistics = ModuleType("rmm"), ModuleType("rmm.statistics")
+    module.mr = SimpleNamespace(
+        CudaAsyncMemoryResource=CudaAsyncMemoryResource,
+        get_current_device_resource=lambda: current[0],
+        set_current_device_resource=lambda resource: current.__setitem__(0, resource),
+        available_device_memory=lambda: (3, 4),
+    )
+    statistics.enable_statistics = enable_statistics
+    statistics.push_statistics = lambda: current[0].stack.append([0, 0])
+    statistics.pop_statistics = lambda: statistics_of(current[0].pop())
+    statistics.get_statistics = lambda: statistics_of(current[0].stack[-1])
+    module.statistics = statistics
+    return module
+
+
+class RMMSetup(WorkerPlugin):
+    """dask-cuda's: a pool, or nothing at all."""
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    def setup(self, worker):
+        if self.pool:
+            sys.modules["rmm"].mr.set_current_device_resource(PoolMemoryResource())
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """`pipeline.device.gpu.memory`, imported on the stand-ins."""
+    found = rmm()
+    allocators, cupy = ModuleType("rmm.allocators.cupy"), ModuleType("cupy")
+    allocators.rmm_cupy_allocator = "RMM's"
+    cupy.cuda = SimpleNamespace(set_allocator=lambda one: setattr(cupy, "allocator", one))
+    for name, module in {
+        "rmm": found, "rmm.statistics": found.statistics, "cupy": cupy,
+        "rmm.allocators": ModuleType("rmm.allocators"), "rmm.allocators.cupy": allocators,
+    }.items():  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "pipeline.device.gpu.memory", raising=False)
+    yield importlib.import_module("pipeline.device.gpu.memory")
+    sys.modules.pop("pipeline.device.gpu.memory", None)
+
+
+@pytest.fixture
+def dask_cuda(monkeypatch):
+    """dask-cuda is imported here."""
+    plugins = ModuleType("dask_cuda.plugins")
+    plugins.RMMSetup = RMMSetup
+    monkeypatch.setitem(sys.modules, "dask_cuda.plugins", plugins)
+
+
+def below_the_statistics():
+    top = sys.modules["rmm"].mr.get_current_device_resource()
+    assert type(top) is StatisticsResourceAdaptor  # RMM's: it must stay on top
+    assert sys.modules["cupy"].allocator == "RMM's"
+    return type(top.upstream)
+
+
+def in_a_worker(function, *plugins):
+    """The function run by a worker that started with the plugins."""
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, memory_limit=0,
+            dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
+            plugins=plugins,
+        ) as cluster,
+        cluster.get_client() as client,
+    ):  # fmt: skip
+        client.submit(function, pure=False).result()
+
+
+def test_a_process_of_its_own_gets_the_asynchronous_pool(memory):
+    memory.set_up()
+    assert below_the_statistics() is CudaAsyncMemoryResource
+
+
+def test_so_does_the_worker_inside_this_process_and_the_client_of_dask_cuda(memory, dask_cuda):
+    in_a_worker(memory.set_up)
+    assert below_the_statistics() is CudaAsyncMemoryResource
+
+
+@pytest.mark.parametrize(
+    ("pool", "kept"), [(True, PoolMemoryResource), (False, CudaMemoryResource)]
+)
+def test_a_worker_of_dask_cuda_keeps_what_its_options_made(memory, dask_cuda, pool, kept):
+    in_a_worker(memory.set_up, RMMSetup(pool))
+    assert below_the_statistics() is kept
+
+
+def test_the_peak_is_the_most_in_use_since_it_was_last_asked(memory):
+    memory.set_up()
+    resource = sys.modules["rmm"].mr.get_current_device_resource()
+    resource.allocate(70)
+    resource.allocate(-30)
+    assert memory.peak() == 70
+    resource.allocate(10)
+    assert memory.peak() == 50
+    assert memory.peak() == 50
+    assert memory.free() == (3, 4)
