@@ -54,9 +54,13 @@ def categories(values: pa.ChunkedArray) -> pd.Categorical:
     array = values.unify_dictionaries().combine_chunks()
     if array.dictionary.null_count or len(array.dictionary.unique()) < len(array.dictionary):
         array = array.cast(pa.string()).dictionary_encode()
-    words = pd.Index(array.dictionary.to_numpy(zero_copy_only=False), dtype="str")
+    words = pd.Index(pd.array(array.dictionary, dtype="str"))
     codes = array.indices.fill_null(-1).to_numpy()
-    return pd.Categorical.from_codes(codes, categories=words, validate=False)
+    made = pd.Categorical.from_codes(codes, categories=words, validate=False)
+    # pandas 3.0 checks that the words differ, and keeps what it made for that: a Python string and
+    # a place in a hash table for each, 70 bytes and more where the words themselves take 18
+    getattr(words, "_cache", {}).clear()
+    return made
 
 
 def repeated(column: SourceColumn, word: str | None, rows: int) -> Any:
