@@ -61,7 +61,9 @@ def read(session: Session) -> RowSet:
             device=job.choice.name, on_bad_rows=job.config.data.on_bad_rows,
         )  # fmt: skip
         if plan.hold:
-            reads = partitions.held(session.client, reads)
+            reads = partitions.held(
+                session.client, partitions.each(reads, load.read_packed, job.choice.name)
+            )
         _set_aside(session, reads)
         job.contract.write(session.folder / "ingest" / "schema.json")
         frames = load.frames(reads)
@@ -125,6 +127,7 @@ def _prepared(
     spec = Preparation(
         job.choice.name, job.target, job.filters, config.split, config.seed,
         min(1.0, SAMPLE_ROWS / max(total, 1)), config.data.weight, job.kept,
+        plan.hold,
     )  # fmt: skip
     seen = partitions.reduced(client, frames, prepare.look, prepare.looked, spec)
     entry.notes += dropped_notes(seen)
@@ -134,7 +137,7 @@ def _prepared(
     cuts = split.cuts(seen.times, config.split)
     parts = partitions.each(frames, prepare.assigned, spec, settled.target, cuts)
     if plan.hold:
-        parts = partitions.held(client, parts)
+        parts = partitions.held(client, parts, instead_of=frames)
     classes = len(settled.target.classes)
     counts = partitions.reduced(
         client,

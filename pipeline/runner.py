@@ -14,7 +14,6 @@ from pipeline.artifacts import write_text
 from pipeline.cluster.client import connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back
-from pipeline.cluster.partitions import Partitions
 from pipeline.cluster.prometheus import published
 from pipeline.config import Config
 from pipeline.device.choose import frames_of
@@ -183,9 +182,8 @@ def _stages(session: Session, started: float) -> Outcome:
     rows = reading.read(session)
     give_back()
     again = refitted(config, sum(rows.counts.rows.values()))
-    built = stages.features(session, rows)
-    if not again and not config.evaluate.slices:
-        rows = replace(rows, parts=Partitions(()))  # let the frames go before training
+    last = not again and not config.evaluate.slices
+    built = stages.features(session, rows, last=last)
     give_back()
     models = stages.train(session, rows, built)
     metrics, best = results.evaluate(session, rows, built, models)

@@ -43,13 +43,17 @@ class Built:
     feed: HeldFeed
 
 
-def features(session: Session, rows: RowSet) -> Built:
-    """Chooses the ops if the config names none, fits them, and makes the matrices."""
+def features(session: Session, rows: RowSet, *, last: bool) -> Built:
+    """Chooses the ops if the config names none, fits them, and makes the matrices.
+
+    Args:
+        last: nothing needs the rows' frames afterwards: each goes when its matrices are made.
+    """
     with session.ledger.stage("features") as entry:
         ops, left_out = session.job.ops, session.job.left_out
         choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
-        built = _built(session, rows, rows.parts, choice, counts)
+        built = _built(session, rows, rows.parts, choice, counts, last=last)
         entry.rows = sum(rows.counts.rows.values())
         entry.notes += notes_of(built.plan)
     return built
@@ -72,7 +76,7 @@ def chosen(session: Session, rows: RowSet) -> Choice:
 
 def _built(
     session: Session, rows: RowSet, parts: Partitions, choice: Choice,
-    counts: Mapping[str, int],
+    counts: Mapping[str, int], *, last: bool,
 ) -> Built:  # fmt: skip
     """The ops fitted on the partitions' training rows, and the matrices of all their rows."""
     job, client = session.job, session.client
@@ -86,12 +90,14 @@ def _built(
     ]
     plan = replace(fitting.plan, filters=filters, dropped=tuple(dropped))
     sent = partitions.shared(client, fitting.remaining)
-    parts_of = _matrices(client, fitting, sent, rows)
+    parts_of = _matrices(client, fitting, sent, rows, last)
     feed = HeldFeed(client, parts_of, plan.features, rows.target, job.choice.name, counts)
     return Built(choice, plan, feed)
 
 
-def _matrices(client: Any, fitting: Fitting, steps: Any, rows: RowSet) -> Callable[..., Partitions]:
+def _matrices(
+    client: Any, fitting: Fitting, steps: Any, rows: RowSet, last: bool
+) -> Callable[..., Partitions]:
     """Matrices of a set: held for all sets, or made of the rows at each pass."""
     wanted, rate = fitting.plan.features, rows.plan.train_rate
 
@@ -100,7 +106,9 @@ def _matrices(client: Any, fitting: Fitting, steps: Any, rows: RowSet) -> Callab
         return partitions.each(fitting.parts, chain.matrices, steps, wanted, context)
 
     if rows.plan.hold:
-        held = partitions.held(client, made(*SETS))
+        if last and fitting.parts.items is not rows.parts.items:  # they were regrouped
+            rows.parts.let_go()
+        held = partitions.held(client, made(*SETS), instead_of=fitting.parts if last else None)
         return lambda *sets: held
     return made
 
@@ -161,7 +169,7 @@ def refit(
     with session.ledger.stage("refit features") as entry:
         parts = partitions.each(rows.parts, prepare.everything_trains, job.choice.name)
         counts = {"train": _sampled(session, rows, parts, total), "valid": 0, "test": 0}
-        built = _built(session, rows, parts, first.choice, counts)
+        built = _built(session, rows, parts, first.choice, counts, last=True)
         entry.rows = total
     found = {}
     for name, params in job.models.items():

@@ -31,6 +31,11 @@ class Partitions:
     def __len__(self) -> int:
         return len(self.items)
 
+    def let_go(self) -> None:
+        """Frees what is held, here and in all that was made of these by `each`."""
+        if isinstance(self.items, list):
+            self.items.clear()
+
     def tasks(self) -> list[Any]:
         """New delayed values, one a partition."""
         from dask import delayed
@@ -77,11 +82,18 @@ def shared(client: Any, value: Any) -> Any:
     return client.scatter([value], broadcast=True, hash=False)[0]
 
 
-def held(client: Any, parts: Partitions) -> Partitions:
-    """The partitions computed now and kept in memory; a failed one raises its error here."""
+def held(client: Any, parts: Partitions, *, instead_of: Partitions | None = None) -> Partitions:
+    """The partitions computed now and kept in memory; a failed one raises its error here.
+
+    Args:
+        instead_of: held partitions that nothing needs any more once these are made of them. They
+            are let go one by one as that happens: nobody may use them afterwards.
+    """
     from distributed import futures_of, wait
 
     kept = list(client.persist(parts.tasks()))
+    if instead_of is not None:
+        instead_of.let_go()
     futures = futures_of(kept)
     wait(futures)
     for future in futures:

@@ -67,6 +67,15 @@ class Frames(Protocol):
     def concat(self, frames: list[Frame]) -> Frame:
         """Rows of all frames, one below the other, index kept; text categories are united."""
 
+    def packed(self, frame: Frame) -> Frame:
+        """The frame with its integers in as few bytes as their values need, for holding it.
+
+        `arrays`, `floats`, `codes` and the hashes take such columns; ops do not.
+        """
+
+    def unpacked(self, series: Series) -> Series:
+        """The column of a packed frame as int64; any other column as it is. The index is kept."""
+
     # -- columns as arrays -----------------------------------------------------------------------
     def arrays(self, series: Series) -> tuple[Array, Array]:
         """(values, missing): values as int64, int32, float, bool, or int64 µs for datetime.

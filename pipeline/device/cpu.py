@@ -58,7 +58,8 @@ def text(codes: np.ndarray, values: np.ndarray) -> pd.Series:
 
 def frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
     """A frame of these columns."""
-    return pd.DataFrame(columns, copy=False)
+    # Their arrays alone: pandas would unite the equal indexes of all of them, one by one.
+    return pd.DataFrame({name: column.array for name, column in columns.items()}, copy=False)
 
 
 def ids(frame: pd.DataFrame) -> np.ndarray:
@@ -77,6 +78,37 @@ def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     joined = pd.concat([f.drop(columns=texts) for f in frames], axis=0).set_axis(index)
     columns = {n: pd.Series(union_categoricals([f[n] for f in frames]), index=index) for n in texts}
     return joined.assign(**columns)[list(frames[0].columns)]
+
+
+PACKED = ("int8", "int16", "uint32")
+"""Dtypes of packed integers: none is a storage dtype."""
+
+
+def packed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its integers in as few bytes as their values need."""
+    small = {n: _packed(frame[n]) for n, d in frame.dtypes.items() if d in ("Int64", "Int32")}
+    return frame.assign(**{str(name): series for name, series in small.items()})
+
+
+def _packed(series: pd.Series) -> pd.Series:
+    values, missing = arrays(series)
+    if (kind := packing(values.min(initial=0), values.max(initial=0))) is None:
+        return series
+    small: Any = values.astype(kind)
+    if missing.any():
+        small = pd.arrays.IntegerArray(small, missing)
+    return pd.Series(small, index=series.index, copy=False)
+
+
+def packing(low: int, high: int) -> str | None:
+    """The packed dtype that holds integers from low to high."""
+    fits = (k for k in PACKED if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return next(fits, None)
+
+
+def unpacked(series: pd.Series) -> pd.Series:
+    """The column of a packed frame as int64; any other column as it is."""
+    return series.astype("Int64") if series.dtype.name.lower() in PACKED else series
 
 
 def arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:

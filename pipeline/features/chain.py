@@ -77,16 +77,17 @@ class Part:
     """A partition between ops: n rows."""
 
     columns: dict[str, Series]
+    """As the frame has them, perhaps packed: see `frame`."""
     rows: Rows
     sets: Array | None
     """int (n,): positions in `SETS`; None for new data."""
 
     def frame(self, names: Sequence[str]) -> Frame:
-        """These columns, with a RangeIndex."""
+        """These columns in storage dtypes, with a RangeIndex."""
         device = self.rows.device
         if not names:  # a frame of no columns still has rows
             return device.frame({"": device.series(self.rows.ids, "int64")})[[]]
-        return device.frame({name: self.columns[name] for name in names})
+        return device.frame({name: device.unpacked(self.columns[name]) for name in names})
 
 
 def opened(frame: Frame, context: Context) -> Part:
@@ -111,18 +112,21 @@ def opened(frame: Frame, context: Context) -> Part:
 
 
 def closed(part: Part, like: Frame) -> Frame:
-    """The inverse of `opened`: ids as index, and the runner's columns of ``like``."""
-    frame = part.frame(list(part.columns))
+    """The inverse of `opened`: ids as index, and the runner's columns of ``like``; unpacked."""
+    device, frame = part.rows.device, part.frame(list(part.columns))
     frame.index = like.index
-    return frame.assign(**{n: like[n] for n in like.columns if n in RESERVED})
+    own = {n: device.unpacked(like[n]) for n in like.columns if n in RESERVED}
+    return frame.assign(**own)
 
 
 def selected(part: Part, mask: Array) -> Part:
     """The rows where the mask is True."""
     if bool(mask.all()):
         return part
-    frame = part.frame(list(part.columns))[mask].reset_index(drop=True)
-    rows, sets = part.rows, part.sets
+    rows, sets, columns = part.rows, part.sets, {}
+    if part.columns:
+        frame = rows.device.frame(part.columns)[mask].reset_index(drop=True)
+        columns = {n: frame[n] for n in part.columns}
     own = replace(
         rows,
         ids=rows.ids[mask],
@@ -130,7 +134,6 @@ def selected(part: Part, mask: Array) -> Part:
         weight=None if rows.weight is None else rows.weight[mask],
         trains=None if rows.trains is None else rows.trains[mask],
     )
-    columns = {n: frame[n] for n in part.columns}
     return Part(columns, own, None if sets is None else sets[mask])
 
 

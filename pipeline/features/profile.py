@@ -61,7 +61,8 @@ def summarise(frame: Frame, schema: Schema, context: Context) -> Summary:
     """
     device = frames_of(context.device)
     part = training(opened(frame, context))
-    seen = {c.name: _seen(part.columns[c.name], c, device) for c in schema}
+    frame = part.frame(schema.names)
+    seen = {c.name: _seen(frame[c.name], c, device) for c in schema}
     return Summary(len(part.rows.ids), seen)
 
 

@@ -57,6 +57,11 @@ def reads(
     return partitions.each(blocks, _read, sent, names, device, on_bad_rows)
 
 
+def read_packed(read: Read, device: str) -> Read:
+    """The read with its frame as it is held (`Frames.packed`)."""
+    return frames_of(device).packed(read[0]), read[1]
+
+
 def frames(read: Partitions) -> Partitions:
     """The frames of reads."""
     return partitions.each(read, _frame)

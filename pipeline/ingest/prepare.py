@@ -6,7 +6,7 @@ Two passes: `look` settles what needs all rows (classes, the cuts of a time spli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ class Preparation:
     weight: str | None
     keep: tuple[str, ...]
     """Columns that go on to the features."""
+    hold: bool = False
+    """The frames stay in memory, `packed`."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,40 @@ class Look:
     times: Any
 
 
-def kept_rows(frame: Frame, spec: Preparation) -> tuple[Frame, int, int]:
-    """(rows that pass the filters and have a target, filtered out, target missing)."""
-    device = frames_of(spec.device)
-    before = len(frame)
+@dataclass(frozen=True)
+class _Judged:
+    """Which rows of a frame go on, and their target."""
+
+    kept: Array | None
+    """bool (n,); None: all of them."""
+    target: Any
+    """The target's column for the kept rows."""
+    filtered: int
+    target_missing: int
+
+    def rows(self, frame: Frame) -> Frame:
+        """The kept rows of the frame."""
+        return frame if self.kept is None else frame[self.kept]
+
+
+def _judged(frame: Frame, spec: Preparation, device: Frames) -> _Judged:
+    used = {n for e in (spec.target, *spec.filters) for n in e.columns}
+    frame = _unpacked(frame, used, device)
+    kept = device.xp.ones(len(frame), dtype=bool)
     for expression in spec.filters:
-        frame = frame[passing(frame, expression, device)]
-    filtered = before - len(frame)
-    missing = target_missing(frame, spec.target, device)
-    dropped = int(missing.sum())
-    return (frame[~missing] if dropped else frame), filtered, dropped
+        kept = kept & passing(frame, expression, device)
+    column = spec.target.evaluate(frame, device)
+    missing = device.arrays(column.isna())[0] & kept
+    filtered, lost = len(frame) - int(kept.sum()), int(missing.sum())
+    if not filtered and not lost:
+        return _Judged(None, column, 0, 0)
+    kept = kept & ~missing
+    return _Judged(kept, column[kept].reset_index(drop=True), filtered, lost)
+
+
+def _unpacked(frame: Frame, names: Collection[str], device: Frames) -> Frame:
+    """The frame with these columns in storage dtypes."""
+    return frame.assign(**{name: device.unpacked(frame[name]) for name in names})
 
 
 def passing(frame: Frame, expression: Expression, device: Frames) -> Array:
@@ -72,12 +98,12 @@ def target_missing(frame: Frame, expression: Expression, device: Frames) -> Arra
 
 def look(frame: Frame, spec: Preparation) -> Look:
     """One partition's counts, target values and sampled times."""
-    device = frames_of(spec.device)
-    read = len(frame)
-    frame, filtered, missing = kept_rows(frame, spec)
+    device, read = frames_of(spec.device), len(frame)
+    judged = _judged(frame, spec, device)
+    if spec.split.by == "time" and spec.split.column is not None:
+        frame = judged.rows(_unpacked(frame[[spec.split.column]], [spec.split.column], device))
     return Look(
-        read, filtered, missing,
-        targets.summarise(frame, spec.target, device),
+        read, judged.filtered, judged.target_missing, targets.summary_of(judged.target, device),
         splitting.summarise(frame, spec.split, device, spec.seed, spec.sample_rate),
     )  # fmt: skip
 
@@ -97,23 +123,40 @@ def assigned(frame: Frame, spec: Preparation, target: Target, cuts: Any) -> Fram
         DataError: a weight is missing, negative or infinite; a time or set is missing.
     """
     device = frames_of(spec.device)
-    frame, _, _ = kept_rows(frame, spec)
+    judged = _judged(frame, spec, device)
+    extra = [n for n in (spec.split.column, spec.weight) if n is not None]
+    used = dict.fromkeys([*spec.keep, *extra])
+    frame = judged.rows(frame[[n for n in frame.columns if n in used]])
+    seen = _unpacked(frame, extra, device)
+    sets = splitting.assign(seen, spec.split, cuts, device, spec.seed)
     own: dict[str, tuple[Array, Any]] = {
-        LABEL: (targets.label(frame, spec.target, target, device), "float64"),
-        SET: (
-            splitting.assign(frame, spec.split, cuts, device, spec.seed).astype("int32"),
-            "int32",
-        ),
+        LABEL: (targets.label_of(judged.target, target, device), "float64"),
+        SET: (sets.astype("int32"), "int32"),
     }
     if spec.weight is not None:
-        own[WEIGHT] = (_weights(frame, spec.weight, device), "float64")
+        own[WEIGHT] = (_weights(seen, spec.weight, device), "float64")
     known = set(frame.columns)
-    columns = {}
-    for name, (values, dtype) in own.items():
-        column = device.series(values, dtype)
-        column.index = frame.index
-        columns[name] = column
-    return frame[[n for n in spec.keep if n in known]].assign(**columns)
+    columns = {n: _column(values, dtype, frame, device) for n, (values, dtype) in own.items()}
+    made = frame[[n for n in spec.keep if n in known]].assign(**columns)
+    return packed(made, spec.device, target) if spec.hold else made
+
+
+def _column(values: Array, dtype: Any, frame: Frame, device: Frames) -> Any:
+    """A column beside those of the frame."""
+    column = device.series(values, dtype)
+    column.index = frame.index
+    return column
+
+
+def packed(frame: Frame, device_name: str, target: Target) -> Frame:
+    """For holding: integers, and positions of classes, in as few bytes as they need."""
+    device = frames_of(device_name)
+    if target.task != "regression":
+        labels = device.floats(frame[LABEL])
+        if not bool(device.xp.isnan(labels).any()):
+            whole = _column(labels.astype("int64"), "int64", frame, device)
+            frame = frame.assign(**{LABEL: whole})
+    return device.packed(frame)
 
 
 def _weights(frame: Frame, name: str, device: Frames) -> Array:
@@ -133,9 +176,8 @@ def _weights(frame: Frame, name: str, device: Frames) -> Array:
 def everything_trains(frame: Frame, device_name: str) -> Frame:
     """The frame with all its rows in the training set: for the refit."""
     device = frames_of(device_name)
-    column = device.series(device.xp.zeros(len(frame), dtype="int32"), "int32")
-    column.index = frame.index
-    return frame.assign(**{SET: column})
+    zeros = device.xp.zeros(len(frame), dtype="int32")
+    return frame.assign(**{SET: _column(zeros, "int32", frame, device)})
 
 
 def own_columns(spec: Preparation) -> list[Column]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import Data
-from pipeline.device import Array, Frame, Frames, dtype_of
+from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, InputError, shorten
 from pipeline.expression import Expression, column, parse
 from pipeline.matrix import Target
@@ -51,7 +51,11 @@ def expression_of(target: str, names: Collection[str]) -> Expression:
 
 def summarise(frame: Frame, expression: Expression, device: Frames) -> Summary:
     """The target's values in one partition."""
-    series = expression.evaluate(frame, device)
+    return summary_of(expression.evaluate(frame, device), device)
+
+
+def summary_of(series: Series, device: Frames) -> Summary:
+    """What is seen of the target's column in one partition."""
     dtype = dtype_of(series)
     codes, values = device.codes(series)
     rows = device.bincount(codes, len(values))
@@ -232,12 +236,18 @@ def label(frame: Frame, expression: Expression, target: Target, device: Frames) 
 
     A value that was no class when the target was settled is NaN too.
     """
-    series = expression.evaluate(frame, device)
+    return label_of(expression.evaluate(frame, device), target, device)
+
+
+def label_of(series: Series, target: Target, device: Frames) -> Array:
+    """`label` of the target's column."""
     if target.task == "regression":
         return device.floats(series)
     if dtype_of(series) == "bool":
         values, missing = device.arrays(series)
-        series = device.series(values.astype("int64"), "int64", missing)
+        place = {c: float(i) for i, c in enumerate(target.classes)}
+        table = np.array([place.get(c, np.nan) for c in (False, True, None)])
+        return device.to_device(table)[device.xp.where(missing, 2, values)]
     kinds = {type(c) for c in target.classes}
     dtype: Any = object if str in kinds else "float64" if float in kinds else "int64"
     found = device.positions(series, np.array(target.classes, dtype=dtype))

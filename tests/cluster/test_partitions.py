@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,17 @@ def paired(number, value):
 
 
 MADE = []
+ALIVE = []
+
+
+def remembered(number):
+    array = np.full(10, number)
+    ALIVE.append(weakref.ref(array))
+    return array
+
+
+def summed(array):
+    return int(array.sum())
 
 
 def noted(number):
@@ -179,3 +191,24 @@ def test_the_dashboard_answers_where_it_says(tmp_path):
         urlopen(clients.dashboard_url(own, cluster)) as page,
     ):
         assert page.status == 200
+
+
+def test_held_partitions_go_once_others_are_made_of_them(client):
+    ALIVE.clear()
+    first = partitions.held(client, partitions.each(range(5), remembered))
+    assert all(array() is not None for array in ALIVE)
+    made = partitions.held(client, partitions.each(first, summed), instead_of=first)
+    assert list(partitions.results(client, made)) == [0, 10, 20, 30, 40]
+    deadline = time.monotonic() + 120  # the scheduler tells the worker in its own time
+    while any(array() is not None for array in ALIVE) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [array() for array in ALIVE] == [None] * 5
+    assert len(first) == 0
+
+
+def test_held_partitions_stay_unless_they_are_let_go(client):
+    ALIVE.clear()
+    first = partitions.held(client, partitions.each(range(3), remembered))
+    partitions.held(client, partitions.each(first, summed))
+    assert list(partitions.results(client, partitions.each(first, summed))) == [0, 10, 20]
+    assert len(ALIVE) == 3

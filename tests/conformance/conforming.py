@@ -62,6 +62,12 @@ class ConformingDevice:
     def concat(self, frames):
         return self._out(cpu.concat([self._frame(f) for f in frames]))
 
+    def packed(self, frame):
+        return self._out(cpu.packed(self._frame(frame)))
+
+    def unpacked(self, series):
+        return self._out(cpu.unpacked(self._frame(series)))
+
     def arrays(self, series):
         values, missing = cpu.arrays(self._frame(series))
         return Array(values), Array(missing)

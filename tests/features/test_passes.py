@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.columns import LABEL, SET
+from pipeline.columns import LABEL, SET, Column, Schema
 from pipeline.device import cpu
 from pipeline.features import chain
 from pipeline.features.chain import Context, Step
 from pipeline.features.registry import parse_ops
 from pipeline.features.try_op import frame_of
+from pipeline.ingest import prepare
+from pipeline.matrix import Feature, Target
 
 CONTEXT = Context("cpu", seed=3, task="regression", n_classes=0, sample_rate=0.3)
 
@@ -22,6 +24,10 @@ def steps_of(entries, schema):
         found.append(Step(op, schema, op.prepare(schema, {}), done=not op.fitted))
         schema = op.after(schema)
     return found
+
+
+def features_of(names):
+    return [Feature(name, "q") for name in names]
 
 
 def frame_and_schema(n=500):
@@ -101,7 +107,7 @@ def test_a_column_made_twice_wakes_the_step_that_is_read():
 def test_matrices_hold_each_sets_rows_in_order():
     frame, schema = frame_and_schema()
     steps = steps_of([{"derive": {"s": "a * b"}}], schema)
-    made = chain.matrices(frame, steps, ["b", "s"], replace(CONTEXT, sample_rate=1.0))
+    made = chain.matrices(frame, steps, features_of(["b", "s"]), replace(CONTEXT, sample_rate=1.0))
     which = frame[SET].to_numpy()
     for number, name in enumerate(["train", "valid", "test"]):
         own = frame[which == number]
@@ -110,3 +116,75 @@ def test_matrices_hold_each_sets_rows_in_order():
         assert made[name].x.flags.c_contiguous
         assert np.array_equal(made[name].ids, own.index)
         assert np.array_equal(made[name].label, own[LABEL])
+
+
+def wide_and_narrow():
+    """A frame with integers of many ranges, held as a run holds it, and as it was."""
+    n = 300
+    rng = np.random.default_rng(8)
+    some = rng.random(n) < 0.2
+    integers = {
+        "small": rng.integers(-128, 128, n), "middle": rng.integers(-30_000, 30_000, n),
+        "large": rng.integers(0, 2**32, n), "huge": rng.integers(-(2**62), 2**62, n),
+        "negative": rng.integers(-70_000, 0, n), "zero": np.zeros(n, dtype="int64"),
+    }  # fmt: skip
+    columns = {name: cpu.series(values, "int64") for name, values in integers.items()}
+    columns |= {f"{name}?": cpu.series(v, "int64", some) for name, v in integers.items()}
+    columns["none"] = cpu.series(np.zeros(n), "int64", np.ones(n, dtype=bool))
+    columns["float"] = cpu.series(rng.normal(size=n), "float64")
+    columns["word"] = cpu.text(rng.integers(-1, 2, n), np.array(["a", "b"], dtype=object))
+    columns[LABEL] = cpu.series((rng.random(n) < 0.5).astype("float64"), "float64")
+    columns[SET] = cpu.series(rng.choice(np.array([0, 1], dtype="int32"), n), "int32")
+    frame = cpu.frame(columns)
+    frame.index = pd.Index(np.arange(40, 40 + n), dtype="int64")
+    return frame, prepare.packed(frame, "cpu", Target("binary", (False, True)))
+
+
+def test_a_packed_frame_is_small_and_ops_see_what_it_was():
+    frame, packed = wide_and_narrow()
+    assert {n: packed[n].dtype.name.lower() for n in ("small", "middle?", "large", LABEL, SET)} == {
+        "small": "int8", "middle?": "int16", "large": "uint32", LABEL: "int8", SET: "int8",
+    }  # fmt: skip
+    assert packed["huge"].dtype == packed["negative"].dtype == "Int64"
+    opened, expected = (chain.opened(f, CONTEXT) for f in (packed, frame))
+    names = list(expected.columns)
+    pd.testing.assert_frame_equal(opened.frame(names), expected.frame(names))
+    assert np.array_equal(opened.rows.label, expected.rows.label)
+    assert opened.rows.label.dtype == "float64"
+    assert np.array_equal(opened.rows.trains, expected.rows.trains)
+    pd.testing.assert_frame_equal(
+        chain.applied(packed, (), CONTEXT).drop(columns=[LABEL, SET]),
+        frame.drop(columns=[LABEL, SET]),
+    )
+
+
+def test_packed_columns_give_the_same_matrices_and_summaries():
+    frame, packed = wide_and_narrow()
+    columns = [Column(n, "int64") for n in frame.columns if n not in (LABEL, SET, "float", "word")]
+    steps = steps_of(
+        [
+            {"derive": {"d": "`small?` * middle + huge // 3"}},
+            {"fill": {"columns": ["large?", "none"], "with": 0}},
+            {"categorify": {"columns": ["small?"]}},
+        ],
+        Schema(tuple(columns)),
+    )
+    whole = [chain.summarised(f, steps, [2], CONTEXT)[2] for f in (frame, packed)]
+    pd.testing.assert_frame_equal(whole[0]["of"][0].table, whole[1]["of"][0].table)
+    names = ["d", "large?", "none", "huge", "negative?", "zero"]
+    one, other = (
+        chain.matrices(f, steps[:2], features_of(names), CONTEXT) for f in (frame, packed)
+    )
+    assert list(one) == list(other) == ["train", "valid"]
+    for name in one:
+        for a, b in zip(one[name], other[name], strict=True):
+            assert a is b is None or (a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True))
+
+
+def test_labels_that_are_missing_or_numbers_are_not_packed():
+    frame, _ = wide_and_narrow()
+    lost = frame.assign(
+        **{LABEL: cpu.series(np.full(300, np.nan), "float64").set_axis(frame.index)}
+    )
+    assert prepare.packed(lost, "cpu", Target("binary", (False, True)))[LABEL].dtype == "float64"
+    assert prepare.packed(frame, "cpu", Target("regression"))[LABEL].dtype == "float64"

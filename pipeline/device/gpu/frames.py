@@ -93,6 +93,24 @@ def concat(frames: list[Any]) -> Any:
     return frames[0] if len(frames) == 1 else cudf.concat(frames)
 
 
+def packed(frame: Any) -> Any:
+    """The frame with its integers in as few bytes as their values need."""
+    return cudf.DataFrame({name: _packed(frame[name]) for name in frame.columns})
+
+
+def _packed(series: Any) -> Any:
+    if len(series) == 0 or dtype_of(series) not in ("int64", "int32"):
+        return series
+    values, _ = arrays(series)
+    kind = cpu.packing(int(values.min()), int(values.max()))
+    return series if kind is None else series.astype(kind)
+
+
+def unpacked(series: Any) -> Any:
+    """The column of a packed frame as int64; any other column as it is."""
+    return series.astype("int64") if str(series.dtype) in cpu.PACKED else series
+
+
 _built = series  # functions with an argument of that name cannot see it
 
 
