@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config_tree import apply_override, read_yaml
+from pipeline.config_tree import apply_override, read_yaml, refuse_secrets
 from pipeline.errors import ConfigError
 from pipeline.validation import validated
 
@@ -63,11 +63,10 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _no_secrets(self) -> Source:
-        for key, value in self.storage_options.items():
-            if re.search(r"secret|password|token|credential|key$", key, re.I) and not (
-                isinstance(value, str) and value.startswith("${")
-            ):
-                raise ValueError(f"{key} is a literal secret: write it as ${{NAME}}")
+        for path in self.path:
+            if re.match(r"[\w+.-]+://[^/@:]*:[^/@]+@", path):
+                raise ValueError("path holds a password: give it in storage_options, as ${NAME}")
+        refuse_secrets(self.storage_options)
         return self
 
 

@@ -58,6 +58,21 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
+def refuse_secrets(options: Mapping[str, Any]) -> None:
+    """Checks that secrets, however deep, are ``${NAME}``.
+
+    Raises:
+        ValueError: one is literal; names its key.
+    """
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            refuse_secrets(value)
+        elif re.search(r"secret|password|token|credential|key$", str(key), re.I) and not (
+            isinstance(value, str) and value.startswith("${")
+        ):
+            raise ValueError(f"{key} is a literal secret: write it as ${{NAME}}")
+
+
 def from_environment(value: Any) -> Any:
     """``${NAME}`` in text, however deep, replaced by the environment's value.
 

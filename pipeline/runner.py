@@ -109,9 +109,11 @@ def run(
             threads = CPU_COUNT
             if spread(client):
                 from pipeline.cluster.remote import check_paths
+                from pipeline.ingest import stores
 
                 threads = sum(workers(client).values())
-                check_paths(client, [file.path for file in job.contract.files])
+                files = [file.path for file in job.contract.files]
+                check_paths(client, files, job.contract.storage_options, stores.reached)
             session = Session(job, folder, ledger, client, threads, listener)
             return _stages(session, started)
     finally:
@@ -143,6 +145,11 @@ def run_folder(name: str, out: str | Path | None) -> Path:
         InputError: ``out`` is a file, or a folder with something in it.
         MachineError: the folder cannot be made.
     """
+    if out is not None and "://" in str(out):
+        raise InputError(
+            f"--out {str(out)!r} is a URL: a run folder is local",
+            fix="name a folder, and copy it once the run has finished",
+        )
     try:
         return _new_folder(name) if out is None else _given_folder(Path(out))
     except OSError as error:

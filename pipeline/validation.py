@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -34,10 +35,16 @@ def _explained(model: type[BaseModel], error: ValidationError, where: str) -> Co
             lines.append(f"{path}: missing")
         else:
             text = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {text} (got {shorten(item['input'])})")
+            lines.append(f"{path}: {text}{_got(item['input'], path)}")
     if len(lines) == 1:
         return ConfigError(lines[0], fix=fix)
     return ConfigError(f"{where or 'config'}: {len(lines)} mistakes", examples=lines, fix=fix)
+
+
+def _got(value: Any, path: str) -> str:
+    """The value, unless it is a whole section or may be a secret."""
+    hidden = isinstance(value, Mapping) or "storage_options" in path
+    return "" if hidden else f" (got {shorten(value)})"
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

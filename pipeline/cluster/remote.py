@@ -6,13 +6,13 @@ import gc
 import os
 import platform
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Cluster
-from pipeline.errors import MachineError
+from pipeline.errors import MachineError, PipelineError
 
 SAME = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
@@ -125,16 +125,27 @@ def _asked(client: Any, function: Any, *arguments: Any) -> Mapping[str, Any]:
 # -- data ------------------------------------------------------------------------------------------
 
 
-def check_paths(client: Any, paths: Iterable[str]) -> None:
-    """Checks that every worker sees the local files of the data.
+def check_paths(
+    client: Any, paths: Sequence[str], options: Mapping[str, Any], reach: Callable[..., None]
+) -> None:
+    """Checks that every worker sees the files of the data.
+
+    Args:
+        client: of the cluster.
+        paths: local files and URLs.
+        options: of the store behind the URLs.
+        reach: ``reach(url, options)`` raises where a URL cannot be read; asked for the first one.
 
     Raises:
-        MachineError: one does not; names worker and path.
+        PipelineError: a worker does not; names it and a path.
     """
     local = [path for path in paths if "://" not in path]
-    if not local:
-        return
-    for address, found in _asked(client, _unseen, local).items():
+    url = next((path for path in paths if "://" in path), None)
+    for address, found in _asked(client, _unseen, local, url, options, reach).items():
+        if isinstance(found, PipelineError):
+            raise type(found)(
+                f"worker {address}: {found.message}", examples=found.examples, fix=found.fix
+            )
         if isinstance(found, BaseException):
             raise MachineError(f"worker {address}: {found}") from found
         host, folder, unseen = found
@@ -148,5 +159,9 @@ def check_paths(client: Any, paths: Iterable[str]) -> None:
             )
 
 
-def _unseen(paths: list[str]) -> tuple[str, str, list[str]]:
+def _unseen(
+    paths: list[str], url: str | None, options: Mapping[str, Any], reach: Callable[..., None]
+) -> tuple[str, str, list[str]]:
+    if url is not None:
+        reach(url, options)
     return socket.gethostname(), os.getcwd(), [p for p in paths if not os.path.exists(p)]

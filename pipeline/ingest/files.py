@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from pipeline.config import Source
 from pipeline.errors import DataError, InputError, SchemaError
-from pipeline.ingest.stores import explained, filesystem, is_remote, opened, reason
+from pipeline.ingest.stores import check_bucket, explained, filesystem, is_remote, opened, reason
 
 CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
@@ -220,18 +220,32 @@ def _missing(path: str) -> InputError:
 def _remote(path: str, source: Source) -> tuple[list[File], str]:
     fs = filesystem(path, source.storage_options)
     with explained(path):
+        fs.invalidate_cache()  # an earlier listing of this process may be out of date
         bare = fs._strip_protocol(path)
-        if fs.isfile(bare):
-            return [_remote_file(fs, fs.info(bare), ())], "file"
+        found = _info(fs, bare)
+        if found is not None and found["type"] == "file":
+            return [_remote_file(fs, found, ())], "file"
         if local_glob.has_magic(path):
             names = [n for m in fs.glob(bare) for n in (fs.find(m) if fs.isdir(m) else [m])]
             kind, root = "glob", fs._strip_protocol(_root(path))
-        elif fs.isdir(bare):
+        elif found is not None:
             names, kind, root = fs.find(bare), "folder", bare
         else:
+            names, kind, root = [], "nothing", bare
+        if not names:
+            check_bucket(fs, path)
+        if kind == "nothing":
             raise InputError(f"there is no {path!r}", fix="check the name and the permissions")
         infos = (fs.info(name) for name in sorted(set(names)))
         return [_remote_file(fs, i, _keys(i["name"], root)) for i in infos], kind
+
+
+def _info(fs: Any, bare: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = fs.info(bare)
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _remote_file(fs: Any, info: Mapping[str, Any], keys: tuple[tuple[str, str], ...]) -> File:

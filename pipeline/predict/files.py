@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import Contract, against
+from pipeline.ingest.stores import is_remote, sent
 from pipeline.ingest.tables import read_table
 from pipeline.predict.scorer import DEVICE, Scorer
 
@@ -34,7 +36,7 @@ ENDINGS = (".csv", ".parquet")
 class Scored:
     """What `predict_files` did."""
 
-    out: Path
+    out: str
     model: str
     rows: int
     unscored: int
@@ -45,7 +47,7 @@ class Scored:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
-            "out": str(self.out), "model": self.model, "rows": self.rows,
+            "out": self.out, "model": self.model, "rows": self.rows,
             "unscored": self.unscored, "ignored_columns": list(self.extra),
             "seconds": self.seconds,
         }  # fmt: skip
@@ -69,7 +71,7 @@ def predict_files(
 
     Args:
         data: files, folders, globs or URLs.
-        out: written as CSV or Parquet, by its ending; complete or not there.
+        out: a file or a URL, written as CSV or Parquet, by its ending; complete or not there.
         keep: input columns copied beside the predictions.
         tables: ``NAME=PATH`` of side tables newer than the run's own copies.
 
@@ -77,9 +79,9 @@ def predict_files(
         InputError: the run was altered, the files do not fit it, a value is bad.
     """
     started = time.perf_counter()
-    path = Path(out)
-    if path.suffix.lower() not in ENDINGS:
-        raise InputError(f"--out {str(path)!r} ends in neither .csv nor .parquet")
+    out = str(out)
+    if not out.lower().endswith(ENDINGS):
+        raise InputError(f"--out {out!r} ends in neither .csv nor .parquet")
     scorer = Scorer.load(run, model)
     verify(scorer.run, ["config.yaml", "ingest/schema.json"])
     config = Config.parse(read_yaml(scorer.run / "config.yaml"))
@@ -93,9 +95,10 @@ def predict_files(
     # Rows that depend on each other need one frame of all blocks; no rows, one without any.
     groups = [blocks] if scorer.whole or not blocks else [[block] for block in blocks]
     made = (_one(scorer, contract, group, keep, config) for group in groups)
-    rows, unscored = _write(made, path)
+    with sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out) as path:
+        rows, unscored = _write(made, Path(path))
     seconds = round(time.perf_counter() - started, 3)
-    return Scored(path, scorer.model.name, rows, unscored, tuple(contract.extra), seconds)
+    return Scored(out, scorer.model.name, rows, unscored, tuple(contract.extra), seconds)
 
 
 def _check_keep(keep: Sequence[str], contract: Contract, scorer: Scorer) -> None:

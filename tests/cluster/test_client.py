@@ -131,9 +131,21 @@ def test_other_versions_are_named(two, tmp_path, monkeypatch):
 def test_a_path_that_workers_do_not_see_is_named_with_the_worker(two, tmp_path):
     seen = tmp_path / "a.csv"
     seen.write_text("x\n1\n")
-    remote.check_paths(two, [str(seen), "s3://bucket/not-looked-at.csv"])
+    remote.check_paths(two, [str(seen)], {}, unreachable)
     with pytest.raises(MachineError, match=r"(?s)worker tcp://.*1 of 2 data files.*gone\.csv"):
-        remote.check_paths(two, [str(seen), str(tmp_path / "gone.csv")])
+        remote.check_paths(two, [str(seen), str(tmp_path / "gone.csv")], {}, unreachable)
+
+
+def unreachable(url, options):
+    raise InputError(f"{url} cannot be read, {options}", fix="look for it")
+
+
+def test_a_url_that_workers_do_not_reach_is_named_with_the_worker(two):
+    urls = ["s3://bucket/a.csv", "s3://bucket/b.csv"]
+    text = r"worker tcp://.*: s3://bucket/a\.csv cannot be read, \{'anon': True\}"
+    with pytest.raises(InputError, match=text) as caught:
+        remote.check_paths(two, urls, {"anon": True}, unreachable)
+    assert caught.value.fix == "look for it"
 
 
 def test_kinds_that_do_not_fit_the_device_are_refused(tmp_path):
