@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import write_text
+from pipeline.cluster import remote
 from pipeline.cluster.client import connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back
@@ -18,6 +19,7 @@ from pipeline.cluster.prometheus import published
 from pipeline.config import Config
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError, MachineError
+from pipeline.ingest import stores
 from pipeline.job import Job, prepare, refitted
 from pipeline.ledger import Entry, Ledger
 from pipeline.matrix import Target
@@ -86,6 +88,8 @@ def run(
     started = time.perf_counter()
     listener = listener or Listener()
     job = prepare(config)
+    if config.cluster.is_address:
+        job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
     folder = run_folder(config.name, out)
     progress = Progress(folder.name)
     listener = _heard_by(listener, progress)
@@ -108,12 +112,9 @@ def run(
                 listener.say(f"{what} {url}")
             threads = CPU_COUNT
             if spread(client):
-                from pipeline.cluster.remote import check_paths
-                from pipeline.ingest import stores
-
                 threads = sum(workers(client).values())
                 files = [file.path for file in job.contract.files]
-                check_paths(client, files, job.contract.storage_options, stores.reached)
+                remote.check_paths(client, files, job.contract.storage_options, stores.reached)
             session = Session(job, folder, ledger, client, threads, listener)
             return _stages(session, started)
     finally:

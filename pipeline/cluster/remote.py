@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import platform
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Cluster
-from pipeline.errors import MachineError, PipelineError
+from pipeline.device.choose import Choice, choose
+from pipeline.errors import DeviceError, MachineError, PipelineError
 
 SAME = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
@@ -120,6 +122,40 @@ def _asked(client: Any, function: Any, *arguments: Any) -> Mapping[str, Any]:
     """What the function returns, or raises, on each worker."""
     found: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
     return found
+
+
+# -- devices ---------------------------------------------------------------------------------------
+
+
+def of_workers(cluster: Cluster, choice: Choice, ask: Callable[[str], Choice] = choose) -> Choice:
+    """The device of a run at somebody else's scheduler: the GPU only if every worker's works.
+
+    Args:
+        cluster: whose workers are asked.
+        choice: this process's. It needs a GPU too, for empty frames and golden rows.
+        ask: what a worker chooses, as `choose`.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for, and a worker has none that works; names it.
+    """
+    if choice.name != "gpu":
+        return choice
+    with attached(cluster) as client:
+        found = _asked(client, _chosen, ask)
+    for address, own in found.items():
+        reason = own.message if isinstance(own, DeviceError) else str(getattr(own, "reason", own))
+        if isinstance(own, Choice) and own.name == "gpu":
+            continue
+        if choice.asked == "gpu":
+            fix = getattr(own, "fix", "") or "run with --device cpu (or auto)"
+            raise DeviceError(f"worker {address}: {reason}", fix=fix)
+        return Choice(choice.asked, "cpu", f"worker {address}: {reason}")
+    return Choice(choice.asked, "gpu", f"{choice.reason}; {len(found)} workers have one each")
+
+
+async def _chosen(ask: Callable[[str], Choice]) -> Choice:
+    # in a thread: proving that a GPU computes may take a minute, and heartbeats go on
+    return await asyncio.to_thread(ask, "gpu")
 
 
 # -- data ------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import pytest
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions, processes, remote
 from pipeline.config import Cluster, Config
-from pipeline.errors import ConfigError, InputError, MachineError
+from pipeline.device.choose import Choice
+from pipeline.errors import ConfigError, DeviceError, InputError, MachineError
 
 
 def pid_of(_):
@@ -155,6 +156,33 @@ def test_kinds_that_do_not_fit_the_device_are_refused(tmp_path):
             clients.connected(Cluster(kind=kind), device, 1, tmp_path / "tmp"),
         ):
             pass
+
+
+def has_gpu(asked):
+    return Choice(asked, "gpu", "asked for: a fake")
+
+
+def test_the_gpu_is_chosen_only_if_every_worker_has_one(two):
+    cluster = Cluster(kind=two.scheduler.address)
+    ours = {asked: Choice(asked, "gpu", "it works: a fake") for asked in ("gpu", "auto")}
+    found = remote.of_workers(cluster, ours["gpu"], has_gpu)
+    assert found == Choice("gpu", "gpu", "it works: a fake; 2 workers have one each")
+    try:
+        import cudf  # noqa: F401
+
+        pytest.skip("the workers have RAPIDS")
+    except ImportError:
+        pass
+    with pytest.raises(DeviceError, match=r"worker tcp://.*: device: gpu, but ") as caught:
+        remote.of_workers(cluster, ours["gpu"])
+    assert "--device cpu" in caught.value.fix
+    found = remote.of_workers(cluster, ours["auto"])
+    assert found.name == "cpu" and found.reason.startswith("worker tcp://")
+
+
+def test_workers_are_not_asked_for_a_gpu_where_this_process_has_none():
+    ours = Choice("auto", "cpu", "no GPU: none")
+    assert remote.of_workers(Cluster(kind="tcp://127.0.0.1:1"), ours) is ours
 
 
 def test_gpus_without_dask_cuda_say_so(tmp_path):
