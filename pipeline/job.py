@@ -80,16 +80,19 @@ class Job:
             keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
         )  # fmt: skip
 
-    def memory_plan(self, blocks: Sequence[Block], threads: int, free: int) -> MemoryPlan:
+    def memory_plan(
+        self, blocks: Sequence[Block], threads: int, free: int, shared: int | None = None
+    ) -> MemoryPlan:
         """What these rows will hold in memory, and whether they are streamed.
 
         Args:
             free: bytes of disk where CSV would be staged.
+            shared: what workers may hold together, instead of ``memory.host``.
 
         Raises:
-            MachineError: they cannot be trained on within ``memory.host``.
+            MachineError: they cannot be trained on within it.
         """
-        return plan(self.config.memory, self.sizes(blocks, threads), free=free)
+        return plan(self.config.memory, self.sizes(blocks, threads), free=free, shared=shared)
 
     def _sample(self, blocks: Sequence[Block]) -> Sample:
         data = self.config.data

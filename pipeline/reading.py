@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster import memory, partitions
+from pipeline.cluster.capacity import capacity
 from pipeline.cluster.client import spread
 from pipeline.cluster.memory import MemoryPlan
 from pipeline.cluster.partitions import Partitions
@@ -49,13 +50,11 @@ def read(session: Session) -> RowSet:
     """Reads the used columns, then settles classes, sets and weights."""
     job = session.job
     with session.ledger.stage("read") as entry:
-        planned, plan = planned_blocks(job, session.threads, session.folder)
-        if spread(session.client):  # `memory.host` is this process's; workers keep their own limits
-            plan = replace(plan, hold=True, train_rate=1.0, scored=1.0, staging=0)
+        planned, plan = _planned(session)
         entry.rows = total = sum(block.rows for block in planned)
-        entry.notes += plan_notes(plan, job.contract.format == "csv")
+        csv = job.contract.format == "csv"
+        entry.notes += plan_notes(plan, csv, spread(session.client))
         session.listener.planned(plan, [block.rows for block in planned])
-        session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
         reads = load.reads(
             session.client, planned, job.contract, list(job.reads),
             device=job.choice.name, on_bad_rows=job.config.data.on_bad_rows,
@@ -75,15 +74,33 @@ def read(session: Session) -> RowSet:
     return found
 
 
-def planned_blocks(job: Job, threads: int, folder: Path) -> tuple[list[Block], MemoryPlan]:
+def _planned(session: Session) -> tuple[list[Block], MemoryPlan]:
+    """The blocks and the plan: within this process's memory, or within that of all workers."""
+    job, client = session.job, session.client
+    if not spread(client):
+        blocks, plan = planned_blocks(job, session.threads, session.folder)
+        session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
+        return blocks, plan
+    together = capacity(client, job.config.cluster, job.config.memory)
+    # staged files would lie on one host's disk: a pass reads the source again, on any worker
+    return planned_blocks(job, session.threads, None, together)
+
+
+def planned_blocks(
+    job: Job, threads: int, folder: Path | None, shared: int | None = None
+) -> tuple[list[Block], MemoryPlan]:
     """The blocks of the run, and what their rows will hold in memory.
 
     Args:
-        folder: the run's; it need not be there yet.
+        job: the run.
+        threads: of all workers.
+        folder: the run's, where CSV would be staged; it need not be there yet. None: nowhere.
+        shared: what the workers of a cluster may hold together, instead of ``memory.host``.
     """
     size = memory.block_bytes(memory.limit_of(job.config.memory))
     blocks = load.planned(job.contract, job.config.data.rows, threads, size)
-    return blocks, job.memory_plan(blocks, threads, free_at(folder))
+    free = 0 if folder is None else free_at(folder)
+    return blocks, job.memory_plan(blocks, threads, free, shared)
 
 
 def free_at(folder: Path) -> int:
@@ -92,14 +109,16 @@ def free_at(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def plan_notes(plan: MemoryPlan, csv: bool) -> list[str]:
+def plan_notes(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
     """What the ledger says of a plan that does not simply hold all rows."""
     if plan.hold:
         return []
     held, limit = plan.held / 1e9, plan.limit / 1e9
-    found = [f"streaming: held rows would take {held:.1f} GB, the limit is {limit:.1f} GB"]
+    whose = "the workers' limit" if workers else "the limit"
+    found = [f"streaming: held rows would take {held:.1f} GB, {whose} is {limit:.1f} GB"]
     if csv and not plan.staging:
-        found.append("CSV read again in each pass: the disk has no room for staging it")
+        why = "the workers share no disk" if workers else "the disk has no room"
+        found.append(f"CSV read again in each pass: {why} for staging it")
     return found
 
 

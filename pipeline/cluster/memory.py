@@ -65,17 +65,18 @@ def limit_of(memory: Memory) -> int:
     return memory.host if memory.host is not None else int(AUTO_SHARE * available())
 
 
-def plan(memory: Memory, sizes: Sizes, *, free: int) -> MemoryPlan:
+def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) -> MemoryPlan:
     """Whether the rows fit, and what gives way if they do not.
 
     Args:
         sizes: what the estimates are made of.
         free: bytes of disk where CSV would be staged.
+        shared: what the workers of a cluster may hold together, instead of ``memory.host``.
 
     Raises:
         MachineError: the training rows do not fit, and ``memory.sample`` is never.
     """
-    limit = limit_of(memory)
+    limit = limit_of(memory) if shared is None else max(shared, 0)
     held = tuple(stages(sizes, hold=True))
     peak = max(stage.host for stage in held)
     found = MemoryPlan(limit, held, peak, True, 1.0, 1.0, 0, sizes.block_bytes)
@@ -85,7 +86,24 @@ def plan(memory: Memory, sizes: Sizes, *, free: int) -> MemoryPlan:
     found = replace(found, stages=streamed, hold=False, staging=_staging(sizes, free))
     if found.total <= limit:
         return found
-    return _sampled(memory, sizes, found)
+    if memory.sample == "never":
+        raise _too_much(found, sizes, shared is not None)
+    return _sampled(sizes, found)
+
+
+def _too_much(found: MemoryPlan, sizes: Sizes, workers: bool) -> MachineError:
+    need = found.total / 1e9
+    whose = "the workers' memory" if workers else "memory.host"
+    more = (
+        "more workers, or more memory for each (dask worker --memory-limit)"
+        if workers
+        else f"memory.host: {need + 0.05:.1f}GB"
+    )
+    return MachineError(
+        f"{whose}: {found.limit / 1e9:.1f} GB are allowed, {need:.1f} GB are needed for "
+        f"{sizes.train_rows:,} training rows",
+        fix=f"{more}, or memory.sample: auto to train on those that fit",
+    )
 
 
 def _staging(sizes: Sizes, free: int) -> int:
@@ -94,16 +112,9 @@ def _staging(sizes: Sizes, free: int) -> int:
     return need if need < ROOM * free else 0
 
 
-def _sampled(memory: Memory, sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
+def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
     """The plan with as many training rows, and as many scores, as fit."""
     limit = found.limit
-    if memory.sample == "never":
-        raise MachineError(
-            f"memory.host: {limit / 1e9:.1f} GB are allowed, {found.total / 1e9:.1f} GB are needed "
-            f"for {sizes.train_rows:,} training rows",
-            fix=f"memory.host: {found.total / 1e9 + 0.05:.1f}GB, or memory.sample: auto to train "
-            "on those that fit",
-        )
 
     def estimated(rate: float, scored: float) -> dict[str, Stage]:
         return {s.stage: s for s in stages(sizes, hold=False, rate=rate, scored=scored)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -122,26 +123,26 @@ class _Bulk:
 
 
 def _dealt(client: Any, feed: HeldFeed, members: int, sent: Any) -> list[Any]:
-    """A future of each member's rows: a `Matrix`."""
-    parts = feed.parts("train")
-    found = []
-    for number in range(members):
-        own = partitions.each(parts, _picked, number, members, sent).tasks()
-        futures = client.compute(own)
-        found.append(client.submit(_joined, futures, sent, pure=False))
-    return found
+    """A future of each member's rows, a `Matrix`; one pass over the partitions."""
+    from dask import delayed
+
+    picked = partitions.each(feed.parts("train"), _picked, members, sent).tasks()
+    own = delayed(getitem, pure=False)
+    futures = client.compute([own(task, number) for number in range(members) for task in picked])
+    by_member = (futures[n * len(picked) : (n + 1) * len(picked)] for n in range(members))
+    return [client.submit(_joined, own, sent, pure=False) for own in by_member]
 
 
-def _picked(found: Any, number: int, members: int, sent: Any) -> Matrix | None:
-    """The rows whose hash lies on the member's arc of a circle; arcs overlap if they must."""
+def _picked(found: Any, members: int, sent: Any) -> list[Matrix | None]:
+    """Each member's rows: those whose hash lies on its arc of a circle; arcs overlap if needed."""
     if "train" not in found:
-        return None
+        return [None] * members
     _, (_, _, device_name), _, share, seed = sent
     matrix, device = found["train"], frames_of(device_name)
-    start = number * 2**32 // members
     hashes = device.hash_ints(matrix.ids, seed + 5)
-    rows = device.xp.flatnonzero((hashes - start) % 2**32 < int(share * 2**32))
-    return Matrix(*(None if array is None else array[rows] for array in matrix))
+    starts = (number * 2**32 // members for number in range(members))
+    rows = (device.xp.flatnonzero((hashes - s) % 2**32 < int(share * 2**32)) for s in starts)
+    return [Matrix(*(None if a is None else a[own] for a in matrix)) for own in rows]
 
 
 def _joined(parts: list[Matrix | None], sent: Any) -> Matrix:

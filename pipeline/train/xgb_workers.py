@@ -79,7 +79,8 @@ def _attempt(
 
     client = feed.client
     client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny starts its worker again
-    members = gang.members(client, feed.parts("train"))
+    parts = feed.parts("train", "valid")
+    members = gang.members(client, parts)
     first, topic = members[0].address, f"boosting-{uuid4().hex}"
     tracker = client.run(_track, topic, len(members), get_address_host(first), workers=[first])
     notes.append(f"{len(members)} of {len(workers(client))} workers boost together")
@@ -96,7 +97,7 @@ def _attempt(
 
     try:
         found = gang.together(
-            client, feed.parts("train"), members, _boost, sent,
+            client, parts, members, _boost, sent,
             (tracker[first], topic, start.packed()), what="XGBoost's training", meanwhile=fetch,
         )  # fmt: skip
     finally:

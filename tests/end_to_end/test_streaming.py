@@ -46,6 +46,7 @@ def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, **changes)
     monkeypatch.setattr(jobs, "plan", planned)
     monkeypatch.setattr(memory, "block_bytes", lambda limit: 8_000)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / name
     frame = data()
     if name.endswith(".csv"):
@@ -109,6 +110,24 @@ def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
     assert rows["evaluate"] == outcome.metrics["rows"]["valid"] + outcome.metrics["rows"]["test"]
 
 
+@pytest.mark.parametrize("name", ["d.csv", pytest.param("d.parquet", marks=pytest.mark.slow)])
+def test_workers_stream_what_they_cannot_hold(tmp_path, monkeypatch, name):
+    """Two processes make the rows again at each pass, and fit what one process fits."""
+    one = ran(tmp_path, monkeypatch, hold=True, name=name)
+    cluster = {"kind": "cores", "workers": 2, "dashboard": False}
+    several = ran(
+        tmp_path / "two", monkeypatch, hold=False, name=name, staging=False, cluster=cluster
+    )
+    said = notes(several)
+    assert any("the workers' limit is" in note for note in said["read"])
+    assert any("share no disk" in note for note in said["read"]) == name.endswith("csv")
+    assert "2 of 2 workers boost together" in said["train xgboost"]
+    assert several.metrics["rows"] == one.metrics["rows"]
+    for model in ("xgboost", "forest"):
+        ours, theirs = (o.metrics["models"][model]["test"]["roc_auc"] for o in (several, one))
+        assert ours == pytest.approx(theirs, abs=0.03)  # 400 test rows, few trees
+
+
 def sizes(rows=10_000_000, **changes):
     known = {
         "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 149.0,
@@ -141,6 +160,14 @@ def test_csv_is_staged_where_the_disk_has_room():
     assert planned("2GB", free=10**12, staged_row=50.0).staging == 500_000_000
     assert planned("2GB", free=500_000_000, staged_row=50.0).staging == 0
     assert planned("2GB", free=10**12).staging == 0, "Parquet"
+
+
+def test_workers_that_cannot_hold_the_rows_stream_them_or_say_what_they_need():
+    assert memory.plan(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
+    streams = memory.plan(Memory(), sizes(), free=0, shared=2 * 10**9)
+    assert not streams.hold and streams.staging == 0 and streams.limit == 2 * 10**9
+    with pytest.raises(MachineError, match=r"the workers' memory: 0\.6 GB are allowed, \d\.\d GB "):
+        memory.plan(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
 
 
 def test_memory_is_auto_or_a_size():

@@ -1,0 +1,34 @@
+"""How many bytes the workers of a cluster may hold together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from pipeline.cluster.estimate import IMPORTS, LEARNERS
+from pipeline.cluster.memory import AUTO_SHARE, available
+from pipeline.config import Cluster, Memory
+
+
+def capacity(client: Any, cluster: Cluster, memory: Memory) -> int:
+    """What the rows of a run may take on all workers, one worker's libraries included.
+
+    A worker has its own limit, or its share of what its host has; as in one process, ``AUTO_SHARE``
+    of that is used, below where Dask begins to spill and pause. ``memory.host`` is this host's, so
+    that it also bounds processes that the run itself starts here.
+    """
+    # not `scheduler_info`: the client's heartbeat overwrites it (2026.7.1)
+    known = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    limits: dict[str, list[int]] = defaultdict(list)
+    for worker in known.values():
+        limits[worker["host"]].append(int(worker["memory_limit"] or 0))
+    hosts = {known[a]["host"]: n for a, n in client.run(available).items() if a in known}
+    total = sum(
+        min(sum(own), hosts[host]) if all(own) else hosts[host]
+        for host, own in limits.items()
+        if host in hosts
+    )
+    total = int(AUTO_SHARE * total)
+    if not cluster.is_address and memory.host is not None:
+        total = min(total, memory.host)
+    return total - (len(known) - 1) * (IMPORTS + LEARNERS)

@@ -1,0 +1,55 @@
+"""What workers may hold together: their limits, or what their hosts have."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.cluster.capacity import capacity
+from pipeline.cluster.estimate import IMPORTS, LEARNERS
+from pipeline.cluster.memory import available
+from pipeline.config import Cluster, Memory
+
+GB = 10**9
+ELSEWHERE = Cluster(kind="tcp://somewhere:8786")
+
+
+class Fake:
+    """A client of workers given as (host, limit), on hosts of 32 GB."""
+
+    def __init__(self, *workers):
+        self.workers = {
+            f"tcp://{host}:{i}": {"host": host, "memory_limit": limit}
+            for i, (host, limit) in enumerate(workers)
+        }
+        self.scheduler = self
+
+    def identity(self, n_workers):
+        assert n_workers == -1
+        return {"workers": self.workers}
+
+    def sync(self, function, **options):
+        return function(**options)
+
+    def run(self, function):
+        assert function is available
+        return dict.fromkeys(self.workers, 32 * GB)
+
+
+@pytest.mark.parametrize(
+    ("workers", "all_of_it"),
+    [
+        ([("a", 10 * GB), ("b", 20 * GB)], 30 * GB),
+        ([("a", 30 * GB), ("a", 30 * GB)], 32 * GB),  # more than the host has
+        ([("a", 0), ("a", 0), ("b", 4 * GB)], 36 * GB),  # a limit of 0 is none
+    ],
+)
+def test_limits_add_up_host_by_host(workers, all_of_it):
+    found = capacity(Fake(*workers), ELSEWHERE, Memory(host="1GB"))
+    assert found == int(0.7 * all_of_it) - (len(workers) - 1) * (IMPORTS + LEARNERS)
+
+
+def test_processes_of_this_host_keep_to_memory_host(two):
+    free = capacity(two, Cluster(kind="cores"), Memory())
+    assert free == int(0.7 * available()) - IMPORTS - LEARNERS
+    bounded = capacity(two, Cluster(kind="cores"), Memory(host="1GB"))
+    assert bounded == min(free, GB - IMPORTS - LEARNERS)
