@@ -124,6 +124,10 @@ def test_options_may_name_the_endpoint_and_keys(store, tmp_path, monkeypatch):
     assert not [p for p in outcome.folder.rglob("*") if p.is_file() and SECRET in text(p)]
 
 
+def lose_the_secret():
+    del os.environ["AWS_SECRET_ACCESS_KEY"]
+
+
 @pytest.fixture
 def workers_elsewhere(store, tmp_path):
     """A scheduler's address; its two workers run in an empty folder, and know the store."""
@@ -149,7 +153,7 @@ def test_workers_in_another_folder_read_from_the_bucket(
     monkeypatch.chdir(FLIGHTS)
     with pytest.raises(MachineError, match=r"worker tcp://.* does not see 1 of 1 data files"):
         run(flights("flights.parquet", **LOCAL, **where), out=tmp_path / "relative")
-    workers_elsewhere.run(os.environ.pop, "AWS_SECRET_ACCESS_KEY")
+    workers_elsewhere.run(lose_the_secret)
     names = {"key": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY"}
     options = {f"data.storage_options.{k}": f"${{{name}}}" for k, name in names.items()}
     with pytest.raises(ConfigError, match=r"worker tcp://.*has no 'AWS_SECRET_ACCESS_KEY'"):
