@@ -116,6 +116,15 @@ Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, le=1)] | str
 """Bytes, a share of what there is, or text such as "10GB"."""
 
 
+def _address(value: Any) -> Any:
+    if not re.fullmatch(r"[^\s:]+:\d{1,5}|\[[^\s]+\]:\d{1,5}", str(value)):
+        raise ValueError("not host:port, such as 127.0.0.1:8787 (0.0.0.0 is every interface)")
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_address)]
+
+
 class Ucx(Section):
     """Transports of ``protocol: ucx``; None: UCX finds out."""
 
@@ -164,8 +173,8 @@ class Cluster(Section):
     )
     """``process``, ``cores``, ``gpus``, a scheduler's address, or its scheduler file (.json)."""
     dashboard: bool = True
-    dashboard_address: str = "127.0.0.1:8787"
-    metrics_address: str = "127.0.0.1:0"
+    dashboard_address: Address = "127.0.0.1:8787"
+    metrics_address: Address = "127.0.0.1:0"
     """Where this process answers ``/metrics`` at a scheduler's address; 0: any free port."""
     workers: int | None = Field(None, ge=1)
     """Processes of ``cores`` (None: one per ``threads`` cores) and ``gpus`` (None: one a GPU); at a

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.artifacts import write_text
 from pipeline.cluster import remote
-from pipeline.cluster.client import connected, spread, workers
+from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back
 from pipeline.cluster.prometheus import published
@@ -90,6 +90,7 @@ def run(
     job = prepare(config)
     if config.cluster.is_address:
         job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
+    check(config.cluster, job.choice.name)
     folder = run_folder(config.name, out)
     progress = Progress(folder.name)
     listener = _heard_by(listener, progress)

@@ -110,3 +110,11 @@ def test_pool_options_without_a_use_are_refused(pool, key):
     cluster = {"kind": "gpus", "gpus": {"pool": pool, key: "4GB"}}
     with pytest.raises(ConfigError, match=rf"{key} is for pool: async.*, not for {pool}"):
         Config.parse({"data": {"path": "x", "target": "y"}, "cluster": cluster})
+
+
+@pytest.mark.parametrize("key", ["dashboard_address", "metrics_address"])
+@pytest.mark.parametrize("value", [8787, ":8787", "localhost", "127.0.0.1:http"])
+def test_an_address_is_host_and_port(key, value):
+    tree = {"data": {"path": "x", "target": "y"}, "cluster": {key: value}}
+    with pytest.raises(ConfigError, match=rf"cluster\.{key}: .*host:port, such as 127"):
+        Config.parse(tree)

@@ -41,3 +41,11 @@ def test_the_device_is_not_touched_before_the_cluster_is_there(tmp_path, monkeyp
     config = Config.parse({"data": {"path": str(tmp_path / "d.csv"), "target": "y"}})
     with pytest.raises(MachineError, match="so far"):
         runner.run(config, out=tmp_path / "run")
+
+
+def test_a_cluster_that_is_not_for_the_device_leaves_no_folder(tmp_path):
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
+    tree = {"data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "device": "cpu"}
+    with pytest.raises(InputError, match=r"cluster\.kind: gpus"):
+        runner.run(Config.parse({**tree, "cluster": "gpus"}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

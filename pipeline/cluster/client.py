@@ -40,7 +40,7 @@ def connected(cluster: Cluster, device: str, threads: int, folder: Path) -> Iter
         "distributed.comm.timeouts.connect": f"{cluster.timeout}s",
         "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.shared`
     })  # fmt: skip
-    _check(cluster, device)
+    check(cluster, device)
     if cluster.is_address:
         from pipeline.cluster import remote
 
@@ -65,7 +65,12 @@ def _plain(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _check(cluster: Cluster, device: str) -> None:
+def check(cluster: Cluster, device: str) -> None:
+    """Checks that this kind of cluster is for the device.
+
+    Raises:
+        InputError: it is not.
+    """
     if cluster.kind == "gpus" and device != "gpu":
         raise InputError(
             "cluster.kind: gpus, but the run's device is the cpu",

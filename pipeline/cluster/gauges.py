@@ -114,10 +114,14 @@ class Progress:
         yield "resident_memory_bytes", "Resident memory of the run's process", [({}, resident)]
         if self.plan is None:
             return
-        yield "memory_limit_bytes", "memory.host, or what auto made of it", [({}, self.plan.limit)]
+        yield (
+            "memory_limit_bytes",
+            "What the run may hold, or its workers together",
+            [({}, self.plan.limit)],
+        )
         yield (
             "memory_planned_bytes",
-            "The stage's peak by the memory plan",
+            "Peak of the stage by the memory plan",
             [({"stage": s.stage}, s.host) for s in self.plan.stages],
         )
 
@@ -138,7 +142,7 @@ def of_gpus(usages: Sequence[Usage]) -> Iterator[Metric]:
 
 
 def gpus_of_workers(workers: Mapping[str, Any]) -> list[Usage]:
-    """What the workers of `Client.scheduler_info` last told of their GPUs, one each."""
+    """What the workers, as the scheduler knows them, last told of their GPUs, one each."""
     found = []
     for address, facts in sorted(workers.items()):
         now, known = facts["metrics"].get("gpu"), facts.get("gpu", {})

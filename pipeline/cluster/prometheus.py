@@ -108,7 +108,9 @@ def _gpus(client: Any, cluster: Cluster, device: str) -> Iterator[Callable[[], S
     if device != "gpu":
         yield tuple
     elif cluster.is_address:
-        yield lambda: gpus_of_workers(client.scheduler_info(n_workers=-1)["workers"])
+        # not `scheduler_info`: the client's heartbeat overwrites it (2026.7.1)
+        identity = client.scheduler.identity
+        yield lambda: gpus_of_workers(client.sync(identity, n_workers=-1)["workers"])
     else:
         with watching(probe().gpus) as sample:
             yield sample

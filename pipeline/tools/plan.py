@@ -161,15 +161,20 @@ def _gb(size: int | None) -> str:
     return f"{size / 1e9:.2f}" if size else "–"
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     device, given = plan["device"], plan["input"]
     features = plan["features"]
     lines = [
         ("device", f"{device['chosen']} ({device['reason']})"),
-        ("cluster", f"{plan['cluster']}, {plan['threads']} threads"),
+        ("cluster", _cluster(plan)),
         (
             "input",
-            f"{given['rows']:,} rows in {given['files']} files, {given['partitions']} partitions; "
+            f"{given['rows']:,} rows in {_counted(given['files'], 'file')}, "
+            f"{_counted(given['partitions'], 'partition')}; "
             f"{len(given['columns_read'])} of {given['columns_in_files']} columns are read",
         ),
         ("target", plan["target"]["expression"]),
@@ -181,7 +186,17 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     if features["matrix"]:
         lines.append(("matrix", f"{len(features['matrix'])} columns of float32"))
     lines.append(("models", ", ".join(plan["models"])))
+    if plan["cluster"] != "process":
+        size = _gb(plan["memory"]["held"])
+        held = f"held on the workers if they have {size} GB together, else streamed"
+        return [*lines, ("rows", held)]
     return [*lines, *_memory_lines(plan["memory"])]
+
+
+def _cluster(plan: dict[str, Any]) -> str:
+    if plan["cluster"] == "process":
+        return f"process, {_counted(plan['threads'], 'thread')}"
+    return str(plan["cluster"])
 
 
 def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,21 @@
+"""What `plan` prints."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config import Config
+from pipeline.tools.plan import describe, print_plan
+
+
+@pytest.mark.parametrize(
+    ("cluster", "rows"),
+    [("process", "held: the data are read once"), ("cores", "held on the workers if they have 0.")],
+)
+def test_rows_are_where_the_cluster_has_them(tmp_path, capsys, cluster, rows):
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
+    tree = {"data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "cluster": cluster}
+    print_plan(describe(Config.parse(tree)))
+    shown = capsys.readouterr().out
+    assert "50 rows in 1 file, 1 partition; 2 of 2 columns are read" in shown
+    assert rows in shown
