@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline import signals
 from pipeline.artifacts import write_text
 from pipeline.cluster import remote
 from pipeline.cluster.client import check, connected, spread, workers
@@ -104,22 +104,20 @@ def run(
     )  # fmt: skip
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
-    try:
-        with (
-            connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client,
-            published(progress, client, config.cluster, choice.name) as pages,
-        ):
-            for what, url in pages.items():
-                listener.say(f"{what} {url}")
-            threads = CPU_COUNT
-            if spread(client):
-                threads = sum(workers(client).values())
-                files = [file.path for file in job.contract.files]
-                remote.check_paths(client, files, job.contract.storage_options, stores.reached)
-            session = Session(job, folder, ledger, client, threads, listener)
-            return _stages(session, started)
-    finally:
-        shutil.rmtree(folder / "tmp", ignore_errors=True)
+    with (
+        signals.discarded(folder / "tmp"),
+        connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client,
+        published(progress, client, config.cluster, choice.name) as pages,
+    ):
+        for what, url in pages.items():
+            listener.say(f"{what} {url}")
+        threads = CPU_COUNT
+        if spread(client):
+            threads = sum(workers(client).values())
+            files = [file.path for file in job.contract.files]
+            remote.check_paths(client, files, job.contract.storage_options, stores.reached)
+        session = Session(job, folder, ledger, client, threads, listener)
+        return _stages(session, started)
 
 
 def _heard_by(listener: Listener, progress: Progress) -> Listener:

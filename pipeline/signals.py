@@ -9,12 +9,14 @@ handler wakes through a pipe, ends the process `PATIENCE` seconds later if it is
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 PATIENCE = 3.0
@@ -22,6 +24,7 @@ PATIENCE = 3.0
 
 _received: list[int] = []
 _deferring: list[None] = []
+_spare: list[Path] = []
 
 
 def watch() -> None:
@@ -64,6 +67,17 @@ def deferred() -> Iterator[None]:
             _stop(_received[0])
 
 
+@contextmanager
+def discarded(folder: Path) -> Iterator[None]:
+    """A block after which the folder is gone, also where the process does not get to its end."""
+    _spare.append(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _spare.remove(folder)
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if not _deferring:
@@ -87,6 +101,8 @@ def _end(read: int, numbers: set[int]) -> None:
     while (number := os.read(read, 1)[0]) not in numbers:
         continue
     time.sleep(PATIENCE)
+    for folder in list(_spare):
+        shutil.rmtree(folder, ignore_errors=True)
     sys.stderr.write("stopped\n")
     sys.stderr.flush()
     os._exit(128 + number)

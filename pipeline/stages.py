@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster import partitions
@@ -135,7 +136,7 @@ def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
             found[name] = models_of.train(
                 name, params, built.feed, seed=session.job.config.seed, threads=session.threads,
                 checkpoint=session.folder / "train" / "segments" / name,
-                progress=session.listener.progress,
+                cache=_cache(session, rows), progress=session.listener.progress,
             )  # fmt: skip
             entry.rows = built.feed.rows("train")
             if rows.plan.train_rate < 1:
@@ -147,6 +148,11 @@ def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
                 session.warn(note)
             entry.notes += found[name].notes
     return found
+
+
+def _cache(session: Session, rows: RowSet) -> Path | None:
+    """Where XGBoost's bins lie if not in memory."""
+    return session.folder / "tmp" / "bins" if rows.plan.bins == "disk" else None
 
 
 def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> int:
@@ -176,7 +182,8 @@ def refit(
         with session.ledger.stage(f"refit {name}") as entry:
             found[name] = models_of.train(
                 name, params, built.feed, seed=job.config.seed, threads=session.threads,
-                rounds=models[name].rounds, progress=session.listener.progress,
+                rounds=models[name].rounds, cache=_cache(session, rows),
+                progress=session.listener.progress,
             )  # fmt: skip
             entry.rows = total
             entry.notes += found[name].notes

@@ -73,6 +73,16 @@ def test_a_signal_ends_the_command_in_time(work, number):
     assert (status, err) == (128 + number, "stopped\n")
 
 
+def test_what_is_to_be_discarded_is_gone_though_a_library_never_returned(tmp_path):
+    (tmp_path / "spare").mkdir()
+    (tmp_path / "spare" / "file").write_text("x")
+    work = "with signals.discarded(signals.Path(sys.argv[1])):\n  " + WORK["library"]
+    command = f"WORK = {work!r}\n{COMMAND}"
+    status, err, _ = stopped(command, signal.SIGINT, str(tmp_path / "spare"))
+    assert (status, err) == (130, "stopped\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_is_stopped_leaves_no_manifest(tmp_path):
     table = "x,y\n" + "".join(f"{i * 7919 % 5003},{i * 31 % 2}\n" for i in range(5000))
     (tmp_path / "d.csv").write_text(table)
@@ -85,6 +95,7 @@ def test_a_run_that_is_stopped_leaves_no_manifest(tmp_path):
     assert (status, out) == (130, "")
     assert "Traceback" not in err and err.endswith("stopped\n")
     assert not (tmp_path / "run" / "manifest.json").exists()
+    assert not (tmp_path / "run" / "tmp").exists()
 
 
 def test_a_reader_that_has_gone_is_no_error():

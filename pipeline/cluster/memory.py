@@ -7,7 +7,7 @@ import gc
 import sys
 from dataclasses import dataclass, replace
 
-from pipeline.cluster.estimate import Sizes, Stage, stages
+from pipeline.cluster.estimate import Bins, Sizes, Stage, stages
 from pipeline.config import Memory
 from pipeline.errors import MachineError
 
@@ -39,6 +39,10 @@ class MemoryPlan:
     staging: int
     """Bytes on disk of CSV staged once; 0 where nothing is staged."""
     block_bytes: int
+    bins: Bins = "memory"
+    """Where XGBoost has its bins: on disk where they do not fit beside what else it holds."""
+    cache: int = 0
+    """Bytes on disk of those bins."""
 
     @property
     def total(self) -> int:
@@ -70,7 +74,7 @@ def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) 
 
     Args:
         sizes: what the estimates are made of.
-        free: bytes of disk where CSV would be staged.
+        free: bytes of disk where CSV would be staged, and bins be kept.
         shared: what the workers of a cluster may hold together, instead of ``memory.host``.
 
     Raises:
@@ -84,11 +88,24 @@ def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) 
         return found
     streamed = tuple(stages(sizes, hold=False))
     found = replace(found, stages=streamed, hold=False, staging=_staging(sizes, free))
+    if found.total > limit:
+        found = _paged(sizes, found, free)
     if found.total <= limit:
         return found
     if memory.sample == "never":
         raise _too_much(found, sizes, shared is not None)
     return _sampled(sizes, found)
+
+
+def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
+    """The plan with XGBoost's bins on disk, where that helps and there is room."""
+    share = 1.0 if sizes.again else sizes.train + sizes.valid
+    need = int(sizes.rows * share * sizes.bins_row)
+    if "xgboost" not in sizes.models or sizes.device == "gpu" or need > ROOM * free - found.staging:
+        return found
+    paged = tuple(stages(sizes, hold=False, bins="disk"))
+    smaller = max(s.host for s in paged) < found.total
+    return replace(found, stages=paged, bins="disk", cache=need) if smaller else found
 
 
 def _too_much(found: MemoryPlan, sizes: Sizes, workers: bool) -> MachineError:
@@ -117,13 +134,17 @@ def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
     limit = found.limit
 
     def estimated(rate: float, scored: float) -> dict[str, Stage]:
-        return {s.stage: s for s in stages(sizes, hold=False, rate=rate, scored=scored)}
+        made = stages(sizes, hold=False, bins=found.bins, rate=rate, scored=scored)
+        return {stage.stage: stage for stage in made}
 
     none = estimated(0.0, 0.0)
     rate = min(_share(stage, none[name], limit) for name, stage in estimated(1.0, 0.0).items())
     scored = _share(estimated(0.0, 1.0)["evaluate"], none["evaluate"], limit)
     reduced = estimated(rate, scored)
-    return replace(found, stages=tuple(reduced.values()), train_rate=rate, scored=scored)
+    return replace(
+        found, stages=tuple(reduced.values()), train_rate=rate, scored=scored,
+        cache=int(found.cache * rate),
+    )  # fmt: skip
 
 
 def _share(full: Stage, none: Stage, limit: int) -> float:

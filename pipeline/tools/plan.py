@@ -63,6 +63,7 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
         "device": memory.device, "held": memory.held, "hold": memory.hold,
         "train_rate": memory.train_rate, "scored": memory.scored,
         "block_bytes": memory.block_bytes, "passes": sum(passed.values()),
+        "bins": memory.bins, "cache": memory.cache,
         "csv": _csv(job, memory), "staging": memory.staging, "disk_free": free_at(RUNS),
         "stages": [
             {
@@ -213,6 +214,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
         if memory["staging"]:
             text = f"staged once as Arrow files of about {_gb(memory['staging'])} GB; {disk}"
         lines.append(("CSV", text))
+    if memory["bins"] == "disk":
+        lines.append(("bins", f"XGBoost's on disk, about {_gb(memory['cache'])} GB"))
     if memory["train_rate"] < 1:
         lines.append(("sample", f"models train on {memory['train_rate']:.1%} of their rows"))
     if memory["scored"] < 1:

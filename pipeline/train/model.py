@@ -72,6 +72,7 @@ def train(
     threads: int,
     checkpoint: Path | None = None,
     rounds: int | None = None,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Trains the model on the feed's training rows.
@@ -84,6 +85,7 @@ def train(
         threads: Of the CPU.
         checkpoint: A folder for what a killed training goes on from.
         rounds: Exactly so many rounds of boosting, without early stopping (a refit).
+        cache: A folder for XGBoost's bins, made and removed; None: they are in memory.
         progress: Called as the training goes on.
 
     Raises:
@@ -107,7 +109,7 @@ def train(
 
         return xgb.train(
             params, feed, seed=seed, threads=threads, checkpoint=checkpoint, rounds=rounds,
-            progress=tell,
+            cache=cache, progress=tell,
         )  # fmt: skip
     from pipeline.train.forest import train as train_forest
 

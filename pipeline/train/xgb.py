@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,24 +14,17 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from pipeline import signals
 from pipeline.device import Array
-from pipeline.device.choose import frames_of
-from pipeline.errors import ConfigError, DataError, DeviceError, nearest
-from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
-from pipeline.train import boosting
+from pipeline.errors import ConfigError, DeviceError, nearest
+from pipeline.matrix import Feature, Feed, Target
+from pipeline.train import bins, boosting
+from pipeline.train.bins import reason
 from pipeline.train.boosting import Boosted, Plan
 from pipeline.train.held import HeldFeed
 from pipeline.train.model import Fitted, Progress
 from pipeline.train.params import XGBoostParams
-from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
 
 NAME = "xgboost"
-_Pair = tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix | None]
-BIN_ROWS = 1_000_000
-"""Rows whose quantiles are the bins where all rows are too many: AUC -0.0002 at 8 M rows."""
-EXACT_BELOW = 4_000_000
-"""Training rows up to which all of them make the bins."""
 WATCHED_ROWS = 1_000_000
 """Training rows up to which their own metric is told each round: it is a tenth of the work."""
 
@@ -56,6 +49,7 @@ def train(
     threads: int,
     checkpoint: Path | None,
     rounds: int | None,
+    cache: Path | None,
     progress: Progress,
 ) -> Fitted:
     """Boosts until the valid set gets no better, or for exactly ``rounds`` rounds.
@@ -76,7 +70,7 @@ def train(
         notes.append(f"goes on from round {last.rounds} of {plan.rounds}")
     if not last.done:
         keep = partial(boosting.save, plan, checkpoint)
-        boost = _boosting(feed)
+        boost = _boosting(feed, cache)
         last = boost(params, feed, plan, start=last, keep=keep, progress=progress, notes=notes)
     assert last.booster is not None
     booster, kept = last.booster, last.rounds
@@ -95,13 +89,13 @@ def train(
     )  # fmt: skip
 
 
-def _boosting(feed: Feed) -> Callable[..., Boosted]:
+def _boosting(feed: Feed, cache: Path | None) -> Callable[..., Boosted]:
     """How the feed's matrices are boosted on: here, or by the workers that hold them."""
     if isinstance(feed, HeldFeed) and feed.spread:
         from pipeline.train import xgb_workers
 
         return xgb_workers.boosted
-    return boosted
+    return partial(boosted, cache=cache)
 
 
 def fitted(
@@ -125,15 +119,9 @@ class _Score:
 def importances(booster: xgb.Booster, features: tuple[Feature, ...]) -> dict[str, float]:
     """Each feature's share of the total gain of all splits."""
     gains = booster.get_score(importance_type="total_gain")
-    found = [float(gains.get(name, 0.0)) for name in safe_names(features)]
+    found = [float(gains.get(name, 0.0)) for name in bins.safe_names(features)]
     total = sum(found)
     return {f.name: g / total if total else 0.0 for f, g in zip(features, found, strict=True)}
-
-
-def safe_names(features: tuple[Feature, ...]) -> list[str]:
-    """Names that XGBoost takes: ours without ``[ ] <``, made distinct by position."""
-    names = [re.sub(r"[\[\]<]", "_", f.name) for f in features]
-    return [n if names.count(n) == 1 else f"{n}__{i}" for i, n in enumerate(names)]
 
 
 # -- parameters ------------------------------------------------------------------------------------
@@ -200,7 +188,7 @@ def _try(native: Mapping[str, Any], feed: Feed) -> None:
             tiny = xgb.QuantileDMatrix(x, label, max_bin=native["max_bin"], nthread=1)
             xgb.train(trial, tiny, 1, evals=[(tiny, "train")], verbose_eval=False)
         except xgb.core.XGBoostError as error:
-            raise ConfigError(f"models.xgboost: XGBoost refuses it: {_reason(error)}") from None
+            raise ConfigError(f"models.xgboost: XGBoost refuses it: {reason(error)}") from None
     for warning in caught:
         if unused := re.search(r"Parameters: \{(.*)\} are not used", str(warning.message)):
             raise ConfigError(
@@ -208,76 +196,6 @@ def _try(native: Mapping[str, Any], feed: Feed) -> None:
                 f"{native['objective']!r}",
                 fix="leave it out",
             )
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).split("Stack trace")[0]
-    return " ".join(re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text).split())
-
-
-# -- matrices --------------------------------------------------------------------------------------
-
-
-class _Blocks(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
-    """The blocks of a pass, made again for every pass."""
-
-    def __init__(self, blocks: Callable[[], Iterator[Matrix]], like: Mapping[str, Any]) -> None:
-        super().__init__(release_data=True)
-        self.blocks, self.like = blocks, like
-        self.left = blocks()
-
-    def next(self, input_data: Callable[..., Any]) -> bool:
-        block = None if signals.received() else next(self.left, None)
-        if block is None:
-            return False
-        input_data(data=block.x, label=block.label, weight=block.weight, **self.like)
-        return True
-
-    def reset(self) -> None:
-        self.left = self.blocks()
-
-
-def _matrices(
-    params: XGBoostParams, feed: Feed, native: Mapping[str, Any], seed: int, notes: list[str]
-) -> _Pair:
-    by_class = class_weights(params.class_weight, feed)
-
-    def quantised(blocks: Callable[[], Iterator[Matrix]], ref: Any = None) -> xgb.QuantileDMatrix:
-        return _quantised(blocks, feed, native, ref)
-
-    def rows(which: SetName) -> Callable[[], Iterator[Matrix]]:
-        return lambda: weighted(feed, which, by_class)
-
-    ref = None
-    if params.bins == "auto" and feed.rows("train") > EXACT_BELOW:
-        share = BIN_ROWS / feed.rows("train")
-        notes.append(f"bins of {BIN_ROWS:,} of {feed.rows('train'):,} training rows (bins: auto)")
-        device = frames_of(feed.device)
-        some = [sampled(block, share, seed, device) for block in rows("train")()]
-        ref = quantised(lambda: iter(some))
-        some.clear()
-    dtrain = quantised(rows("train"), ref)
-    dvalid = quantised(rows("valid"), dtrain) if feed.rows("valid") else None
-    return dtrain, dvalid
-
-
-def _quantised(
-    blocks: Callable[[], Iterator[Matrix]], feed: Feed, native: Mapping[str, Any], ref: Any
-) -> xgb.QuantileDMatrix:
-    features = tuple(feed.features)
-    like = {"feature_names": safe_names(features), "feature_types": [f.kind for f in features]}
-    try:
-        with signals.deferred():
-            return xgb.QuantileDMatrix(
-                _Blocks(blocks, like), max_bin=native["max_bin"], nthread=native["nthread"],
-                enable_categorical=True, ref=ref,
-            )  # fmt: skip
-    except xgb.core.XGBoostError as error:
-        if "contains `inf`" in str(error):
-            refuse_infinite(feed)
-        if "Invalid categorical value" in str(error):
-            raise DataError(f"xgboost: a category code is out of range: {_reason(error)}") from None
-        raise
 
 
 def _identity(params: XGBoostParams, feed: Feed) -> str:
@@ -291,6 +209,7 @@ def _identity(params: XGBoostParams, feed: Feed) -> str:
 def boosted(
     params: XGBoostParams, feed: Feed, plan: Plan, *,
     start: Boosted, keep: boosting.Keep, progress: Progress, notes: list[str],
+    cache: Path | None = None,
 ) -> Boosted:  # fmt: skip
     """Boosts on the feed's matrices; in a worker, together with the others of its communicator.
 
@@ -298,11 +217,23 @@ def boosted(
         start: the trees that are there already.
         keep: called with the trees so far when a segment ends.
         notes: what the ledger says is added to them.
+        cache: a folder for the bins, which is made and removed; None: they are in memory.
 
     Raises:
         DeviceError: XGBoost trained on another device than the feed's.
     """
-    dtrain, dvalid = _matrices(params, feed, plan.params, plan.seed, notes)
+    with bins.folder(cache):
+        return _boosted_on(
+            feed, plan,
+            *bins.matrices(params, feed, plan.params, seed=plan.seed, notes=notes, cache=cache),
+            start=start, keep=keep, progress=progress,
+        )  # fmt: skip
+
+
+def _boosted_on(
+    feed: Feed, plan: Plan, dtrain: xgb.DMatrix, dvalid: xgb.DMatrix | None, *,
+    start: Boosted, keep: boosting.Keep, progress: Progress,
+) -> Boosted:  # fmt: skip
     watched = [(dtrain, "train")] if feed.rows("train") <= WATCHED_ROWS else []
     watched += [(dvalid, "valid")] if dvalid is not None else []
     last = start

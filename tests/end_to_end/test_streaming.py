@@ -34,14 +34,14 @@ def data():
     return frame
 
 
-def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, **changes):
+def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, bins="memory", **changes):
     """A run over several small blocks, held or streamed."""
     true_plan = memory.plan
 
     def planned(*arguments, **options):
         found = true_plan(*arguments, **options)
         disk = 0 if hold or not name.endswith("csv") or not staging else 1
-        return replace(found, hold=hold, train_rate=rate, staging=disk)
+        return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
 
     monkeypatch.setattr(jobs, "plan", planned)
     monkeypatch.setattr(memory, "block_bytes", lambda limit: 8_000)
@@ -76,6 +76,16 @@ def test_streaming_gives_what_holding_gives(tmp_path, monkeypatch, name):
     assert any("streaming" in note for note in notes(streamed)["read"])
     assert any("staged" in note for note in notes(streamed)["read"]) == name.endswith("csv")
     assert not (streamed.folder / "tmp").exists()
+
+
+def test_bins_on_disk_give_what_bins_in_memory_give(tmp_path, monkeypatch):
+    held = ran(tmp_path, monkeypatch, hold=True, name="d.parquet")
+    paged = ran(tmp_path, monkeypatch, hold=False, name="d.parquet", bins="disk")
+    assert paged.metrics == held.metrics
+    one, other = ((o.folder / "train" / "xgboost.ubj").read_bytes() for o in (held, paged))
+    assert one == other
+    assert any("bins on disk" in note for note in notes(paged)["train xgboost"])
+    assert not (paged.folder / "tmp").exists()
 
 
 def test_csv_is_read_again_where_it_cannot_be_staged(tmp_path, monkeypatch):
@@ -153,6 +163,22 @@ def test_the_plan_holds_streams_or_samples_by_the_limit():
         MachineError, match=r"memory\.host: 0\.7 GB are allowed, 1\.\d GB are needed"
     ):
         planned("700MB", sample="never")
+
+
+def test_bins_go_to_disk_where_they_do_not_fit_and_it_has_room():
+    wide = {"features": 100, "rows": 5_000_000, "block_rows": 20_000}
+    assert planned("2GB", free=10**12, **wide).bins == "memory"
+    found = planned("1.3GB", free=10**12, **wide)
+    assert (found.bins, found.cache) == ("disk", pytest.approx(800_000_000))
+    assert found.train_rate == 1.0 and found.total <= 1.3e9
+    for options in ({"free": 8 * 10**8}, {"free": 10**12, "device": "gpu"}):
+        other = planned("1.3GB", **options, **wide)
+        assert (other.bins, other.cache) == ("memory", 0)
+        assert other.train_rate < 1 or options.get("device") == "gpu"
+    tight = planned("700MB", free=10**12, **wide)
+    assert tight.bins == "disk" and 0 < tight.train_rate < 1
+    assert tight.cache == pytest.approx(800_000_000 * tight.train_rate)
+    assert tight.train_rate > planned("700MB", **wide).train_rate
 
 
 def test_csv_is_staged_where_the_disk_has_room():

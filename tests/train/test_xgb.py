@@ -8,7 +8,7 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import ConfigError, DataError, DeviceError
 from pipeline.matrix import Feature
-from pipeline.train import boosting, model, xgb
+from pipeline.train import bins, boosting, model, xgb
 from pipeline.train.params import XGBoostParams
 
 TASKS = list(TARGETS)
@@ -308,8 +308,8 @@ def test_a_silent_change_of_device_is_an_error(monkeypatch):
 
 
 def test_bins_of_a_sample_above_the_limit(monkeypatch):
-    monkeypatch.setattr(xgb, "EXACT_BELOW", 1000)
-    monkeypatch.setattr(xgb, "BIN_ROWS", 500)
+    monkeypatch.setattr(bins, "EXACT_BELOW", 1000)
+    monkeypatch.setattr(bins, "BIN_ROWS", 500)
     feed = feed_of("binary", 4000, 300)
     auto, split = fit(feed), fit(feed.split(13))
     exact = fit(feed, bins="exact")
