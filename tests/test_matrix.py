@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.device import cpu
 from pipeline.features.chain import Context, new_matrix
 from pipeline.features.try_op import frame_of
 from pipeline.matrix import Feature, complete
@@ -9,10 +10,10 @@ FEATURES = (Feature("x", "q"), Feature("code", "c"))
 
 
 def test_a_missing_category_is_zero_and_the_others_one_higher():
-    x = np.array([[np.nan, np.nan], [1, 0], [2, 7]], dtype="float32")
-    made = complete(x, FEATURES, np)
-    assert made is x
-    np.testing.assert_array_equal(made, np.array([[np.nan, 0], [1, 1], [2, 8]], "float32"))
+    codes = pd.Series(pd.array([None, 0, 7], dtype="Int32"))
+    made = complete(codes, cpu)
+    np.testing.assert_array_equal(made, [0, 1, 8])
+    assert codes.isna().tolist() == [True, False, False]
 
 
 def test_what_models_get_has_no_missing_category():

@@ -26,9 +26,20 @@ def integers(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
         by_zero, beyond = b == 0, (a == LOWEST) & (b == -1)
         divisor = xp.where(by_zero | beyond, 1, b)
         return (a // divisor, by_zero | beyond) if op == "//" else (a % divisor, by_zero)
+    if _within(op, a, b):
+        exact = a + b if op == "+" else a - b if op == "-" else a * b
+        return exact, xp.zeros(exact.shape, dtype=bool)
     exact, near = _both(op, a, b)
     # Wrapping moves a result by a multiple of 2^64; the float result is off by far less.
     return exact, xp.abs(near - exact.astype("float64")) > 2.0**63
+
+
+def _within(op: str, a: Array, b: Array) -> bool:
+    """Whether no result can leave int64: a look at the extremes costs less than one at each row."""
+    if 0 in (a.size, b.size):
+        return False
+    x, y = (max(-int(v.min()), int(v.max())) for v in (a, b))
+    return (x * y if op == "*" else x + y) < -LOWEST
 
 
 def _both(op: str, a: Array, b: Array) -> Result:

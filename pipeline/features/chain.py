@@ -257,18 +257,22 @@ def matrices(
         part = selected(part, _wanted(part, context))
     part = advanced(part, steps)
     rows, wanted = part.rows, _wanted(part, context)
+    seen, device = _completed(part, features), part.rows.device
     found: dict[str, Matrix] = {}
     for number, set_name in enumerate(SETS):
-        at = rows.device.xp.flatnonzero((part.sets == number) & wanted)
+        at = device.xp.flatnonzero((part.sets == number) & wanted)
         if len(at):
+            x = device.matrix(seen, list(seen.columns), at)
             label, weight = (None if a is None else a[at] for a in (rows.label, rows.weight))
-            found[set_name] = Matrix(_matrix(part, features, at), label, weight, rows.ids[at])
+            found[set_name] = Matrix(x, label, weight, rows.ids[at])
     return found
 
 
-def _matrix(part: Part, features: Sequence[Feature], at: Array | None = None) -> Array:
-    device, names = part.rows.device, [f.name for f in features]
-    return complete(device.matrix(part.frame(names), names, at), features, device.xp)
+def _completed(part: Part, features: Sequence[Feature]) -> Frame:
+    """The features' columns, in order, as the models get them."""
+    device, frame = part.rows.device, part.frame([f.name for f in features])
+    codes = {f.name: complete(frame[f.name], device) for f in features if f.kind == "c"}
+    return frame.assign(**codes)
 
 
 def _wanted(part: Part, context: Context) -> Array:
@@ -288,4 +292,5 @@ def new_matrix(
 ) -> tuple[Array, Frames]:
     """The float32 matrix of new rows, in the frame's order."""
     part = advanced(opened(frame, context), steps)
-    return _matrix(part, features), part.rows.device
+    device, seen = part.rows.device, _completed(part, features)
+    return device.matrix(seen, list(seen.columns)), device
