@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from pipeline.cluster.estimate import OWN_ROW, WORD, Sizes, row_bytes
+from pipeline.cluster.estimate import WIDTH, Sizes, summary_bytes, text_bytes
 from pipeline.cluster.memory import MemoryPlan, plan
 from pipeline.columns import RESERVED, Schema
 from pipeline.config import Config
@@ -25,6 +25,7 @@ from pipeline.ingest.sample import Sample, sample
 from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of
+from pipeline.train.forest import MATRIX_ROWS
 from pipeline.train.model import ModelParams, parse_models
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
@@ -61,22 +62,27 @@ class Job:
         split, found = self.config.split, self._sample(blocks)
         most = max((block.rows for block in blocks), default=0)
 
-        def row(names: Sequence[str]) -> float:
-            words = [found.words[n] for n in names if n in found.words]
-            dictionaries = sum(w.among(most) * (w.letters + 8) for w in words) / max(most, 1)
-            return row_bytes(self.source.only(names)) + dictionaries
+        def row(names: Sequence[str], packed: Mapping[str, float]) -> float:
+            texts = [found.words[n] for n in names if n in found.words]
+            others = [c for c in self.source.only(names) if c.name not in found.words]
+            codes = [text_bytes(w.among(most), w.letters, most) for w in texts]
+            return sum(packed.get(c.name, WIDTH[c.dtype]) for c in others) + sum(codes)
 
         texts = [found.words[n] for n in self.features if n in found.words]
+        csv = self.contract.format == "csv"
         again = refitted(self.config, rows)
+        learnt = int(most * (1 - split.valid - split.test))
         return Sizes(
             rows=rows, train=1 - split.valid - split.test, valid=split.valid,
-            read_row=row(self.reads) + 8, kept_row=row(self.kept) + OWN_ROW,
-            staged_row=found.staged_row if self.contract.format == "csv" else 0.0,
+            read_row=row(self.reads, {}), held_row=row(self.reads, found.packed),
+            kept_row=row(self.kept, found.packed),
+            staged_row=found.staged_row if csv else 0.0,
             block_rows=most, threads=min(threads, len(blocks)), features=self.width,
-            block_bytes=max((b.size for b in blocks), default=0),
+            block_bytes=max((b.size for b in blocks), default=0) if csv else 0,
             present=self._present(found.missing),
-            words=sum(w.among(rows) * (w.letters + WORD) for w in texts),
-            scores=found.scores, models=tuple(self.models), again=again,
+            words=sum(summary_bytes(w.among, w.letters, learnt, len(blocks)) for w in texts),
+            scores=found.scores,
+            forest_rows=self._forest_rows(rows), models=tuple(self.models), again=again,
             keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
         )  # fmt: skip
 
@@ -97,6 +103,10 @@ class Job:
     def _sample(self, blocks: Sequence[Block]) -> Sample:
         data = self.config.data
         return sample(self.contract, blocks, self.reads, target=self.target, data=data)
+
+    def _forest_rows(self, rows: int) -> int:
+        forest = self.models.get("forest")
+        return MATRIX_ROWS if getattr(forest, "max_samples", "auto") == "auto" else rows
 
     def _present(self, missing: Mapping[str, float]) -> float:
         """The share of the matrix that is likely not to be missing."""

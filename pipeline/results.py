@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.artifacts import write_json, write_manifest, written
 from pipeline.cluster import partitions
 from pipeline.columns import SET
-from pipeline.device import Frame
+from pipeline.device import Frame, cpu
 from pipeline.device.choose import frames_of
 from pipeline.evaluate import curves, metrics
 from pipeline.evaluate.metrics import Scored
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.stages import Built
 
 JUDGED: tuple[SetName, ...] = ("valid", "test")
-WRITTEN_AT_ONCE = 1 << 20
+WRITTEN_AT_ONCE = 1 << 17
 """Rows of a row group of predictions.parquet."""
 LIBRARIES = (
     "numpy", "pandas", "pyarrow", "dask", "distributed", "scikit-learn", "treelite", "xgboost",
@@ -49,7 +49,7 @@ def evaluate(
     with session.ledger.stage("evaluate") as entry:
         scores = scored(built.feed, JUDGED, {name: m.predict for name, m in models.items()})
         values = _slices(session, rows)
-        sets = {which: _as_scored(scores[which], values) for which in JUDGED}
+        sets = {which: _as_scored(_judged(rows, own), values) for which, own in scores.items()}
         found = metrics.collect(
             rows.target,
             sets,
@@ -61,7 +61,25 @@ def evaluate(
         write_json(folder / "curves.json", curves.collect(rows.target, sets, models, found))
         _write_predictions(session, scores, rows.target)
         entry.rows = sum(rows.counts.rows[which] for which in JUDGED)
+        if rows.plan.scored < 1:
+            kept = sum(len(own.label) for own in sets.values())
+            note = f"metrics of a sample of {kept:,} of {entry.rows:,} rows: memory.host"
+            entry.notes.append(note)
+            session.warn(note)
     return found, best
+
+
+def _judged(rows: RowSet, scores: Scores) -> Scores:
+    """The rows that the metrics are computed of: all, or the hash sample that fits."""
+    if rows.plan.scored >= 1:
+        return scores
+    bound, seed = int(rows.plan.scored * 2**32), rows.context.seed + 2
+    parts = range(0, len(scores.ids), WRITTEN_AT_ONCE)
+    under = [cpu.hash_ints(scores.ids[i : i + WRITTEN_AT_ONCE], seed) < bound for i in parts]
+    kept = np.concatenate(under) if under else np.empty(0, bool)
+    by_model = {name: score[kept] for name, score in scores.score.items()}
+    weight = None if scores.weight is None else scores.weight[kept]
+    return Scores(scores.ids[kept], scores.label[kept], weight, by_model)
 
 
 def _prior(rows: RowSet) -> list[float] | float:

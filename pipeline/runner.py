@@ -195,7 +195,10 @@ def _stages(session: Session, started: float) -> Outcome:
     models = stages.train(session, rows, built)
     metrics, best = results.evaluate(session, rows, built, models)
     if again:
-        built, models = stages.refit(session, rows, built, models)
+        choice = built.choice
+        del built  # its matrices go before the new ones come
+        give_back()
+        built, models = stages.refit(session, rows, choice, models)
     results.save(session, rows, built, models, best)
     write_report(session.folder)
     seconds = time.perf_counter() - started

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster import partitions
+from pipeline.cluster.memory import give_back
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import SETS
 from pipeline.features import chain, fit
@@ -136,7 +137,8 @@ def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
             found[name] = models_of.train(
                 name, params, built.feed, seed=session.job.config.seed, threads=session.threads,
                 checkpoint=session.folder / "train" / "segments" / name,
-                cache=_cache(session, rows), progress=session.listener.progress,
+                cache=_cache(session, rows), most=_most(rows),
+                progress=session.listener.progress,
             )  # fmt: skip
             entry.rows = built.feed.rows("train")
             if rows.plan.train_rate < 1:
@@ -147,12 +149,18 @@ def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
                 entry.notes.append(note)
                 session.warn(note)
             entry.notes += found[name].notes
+        give_back()
     return found
 
 
 def _cache(session: Session, rows: RowSet) -> Path | None:
     """Where XGBoost's bins lie if not in memory."""
     return session.folder / "tmp" / "bins" if rows.plan.bins == "disk" else None
+
+
+def _most(rows: RowSet) -> int | None:
+    """Rows of a forest that fit where rows are streamed."""
+    return None if rows.plan.hold else rows.plan.forest_rows
 
 
 def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> int:
@@ -167,7 +175,7 @@ def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> i
 
 
 def refit(
-    session: Session, rows: RowSet, first: Built, models: Mapping[str, Fitted]
+    session: Session, rows: RowSet, choice: Choice, models: Mapping[str, Fitted]
 ) -> tuple[Built, dict[str, Fitted]]:
     """Features and models once more on all rows, with the rounds that were found."""
     job = session.job
@@ -175,16 +183,17 @@ def refit(
     with session.ledger.stage("refit features") as entry:
         parts = partitions.each(rows.parts, prepare.everything_trains, job.choice.name)
         counts = {"train": _sampled(session, rows, parts, total), "valid": 0, "test": 0}
-        built = _built(session, rows, parts, first.choice, counts, last=True)
+        built = _built(session, rows, parts, choice, counts, last=True)
         entry.rows = total
     found = {}
     for name, params in job.models.items():
         with session.ledger.stage(f"refit {name}") as entry:
             found[name] = models_of.train(
                 name, params, built.feed, seed=job.config.seed, threads=session.threads,
-                rounds=models[name].rounds, cache=_cache(session, rows),
+                rounds=models[name].rounds, cache=_cache(session, rows), most=_most(rows),
                 progress=session.listener.progress,
             )  # fmt: skip
             entry.rows = total
             entry.notes += found[name].notes
+        give_back()
     return built, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pipeline.cluster.estimate import IMPORTS, LEARNERS
+from pipeline.cluster.estimate import LEARNERS
 from pipeline.cluster.memory import AUTO_SHARE, available
 from pipeline.config import Cluster, Memory
 
@@ -31,4 +31,4 @@ def capacity(client: Any, cluster: Cluster, memory: Memory) -> int:
     total = int(AUTO_SHARE * total)
     if not cluster.is_address and memory.host is not None:
         total = min(total, memory.host)
-    return total - (len(known) - 1) * (IMPORTS + LEARNERS)
+    return total - (len(known) - 1) * LEARNERS

@@ -8,27 +8,37 @@ device the same widths count; those figures have not been compared with a GPU ye
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isqrt
 from typing import Literal
-
-from pipeline.columns import Column
 
 # Bytes a value: data, and a mask where the dtype has one. Text is a code beside its dictionary.
 WIDTH: Mapping[str, int] = {
     "int64": 9, "int32": 5, "float64": 8, "float32": 4, "bool": 2, "datetime": 8, "text": 4,
 }  # fmt: skip
-OWN_ROW = 8 + 5 + 8
-"""The runner's columns: label, set and a mask, row id."""
-IMPORTS = 300_000_000
-"""Resident bytes of the libraries and the client once a run has read its first block."""
-LEARNERS = 60_000_000
-"""XGBoost's and scikit-learn's libraries, from the first training on."""
-BEFORE_TRAINING = ("read", "split", "features")
-WORD = 90
-"""Bytes that a distinct word takes as a Python string in a summary, beside its letters."""
+OWN_ROW = 8 + 5
+"""The runner's columns: label, set and its mask."""
+LIBRARIES: Mapping[str, int] = {"read": 225_000_000, "split": 245_000_000, "features": 245_000_000}
+"""Resident bytes of the libraries and the client, by the first stage that needs them."""
+LEARNERS = 315_000_000
+"""The same with XGBoost and scikit-learn: in the later stages."""
+WORD = 180
+"""Bytes of a distinct word in a summary beside its letters: a Python string, counts, a table."""
+MERGED = 8
+"""Summaries that are merged at a time (`pipeline.cluster.partitions`)."""
+RANKED = 70
+"""Bytes of a held-out row while its scores are sorted for the metrics."""
+WRITING = 40_000_000
+"""The rows of predictions.parquet that are in work, and the curves."""
 
+
+PAGE_NODES = 4_000_000
+"""Bytes that each page of bins on disk holds in memory for the nodes of a tree: 32 kB a node, 128
+of them at depth 8. 1 M rows of 22 columns trained in 58 MB with 4 pages, in 190 MB with 40."""
+PAGE_VALUE = 16
+"""Bytes for each value of a page: 2 of bins in the four pages at hand, float32 twice as it is made.
+"""
 
 Bins = Literal["memory", "disk"]
 
@@ -43,13 +53,15 @@ class Sizes:
     valid: float
     read_row: float
     """Bytes of a row as read, its share of the dictionaries included."""
+    held_row: float
+    """The same with integers packed."""
     kept_row: float
-    """Bytes of a row once labels and sets are known."""
+    """Bytes of those of its columns that the features read, integers packed."""
     staged_row: float
     """Bytes of a row in a staged file; 0: the source is Parquet."""
     block_rows: int
     block_bytes: int
-    """Of the source: what a reader holds beside the rows that it makes."""
+    """Of CSV: what a reader holds beside the rows that it makes; 0: Parquet."""
     threads: int
     features: int
     present: float
@@ -59,6 +71,8 @@ class Sizes:
     scores: int
     """Values that a model predicts for a row."""
     models: tuple[str, ...]
+    forest_rows: int
+    """Rows the forest draws from at most, where they fit."""
     again: bool
     """Features and models are fitted once more on all rows."""
     keep_frames: bool
@@ -90,8 +104,8 @@ class Sizes:
 
     @property
     def boosting_row(self) -> float:
-        """What boosting holds of a row besides: gradients, predictions, label, rows of nodes."""
-        return 40.0 * self.scores
+        """What boosting holds of a training row besides: gradients, predictions, rows of nodes."""
+        return 44.0 * self.scores
 
 
 @dataclass(frozen=True)
@@ -110,66 +124,75 @@ class Stage:
         return sum(self.parts.values())
 
 
-def row_bytes(columns: Iterable[Column]) -> int:
-    """Bytes of a row of these columns, dictionaries left out."""
-    return sum(WIDTH[c.dtype] for c in columns)
+def text_bytes(distinct: float, letters: float, rows: int) -> float:
+    """Bytes of a row of text: its code, and its share of the block's dictionary."""
+    code = 1 if distinct < 128 else 2 if distinct < 32_768 else 4
+    return code + distinct * (letters + 8) / max(rows, 1)
 
 
-FOREST_ROWS = 1_000_000
-"""Rows the forest draws from at most, as `pipeline.train.forest.MATRIX_ROWS`."""
-PAGE_NODES = 4_000_000
-"""Bytes that each page of bins on disk holds in memory for the nodes of a tree: 32 kB a node, 128
-of them at depth 8. 1 M rows of 22 columns trained in 58 MB with 4 pages, in 190 MB with 40."""
-PAGE_VALUE = 16
-"""Bytes for each value of a page: 2 of bins in the four pages at hand, float32 twice as it is made.
-"""
+def summary_bytes(
+    among: Callable[[int], float], letters: float, block_rows: int, blocks: int
+) -> float:
+    """Bytes of the words in a column's summaries, of blocks and merged, that are there at a time.
+
+    Args:
+        among: distinct words of so many rows.
+    """
+    words, rows = among(block_rows * blocks), block_rows
+    while blocks > 1:
+        words += min(blocks, MERGED) * among(rows)
+        blocks, rows = -(-blocks // MERGED), rows * MERGED
+    return words * (letters + WORD)
 
 
 def stages(
-    sizes: Sizes, *, hold: bool, bins: Bins = "memory", rate: float = 1.0, scored: float = 1.0
-) -> list[Stage]:
+    sizes: Sizes, *, hold: bool, bins: Bins = "memory", rate: float = 1.0, scored: float = 1.0,
+    drawn: float = 1.0,
+) -> list[Stage]:  # fmt: skip
     """The estimate of each stage.
 
     Args:
         hold: rows stay between passes; else each pass makes them again.
         bins: where XGBoost has its bins.
         rate: share of the training rows that the models get.
-        scored: share of the held-out rows whose scores are kept for the metrics.
+        scored: share of the held-out rows that the metrics are computed of.
+        drawn: share of the rows the forest draws from, were there no limit.
     """
     s = sizes
-    read, kept = int(s.rows * s.read_row), int(s.rows * s.kept_row)
+    read = int(s.rows * s.held_row)
+    kept = int(s.rows * (s.kept_row + OWN_ROW))
     matrix = s.rows * s.matrix_row
     if not hold:
         read = kept = matrix = 0
+    making = {"in_flight": _making(s, hold)}
+    more = matrix if s.keep_frames else max(matrix - kept, 0)
     found = [
-        _stage(s, "read", frames=read, **_reading(s)),
-        _stage(s, "split", frames=read + kept, **_reading(s)),
-        _stage(s, "features", frames=kept, matrix=matrix, words=int(s.words), **_fitting(s)),
+        _stage(s, "read", frames=read, in_flight=_reading(s)),
+        _stage(s, "split", frames=max(read, kept), in_flight=2 * _reading(s)),
+        _stage(s, "features", frames=kept, **_more(s, more), **making),
     ]
     base = {"matrix": matrix, "frames": kept if s.keep_frames else 0}
-    flight = {} if hold else _fitting(s)
+    base |= {} if hold else making
+    drawn_rows = drawn * s.forest_rows
+    rows = {"xgboost": s.rows * s.train * rate, "forest": min(s.rows * s.train * rate, drawn_rows)}
     for name in s.models:
-        rows = {"xgboost": s.train + s.valid, "forest": s.train}[name] * s.rows * rate
-        found.append(_stage(s, f"train {name}", **base, **_training(s, name, rows, bins), **flight))
-    scores = int(s.held_out * scored * _score_row(s))
-    found.append(_stage(s, "evaluate", **base, scores=scores, **flight))
+        held = _training(s, name, rows[name], s.rows * s.valid, bins)
+        found.append(_stage(s, f"train {name}", **base, training=held))
+    scores = int(s.held_out * (_score_row(s) + scored * RANKED))
+    found.append(_stage(s, "evaluate", **base, scores=scores + WRITING))
     if s.again:
-        found.append(
-            _stage(
-                s, "refit features", frames=kept, matrix=2 * matrix, words=int(s.words),
-                **_fitting(s),
-            )
-        )  # fmt: skip
-        base["matrix"] *= 2
+        more = max(matrix - kept, 0)  # the first matrices have gone
+        found.append(_stage(s, "refit features", frames=kept, **_more(s, more), **making))
+        base["frames"] = 0
         for name in s.models:
-            own = _training(s, name, s.rows * rate, bins)
-            found.append(_stage(s, f"refit {name}", **base, **own, **flight))
+            own_rows = s.rows * rate if name == "xgboost" else min(s.rows * rate, drawn_rows)
+            held = _training(s, name, own_rows, 0, bins)
+            found.append(_stage(s, f"refit {name}", **base, training=held))
     return found
 
 
 def _stage(sizes: Sizes, name: str, **parts: int) -> Stage:
-    libraries = IMPORTS if name in BEFORE_TRAINING else IMPORTS + LEARNERS
-    parts = {"libraries": libraries, **parts}
+    parts = {"libraries": LIBRARIES.get(name, LEARNERS), **parts}
     if sizes.device != "gpu":
         return Stage(name, {k: v for k, v in parts.items() if v})
     on_device = ("frames", "matrix", "training", "in_flight")
@@ -177,25 +200,30 @@ def _stage(sizes: Sizes, name: str, **parts: int) -> Stage:
     return Stage(name, host, sum(parts.get(k, 0) for k in on_device))
 
 
-def _reading(s: Sizes) -> dict[str, int]:
-    return {"in_flight": int(s.threads * (s.block_bytes + 2 * s.block_rows * s.read_row))}
+def _more(s: Sizes, matrix: int) -> dict[str, int]:
+    """Beside the frames: words while the features are fitted, then the matrices."""
+    return {"words": int(s.words)} if s.words > matrix else {"matrix": matrix}
 
 
-def _fitting(s: Sizes) -> dict[str, int]:
-    """Blocks in the features: their rows as kept, and as float64 columns and a matrix."""
-    row = 2 * s.kept_row + 12 * s.features
-    return {"in_flight": int(s.threads * s.block_rows * row)}
+def _reading(s: Sizes) -> int:
+    """Blocks that are read: their bytes (CSV), and the rows made of them."""
+    return int(s.threads * (s.block_bytes + s.block_rows * s.read_row))
 
 
-def _training(s: Sizes, name: str, rows: float, bins: Bins) -> dict[str, int]:
+def _making(s: Sizes, hold: bool) -> int:
+    """Blocks in the features: their rows, streamed as read and as split, and float64 columns."""
+    rows = s.kept_row if hold else 2 * s.read_row
+    return int(s.threads * s.block_rows * (rows + 8 * s.features))
+
+
+def _training(s: Sizes, name: str, rows: float, valid: float, bins: Bins) -> int:
     if name == "forest":
-        drawn = min(rows, FOREST_ROWS)
-        return {"training": int(drawn * (12 * s.features + 40))}
+        return int(rows * (13 * s.features + 40))
     if bins == "disk":
-        page = page_rows(int(rows), s.features)
-        held = rows / page * PAGE_NODES + page * s.features * PAGE_VALUE
-        return {"training": int(rows * s.boosting_row + held)}
-    return {"training": int(rows * (s.bins_row + s.boosting_row))}
+        page = page_rows(int(rows + valid), s.features)
+        held = (rows + valid) / page * PAGE_NODES + page * s.features * PAGE_VALUE
+        return int(rows * s.boosting_row + held)
+    return int((rows + valid) * (1.1 * s.bins_row + 12) + rows * s.boosting_row)
 
 
 def page_rows(rows: int, features: int) -> int:
@@ -204,5 +232,5 @@ def page_rows(rows: int, features: int) -> int:
 
 
 def _score_row(s: Sizes) -> int:
-    """Labels, scores and their ranking."""
-    return 24 + 8 * len(s.models) * s.scores + 64
+    """Id, label and the models' scores of a row."""
+    return 10 + 8 * len(s.models) * s.scores

@@ -34,8 +34,12 @@ class MemoryPlan:
     """Rows are held between passes; else each pass reads them again."""
     train_rate: float
     """Share of the training rows that the models get: 1.0 unless even streaming does not fit."""
+    train_rows: int
+    """Training rows that the models get."""
+    forest_rows: int
+    """Rows that the forest draws from at most."""
     scored: float
-    """Share of the held-out rows whose scores are kept for the metrics; predictions have all."""
+    """Share of the held-out rows that the metrics are computed of; predictions have all."""
     staging: int
     """Bytes on disk of CSV staged once; 0 where nothing is staged."""
     block_bytes: int
@@ -83,7 +87,9 @@ def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) 
     limit = limit_of(memory) if shared is None else max(shared, 0)
     held = tuple(stages(sizes, hold=True))
     peak = max(stage.host for stage in held)
-    found = MemoryPlan(limit, held, peak, True, 1.0, 1.0, 0, sizes.block_bytes)
+    found = MemoryPlan(
+        limit, held, peak, True, 1.0, sizes.train_rows, sizes.forest_rows, 1.0, 0, sizes.block_bytes
+    )
     if peak <= limit:
         return found
     streamed = tuple(stages(sizes, hold=False))
@@ -95,17 +101,6 @@ def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) 
     if memory.sample == "never":
         raise _too_much(found, sizes, shared is not None)
     return _sampled(sizes, found)
-
-
-def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
-    """The plan with XGBoost's bins on disk, where that helps and there is room."""
-    share = 1.0 if sizes.again else sizes.train + sizes.valid
-    need = int(sizes.rows * share * sizes.bins_row)
-    if "xgboost" not in sizes.models or sizes.device == "gpu" or need > ROOM * free - found.staging:
-        return found
-    paged = tuple(stages(sizes, hold=False, bins="disk"))
-    smaller = max(s.host for s in paged) < found.total
-    return replace(found, stages=paged, bins="disk", cache=need) if smaller else found
 
 
 def _too_much(found: MemoryPlan, sizes: Sizes, workers: bool) -> MachineError:
@@ -129,26 +124,41 @@ def _staging(sizes: Sizes, free: int) -> int:
     return need if need < ROOM * free else 0
 
 
+def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
+    """The plan with XGBoost's bins on disk, where that helps and there is room."""
+    share = 1.0 if sizes.again else sizes.train + sizes.valid
+    need = int(sizes.rows * share * sizes.bins_row)
+    if "xgboost" not in sizes.models or sizes.device == "gpu" or need > ROOM * free - found.staging:
+        return found
+    paged = tuple(stages(sizes, hold=False, bins="disk"))
+    trained = {s.stage: s.host for s in found.stages if s.stage.endswith("xgboost")}
+    smaller = any(s.host < trained.get(s.stage, 0) for s in paged)
+    needed = max(trained.values()) > found.limit
+    return replace(found, stages=paged, bins="disk", cache=need) if smaller and needed else found
+
+
 def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
-    """The plan with as many training rows, and as many scores, as fit."""
+    """The plan with as many training rows, and rows for the metrics, as fit."""
     limit = found.limit
 
-    def estimated(rate: float, scored: float) -> dict[str, Stage]:
-        made = stages(sizes, hold=False, bins=found.bins, rate=rate, scored=scored)
+    def estimated(rate: float, scored: float, drawn: float) -> dict[str, Stage]:
+        made = stages(sizes, hold=False, bins=found.bins, rate=rate, scored=scored, drawn=drawn)
         return {stage.stage: stage for stage in made}
 
-    none = estimated(0.0, 0.0)
-    rate = min(_share(stage, none[name], limit) for name, stage in estimated(1.0, 0.0).items())
-    scored = _share(estimated(0.0, 1.0)["evaluate"], none["evaluate"], limit)
-    reduced = estimated(rate, scored)
+    full, none = estimated(1.0, 1.0, 1.0), estimated(0.0, 0.0, 0.0)
+    share = {name: _share(stage, none[name], limit) for name, stage in full.items()}
+    rate = min((v for name, v in share.items() if name.endswith("xgboost")), default=1.0)
+    drawn = min((v for name, v in share.items() if name.endswith("forest")), default=1.0)
+    reduced = estimated(rate, share["evaluate"], drawn)
     return replace(
-        found, stages=tuple(reduced.values()), train_rate=rate, scored=scored,
-        cache=int(found.cache * rate),
+        found, stages=tuple(reduced.values()), train_rate=rate,
+        train_rows=int(sizes.train_rows * rate), forest_rows=int(sizes.forest_rows * drawn),
+        scored=share["evaluate"], cache=int(found.cache * rate),
     )  # fmt: skip
 
 
 def _share(full: Stage, none: Stage, limit: int) -> float:
-    """How much of what separates the two estimates fits; 1.0 where nothing does."""
+    """How much fits of what separates the two estimates."""
     more = full.host - none.host
     if more <= 0 or full.host <= limit:
         return 1.0

@@ -72,6 +72,8 @@ class Sample:
     rows: int
     words: Mapping[str, Words]
     """By text column."""
+    packed: Mapping[str, float]
+    """Bytes of a value of the other columns in held frames."""
     missing: Mapping[str, float]
     """Share of missing values by column, where there are any."""
     scores: int
@@ -92,14 +94,16 @@ def sample(
     Bad rows are passed over: the run will judge them.
     """
     if not blocks:
-        return Sample(0, {}, {}, 1, 0.0)
+        return Sample(0, {}, {}, {}, 1, 0.0)
     columns = [c for c in contract.picked(names) if not c.partition]
     arrays = _arrays(contract, blocks[len(blocks) // 2], columns)
     made = {c.name: storage.stored(c, arrays[c.name]) for c in columns}
     frame = pd.DataFrame(made, copy=False)
     missing = {c.name: float(frame[c.name].isna().mean()) for c in columns}
+    small = cpu.packed(frame).memory_usage(index=False)
     return Sample(
         len(frame), {c.name: _words(frame[c.name]) for c in columns if c.dtype == "text"},
+        {c.name: small[c.name] / max(len(frame), 1) for c in columns if c.dtype != "text"},
         {name: share for name, share in missing.items() if share},
         _scores(frame, target, data), _staged_row(frame),
     )  # fmt: skip

@@ -17,8 +17,6 @@ PARTS = {
     "training": "model", "scores": "scores", "in_flight": "in flight",
 }  # fmt: skip
 """Of a stage's estimate, as the table calls them."""
-XGBOOST_PASSES = 4
-"""Over each set, for its bins: rows, sketch, bins and their check."""
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
     return {
         "limit": memory.limit, "available": available(), "total": memory.total,
         "device": memory.device, "held": memory.held, "hold": memory.hold,
-        "train_rate": memory.train_rate, "scored": memory.scored,
+        "train_rate": memory.train_rate, "train_rows": memory.train_rows,
         "block_bytes": memory.block_bytes, "passes": sum(passed.values()),
         "bins": memory.bins, "cache": memory.cache,
         "csv": _csv(job, memory), "staging": memory.staging, "disk_free": free_at(RUNS),
@@ -86,17 +84,20 @@ def _csv(job: Job, memory: MemoryPlan) -> str | None:
 
 def passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
     """How often each stage goes over the data: reads them, or their staged files."""
-    again = 1 if job.config.data.on_bad_rows == "quarantine" else 0
     if memory.hold:
         return {"read": 1}
+    aside = 1 if job.config.data.on_bad_rows == "quarantine" else 0
     chosen = 1 if job.ops is None else 0
     found = {
-        "read": again + (1 if memory.staging else 0), "split": 2, "features": chosen + phases,
+        "read": aside + (1 if memory.staging else 0), "split": 2, "features": chosen + phases,
     }  # fmt: skip
-    sets = 2 if job.config.split.valid else 1
-    for name in job.models:
-        found[f"train {name}"] = XGBOOST_PASSES * sets if name == "xgboost" else 1
-    found["evaluate"] = 2 * len(job.models)
+    for name, params in job.models.items():
+        balanced = 1 if params.class_weight == "balanced" else 0
+        # XGBoost's bins: passes that fill them, and one more where they have to be found
+        filled = 2 if memory.bins == "disk" else 3
+        own = 1 + filled + (filled if job.config.split.valid else 0) if name == "xgboost" else 1
+        found[f"train {name}"] = balanced + own
+    found["evaluate"] = 1
     return found
 
 
@@ -217,7 +218,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
     if memory["bins"] == "disk":
         lines.append(("bins", f"XGBoost's on disk, about {_gb(memory['cache'])} GB"))
     if memory["train_rate"] < 1:
-        lines.append(("sample", f"models train on {memory['train_rate']:.1%} of their rows"))
-    if memory["scored"] < 1:
-        lines.append(("metrics", f"of {memory['scored']:.1%} of the held-out rows"))
+        text = (
+            f"models train on {memory['train_rows']:,} rows, {memory['train_rate']:.1%} of theirs"
+        )
+        lines.append(("sample", text))
     return lines

@@ -37,16 +37,20 @@ SHARED: Mapping[str, str] = {
 
 
 def train(
-    params: ForestParams, feed: Feed, *, seed: int, threads: int, progress: Progress
-) -> Fitted:
-    """Grows the trees on the training rows, or on a sample of them that the notes tell."""
+    params: ForestParams, feed: Feed, *, seed: int, threads: int, progress: Progress,
+    most: int | None = None,
+) -> Fitted:  # fmt: skip
+    """Grows the trees on the training rows, or on a sample of them that the notes tell.
+
+    ``most``: so many rows fit into memory, whatever ``max_samples`` asks for; None: all.
+    """
     if isinstance(feed, HeldFeed) and feed.spread:
         from pipeline.train import forest_workers
 
         return forest_workers.train(params, feed, seed=seed, progress=progress)
     device = frames_of(feed.device)
     notes: list[str] = []
-    x, label, weight = training_rows(params, feed, seed, notes)
+    x, label, weight = training_rows(params, feed, seed, notes, most)
     fill = fill_values(x, feed)
     x = filled(x, fill, device.xp)
     present = _present(label, feed.target)
@@ -104,17 +108,20 @@ def constant(feed: Feed, notes: list[str], details: Mapping[str, Any]) -> Fitted
 
 
 def training_rows(
-    params: ForestParams, feed: Feed, seed: int, notes: list[str]
+    params: ForestParams, feed: Feed, seed: int, notes: list[str], most: int | None = None
 ) -> tuple[Array, Array, Array | None]:
     """(x, label, weight) of the training rows, or of those whose hash lies under the bound."""
     device = frames_of(feed.device)
     xp = device.xp
     rows, share = feed.rows("train"), 1.0
-    if params.max_samples == "auto" and rows > MATRIX_ROWS:
-        share = MATRIX_ROWS / rows
-        notes.append(f"trees draw from a sample of about {MATRIX_ROWS:,} of {rows:,} training rows")
+    wanted = min(rows, MATRIX_ROWS) if params.max_samples == "auto" else rows
+    taken = min(wanted, most or wanted)
+    if taken < rows:
+        share = taken / rows
+        why = ": memory.host" if taken < wanted else ""
+        notes.append(f"trees draw from a sample of about {taken:,} of {rows:,} training rows{why}")
     # The sample's size is binomial: ten standard deviations of room, so nothing is cut in practice.
-    room = rows if share == 1.0 else int(MATRIX_ROWS + 10 * MATRIX_ROWS**0.5)
+    room = rows if share == 1.0 else int(taken + 10 * taken**0.5)
     x = xp.empty((room, len(feed.features)), dtype="float32")
     labels, weights, end = [], [], 0
     for block in weighted(feed, "train", class_weights(params.class_weight, feed)):

@@ -73,6 +73,7 @@ def train(
     checkpoint: Path | None = None,
     rounds: int | None = None,
     cache: Path | None = None,
+    most: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Trains the model on the feed's training rows.
@@ -86,6 +87,7 @@ def train(
         checkpoint: A folder for what a killed training goes on from.
         rounds: Exactly so many rounds of boosting, without early stopping (a refit).
         cache: A folder for XGBoost's bins, made and removed; None: they are in memory.
+        most: Rows of a forest that fit into memory; None: all.
         progress: Called as the training goes on.
 
     Raises:
@@ -113,7 +115,7 @@ def train(
         )  # fmt: skip
     from pipeline.train.forest import train as train_forest
 
-    return train_forest(params, feed, seed=seed, threads=threads, progress=tell)
+    return train_forest(params, feed, seed=seed, threads=threads, progress=tell, most=most)
 
 
 def _silent(what: str, done: int, planned: int) -> None:

@@ -17,6 +17,8 @@ from pipeline.cluster.estimate import Sizes
 from pipeline.config import Memory
 from pipeline.errors import MachineError
 from pipeline.ingest import load
+from pipeline.runner import Listener
+from pipeline.tools.plan import describe
 
 FEATURES = [
     *OPS,
@@ -34,8 +36,10 @@ def data():
     return frame
 
 
-def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, bins="memory", **changes):
-    """A run over several small blocks, held or streamed."""
+def prepared(
+    tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, bins="memory", **changes
+):
+    """The config of a run over several small blocks, held or streamed."""
     true_plan = memory.plan
 
     def planned(*arguments, **options):
@@ -55,7 +59,12 @@ def ran(tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, bins="memo
         frame.to_parquet(path, row_group_size=300)
     source = {"path": str(path), "target": "y", **changes.pop("data", {})}
     tree = {**QUICK, "data": source, "features": FEATURES, **changes}
-    return run(Config.parse(tree), out=tmp_path / f"{'held' if hold else 'streamed'}-{name}")
+    return Config.parse(tree)
+
+
+def ran(tmp_path, monkeypatch, *, hold, name, **changes):
+    config = prepared(tmp_path, monkeypatch, hold=hold, name=name, **changes)
+    return run(config, out=tmp_path / f"{'held' if hold else 'streamed'}-{name}")
 
 
 def notes(outcome):
@@ -94,6 +103,36 @@ def test_csv_is_read_again_where_it_cannot_be_staged(tmp_path, monkeypatch):
     assert streamed.metrics == held.metrics
     (_, note) = notes(streamed)["read"]
     assert note == "CSV read again in each pass: the disk has no room for staging it"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("d.parquet", {}), ("d.parquet", {"bins": "disk"}), ("d.csv", {}),
+        ("d.csv", {"staging": False}),
+    ],
+)  # fmt: skip
+def test_the_plan_says_how_often_the_data_are_read(tmp_path, monkeypatch, name, options):
+    config = prepared(tmp_path, monkeypatch, hold=False, name=name, **options)
+    plan = describe(config)
+    reads, by_stage = [], {}
+
+    def counted(read):
+        def noted(*arguments):
+            reads.append(None)
+            return read(*arguments)
+
+        return noted
+
+    def stage(entry, ended):
+        if ended:
+            by_stage[entry.stage] = len(reads) / plan["input"]["partitions"]
+        reads.clear()
+
+    monkeypatch.setattr(load, "read_block", counted(load.read_block))
+    monkeypatch.setattr(load.pa, "memory_map", counted(load.pa.memory_map))
+    run(config, out=tmp_path / "run", listener=Listener(stage=stage))
+    assert by_stage == {s["stage"]: s["passes"] for s in plan["memory"]["stages"]}
 
 
 def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch):
@@ -140,10 +179,10 @@ def test_workers_stream_what_they_cannot_hold(tmp_path, monkeypatch, name):
 
 def sizes(rows=10_000_000, **changes):
     known = {
-        "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 149.0,
-        "staged_row": 0.0, "block_rows": 250_000, "block_bytes": 32 << 20, "threads": 2,
+        "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 136.0,
+        "held_row": 136.0, "staged_row": 0.0, "block_rows": 250_000, "block_bytes": 32 << 20, "threads": 2,
         "features": 16, "present": 1.0, "words": 0.0, "scores": 1, "models": ("xgboost",),
-        "again": False, "keep_frames": False, "device": "cpu",
+        "forest_rows": 1_000_000, "again": False, "keep_frames": False, "device": "cpu",
     }  # fmt: skip
     return Sizes(**known | changes)
 
@@ -155,14 +194,14 @@ def planned(host, sample="auto", free=0, **changes):
 def test_the_plan_holds_streams_or_samples_by_the_limit():
     assert planned("20GB").hold
     streams = planned("2GB")
-    assert not streams.hold and streams.train_rate == streams.scored == 1.0
+    assert not streams.hold and streams.train_rate == 1.0
     assert streams.total <= 2e9 < streams.held
-    samples = planned("700MB")
-    assert not samples.hold and 0 < samples.train_rate < 1 and samples.total <= 7.01e8
+    samples = planned("900MB")
+    assert not samples.hold and 0 < samples.train_rate < 1 and samples.total <= 9.01e8
     with pytest.raises(
-        MachineError, match=r"memory\.host: 0\.7 GB are allowed, 1\.\d GB are needed"
+        MachineError, match=r"memory\.host: 0\.9 GB are allowed, 1\.\d GB are needed"
     ):
-        planned("700MB", sample="never")
+        planned("900MB", sample="never")
 
 
 def test_bins_go_to_disk_where_they_do_not_fit_and_it_has_room():
