@@ -32,6 +32,7 @@ from pipeline.cluster import memory
 from pipeline.cluster.estimate import Sizes
 from pipeline.ingest import load
 from pipeline.job import prepare
+from pipeline.tools.plan import describe
 
 CHUNK = 100_000
 """Rows made at a time."""
@@ -95,7 +96,7 @@ def _encoded(width: int, op: str, **parameters: Any) -> dict[str, Any]:
 
 FULL: Mapping[str, Shape] = {
     "tall": Shape(_floats(8), 5_000_000),
-    "tall, streamed": Shape(_floats(8), 5_000_000, config={"memory": {"host": "900MB"}}),
+    "tall, streamed": Shape(_floats(8), 5_000_000, config={"memory": {"host": "700MB"}}),
     "tall, sampled": Shape(_floats(8), 8_000_000, config={"memory": {"host": "500MB"}}),
     "wide": Shape(_floats(400), 150_000),
     "wide CSV": Shape(_floats(200), 300_000, "csv", models=("xgboost",)),
@@ -106,7 +107,7 @@ FULL: Mapping[str, Shape] = {
     ),
     "missing CSV": Shape(_floats(16, 0.3), 2_000_000, "csv"),
     "missing CSV, streamed": Shape(
-        _floats(16, 0.3), 2_500_000, "csv", {"memory": {"host": "800MB"}}, ("xgboost",)
+        _floats(16, 0.3), 2_500_000, "csv", {"memory": {"host": "600MB"}}, ("xgboost",)
     ),
 }
 
@@ -155,11 +156,12 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
         lines = (folder / "run" / "ledger.jsonl").read_text().splitlines()
         stages = [json.loads(line) for line in lines]
         planned = max(e["planned_host"] for e in stages)
+        described = describe(Config.load(config))
         return {
             "shape": name, "rows": shape.rows, "bytes": path.stat().st_size,
             "planned": planned, "measured": done.peak_bytes,
             "ratio": round(planned / done.peak_bytes, 3), "cpu_seconds": round(done.cpu_seconds, 1),
-            "sizes": asdict(sizes(config)),
+            "sizes": asdict(sizes(config)), "plan": described["memory"]["stages"],
             "stages": [
                 {k: e[k] for k in ("stage", "planned_host", "peak_host", "notes")} for e in stages
             ],

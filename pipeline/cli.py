@@ -182,6 +182,7 @@ def run(
                 "best": outcome.best,
                 "metrics": outcome.metrics,
                 "seconds": outcome.seconds,
+                "memory": outcome.memory,
                 "warnings": list(outcome.warnings),
             }
         )

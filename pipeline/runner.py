@@ -70,6 +70,8 @@ class Outcome:
     seconds: float
     target: Target
     warnings: tuple[str, ...]
+    memory: dict[str, Any]
+    """Bytes on the host as planned and as metered, in all (``limit`` is allowed) and by stage."""
 
 
 def run(
@@ -203,5 +205,20 @@ def _stages(session: Session, started: float) -> Outcome:
     write_report(session.folder)
     seconds = time.perf_counter() - started
     return Outcome(
-        session.folder, metrics, best, round(seconds, 3), rows.target, tuple(session.warnings)
-    )
+        session.folder, metrics, best, round(seconds, 3), rows.target, tuple(session.warnings),
+        memory_of(rows.plan, session.ledger.entries),
+    )  # fmt: skip
+
+
+def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What was planned and what was metered, for `Outcome`."""
+    return {
+        "limit": plan.limit,
+        "planned": max(e.planned_host for e in entries),
+        "measured": max(e.peak_host for e in entries),
+        "held": plan.hold,
+        "train_rate": plan.train_rate,
+        "stages": [
+            {"stage": e.stage, "planned": e.planned_host, "measured": e.peak_host} for e in entries
+        ],
+    }

@@ -44,11 +44,22 @@ def print_outcome(outcome: Outcome) -> None:
     console.print(table)
     decided = f"* best by {primary(metrics['task']).name} on valid"
     console.print(decided, f"· {outcome.seconds:.1f} s in all", markup=False)
+    console.print(_memory(outcome.memory), markup=False)
     for label, value in (
         ("report", f"{outcome.folder}/report.html"),
         ("score new data", f"python -m pipeline predict {outcome.folder} NEW.csv --out scores.csv"),
     ):
         console.print(f"{label}: {value}", markup=False, soft_wrap=True)
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    """The peak beside the plan's; in a cluster the workers' is not this process's."""
+    peak = f"memory: peak {memory['measured'] / 1e9:.2f} GB"
+    if not memory["planned"]:
+        return f"{peak} in this process"
+    return (
+        f"{peak}, planned {memory['planned'] / 1e9:.2f} of {memory['limit'] / 1e9:.1f} GB allowed"
+    )
 
 
 def _cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -46,8 +46,12 @@ def test_metrics_fit_a_narrow_terminal(capsys, monkeypatch):
         "task": "binary", "rows": {"test": 1_000_000}, "baseline": found,
         "models": {"xgboost": found, "forest": found},
     }  # fmt: skip
-    print_outcome(Outcome(Path("run"), metrics, "xgboost", 1.0, Target("binary", (0, 1)), ()))
-    shown = capsys.readouterr().out.split("* best")[0]
+    memory = {"limit": 2 * 10**9, "planned": 9 * 10**8, "measured": 10**9}
+    target = Target("binary", (0, 1))
+    print_outcome(Outcome(Path("run"), metrics, "xgboost", 1.0, target, (), memory))
+    everything = capsys.readouterr().out
+    assert "memory: peak 1.00 GB, planned 0.90 of 2.0 GB allowed\n" in everything
+    shown = everything.split("* best")[0]
     assert max(map(len, shown.splitlines())) <= 60
     assert "…" not in shown and shown.count("0.1235") == 15
     for word in ("baseline", "xgboost *", "precision", "accuracy", "threshold"):

@@ -181,11 +181,11 @@ def stages(ledger: Sequence[Json]) -> Json:
     if not lines:
         return {}
     longest = max(e["seconds"] for e in lines)
-    sizes = [k for k in ("peak_host", "peak_device", "h2d", "d2h") if any(e.get(k) for e in lines)]
     heads = {
-        "peak_host": "Peak memory", "peak_device": "Peak GPU memory",
-        "h2d": "Host to GPU", "d2h": "GPU to host",
+        "peak_host": "Peak memory", "planned_host": "Planned", "peak_device": "Peak GPU memory",
+        "planned_device": "Planned (GPU)", "h2d": "Host to GPU", "d2h": "GPU to host",
     }  # fmt: skip
+    sizes = [k for k in heads if any(e.get(k) for e in lines)]
     return {
         "heads": [heads[k] for k in sizes],
         "total": text.seconds(sum(e["seconds"] for e in lines)),

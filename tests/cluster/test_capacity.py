@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.cluster.capacity import capacity
-from pipeline.cluster.estimate import IMPORTS, LEARNERS
+from pipeline.cluster.estimate import LEARNERS
 from pipeline.cluster.memory import available
 from pipeline.config import Cluster, Memory
 
@@ -45,11 +45,11 @@ class Fake:
 )
 def test_limits_add_up_host_by_host(workers, all_of_it):
     found = capacity(Fake(*workers), ELSEWHERE, Memory(host="1GB"))
-    assert found == int(0.7 * all_of_it) - (len(workers) - 1) * (IMPORTS + LEARNERS)
+    assert found == int(0.7 * all_of_it) - (len(workers) - 1) * LEARNERS
 
 
 def test_processes_of_this_host_keep_to_memory_host(two):
     free = capacity(two, Cluster(kind="cores"), Memory())
-    assert free == int(0.7 * available()) - IMPORTS - LEARNERS
+    assert free == int(0.7 * available()) - LEARNERS
     bounded = capacity(two, Cluster(kind="cores"), Memory(host="1GB"))
-    assert bounded == min(free, GB - IMPORTS - LEARNERS)
+    assert bounded == min(free, GB - LEARNERS)
