@@ -122,5 +122,5 @@ def test_the_flights_on_three_hosts_are_those_of_one_process(hosts, tmp_path):
     one = run(config(), out=tmp_path / "one")
     check_same(several, one)
     found = difference(several, one)
-    assert found["xgboost"] <= 0.005  # its samples of rows differ, as other seeds' do
+    assert found["xgboost"] <= 0.0075  # other samples of rows: as far as seeds lie apart
     assert found["forest"] <= 0.005

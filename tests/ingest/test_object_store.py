@@ -204,6 +204,19 @@ def test_without_credentials_the_error_says_how_to_give_them(store, monkeypatch,
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
 
 
+@pytest.mark.parametrize("path", ["s3://air/planes.csv", "s3://air/*.csv", "s3://air"])
+def test_refused_credentials_are_named(store, path):
+    requests = pytest.importorskip("requests")
+    requests.post(f"{store}/moto-api/reset-auth", data=b"0", timeout=60)  # from now on all count
+    try:
+        with pytest.raises(InputError, match="cannot be read: forbidden") as caught:
+            files.find(Source(path=(path,)))
+    finally:
+        requests.post(f"{store}/moto-api/reset-auth", data=b"inf", timeout=60)
+    assert "credentials" in caught.value.fix and SECRET not in str(caught.value)
+    assert files.find(Source(path=(path,)))
+
+
 def test_a_store_that_does_not_answer_is_the_machines_fault(store, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
