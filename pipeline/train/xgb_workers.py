@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from pipeline.cluster import gang, partitions
 from pipeline.cluster.client import workers
+from pipeline.errors import MachineError
 from pipeline.matrix import Matrix
 from pipeline.train import xgb
 from pipeline.train.boosting import Boosted, Keep, Plan
@@ -78,7 +79,13 @@ def _attempt(
     from distributed.comm import get_address_host
 
     client = feed.client
-    client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny starts its worker again
+    try:
+        client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny starts its worker again
+    except TimeoutError:
+        raise MachineError(
+            f"XGBoost's training: no worker is left, and none came within {BOOTSTRAP} s",
+            fix="start workers again; log.txt and the workers' own logs say why they ended",
+        ) from None
     parts = feed.parts("train", "valid")
     members = gang.members(client, parts)
     first, topic = members[0].address, f"boosting-{uuid4().hex}"

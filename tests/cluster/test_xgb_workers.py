@@ -12,7 +12,7 @@ import pytest
 from pipeline.cluster import gang, partitions
 from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
-from pipeline.train import boosting, golden, model
+from pipeline.train import boosting, golden, model, xgb_workers
 from pipeline.train.held import HeldFeed, scored
 
 FEATURES = (Feature("a", "q"), Feature("b", "q"), Feature("c", "c", 4))
@@ -117,6 +117,18 @@ def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_pa
     assert resumed.history == whole.history
     again = trained(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trains"), **params)
     assert again.content.save_raw("ubj") == whole.content.save_raw("ubj")
+
+
+def test_a_cluster_without_workers_is_said(two, monkeypatch):
+    feed = feed_of(two, held_by(two, partition, 2))
+
+    def nobody(count, timeout):
+        assert timeout == xgb_workers.BOOTSTRAP
+        raise TimeoutError
+
+    monkeypatch.setattr(two, "wait_for_workers", nobody)
+    with pytest.raises(MachineError, match="no worker is left"):
+        trained(feed)
 
 
 def test_scores_on_workers_are_those_of_one_process(two, alone):
