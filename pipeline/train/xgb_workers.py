@@ -79,13 +79,7 @@ def _attempt(
     from distributed.comm import get_address_host
 
     client = feed.client
-    try:
-        client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny starts its worker again
-    except TimeoutError:
-        raise MachineError(
-            f"XGBoost's training: no worker is left, and none came within {BOOTSTRAP} s",
-            fix="start workers again; log.txt and the workers' own logs say why they ended",
-        ) from None
+    _wait_for_one(client)
     parts = feed.parts("train", "valid")
     members = gang.members(client, parts)
     first, topic = members[0].address, f"boosting-{uuid4().hex}"
@@ -115,6 +109,16 @@ def _attempt(
     last, told = next(f for f in found if f is not None)
     notes.extend(told)
     keep(Boosted.unpacked(*last))
+
+
+def _wait_for_one(client: Any) -> None:
+    try:
+        client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny starts its worker again
+    except TimeoutError:
+        raise MachineError(
+            f"XGBoost's training: no worker is left, and none came within {BOOTSTRAP} s",
+            fix="start workers again; log.txt and the workers' own logs say why they ended",
+        ) from None
 
 
 # -- in a worker -----------------------------------------------------------------------------------
