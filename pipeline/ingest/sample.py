@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,9 +98,13 @@ def sample(
         return Sample(0, {}, {}, {}, 1, 0.0)
     columns = [c for c in contract.picked(names) if not c.partition]
     arrays = _arrays(contract, blocks[len(blocks) // 2], columns)
-    made = {c.name: storage.stored(c, arrays[c.name]) for c in columns}
+    made: dict[str, Any] = {}
+    for column in columns:
+        with suppress(pa.ArrowInvalid):  # the run will name the value
+            made[column.name] = storage.stored(column, arrays[column.name])
     frame = pd.DataFrame(made, copy=False)
-    missing = {c.name: float(frame[c.name].isna().mean()) for c in columns}
+    columns = [c for c in columns if c.name in made]
+    missing = {c.name: float(frame[c.name].isna().mean()) for c in columns if len(frame)}
     small = cpu.packed(frame).memory_usage(index=False)
     return Sample(
         len(frame), {c.name: _words(frame[c.name]) for c in columns if c.dtype == "text"},
