@@ -26,7 +26,7 @@ from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of
 from pipeline.train.forest import MATRIX_ROWS
-from pipeline.train.model import ModelParams, parse_models
+from pipeline.train.model import ModelParams, ordered, parse_models
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
 
@@ -82,7 +82,7 @@ class Job:
             present=self._present(found.missing),
             words=sum(summary_bytes(w.among, w.letters, learnt, len(blocks)) for w in texts),
             scores=found.scores,
-            forest_rows=self._forest_rows(rows), models=tuple(self.models), again=again,
+            forest_rows=self._forest_rows(rows), models=ordered(self.models), again=again,
             keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
         )  # fmt: skip
 

@@ -183,8 +183,8 @@ def save(
     for fitted in models.values():
         store.save(fitted, folder / "train")
     shutil.rmtree(folder / "train" / "segments", ignore_errors=True)  # for a training that stopped
-    if config.golden:
-        table = golden.make(models, built.feed, config.golden, config.seed)
+    if built.golden is not None:
+        table = golden.make(models, built.feed, built.golden)
         with written(folder / "golden.parquet") as beside:
             table.to_parquet(beside, index=False)
     target = rows.target

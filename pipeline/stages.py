@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pipeline.cluster import partitions
 from pipeline.cluster.memory import give_back
@@ -18,8 +20,9 @@ from pipeline.features.registry import parse_ops
 from pipeline.ingest import prepare
 from pipeline.matrix import SetName
 from pipeline.reading import RowSet
+from pipeline.train import golden
 from pipeline.train import model as models_of
-from pipeline.train.held import HeldFeed
+from pipeline.train.held import Held, HeldFeed
 from pipeline.train.model import Fitted
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ class Built:
     """The refit keeps it."""
     plan: FittedPlan
     feed: HeldFeed
+    golden: np.ndarray | None
+    """`golden.rows`, drawn while there are training rows; None: the config wants none."""
 
 
 def features(session: Session, rows: RowSet, *, last: bool) -> Built:
@@ -94,7 +99,8 @@ def _built(
     sent = partitions.shared(client, fitting.remaining)
     parts_of = _matrices(client, fitting, sent, rows, last)
     feed = HeldFeed(client, parts_of, plan.features, rows.target, job.choice.name, counts)
-    return Built(choice, plan, feed)
+    drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
+    return Built(choice, plan, feed, drawn)
 
 
 def _matrices(
@@ -110,8 +116,8 @@ def _matrices(
     if rows.plan.hold:
         if last and fitting.parts.items is not rows.parts.items:  # they were regrouped
             rows.parts.let_go()
-        held = partitions.held(client, made(*SETS), instead_of=fitting.parts if last else None)
-        return lambda *sets: held
+        frames = fitting.parts if last else None
+        return Held(client, partitions.held(client, made(*SETS), instead_of=frames))
     return made
 
 
@@ -132,10 +138,11 @@ def notes_of(plan: FittedPlan) -> list[str]:
 def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
     """Trains each model of the config."""
     found = {}
-    for name, params in session.job.models.items():
+    for name, feed in _feeds(session, built):
         with session.ledger.stage(f"train {name}") as entry:
             found[name] = models_of.train(
-                name, params, built.feed, seed=session.job.config.seed, threads=session.threads,
+                name, session.job.models[name], feed,
+                seed=session.job.config.seed, threads=session.threads,
                 checkpoint=session.folder / "train" / "segments" / name,
                 cache=_cache(session, rows), most=_most(rows),
                 progress=session.listener.progress,
@@ -150,7 +157,14 @@ def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
                 session.warn(note)
             entry.notes += found[name].notes
         give_back()
-    return found
+    return {name: found[name] for name in session.job.models}
+
+
+def _feeds(session: Session, built: Built) -> Iterator[tuple[str, HeldFeed]]:
+    """The models in the order in which they train, each with its feed; the last one may free it."""
+    names = models_of.ordered(session.job.models)
+    for name in names:
+        yield name, replace(built.feed, last=name == names[-1])
 
 
 def _cache(session: Session, rows: RowSet) -> Path | None:
@@ -186,14 +200,14 @@ def refit(
         built = _built(session, rows, parts, choice, counts, last=True)
         entry.rows = total
     found = {}
-    for name, params in job.models.items():
+    for name, feed in _feeds(session, built):
         with session.ledger.stage(f"refit {name}") as entry:
             found[name] = models_of.train(
-                name, params, built.feed, seed=job.config.seed, threads=session.threads,
+                name, job.models[name], feed, seed=job.config.seed, threads=session.threads,
                 rounds=models[name].rounds, cache=_cache(session, rows), most=_most(rows),
                 progress=session.listener.progress,
             )  # fmt: skip
             entry.rows = total
             entry.notes += found[name].notes
         give_back()
-    return built, found
+    return built, {name: found[name] for name in job.models}

@@ -176,8 +176,10 @@ def stages(
     drawn_rows = drawn * s.forest_rows
     rows = {"xgboost": s.rows * s.train * rate, "forest": min(s.rows * s.train * rate, drawn_rows)}
     for name in s.models:
-        held = _training(s, name, rows[name], s.rows * s.valid, bins)
-        found.append(_stage(s, f"train {name}", **base, training=held))
+        stage, valid = f"train {name}", s.rows * s.valid
+        found.append(_learning(s, stage, base, rows=rows[name], valid=valid, bins=bins))
+    if "xgboost" in s.models:  # the last one
+        base["matrix"] = int(matrix * (1 - s.train))
     scores = int(s.held_out * (_score_row(s) + scored * RANKED))
     found.append(_stage(s, "evaluate", **base, scores=scores + WRITING))
     if s.again:
@@ -186,8 +188,7 @@ def stages(
         base["frames"] = 0
         for name in s.models:
             own_rows = s.rows * rate if name == "xgboost" else min(s.rows * rate, drawn_rows)
-            held = _training(s, name, own_rows, 0, bins)
-            found.append(_stage(s, f"refit {name}", **base, training=held))
+            found.append(_learning(s, f"refit {name}", base, rows=own_rows, valid=0, bins=bins))
     return found
 
 
@@ -198,6 +199,21 @@ def _stage(sizes: Sizes, name: str, **parts: int) -> Stage:
     on_device = ("frames", "matrix", "training", "in_flight")
     host = {k: v for k, v in parts.items() if k not in on_device and v}
     return Stage(name, host, sum(parts.get(k, 0) for k in on_device))
+
+
+def _learning(
+    s: Sizes, stage: str, base: Mapping[str, int], *, rows: float, valid: float, bins: Bins
+) -> Stage:
+    """A training. While XGBoost makes its bins all matrices are there, then the held-out rows'."""
+    name = stage.rsplit(maxsplit=1)[-1]
+    training = _training(s, name, rows, valid, bins)
+    if name != "xgboost":
+        return _stage(s, stage, **base, training=training)
+    share = 1 - s.train if valid else 0.0
+    boosting = {**base, "matrix": int(base["matrix"] * share), "training": training}
+    binning = {**base, "training": training - int(rows * s.boosting_row)}
+    larger = max(boosting, binning, key=lambda parts: sum(parts.values()))
+    return _stage(s, stage, **larger)
 
 
 def _more(s: Sizes, matrix: int) -> dict[str, int]:

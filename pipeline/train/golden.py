@@ -21,15 +21,19 @@ TOLERANCE = 1e-5
 """Of probabilities; for a regression, of the largest score if that is above 1."""
 
 
-def make(models: Mapping[str, Fitted], feed: Feed, n: int, seed: int) -> pd.DataFrame:
-    """``n`` golden rows (fewer if there are fewer training rows).
+def rows(feed: Feed, n: int, seed: int) -> np.ndarray:
+    """``n`` golden rows (fewer if there are fewer training rows): float32 (n, k), on the host."""
+    return _shuffled(_few_rows(feed, n, seed), seed)
+
+
+def make(models: Mapping[str, Fitted], feed: Feed, x: np.ndarray) -> pd.DataFrame:
+    """The golden rows ``x`` with the models' scores.
 
     Returns:
         float32 features by name, then ``<model>__score``, or ``<model>__score_<i>`` for
         multiclass.
     """
     device = frames_of(feed.device)
-    x = _shuffled(_few_rows(feed, n, seed), seed)
     tables = [pd.DataFrame(x, columns=[f.name for f in feed.features])]
     for name, fitted in models.items():
         scores = np.asarray(device.to_host(fitted.predict(device.to_device(x))), "float64")

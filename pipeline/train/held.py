@@ -15,6 +15,31 @@ from pipeline.device.choose import frames_of
 from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
 
 
+@dataclass
+class Held:
+    """Held partitions of all sets' matrices, for a `HeldFeed`; sets are let go one by one."""
+
+    client: Any
+    parts: Partitions
+    gone: tuple[str, ...] = ()
+
+    def __call__(self, *sets: SetName) -> Partitions:
+        """Partitions that have at least these sets."""
+        lost = [which for which in sets if which in self.gone]
+        assert not lost, f"the matrices of {lost} were let go"
+        return self.parts
+
+    def let_go(self, which: SetName) -> None:
+        """Frees a set's matrices, which nobody may ask for afterwards."""
+        rest = partitions.each(self.parts, _without, which)
+        self.parts = partitions.held(self.client, rest, instead_of=self.parts)
+        self.gone += (which,)
+
+
+def _without(found: Mapping[str, Matrix], which: str) -> dict[str, Matrix]:
+    return {name: matrix for name, matrix in found.items() if name != which}
+
+
 @dataclass(frozen=True)
 class HeldFeed:
     """`pipeline.matrix.Feed` over partitions of ``{set: Matrix}``, held or made at each pass."""
@@ -26,6 +51,8 @@ class HeldFeed:
     target: Target
     device: str
     counts: Mapping[str, int]
+    last: bool = False
+    """The training rows are not needed again once they are binned."""
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
         """The set's matrices in partition order."""
@@ -36,6 +63,11 @@ class HeldFeed:
     def rows(self, which: SetName) -> int:
         """How many rows the set has."""
         return self.counts[which]
+
+    def binned(self) -> None:
+        """Lets the training rows' matrices go if they were held for the bins alone."""
+        if self.last and isinstance(self.parts, Held):
+            self.parts.let_go("train")
 
     @property
     def spread(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,15 @@ class Fitted:
             return self.score(x)
         width = len(self.target.classes)
         return x[:, :0].reshape((0, width) if self.target.task == "multiclass" else (0,))
+
+
+def ordered(models: Iterable[str]) -> tuple[str, ...]:
+    """The models in the order in which they train: XGBoost last.
+
+    Its bins are a quarter of the matrices or less, which can go while it boosts if nothing trains
+    after it.
+    """
+    return tuple(sorted(models, key=lambda name: name == "xgboost"))
 
 
 def train(

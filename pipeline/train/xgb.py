@@ -234,6 +234,8 @@ def _boosted_on(
     feed: Feed, plan: Plan, dtrain: xgb.DMatrix, dvalid: xgb.DMatrix | None, *,
     start: Boosted, keep: boosting.Keep, progress: Progress,
 ) -> Boosted:  # fmt: skip
+    if isinstance(feed, HeldFeed):
+        feed.binned()
     watched = [(dtrain, "train")] if feed.rows("train") <= WATCHED_ROWS else []
     watched += [(dvalid, "valid")] if dvalid is not None else []
     last = start

@@ -1,10 +1,13 @@
-"""What a run holds at each stage: frames only until the matrices are made of them."""
+"""What a run holds at each stage: frames until they are matrices, training rows until binned."""
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from pipeline.cluster import partitions
 from pipeline.config import Config
 from pipeline.runner import Listener, run
+from pipeline.train.held import Held
 
 
 def test_frames_are_let_go_before_training(tmp_path):
@@ -23,12 +26,24 @@ def test_frames_are_let_go_before_training(tmp_path):
         {
             "data": {"path": str(tmp_path / "rows.parquet"), "target": "y"},
             "features": [],
-            "models": {"xgboost": {"rounds": 2}},
+            "models": {"xgboost": {"rounds": 2}, "forest": {"trees": 2}},
             "refit": "never",
             "device": "cpu",
         }
     )
     run(config, out=tmp_path / "run", listener=Listener(stage=stage))
     assert "assigned" in held["features"]
-    assert "matrices" in held["train xgboost"]
-    assert "assigned" not in held["train xgboost"]
+    assert "matrices" in held["train forest"]
+    assert "assigned" not in held["train forest"]
+    assert list(held).index("train forest") < list(held).index("train xgboost")
+    assert "matrices" in held["train xgboost"]  # of all sets, for the bins
+    assert "matrices" not in held["evaluate"] and "without" in held["evaluate"]
+
+
+def test_a_set_that_was_let_go_is_never_given(client):
+    sets = {"train": [1], "valid": [2]}
+    held = Held(client, partitions.held(client, partitions.each(range(3), lambda i: dict(sets))))
+    held.let_go("train")
+    assert list(partitions.results(client, held("valid"))) == [{"valid": [2]}] * 3
+    with pytest.raises(AssertionError, match="train"):
+        held("valid", "train")
