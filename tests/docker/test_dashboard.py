@@ -53,7 +53,11 @@ def worked():
     """A run that has trained a model, and a GPU."""
     run = Progress("r")
     stages = (Stage("train xgboost", {"imports": 3}),)
-    run.planned(MemoryPlan(5, stages, 3, True, 1.0, 1.0, 0, 1), [10, 20])
+    plan = MemoryPlan(
+        limit=5, stages=stages, held=3, hold=True, train_rate=1.0, train_rows=8, forest_rows=8,
+        scored=1.0, staging=0, block_bytes=1,
+    )  # fmt: skip
+    run.planned(plan, [10, 20])
     run.stage(Entry("train xgboost", "auto", "cpu", ""), False)
     run.training("round 1", 1, 2)
     return run, [Usage("0", "H200", 1, 2, 0.5)]
