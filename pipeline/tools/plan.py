@@ -88,8 +88,10 @@ def passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
         return {"read": 1}
     aside = 1 if job.config.data.on_bad_rows == "quarantine" else 0
     chosen = 1 if job.ops is None else 0
+    golden = 1 if job.config.golden else 0
     found = {
-        "read": aside + (1 if memory.staging else 0), "split": 2, "features": chosen + phases,
+        "read": aside + (1 if memory.staging else 0), "split": 2,
+        "features": chosen + phases + golden,
     }  # fmt: skip
     for name, params in job.models.items():
         balanced = 1 if params.class_weight == "balanced" else 0

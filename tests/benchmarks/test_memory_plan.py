@@ -10,12 +10,7 @@ from benchmarks import memory_plan
 from benchmarks.memory_plan import FULL
 
 # Smaller: beside the libraries' 0.3 GB the data weigh about as much.
-SMALL = {
-    "tall": replace(FULL["tall"], rows=2_000_000, models=("xgboost",)),
-    "missing CSV, streamed": replace(
-        FULL["missing CSV, streamed"], rows=1_000_000, config={"memory": {"host": "400MB"}}
-    ),
-}
+SMALL = {"tall": replace(FULL["tall"], rows=2_000_000, models=("xgboost",))}
 
 
 def check(name, shape, tmp_path):

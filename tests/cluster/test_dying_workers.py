@@ -69,6 +69,7 @@ def test_partitions_of_a_worker_that_dies_are_made_again(fragile):
     assert partitions.reduced(fragile, held, rows_of, add) == 8 * 1500
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
     fragile, tmp_path, monkeypatch
 ):

@@ -135,7 +135,7 @@ def test_with_a_scheduler_elsewhere_the_client_answers(two, tmp_path, tree):
         {stage} for stage, ended, _ in seen if not ended
     ]
     trained = next(found for stage, ended, found in seen if ended and stage == "train xgboost")
-    assert [n for _, n in trained["pipeline_rounds"]] == [30]
+    assert 30 in [n for _, n in trained["pipeline_rounds"]]
     assert value(seen[-1][2], "rows_visited_total") >= 3000  # the workers tell of partitions
     with pytest.raises(URLError):
         urlopen(pages["metrics"], timeout=5)

@@ -127,7 +127,9 @@ CASES = {
     "filter that drops everything": (
         {}, {"features": [{"filter": "a > 1000"}, {"drop": ["b"]}]}, 2, "filters drop all 60 rows",
     ),
-    "scheduler that is not there": ({}, {"cluster__kind": "tcp://127.0.0.1:9"}, (2, 3), "127.0.0.1:9"),
+    "scheduler that is not there": (
+        {}, {"cluster": {"kind": "tcp://127.0.0.1:9", "timeout": 1}}, (2, 3), "127.0.0.1:9",
+    ),
     "gpu without one": ({}, {"device": "gpu"}, 3, "GPU"),
 }  # fmt: skip
 

@@ -76,8 +76,8 @@ def test_the_run_folder_is_complete(runs, name):
         "read",
         "split",
         "features",
-        "train xgboost",
         "train forest",
+        "train xgboost",
         "evaluate",
     ]
     assert all(s["device"] in ("cpu", "gpu") and s["reason"] and s["rows"] > 0 for s in stages)

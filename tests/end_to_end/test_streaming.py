@@ -159,7 +159,8 @@ def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
     assert rows["evaluate"] == outcome.metrics["rows"]["valid"] + outcome.metrics["rows"]["test"]
 
 
-@pytest.mark.parametrize("name", ["d.csv", pytest.param("d.parquet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
 def test_workers_stream_what_they_cannot_hold(tmp_path, monkeypatch, name):
     """Two processes make the rows again at each pass, and fit what one process fits."""
     one = ran(tmp_path, monkeypatch, hold=True, name=name)

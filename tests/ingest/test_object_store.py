@@ -139,6 +139,7 @@ def workers_elsewhere(store, tmp_path):
         yield client
 
 
+@pytest.mark.slow
 def test_workers_in_another_folder_read_from_the_bucket(
     workers_elsewhere, reference, tmp_path, monkeypatch
 ):
