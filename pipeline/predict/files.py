@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +96,7 @@ def predict_files(
     blocks = plan_blocks(contract)
     # Rows that depend on each other need one frame of all blocks; no rows, one without any.
     groups = [blocks] if scorer.whole or not blocks else [[block] for block in blocks]
-    made = (_one(scorer, contract, group, keep, config) for group in groups)
+    made = _ahead(groups, lambda group: _one(scorer, contract, group, keep, config))
     with sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out) as path:
         rows, unscored = _write(made, Path(path))
     seconds = round(time.perf_counter() - started, 3)
@@ -139,6 +141,25 @@ def _newer(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, p
 def replace_path(table: Table, path: str) -> Table:
     """The side table at another place."""
     return table.model_copy(update={"path": (path,)})
+
+
+def _ahead(
+    groups: Sequence[Sequence[Block]], made: Callable[[Sequence[Block]], pa.Table]
+) -> Iterator[pa.Table]:
+    """``made`` of each group, in order; other threads make the next while one is written."""
+    from dask.system import CPU_COUNT
+
+    pool = ThreadPoolExecutor(CPU_COUNT)
+    waiting: deque[Future[pa.Table]] = deque()
+    try:
+        for group in groups:
+            waiting.append(pool.submit(made, group))
+            if len(waiting) > CPU_COUNT:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _one(

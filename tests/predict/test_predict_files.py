@@ -124,3 +124,29 @@ def test_blocks_whose_kept_text_is_all_missing_are_written_as_text(tmp_path, mon
     )
     found = pq.read_table(tmp_path / "o.parquet")
     assert found["e"].to_pylist() == [None] * 121 + frame["e"].tolist()[121:]
+
+
+def test_many_blocks_give_the_rows_of_one_in_input_order(tmp_path, monkeypatch):
+    frame = table()
+    frame.to_parquet(tmp_path / "d.parquet", row_group_size=7)
+    data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
+    folder = run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run").folder
+    one = scored((folder,), tmp_path / "d.parquet", tmp_path / "a.parquet", keep=["t"])
+    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    many = scored((folder,), tmp_path / "d.parquet", tmp_path / "b.parquet", keep=["t"])
+    assert pq.ParquetFile(tmp_path / "b.parquet").num_row_groups > 40
+    assert many["t"].tolist() == list(range(N))
+    pd.testing.assert_frame_equal(one, many)
+
+
+def test_a_bad_block_ends_the_prediction_and_leaves_no_file(tmp_path, monkeypatch):
+    frame = table()
+    frame.to_parquet(tmp_path / "d.parquet", row_group_size=7)
+    data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
+    folder = run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run").folder
+    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    text = frame.to_csv(index=False).replace(frame.to_csv(index=False).split("\n")[200], "a,b", 1)
+    (tmp_path / "new.csv").write_text(text)
+    with pytest.raises(DataError):
+        scored((folder,), tmp_path / "new.csv", tmp_path / "o.csv")
+    assert not list(tmp_path.glob("o.csv*"))
