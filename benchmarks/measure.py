@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import threading
 import time
@@ -31,7 +32,7 @@ class Run:
     """Of it and its waited-for children, user and system."""
     peak_bytes: int
     """Of the process and its descendants together: the largest sampled sum of resident memory, or
-    the largest process's high-water mark if that is more."""
+    the process's own high-water mark if that is more."""
     output: str
 
 
@@ -61,7 +62,9 @@ def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = No
         raise FailedError(
             f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}"
         )
-    peak = max(tree.peak, used.ru_maxrss * 1024)
+    # Linux hands the mark of the process that forks on to the one that it executes.
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = max(tree.peak, used.ru_maxrss * 1024 if used.ru_maxrss > inherited else 0)
     return Run(seconds, used.ru_utime + used.ru_stime, peak, output)
 
 
@@ -87,6 +90,7 @@ class _Tree:
     def _resident(self) -> int:
         total = 0
         try:
+            mark = _high_water(self.process.pid)
             for process in [self.process, *self.process.children(recursive=True)]:
                 try:
                     total += process.memory_info().rss
@@ -94,7 +98,16 @@ class _Tree:
                     continue
         except psutil.NoSuchProcess:
             return 0
-        return total
+        return max(total, mark)
+
+
+def _high_water(pid: int) -> int:
+    """The most resident bytes of a process since it executed its program."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it ended
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,19 @@
+"""Peak memory of a process that was started: its own, not that of the process that started it."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import measure
+
+
+def test_the_memory_of_the_starting_process_is_not_counted(tmp_path):
+    held = bytearray(b"1") * 300_000_000
+    done = measure.run([sys.executable, "-c", "import time; time.sleep(0.3)"], log=tmp_path / "log")
+    assert 0 < done.peak_bytes < 200_000_000 < len(held)
+
+
+def test_a_peak_between_two_samples_is_counted(tmp_path):
+    made = "import time; held = bytearray(b'1') * 300_000_000; del held; time.sleep(1)"
+    done = measure.run([sys.executable, "-c", made], log=tmp_path / "log")
+    assert done.peak_bytes > 300_000_000
