@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import __version__
-
-DEFAULT_CONFIG = Path("conf/flights.yaml")
+from pipeline.commands.options import (
+    ConfigArgument,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RowsOption,
+    SetOption,
+    TargetOption,
+    VerboseOption,
+    config_of,
+    overrides_of,
+    print_json,
+)
 
 app = typer.Typer(
     name="pipeline",
@@ -26,32 +37,6 @@ app = typer.Typer(
     ),
     epilog="Start with:  python -m pipeline run     (conf/flights.yaml, real data, a minute)",
 )
-
-ConfigArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="[CONFIG]", help="A YAML file; conf/flights.yaml if absent."),
-]
-DataOption = Annotated[
-    list[str] | None,
-    typer.Option("--data", metavar="PATH", help="CSV or Parquet: a file, folder, glob or URL."),
-]
-TargetOption = Annotated[
-    str | None,
-    typer.Option("--target", metavar="T", help="A column, or an expression such as 'delay > 15'."),
-]
-RowsOption = Annotated[
-    int | None, typer.Option("--rows", metavar="N", min=1, help="Only the first N rows.")
-]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", metavar="auto|gpu|cpu", help="Where the stages run.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="Overrides a key; the value is YAML. Repeatable."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
 
 
 def invoke(arguments: list[str]) -> int:
@@ -84,49 +69,6 @@ def top(
     ] = False,
 ) -> None:
     """Parses what stands before the command."""
-
-
-def _config_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
-    """The YAML tree of a config file, or one that names just the data and the target."""
-    from pipeline.config_tree import read_yaml
-    from pipeline.errors import ConfigError
-
-    if config is None and data:
-        if target is None:
-            raise ConfigError("--data needs --target", fix="name the column to predict: --target T")
-        return {"name": _name_of(data[0]), "data": {"path": data, "target": target}}
-    tree = read_yaml(config or DEFAULT_CONFIG)
-    if isinstance(tree, dict) and (data or target):
-        own = tree.setdefault("data", {})
-        if isinstance(own, dict):
-            own.update({k: v for k, v in (("path", data), ("target", target)) if v})
-    return tree
-
-
-def _name_of(path: str) -> str:
-    stem = Path(path.rstrip("/")).name.split(".")[0]
-    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
-    return cleaned[:64] or "run"
-
-
-def _config(
-    config: Path | None, data: list[str] | None, target: str | None, overrides: list[str]
-) -> Any:
-    from pipeline.config import Config
-
-    return Config.parse(_config_tree(config, data, target), overrides)
-
-
-def _overrides(given: list[str] | None, **options: Any) -> list[str]:
-    """``--set`` values, then the options that are short for them."""
-    named = {"rows": "data.rows", "device": "device", "cluster": "cluster.kind"}
-    short = [f"{named[k]}={json.dumps(v)}" for k, v in options.items() if v is not None]
-    return [*(given or []), *short]
-
-
-def _print_json(value: Any) -> None:
-    plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=plain, allow_nan=False) + "\n")
 
 
 @app.command(
@@ -164,10 +106,10 @@ def run(
 
     With only --data and --target, everything else is chosen.
     """
-    overrides = _overrides(set_, rows=rows, device=device, cluster=cluster)
+    overrides = overrides_of(set_, rows=rows, device=device, cluster=cluster)
     if not dashboard:
         overrides.append("cluster.dashboard=false")
-    checked = _config(config, data, target, overrides)
+    checked = config_of(config, data, target, overrides)
     if dry_run:
         _show_plan(checked, as_json)
         return
@@ -176,7 +118,7 @@ def run(
 
     outcome = run_config(checked, out=out, listener=listener(quiet=quiet, verbose=verbose))
     if as_json:
-        _print_json(
+        print_json(
             {
                 "run": str(outcome.folder),
                 "best": outcome.best,
@@ -225,7 +167,7 @@ def predict(
 
     done = predict_files(run, data, out, model=model, keep=keep or [], tables=table or [])
     if as_json:
-        _print_json(done.to_json())
+        print_json(done.to_json())
     elif not quiet:
         sys.stderr.write(done.text() + "\n")
 
@@ -241,7 +183,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Prints what would run where, in how many passes, with how much memory; runs nothing."""
-    _show_plan(_config(config, data, target, _overrides(set_, rows=rows, device=device)), as_json)
+    _show_plan(
+        config_of(config, data, target, overrides_of(set_, rows=rows, device=device)), as_json
+    )
 
 
 def _show_plan(config: Any, as_json: bool) -> None:
@@ -249,7 +193,7 @@ def _show_plan(config: Any, as_json: bool) -> None:
 
     described = describe(config)
     if as_json:
-        _print_json(described)
+        print_json(described)
     else:
         print_plan(described)
 
@@ -262,7 +206,7 @@ def doctor(as_json: JsonOption = False) -> None:
 
     findings = examine()
     if as_json:
-        _print_json(to_json(findings))
+        print_json(to_json(findings))
     else:
         print_findings(findings)
 
@@ -309,4 +253,4 @@ def schema() -> None:
     """Prints the config's JSON schema, for editors."""
     from pipeline.tools.schema import config_schema
 
-    _print_json(config_schema())
+    print_json(config_schema())

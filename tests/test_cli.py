@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pipeline.__main__ import status_of
-from pipeline.cli import _config_tree, _name_of, _overrides
+from pipeline.commands.options import config_tree, name_of, overrides_of
 
 COMMANDS = ("run", "predict", "plan", "doctor", "init", "report", "schema")
 
@@ -80,12 +80,12 @@ def test_control_characters_of_data_do_not_reach_the_terminal(capsys):
 
 
 def test_only_data_and_target_make_a_config():
-    assert _config_tree(None, ["d/my file.csv"], "y") == {
+    assert config_tree(None, ["d/my file.csv"], "y") == {
         "name": "my-file",
         "data": {"path": ["d/my file.csv"], "target": "y"},
     }
-    assert _name_of("s3://bucket/päth/") == "p-th"
-    assert _overrides(["a=1"], rows=5, device=None) == ["a=1", "data.rows=5"]
+    assert name_of("s3://bucket/päth/") == "p-th"
+    assert overrides_of(["a=1"], rows=5, device=None) == ["a=1", "data.rows=5"]
 
 
 def test_schema_is_json_and_knows_every_op(capsys):

@@ -1,0 +1,84 @@
+"""Arguments and options that several commands take, the config that they name, and JSON output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DEFAULT_CONFIG = Path("conf/flights.yaml")
+
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="A YAML file; conf/flights.yaml if absent."),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="PATH", help="CSV or Parquet: a file, folder, glob or URL."),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--target", metavar="T", help="A column, or an expression such as 'delay > 15'."),
+]
+RowsOption = Annotated[
+    int | None, typer.Option("--rows", metavar="N", min=1, help="Only the first N rows.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", metavar="auto|gpu|cpu", help="Where the stages run.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Overrides a key; the value is YAML. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
+
+
+def config_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
+    """The YAML tree of a config file, or one that names just the data and the target."""
+    from pipeline.config_tree import read_yaml
+    from pipeline.errors import ConfigError
+
+    if config is None and data:
+        if target is None:
+            raise ConfigError("--data needs --target", fix="name the column to predict: --target T")
+        return {"name": name_of(data[0]), "data": {"path": data, "target": target}}
+    tree = read_yaml(config or DEFAULT_CONFIG)
+    if isinstance(tree, dict) and (data or target):
+        own = tree.setdefault("data", {})
+        if isinstance(own, dict):
+            own.update({k: v for k, v in (("path", data), ("target", target)) if v})
+    return tree
+
+
+def name_of(path: str) -> str:
+    """A config name made of a data path."""
+    stem = Path(path.rstrip("/")).name.split(".")[0]
+    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
+    return cleaned[:64] or "run"
+
+
+def config_of(
+    config: Path | None, data: list[str] | None, target: str | None, overrides: list[str]
+) -> Any:
+    """The checked `Config` of a file, or of data and target, with overrides."""
+    from pipeline.config import Config
+
+    return Config.parse(config_tree(config, data, target), overrides)
+
+
+def overrides_of(given: list[str] | None, **options: Any) -> list[str]:
+    """``--set`` values, then the options that are short for them."""
+    named = {"rows": "data.rows", "device": "device", "cluster": "cluster.kind"}
+    short = [f"{named[k]}={json.dumps(v)}" for k, v in options.items() if v is not None]
+    return [*(given or []), *short]
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, in ASCII where the terminal is."""
+    plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=plain, allow_nan=False) + "\n")
