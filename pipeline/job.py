@@ -25,8 +25,9 @@ from pipeline.ingest.sample import Sample, sample
 from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of
-from pipeline.train.forest import MATRIX_ROWS
+from pipeline.train.forest import MATRIX_ROWS, nodes
 from pipeline.train.model import ModelParams, ordered, parse_models
+from pipeline.train.params import ForestParams
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
 
@@ -82,7 +83,8 @@ class Job:
             present=self._present(found.missing),
             words=sum(summary_bytes(w.among, w.letters, learnt, len(blocks)) for w in texts),
             scores=found.scores,
-            forest_rows=self._forest_rows(rows), models=ordered(self.models), again=again,
+            forest_rows=self._forest_rows(rows), forest_nodes=self._forest_nodes(rows),
+            models=ordered(self.models), again=again,
             keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
         )  # fmt: skip
 
@@ -107,6 +109,10 @@ class Job:
     def _forest_rows(self, rows: int) -> int:
         forest = self.models.get("forest")
         return MATRIX_ROWS if getattr(forest, "max_samples", "auto") == "auto" else rows
+
+    def _forest_nodes(self, rows: int) -> int:
+        forest = self.models.get("forest")
+        return nodes(forest, rows) if isinstance(forest, ForestParams) else 0
 
     def _present(self, missing: Mapping[str, float]) -> float:
         """The share of the matrix that is likely not to be missing."""

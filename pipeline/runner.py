@@ -197,10 +197,10 @@ def _stages(session: Session, started: float) -> Outcome:
     models = stages.train(session, rows, built)
     metrics, best = results.evaluate(session, rows, built, models)
     if again:
-        choice = built.choice
-        del built  # its matrices go before the new ones come
+        choice, rounds = built.choice, {name: model.rounds for name, model in models.items()}
+        del built, models  # they go before the new ones come
         give_back()
-        built, models = stages.refit(session, rows, choice, models)
+        built, models = stages.refit(session, rows, choice, rounds)
     results.save(session, rows, built, models, best)
     write_report(session.folder)
     seconds = time.perf_counter() - started

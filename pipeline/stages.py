@@ -189,7 +189,7 @@ def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> i
 
 
 def refit(
-    session: Session, rows: RowSet, choice: Choice, models: Mapping[str, Fitted]
+    session: Session, rows: RowSet, choice: Choice, rounds: Mapping[str, int]
 ) -> tuple[Built, dict[str, Fitted]]:
     """Features and models once more on all rows, with the rounds that were found."""
     job = session.job
@@ -204,7 +204,7 @@ def refit(
         with session.ledger.stage(f"refit {name}") as entry:
             found[name] = models_of.train(
                 name, job.models[name], feed, seed=job.config.seed, threads=session.threads,
-                rounds=models[name].rounds, cache=_cache(session, rows), most=_most(rows),
+                rounds=rounds[name], cache=_cache(session, rows), most=_most(rows),
                 progress=session.listener.progress,
             )  # fmt: skip
             entry.rows = total

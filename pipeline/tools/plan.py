@@ -14,7 +14,7 @@ from pipeline.runner import RUNS
 
 PARTS = {
     "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",
-    "training": "model", "scores": "scores", "in_flight": "in flight",
+    "training": "model", "trees": "trees", "scores": "scores", "in_flight": "in flight",
 }  # fmt: skip
 """Of a stage's estimate, as the table calls them."""
 

@@ -183,7 +183,7 @@ def sizes(rows=10_000_000, **changes):
         "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 136.0,
         "held_row": 136.0, "staged_row": 0.0, "block_rows": 250_000, "block_bytes": 32 << 20, "threads": 2,
         "features": 16, "present": 1.0, "words": 0.0, "scores": 1, "models": ("xgboost",),
-        "forest_rows": 1_000_000, "again": False, "keep_frames": False, "device": "cpu",
+        "forest_rows": 1_000_000, "forest_nodes": 250_000, "again": False, "keep_frames": False, "device": "cpu",
     }  # fmt: skip
     return Sizes(**known | changes)
 
