@@ -14,7 +14,7 @@ from pipeline.errors import InputError, MachineError
 
 MANIFEST = "manifest.json"
 # Not artefacts: they grow while the run goes on, or are made again from the others.
-UNHASHED = frozenset({MANIFEST, "log.txt", "report.html"})
+UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html"})
 
 
 @contextmanager

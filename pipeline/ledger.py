@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,19 +36,21 @@ class Entry:
     h2d: int = 0
     """Bytes that passed `Frames.to_device`; ``d2h`` those that passed `Frames.to_host`."""
     d2h: int = 0
+    gpu: dict[str, float] = field(default_factory=dict)
+    """What the GPUs did (`pipeline.device.timeline.Timeline.meter`); no part of a line without."""
     notes: list[str] = field(default_factory=list)
 
 
 class Ledger:
     """Appends to ``ledger.jsonl`` as stages end; ``on_stage`` hears of starts and ends.
 
-    ``meter`` gives bytes since its last call (`pipeline.device.Frames.meter`).
+    ``meter`` gives fields of the line since its last call (`pipeline.device.Frames.meter`).
     """
 
     def __init__(
         self, path: Path, asked: str, device: str, reason: str, *,
         on_stage: Callable[[Entry, bool], None] = lambda entry, ended: None,
-        meter: Callable[[], Mapping[str, int]] = dict,
+        meter: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:  # fmt: skip
         self.path, self.asked, self.device, self.reason = path, asked, device, reason
         self.on_stage, self.meter = on_stage, meter
@@ -74,7 +77,8 @@ class Ledger:
         self.on_stage(entry, True)
 
     def _append(self, entry: Entry) -> None:
-        line = json.dumps(asdict(entry), ensure_ascii=False, allow_nan=False)
+        told = {k: v for k, v in asdict(entry).items() if v or k != "gpu"}
+        line = json.dumps(told, ensure_ascii=False, allow_nan=False)
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

@@ -16,8 +16,10 @@ from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back
 from pipeline.cluster.prometheus import published
+from pipeline.cluster.sampling import recorded
 from pipeline.config import Config
 from pipeline.device.choose import frames_of
+from pipeline.device.timeline import Timeline
 from pipeline.errors import InputError, MachineError
 from pipeline.ingest import stores
 from pipeline.job import Job, prepare, refitted
@@ -94,22 +96,23 @@ def run(
         job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
     check(config.cluster, job.choice.name)
     folder = run_folder(config.name, out)
-    progress = Progress(folder.name)
-    listener = _heard_by(listener, progress)
+    progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
+    listener = _heard_by(listener, progress, timeline)
     write_text(folder / "config.yaml", config.to_yaml())
     choice = job.choice
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
         on_stage=listener.stage,
         # Not before the cluster is there: dask-cuda's workers must not find a CUDA context here.
-        meter=lambda: frames_of(choice.name).meter(),
+        meter=lambda: {**frames_of(choice.name).meter(), **timeline.meter()},
     )  # fmt: skip
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
     with (
         signals.discarded(folder / "tmp"),
         connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client,
-        published(progress, client, config.cluster, choice.name) as pages,
+        recorded(client, config.cluster, choice.name, timeline),
+        published(progress, client, config.cluster, lambda: timeline.latest) as pages,
     ):
         for what, url in pages.items():
             listener.say(f"{what} {url}")
@@ -122,11 +125,12 @@ def run(
         return _stages(session, started)
 
 
-def _heard_by(listener: Listener, progress: Progress) -> Listener:
-    """A listener that tells the progress first."""
+def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Listener:
+    """A listener that tells the progress, and the GPUs' time line, first."""
 
     def stage(entry: Entry, ended: bool) -> None:
         progress.stage(entry, ended)
+        timeline.stage(entry.stage, ended)
         listener.stage(entry, ended)
 
     def training(what: str, done: int, planned: int) -> None:

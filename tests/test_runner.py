@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
+
 import pytest
 
 from pipeline import Config, runner
 from pipeline.device.choose import frames_of
+from pipeline.device.usage import Usage
 from pipeline.errors import InputError, MachineError
 
 
@@ -49,3 +53,33 @@ def test_a_cluster_that_is_not_for_the_device_leaves_no_folder(tmp_path):
     with pytest.raises(InputError, match=r"cluster\.kind: gpus"):
         runner.run(Config.parse({**tree, "cluster": "gpus"}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_what_the_gpus_did_is_in_the_ledger_the_folder_and_the_report(
+    tmp_path, monkeypatch, sampled
+):
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(300)))
+
+    @contextmanager
+    def recorded(client, cluster, device, timeline):
+        assert (client.status, cluster.kind, device) == ("running", "process", "cpu")
+        with timeline.sampled(lambda: [Usage("0", "H200", 5, 9, 0.5)], 0.005):
+            yield
+
+    if sampled:
+        monkeypatch.setattr(runner, "recorded", recorded)
+    tree = {
+        "data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "device": "cpu",
+        "models": {"xgboost": {"rounds": 3}}, "refit": "never", "cluster": {"dashboard": False},
+    }  # fmt: skip
+    run = runner.run(Config.parse(tree), out=tmp_path / "run").folder
+    lines = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    told = [line["gpu"] for line in lines if "gpu" in line]
+    assert ({"mean_busy": 0.5, "peak_memory": 5} in told) == sampled
+    assert (run / "gpu.json").exists() == sampled
+    assert ("GPUs over time" in (run / "report.html").read_text(encoding="utf-8")) == sampled
+    assert "gpu.json" not in json.loads((run / "manifest.json").read_text())["files"]
+    if sampled:
+        stages = json.loads((run / "gpu.json").read_text())["stages"]
+        assert [s["stage"] for s in stages][: len(lines)] == [line["stage"] for line in lines]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 
@@ -127,11 +126,15 @@ class Progress:
 
 
 def of_gpus(usages: Sequence[Usage]) -> Iterator[Metric]:
-    """Memory and load of GPUs; where there is none, nothing."""
+    """Load, memory, power, temperature and traffic of GPUs; where there is none, nothing."""
     for name, about, value in (
         ("gpu_memory_used_bytes", "Memory in use on the GPU, by all processes", "used"),
         ("gpu_memory_bytes", "Memory of the GPU", "memory"),
         ("gpu_busy_ratio", "Share of the time in which a kernel ran", "busy"),
+        ("gpu_power_watts", "Power that the GPU draws", "watts"),
+        ("gpu_temperature_celsius", "Temperature of the GPU", "celsius"),
+        ("gpu_pcie_received_bytes_per_second", "Bytes over PCIe from the host", "received"),
+        ("gpu_pcie_sent_bytes_per_second", "Bytes over PCIe to the host", "sent"),
     ):
         found = [(u, getattr(u, value)) for u in usages]
         samples: list[Sample] = [
@@ -139,22 +142,3 @@ def of_gpus(usages: Sequence[Usage]) -> Iterator[Metric]:
         ]
         if samples:
             yield name, about, samples
-
-
-def gpus_of_workers(workers: Mapping[str, Any]) -> list[Usage]:
-    """What the workers, as the scheduler knows them, last told of their GPUs, one each."""
-    found = []
-    for address, facts in sorted(workers.items()):
-        now, known = facts["metrics"].get("gpu"), facts.get("gpu", {})
-        if now is not None:
-            busy = now["utilization"]
-            found.append(
-                Usage(
-                    address,
-                    str(known.get("name", "")),
-                    now["memory-used"],
-                    known.get("memory-total"),
-                    None if busy is None else busy / 100,
-                )  # fmt: skip
-            )
-    return found

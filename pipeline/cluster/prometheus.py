@@ -7,23 +7,22 @@ process answers too, on a port of its own (``cluster.metrics_address``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import passes
-from pipeline.cluster.gauges import Progress, gpus_of_workers, of_gpus
+from pipeline.cluster.gauges import Progress, of_gpus
 from pipeline.config import Cluster
-from pipeline.device.probe import probe
-from pipeline.device.usage import Usage, watching
+from pipeline.device.usage import Sampling
 
 
 class Registered:
     """Prometheus' collector of the runs of this process: one, as a metric may be told only once."""
 
     def __init__(self) -> None:
-        self.runs: list[tuple[Progress, Callable[[], Sequence[Usage]]]] = []
+        self.runs: list[tuple[Progress, Sampling]] = []
 
     def describe(self) -> Sequence[Any]:
         """Nothing: what is told depends on the run."""
@@ -44,7 +43,7 @@ class Registered:
         yield from families.values()
 
     @contextmanager
-    def telling(self, run: Progress, gpus: Callable[[], Sequence[Usage]]) -> Iterator[None]:
+    def telling(self, run: Progress, gpus: Sampling) -> Iterator[None]:
         """The run is told of while the block runs."""
         from prometheus_client import REGISTRY
 
@@ -64,9 +63,9 @@ _registered = Registered()
 
 @contextmanager
 def published(
-    run: Progress, client: Any, cluster: Cluster, device: str
+    run: Progress, client: Any, cluster: Cluster, gpus: Sampling
 ) -> Iterator[Mapping[str, str]]:
-    """``/metrics`` tells of the run while the block runs.
+    """``/metrics`` tells of the run, and of its GPUs, while the block runs.
 
     Yields:
         The addresses to look at: ``dashboard``, ``metrics``, and, where the scheduler's metrics are
@@ -77,7 +76,6 @@ def published(
         return
     pages = dict(clients.pages(client, cluster))
     with ExitStack() as stack:
-        gpus = stack.enter_context(_gpus(client, cluster, device))
         stack.enter_context(_registered.telling(run, gpus))
         stack.enter_context(passes.heard(client, run.partition))
         if cluster.is_address:
@@ -101,16 +99,3 @@ def _answering(cluster: Cluster) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@contextmanager
-def _gpus(client: Any, cluster: Cluster, device: str) -> Iterator[Callable[[], Sequence[Usage]]]:
-    if device != "gpu":
-        yield tuple
-    elif cluster.is_address:
-        # not `scheduler_info`: the client's heartbeat overwrites it (2026.7.1)
-        identity = client.scheduler.identity
-        yield lambda: gpus_of_workers(client.sync(identity, n_workers=-1)["workers"])
-    else:
-        with watching(probe().gpus) as sample:
-            yield sample

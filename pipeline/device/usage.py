@@ -10,10 +10,13 @@ from typing import Any
 
 from pipeline.device.probe import Gpu
 
+Sampling = Callable[[], "Sequence[Usage]"]
+"""Asks for the usage of all GPUs of a run, now."""
+
 
 @dataclass(frozen=True)
 class Usage:
-    """One GPU; what the driver does not tell of it is None."""
+    """One GPU; what the driver does not tell of it is None: a MIG slice has its memory alone."""
 
     gpu: str
     """Its number, or the worker that has it."""
@@ -23,12 +26,20 @@ class Usage:
     memory: int | None = None
     """Total bytes."""
     busy: float | None = None
-    """Share of the last moments (up to a second) in which a kernel ran. A MIG slice has none."""
+    """Share of the last moments (up to a second) in which a kernel ran."""
+    watts: float | None = None
+    celsius: int | None = None
+    received: int | None = None
+    """Bytes a second over PCIe from the host, in the 20 ms before; ``sent`` to the host."""
+    sent: int | None = None
 
 
 @contextmanager
-def watching(gpus: Sequence[Gpu], nvml: Any = None) -> Iterator[Callable[[], list[Usage]]]:
-    """A function that samples these GPUs while the block runs; of no GPU, nothing."""
+def watching(gpus: Sequence[Gpu], nvml: Any = None) -> Iterator[Sampling]:
+    """A function that samples these GPUs while the block runs; of no GPU, nothing.
+
+    A sample takes some 40 ms a GPU: NVML counts PCIe's bytes for 20 ms in each direction.
+    """
     if not gpus:
         yield list
         return
@@ -42,19 +53,28 @@ def watching(gpus: Sequence[Gpu], nvml: Any = None) -> Iterator[Callable[[], lis
 
 
 def _usage(nvml: Any, gpu: Gpu, handle: Any) -> Usage:
-    memory = _answer(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
-    rates = _answer(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
+    def told(question: str, *more: Any) -> Any:
+        return _answer(nvml, question, handle, *more)
+
+    memory, rates = told("nvmlDeviceGetMemoryInfo"), told("nvmlDeviceGetUtilizationRates")
+    milliwatts = told("nvmlDeviceGetPowerUsage")
+    received = told("nvmlDeviceGetPcieThroughput", nvml.NVML_PCIE_UTIL_RX_BYTES)
+    sent = told("nvmlDeviceGetPcieThroughput", nvml.NVML_PCIE_UTIL_TX_BYTES)
     return Usage(
         str(gpu.index), gpu.name,
         used=None if memory is None else int(memory.used),
         memory=None if memory is None else int(memory.total),
         busy=None if rates is None else rates.gpu / 100,
+        watts=None if milliwatts is None else milliwatts / 1000,
+        celsius=told("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        received=None if received is None else received * 1000,  # NVML's unit is KB/s
+        sent=None if sent is None else sent * 1000,
     )  # fmt: skip
 
 
-def _answer(nvml: Any, question: Callable[[Any], Any], handle: Any) -> Any:
+def _answer(nvml: Any, question: str, *about: Any) -> Any:
     """None where this GPU has no such counter, or has gone."""
     try:
-        return question(handle)
+        return getattr(nvml, question)(*about)
     except nvml.NVMLError:
         return None

@@ -1,42 +1,13 @@
-"""The interactive charts, as Bokeh's JSON items that the page's script embeds.
-
-Colours of text and grid are greys that read on a light and on a dark page: a chart's canvas cannot
-follow the page's colours. All axes are numbers; names from the data appear only in legends.
-"""
+"""The interactive charts of the models' curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-PALETTE = ("#3f72af", "#d9822b", "#2a9d8f", "#9b5de5", "#c8553d", "#6c8e3f")
-GREY, GRID = "#7d858f", "rgba(128, 136, 146, 0.22)"
-HEIGHT, LEGEND_ROW = 310, 24  # CSS pixels
-MAX_NAME, TWO_COLUMNS = 36, 18  # characters: a legend has to fit on a phone
+from pipeline.report.drawing import GREY, PALETTE, Chart, Line, figure_of
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart and the words around it."""
-
-    title: str
-    note: str
-    figure: Any
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve: columns ``x`` and ``y``, and more columns for the hover text."""
-
-    name: str
-    data: Mapping[str, Sequence[Any]]
-    colour: str
-    dash: str = "solid"
-    hidden: bool = False
-    """Shown once its name in the legend is clicked."""
 
 
 def all_charts(curves: Json) -> list[Chart]:
@@ -47,19 +18,12 @@ def all_charts(curves: Json) -> list[Chart]:
     return found + _learning(models)
 
 
-def items(charts: Sequence[Chart]) -> list[Json]:
-    """For ``Bokeh.embed.embed_item``: chart ``i`` goes into the element ``chart-i``."""
-    from bokeh.embed import json_item
-
-    return [dict(json_item(c.figure, f"chart-{i}")) for i, c in enumerate(charts)]
-
-
 def _roc(models: Mapping[str, Json]) -> Chart | None:
     lines = _ranking_lines(models, "fpr", "tpr")
     if not lines:
         return None
     chance = Line("chance", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    figure = _figure(
+    figure = figure_of(
         [*lines, chance], "false positive rate", "true positive rate",
         {"threshold": "@threshold{0.0000}", "false positives": "@x{0.0 %}", "recall": "@y{0.0 %}"},
         unit_square=True,
@@ -71,7 +35,7 @@ def _precision_recall(models: Mapping[str, Json]) -> Chart | None:
     lines = _ranking_lines(models, "tpr", "precision")
     if not lines:
         return None
-    figure = _figure(
+    figure = figure_of(
         lines, "recall", "precision",
         {"threshold": "@threshold{0.0000}", "recall": "@x{0.0 %}", "precision": "@y{0.0 %}"},
         unit_square=True,
@@ -84,7 +48,7 @@ def _calibration(models: Mapping[str, Json]) -> Chart | None:
     if not lines:
         return None
     perfect = Line("perfect", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    figure = _figure(
+    figure = figure_of(
         [*lines, perfect], "predicted probability", "share that happened",
         {"predicted": "@x{0.0 %}", "happened": "@y{0.0 %}", "rows": "@rows{0,0}"}, dots=True,
     )  # fmt: skip
@@ -98,7 +62,7 @@ def _agreement(models: Mapping[str, Json]) -> Chart | None:
     ends = [x for line in lines for x in line.data["x"]]
     ends = [min(ends), max(ends)]
     perfect = Line("perfect", {"x": ends, "y": ends}, GREY, "dotted")
-    figure = _figure(
+    figure = figure_of(
         [*lines, perfect], "predicted (mean of a bin)", "actual (mean of a bin)",
         {
             "predicted": "@x{0,0.000}", "actual": "@y{0,0.000}",
@@ -123,7 +87,7 @@ def _residuals(models: Mapping[str, Json]) -> Chart | None:
         lines.append(_line(name, which, {"x": middles, "y": density, "rows": counts}, colour))
     if not lines:
         return None
-    figure = _figure(
+    figure = figure_of(
         lines, "actual less predicted", "rows per unit",
         {"error": "@x{0,0.000}", "rows": "@rows{0,0}"}, steps=True,
     )  # fmt: skip
@@ -146,7 +110,7 @@ def _learning(models: Mapping[str, Json]) -> list[Chart]:
             Chart(
                 f"Learning curve: {name}",
                 "",
-                _figure(
+                figure_of(
                     lines, "rounds", metric, {"round": "@x{0,0}", metric: "@y{0.00000}"}
                 ),
             )
@@ -209,72 +173,3 @@ def _line(
 
 def _first(models: Mapping[str, Json]) -> str:
     return next(iter(models))
-
-
-def _figure(
-    lines: Sequence[Line], x: str, y: str, hover: Mapping[str, str],
-    *, unit_square: bool = False, dots: bool = False, steps: bool = False,
-) -> Any:  # fmt: skip
-    from bokeh.models import BoxZoomTool, HoverTool, Legend, LegendItem, ResetTool, SaveTool
-    from bokeh.plotting import figure
-
-    # No tool listens to drags from the start: on a phone they scroll the page.
-    fig = figure(
-        sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y,
-        tools=[BoxZoomTool(), ResetTool(), SaveTool()], toolbar_location="above",
-        active_drag=None, active_scroll=None, active_tap=None,
-    )  # fmt: skip
-    entries, hovered = [], []
-    for line in lines:
-        drawn = _draw(fig, line, dots=dots and line.dash != "dotted", steps=steps)
-        if line.dash == "dotted":  # a line to compare with: nothing to read off or to hide
-            continue
-        entries.append(LegendItem(label={"value": _short(line.name)}, renderers=drawn))
-        hovered += drawn
-    tips = [(key, value) for key, value in hover.items()]
-    fig.add_tools(HoverTool(tooltips=tips, renderers=hovered, mode="mouse"))
-    columns = 2 if max(len(line.name) for line in lines) <= TWO_COLUMNS else 1
-    fig.height = HEIGHT + LEGEND_ROW * -(-len(entries) // columns)
-    legend = Legend(items=entries, ncols=columns, click_policy="hide", location="center")
-    fig.add_layout(legend, "below")
-    if unit_square:
-        fig.x_range.start = fig.y_range.start = -0.01
-        fig.x_range.end = fig.y_range.end = 1.01
-    _style(fig)
-    return fig
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
-
-
-def _draw(fig: Any, line: Line, *, dots: bool, steps: bool) -> list[Any]:
-    from bokeh.models import ColumnDataSource
-
-    source = ColumnDataSource({k: list(v) for k, v in line.data.items()})
-    style = {"source": source, "line_color": line.colour, "line_width": 2, "line_dash": line.dash}
-    drawn = [fig.step("x", "y", mode="center", **style) if steps else fig.line("x", "y", **style)]
-    if dots:
-        drawn.append(fig.scatter("x", "y", source=source, size=7, color=line.colour))
-    for renderer in drawn:
-        renderer.visible = not line.hidden
-    return drawn
-
-
-def _style(fig: Any) -> None:
-    fig.toolbar.logo = None
-    fig.toolbar.autohide = True
-    for name in ("background_fill_color", "border_fill_color", "outline_line_color"):
-        setattr(fig, name, None)
-    fig.grid.grid_line_color = GRID
-    font = {"text_color": GREY, "text_font": "system-ui, sans-serif", "text_font_size": "12px"}
-    for name, value in font.items():
-        setattr(fig.axis, f"major_label_{name}", value)
-        setattr(fig.axis, f"axis_label_{name}", value)
-        setattr(fig.legend, f"label_{name}", value)
-    fig.axis.axis_label_text_font_style = "normal"
-    fig.axis.axis_line_color = fig.axis.major_tick_line_color = GRID
-    fig.axis.minor_tick_line_color = None
-    fig.legend.background_fill_color = fig.legend.border_line_color = None
-    fig.legend.padding, fig.legend.spacing, fig.legend.margin = 4, 10, 6
-    fig.legend.inactive_fill_color, fig.legend.inactive_fill_alpha = GREY, 0.15

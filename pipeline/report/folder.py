@@ -24,6 +24,8 @@ class Folder:
     config_text: str
     manifest: Json
     ledger: list[Json]
+    timeline: Json
+    """What the GPUs did."""
     schema: Json
     plan: Json
     metrics: Json
@@ -50,6 +52,7 @@ def read(run: Path) -> Folder:
         config_text=text,
         manifest=_json(run / "manifest.json"),
         ledger=_lines(run / "ledger.jsonl"),
+        timeline=_json(run / "gpu.json"),
         schema=_json(run / "ingest" / "schema.json"),
         plan=_json(run / "features" / "plan.json"),
         metrics=_json(run / "evaluate" / "metrics.json"),

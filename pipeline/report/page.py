@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import write_text
-from pipeline.report import charts, folder, tables, text
+from pipeline.report import charts, drawing, folder, tables, text, timeline
 from pipeline.report.folder import Folder
 
 if TYPE_CHECKING:
@@ -47,13 +47,15 @@ def write_report(run: Path) -> Path:
 
 def render(found: Folder) -> str:
     """The page of a run."""
-    drawn = charts.all_charts(found.curves)
+    drawn, gpus = charts.all_charts(found.curves), timeline.gpu_charts(found.timeline)
     script = _asset("page.js")
-    scripts = [_bokeh(), script] if drawn else []
+    scripts = [_bokeh(), script] if drawn or gpus else []
     return _template().render(
         **_header(found),
         charts=drawn,
-        items=_in_script(charts.items(drawn)),
+        gpu_charts=gpus,
+        gpu_note=timeline.note(found.timeline),
+        items=_in_script(drawing.items([*drawn, *gpus])),
         scripts=scripts,
         style=_asset("page.css"),
         policy=_policy(scripts),

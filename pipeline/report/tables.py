@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report import text
@@ -19,6 +19,12 @@ LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 NOT_RANKED = frozenset({"threshold"})
 HEADLINE = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 MAX_IMPORTANCES = 20
+GPU_FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "mean_busy": ("GPU busy", lambda v: f"{v:.0%}"),
+    "peak_memory": ("GPU memory in use", text.size),
+    "mean_watts": ("GPU power", lambda v: f"{v:,.0f} W"),
+}
+"""Of a stage's samples, what the table shows and how."""
 
 
 def metrics(found: Json, best: str | None) -> list[Json]:
@@ -186,8 +192,9 @@ def stages(ledger: Sequence[Json]) -> Json:
         "planned_device": "Planned (GPU)", "h2d": "Host to GPU", "d2h": "GPU to host",
     }  # fmt: skip
     sizes = [k for k in heads if any(e.get(k) for e in lines)]
+    of_gpus = [k for k in GPU_FIGURES if any(k in e.get("gpu", {}) for e in lines)]
     return {
-        "heads": [heads[k] for k in sizes],
+        "heads": [*(heads[k] for k in sizes), *(GPU_FIGURES[k][0] for k in of_gpus)],
         "total": text.seconds(sum(e["seconds"] for e in lines)),
         "lines": [
             {
@@ -196,7 +203,10 @@ def stages(ledger: Sequence[Json]) -> Json:
                 "seconds": text.seconds(e["seconds"]),
                 "share": text.share(e["seconds"], longest),
                 "rows": text.count(e["rows"]) if e.get("rows") else text.ABSENT,
-                "sizes": [text.size(e.get(k)) for k in sizes],
+                "sizes": [
+                    *(text.size(e.get(k)) for k in sizes),
+                    *(_of_gpus(e.get("gpu", {}), k) for k in of_gpus),
+                ],
             }
             for e in lines
         ],
@@ -205,6 +215,10 @@ def stages(ledger: Sequence[Json]) -> Json:
             {"stage": e.get("stage", ""), "text": note} for e in ledger for note in _notes(e)
         ],
     }
+
+
+def _of_gpus(found: Json, key: str) -> str:
+    return GPU_FIGURES[key][1](found[key]) if key in found else text.ABSENT
 
 
 def _reasons(lines: Sequence[Json]) -> list[Json]:

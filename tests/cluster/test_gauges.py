@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.cluster.gauges import Progress, gpus_of_workers, of_gpus
+from pipeline.cluster.gauges import Progress, of_gpus
 from pipeline.device.usage import Usage
 from pipeline.ledger import Entry
 
@@ -69,18 +69,17 @@ def test_rounds_belong_to_their_stage():
     assert (found["rounds_done", "train forest"], found["rounds", "train forest"]) == (0, 7)
 
 
-def test_gpus_of_workers_are_what_dask_last_heard_of_them():
-    facts = {
-        "tcp://b:1": {
-            "metrics": {"gpu": {"utilization": 50, "memory-used": 7}},
-            "gpu": {"name": "L4", "memory-total": 24},
-        },
-        "tcp://a:1": {"metrics": {}},
-    }
-    found = gpus_of_workers(facts)
-    assert found == [Usage("tcp://b:1", "L4", 7, 24, 0.5)]
+def test_gpus_tell_what_is_known_of_them():
+    found = [Usage("0", "L4", 7, 24, 0.5, 60.0, 41, 3, 0), Usage("1", "a slice", 5)]
     named = {name: samples for name, _, samples in of_gpus(found)}
-    labels = {"gpu": "tcp://b:1", "name": "L4"}
-    assert named["gpu_busy_ratio"] == [(labels, 0.5)]
-    assert named["gpu_memory_used_bytes"] == [(labels, 7)]
+    first, second = {"gpu": "0", "name": "L4"}, {"gpu": "1", "name": "a slice"}
+    assert named.pop("gpu_memory_used_bytes") == [(first, 7), (second, 5)]
+    assert named == {
+        "gpu_memory_bytes": [(first, 24)],
+        "gpu_busy_ratio": [(first, 0.5)],
+        "gpu_power_watts": [(first, 60.0)],
+        "gpu_temperature_celsius": [(first, 41)],
+        "gpu_pcie_received_bytes_per_second": [(first, 3)],
+        "gpu_pcie_sent_bytes_per_second": [(first, 0)],
+    }
     assert list(of_gpus([])) == []

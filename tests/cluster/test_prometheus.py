@@ -143,7 +143,7 @@ def test_with_a_scheduler_elsewhere_the_client_answers(two, tmp_path, tree):
 
 def test_without_a_dashboard_nothing_is_told(client):
     cluster = Cluster(dashboard=False)
-    with prometheus.published(Progress("r"), client, cluster, "cpu") as pages:
+    with prometheus.published(Progress("r"), client, cluster, tuple) as pages:
         assert pages == {}
         assert not any(family.name.startswith("pipeline_") for family in REGISTRY.collect())
 
@@ -152,7 +152,7 @@ def test_an_address_of_another_machine_is_refused(two):
     cluster = Cluster(kind=two.scheduler.address, metrics_address="192.0.2.1:9")
     with (
         pytest.raises(MachineError, match=r"metrics cannot listen on '192\.0\.2\.1:9'") as caught,
-        prometheus.published(Progress("r"), two, cluster, "cpu"),
+        prometheus.published(Progress("r"), two, cluster, tuple),
     ):
         pass
     assert "cluster.metrics_address" in caught.value.fix

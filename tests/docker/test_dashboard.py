@@ -60,7 +60,7 @@ def worked():
     run.planned(plan, [10, 20])
     run.stage(Entry("train xgboost", "auto", "cpu", ""), False)
     run.training("round 1", 1, 2)
-    return run, [Usage("0", "H200", 1, 2, 0.5)]
+    return run, [Usage("0", "H200", 1, 2, 0.5, 400.0, 60, 7, 8)]
 
 
 def unknown(expression, legend, served):

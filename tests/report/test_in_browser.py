@@ -1,7 +1,10 @@
 """The page as a reader sees it: in Chromium, on a desk and on a phone."""
 
+import json
+
 import pytest
 from browser import CHROMIUM, started, visit
+from test_gpu_timeline import timeline
 from test_page import hostile
 
 from pipeline.report import page
@@ -55,3 +58,10 @@ def test_other_tasks_read_well_on_a_phone(fake_run, port, task, charts):
 def test_hostile_names_run_nothing_and_break_nothing(fake_run, port):
     path = page.write_report(hostile(fake_run))
     check(visit(port, path, QUESTIONS, width=390), charts=4)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_gpus_time_line_reads_well(fake_run, port, width):
+    run = fake_run()
+    (run / "gpu.json").write_text(json.dumps(timeline(4)))
+    check(visit(port, page.write_report(run), QUESTIONS, width=width), charts=9)
