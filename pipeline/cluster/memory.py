@@ -126,8 +126,7 @@ def _staging(sizes: Sizes, free: int) -> int:
 
 def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
     """The plan with XGBoost's bins on disk, where that helps and there is room."""
-    share = 1.0 if sizes.again else sizes.train + sizes.valid
-    need = int(sizes.rows * share * sizes.bins_row)
+    need = _cache(sizes, 1.0)
     if "xgboost" not in sizes.models or sizes.device == "gpu" or need > ROOM * free - found.staging:
         return found
     paged = tuple(stages(sizes, hold=False, bins="disk"))
@@ -135,6 +134,12 @@ def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
     smaller = any(s.host < trained.get(s.stage, 0) for s in paged)
     needed = max(trained.values()) > found.limit
     return replace(found, stages=paged, bins="disk", cache=need) if smaller and needed else found
+
+
+def _cache(sizes: Sizes, rate: float) -> int:
+    """Bytes of bins on disk: of the training rows that XGBoost gets, and all valid ones."""
+    share = rate if sizes.again else sizes.train * rate + sizes.valid
+    return int(sizes.rows * share * sizes.bins_row)
 
 
 def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
@@ -153,7 +158,7 @@ def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
     return replace(
         found, stages=tuple(reduced.values()), train_rate=rate,
         train_rows=int(sizes.train_rows * rate), forest_rows=int(sizes.forest_rows * drawn),
-        scored=share["evaluate"], cache=int(found.cache * rate),
+        scored=share["evaluate"], cache=_cache(sizes, rate) if found.cache else 0,
     )  # fmt: skip
 
 
