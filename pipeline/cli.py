@@ -137,7 +137,8 @@ def run(
 @app.command(
     epilog="Examples:\n\n  python -m pipeline predict data/runs/flights-20260101-120000 new.csv "
     "--out scores.csv\n\n  python -m pipeline predict RUN new.parquet --out scores.parquet "
-    "--model forest --keep flight --keep carrier"
+    "--model forest --keep flight --keep carrier\n\n  python -m pipeline predict RUN new.parquet "
+    "--out scores.parquet --device gpu"
 )
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
@@ -159,13 +160,23 @@ def predict(
         list[str] | None,
         typer.Option("--table", metavar="NAME=PATH", help="A newer side table."),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="auto|gpu|cpu",
+            help="Where rows are scored; auto: the GPU for more than 100,000 of them.",
+        ),
+    ] = "auto",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Scores new data; needs no target. One row per input row, in input order."""
     from pipeline.predict.files import predict_files
 
-    done = predict_files(run, data, out, model=model, keep=keep or [], tables=table or [])
+    done = predict_files(
+        run, data, out, model=model, keep=keep or [], tables=table or [], device=device
+    )
     if as_json:
         print_json(done.to_json())
     elif not quiet:

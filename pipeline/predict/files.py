@@ -19,14 +19,15 @@ import pyarrow.parquet as pq
 from pipeline.artifacts import verify, written
 from pipeline.config import Config, Source, Table
 from pipeline.config_tree import read_yaml
-from pipeline.device.choose import frames_of
-from pipeline.errors import ConfigError, InputError, nearest
+from pipeline.device.choose import Choice, frames_of
+from pipeline.errors import ConfigError, DeviceError, InputError, nearest
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import Contract, against
 from pipeline.ingest.stores import is_remote, sent
 from pipeline.ingest.tables import read_table
-from pipeline.predict.scorer import DEVICE, Scorer
+from pipeline.predict.place import choice_of, given_up, placed
+from pipeline.predict.scorer import Scorer
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
@@ -44,6 +45,7 @@ class Scored:
     unscored: int
     """Rows whose prediction is null: dropped by a filter, or bad under quarantine."""
     extra: tuple[str, ...]
+    device: Choice
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -51,12 +53,20 @@ class Scored:
         return {
             "out": self.out, "model": self.model, "rows": self.rows,
             "unscored": self.unscored, "ignored_columns": list(self.extra),
+            "device": {
+                "asked": self.device.asked, "chosen": self.device.name,
+                "reason": self.device.reason,
+            },
             "seconds": self.seconds,
         }  # fmt: skip
 
     def text(self) -> str:
         """For people."""
-        lines = [f"{self.rows:,} rows scored by {self.model} in {self.seconds:.1f} s: {self.out}"]
+        where, took = f"on the {self.device.name}", f"in {self.seconds:.1f} s"
+        lines = [
+            f"{self.rows:,} rows scored by {self.model} {where} {took}: {self.out}",
+            f"device {self.device.name}: {self.device.reason}",
+        ]
         if self.unscored:
             lines.append(f"{self.unscored:,} rows have a null prediction (filtered or bad)")
         if self.extra:
@@ -68,6 +78,7 @@ class Scored:
 def predict_files(
     run: str | Path, data: Sequence[str], out: str | Path, *,
     model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
+    device: str = "auto",
 ) -> Scored:  # fmt: skip
     """Scores new CSV or Parquet files with a finished run.
 
@@ -76,9 +87,11 @@ def predict_files(
         out: a file or a URL, written as CSV or Parquet, by its ending; complete or not there.
         keep: input columns copied beside the predictions.
         tables: ``NAME=PATH`` of side tables newer than the run's own copies.
+        device: "cpu", "gpu", or "auto": the GPU for more than `place.FEW` rows, if there is one.
 
     Raises:
         InputError: the run was altered, the files do not fit it, a value is bad.
+        DeviceError: ``device="gpu"``, and it cannot; nothing is then scored on the CPU.
     """
     started = time.perf_counter()
     out = str(out)
@@ -96,11 +109,43 @@ def predict_files(
     blocks = plan_blocks(contract)
     # Rows that depend on each other need one frame of all blocks; no rows, one without any.
     groups = [blocks] if scorer.whole or not blocks else [[block] for block in blocks]
-    made = _ahead(groups, lambda group: _one(scorer, contract, group, keep, config))
+    scorer = placed(scorer, choice_of(device, sum(block.rows for block in blocks)))
     with sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out) as path:
-        rows, unscored = _write(made, Path(path))
+        rows, unscored, choice = _scored(
+            scorer, lambda own: _tables(own, contract, groups, keep, config), Path(path)
+        )
     seconds = round(time.perf_counter() - started, 3)
-    return Scored(out, scorer.model.name, rows, unscored, tuple(contract.extra), seconds)
+    name, extra = scorer.model.name, tuple(contract.extra)
+    return Scored(out, name, rows, unscored, extra, choice, seconds)
+
+
+def _scored(
+    scorer: Scorer, tables: Callable[[Scorer], Iterator[pa.Table]], path: Path
+) -> tuple[int, int, Choice]:
+    """Writes the file; rows, those without a prediction, and where they were scored.
+
+    Under ``auto`` a GPU that cannot go on leaves all rows to the CPU: the file is of one device.
+    """
+    choice = scorer.choice
+    try:
+        rows, unscored = _write(tables(scorer), path)
+    except (DeviceError, MemoryError) as error:
+        if choice.asked != "auto" or choice.name == "cpu":
+            raise
+        choice = given_up(choice, error)
+        rows, unscored = _write(tables(scorer.on(choice)), path)
+    return rows, unscored, choice
+
+
+def _tables(
+    scorer: Scorer, contract: Contract, groups: Sequence[Sequence[Block]], keep: Sequence[str],
+    config: Config,
+) -> Iterator[pa.Table]:  # fmt: skip
+    """The groups' output rows, in order."""
+    from dask.system import CPU_COUNT
+
+    threads = CPU_COUNT if scorer.choice.name == "cpu" else 1
+    return _ahead(groups, lambda group: _one(scorer, contract, group, keep, config), threads)
 
 
 def _check_keep(keep: Sequence[str], contract: Contract, scorer: Scorer) -> None:
@@ -144,17 +189,15 @@ def replace_path(table: Table, path: str) -> Table:
 
 
 def _ahead(
-    groups: Sequence[Sequence[Block]], made: Callable[[Sequence[Block]], pa.Table]
+    groups: Sequence[Sequence[Block]], made: Callable[[Sequence[Block]], pa.Table], threads: int
 ) -> Iterator[pa.Table]:
     """``made`` of each group, in order; other threads make the next while one is written."""
-    from dask.system import CPU_COUNT
-
-    pool = ThreadPoolExecutor(CPU_COUNT)
+    pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[pa.Table]] = deque()
     try:
         for group in groups:
             waiting.append(pool.submit(made, group))
-            if len(waiting) > CPU_COUNT:
+            if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -166,7 +209,7 @@ def _one(
     scorer: Scorer, contract: Contract, blocks: Sequence[Block], keep: Sequence[str], config: Config
 ) -> pa.Table:
     """The output rows of some blocks: every record of the input has one."""
-    device = frames_of(DEVICE)
+    device = frames_of(scorer.choice.name)
     names = [n for n in contract.schema.names if n in {*scorer.columns, *keep}]
     read = [read_block(b, contract, names, device, config.data.on_bad_rows) for b in blocks]
     none = device.empty([*contract.schema.only(names)])
@@ -177,7 +220,8 @@ def _one(
     rejected = [r[1]["row"].to_numpy("int64") for r in read if r[1] is not None]
     every = np.sort(np.concatenate([ids, *rejected]))
     at = pd.Index(ids).get_indexer(pd.Index(every))
-    columns = {n: _plain(frame[n]).take(pa.array(at, mask=at < 0)) for n in keep}
+    kept = device.to_host(frame[list(dict.fromkeys(keep))])
+    columns = {n: _plain(kept[n]).take(pa.array(at, mask=at < 0)) for n in keep}
     for name in scores.columns:
         plain = pa.array(scores[name], type=_arrow_type(name, scorer), from_pandas=True)
         columns[name] = plain.take(pa.array(at, mask=at < 0))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import MANIFEST, read_json, verify
-from pipeline.device.choose import frames_of
+from pipeline.device.choose import Choice, choose, frames_of
 from pipeline.errors import InputError, nearest
 from pipeline.expression import parse
 from pipeline.features import chain, fit
@@ -26,8 +26,6 @@ from pipeline.train.model import Fitted
 if TYPE_CHECKING:
     from pipeline.device import Frame
 
-DEVICE = "cpu"  # new rows are scored on the CPU, wherever the models were trained
-
 
 @dataclass(frozen=True)
 class Scorer:
@@ -41,33 +39,36 @@ class Scorer:
     model: Fitted
     manifest: Mapping[str, Any]
     context: Context
+    choice: Choice
+    """Where the rows are scored, wherever the models were trained."""
 
     @staticmethod
-    def load(run: str | Path, model: str = "best") -> Scorer:
+    def load(run: str | Path, model: str = "best", device: str = "cpu") -> Scorer:
         """Opens a run folder: hashes first, then plan and model, then the golden rows.
+
+        Args:
+            run: the folder.
+            model: "best", or the name of one of its models.
+            device: "cpu", "gpu" or "auto" (the GPU if there is one that works).
 
         Raises:
             InputError: no run there, a file altered, no such model, scores that differ.
+            DeviceError: ``device="gpu"``, and it cannot.
         """
-        folder = Path(run)
-        if not (folder / MANIFEST).is_file():
-            raise InputError(
-                f"{str(folder)!r} is no finished run: it has no {MANIFEST}",
-                fix="name the folder that `python -m pipeline run` printed",
-            )
-        manifest = read_json(folder / MANIFEST)
-        name = _model_name(model, manifest)
-        files = [f"features/{fit.PLAN}", *(f"train/{f}" for f in store.files(name))]
-        verify(folder, files)
-        verify(folder, [f"features/{f}" for f in fit.table_files(folder / "features")])
-        fitted = store.load(name, folder / "train")
-        if "golden.parquet" in manifest["files"]:
-            verify(folder, ["golden.parquet"])
-            golden.check({name: fitted}, pd.read_parquet(folder / "golden.parquet"))
-        context = Context(
-            DEVICE, manifest["seed"], manifest["task"], len(manifest["classes"]), predicting=True
-        )
-        return Scorer(folder, fit.load(folder / "features"), fitted, manifest, context)
+        return _opened(run, model).on(choose(device))
+
+    def on(self, choice: Choice) -> Scorer:
+        """This scorer on another device, where the golden rows are scored once more.
+
+        Raises:
+            DeviceError: the device cannot score the model. InputError: the scores differ there.
+        """
+        if choice.name == self.choice.name:
+            return replace(self, choice=choice)
+        fitted = store.load(self.model.name, self.run / "train", choice.name)
+        _check_golden(fitted, self.run, self.manifest, choice.name)
+        context = replace(self.context, device=choice.name)
+        return replace(self, model=fitted, context=context, choice=choice)
 
     def with_tables(self, tables: Mapping[str, pd.DataFrame]) -> Scorer:
         """This scorer with newer side tables: host frames with ``attrs["keys"]``.
@@ -110,7 +111,8 @@ class Scorer:
             SchemaError: a column is missing or of another type. DataError: a bad value.
         """
         schema = self.plan.source.only(self.columns)
-        made = self.predict_storage(frames.from_pandas(frame, schema))
+        device = frames_of(self.context.device)
+        made = self.predict_storage(device.to_device(frames.from_pandas(frame, schema)))
         made.index = frame.index
         return made
 
@@ -160,3 +162,31 @@ def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
         known = ["best", *manifest["models"]]
         raise InputError(f"the run has no model {model!r}", fix=nearest(model, known))
     return str(name)
+
+
+def _opened(run: str | Path, model: str) -> Scorer:
+    """The scorer on the CPU: see `Scorer.load`."""
+    folder = Path(run)
+    if not (folder / MANIFEST).is_file():
+        raise InputError(
+            f"{str(folder)!r} is no finished run: it has no {MANIFEST}",
+            fix="name the folder that `python -m pipeline run` printed",
+        )
+    manifest = read_json(folder / MANIFEST)
+    name = _model_name(model, manifest)
+    verify(folder, [f"features/{fit.PLAN}", *(f"train/{f}" for f in store.files(name))])
+    verify(folder, [f"features/{f}" for f in fit.table_files(folder / "features")])
+    choice = choose("cpu")
+    fitted = store.load(name, folder / "train", choice.name)
+    _check_golden(fitted, folder, manifest, choice.name)
+    classes = len(manifest["classes"])
+    context = Context(choice.name, manifest["seed"], manifest["task"], classes, predicting=True)
+    plan = fit.load(folder / "features")
+    return Scorer(folder, plan, fitted, manifest, context, choice)
+
+
+def _check_golden(fitted: Fitted, folder: Path, manifest: Mapping[str, Any], device: str) -> None:
+    """The run's golden rows, if it has any, scored again on the device."""
+    if "golden.parquet" in manifest["files"]:
+        verify(folder, ["golden.parquet"])
+        golden.check({fitted.name: fitted}, pd.read_parquet(folder / "golden.parquet"), device)

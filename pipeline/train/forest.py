@@ -67,27 +67,25 @@ def train(
         estimator.set_params(n_jobs=1)  # `scores.in_threads` says why
     progress(f"{params.trees} trees", params.trees, params.trees)
     gains = np.asarray(device.to_host(estimator.feature_importances_), "float64")
+    content = checkpoint_of(estimator, feed.device)
     return Fitted(
         NAME, feed.target, tuple(feed.features),
-        score=ForestScore(feed.target, fill, present, device, estimator=estimator),
-        content=checkpoint_of(estimator, feed.device), importances=shares(gains, feed),
-        rounds=params.trees, history={}, notes=tuple(notes), device=feed.device, details=details,
+        score=ForestScore(feed.target, fill, present, device, estimator, content),
+        content=content, importances=shares(gains, feed), rounds=params.trees,
+        history={}, notes=tuple(notes), device=feed.device, details=details,
     )  # fmt: skip
 
 
 def loaded(
-    content: bytes,
-    target: Target,
-    features: tuple[Feature, ...],
-    facts: Mapping[str, Any],
-    common: Mapping[str, Any],
-) -> Fitted:
-    """The forest of a Treelite checkpoint and its sidecar, scoring on the CPU."""
+    content: bytes, target: Target, features: tuple[Feature, ...], *,
+    on: str, facts: Mapping[str, Any], common: Mapping[str, Any],
+) -> Fitted:  # fmt: skip
+    """The forest of a Treelite checkpoint and its sidecar, scoring on the device ``on``."""
     fill = np.array(facts["fill"], dtype="float32")
     present = list(facts["present"])
     return Fitted(
         NAME, target, features,
-        score=ForestScore(target, fill, present, frames_of("cpu"), checkpoint=content),
+        score=ForestScore(target, fill, present, frames_of(on), checkpoint=content),
         content=content, importances=facts["importances"],
         details={"fill": facts["fill"], "present": facts["present"]}, **common,
     )  # fmt: skip

@@ -9,7 +9,6 @@ in each worker. The trees are merged into one Treelite forest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from operator import getitem
 from typing import Any
 
@@ -87,36 +86,12 @@ def _merged(
         forest.NAME, feed.target, tuple(feed.features),
         score=ForestScore(
             feed.target, np.array(details["fill"], dtype="float32"), details["present"],
-            frames_of(feed.device),
-            estimator=_Bulk(content, feed.target.task) if feed.device == "gpu" else None,
-            checkpoint=content,
+            frames_of(feed.device), checkpoint=content,
         ),
         content=content, importances=forest.shares(gains, feed), rounds=sum(trees), history={},
         notes=tuple(notes), device=feed.device,
         details=details,
     )  # fmt: skip
-
-
-class _Bulk:
-    """A merged forest on the GPU, through nvForest; read again in each process."""
-
-    def __init__(self, content: bytes, task: str) -> None:
-        self.content, self.task = content, task
-
-    @cached_property
-    def _score(self) -> Any:
-        from pipeline.device.gpu import models
-
-        return models.scorer(self.content, self.task)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Bulk, (self.content, self.task)
-
-    def predict(self, x: Array) -> Array:
-        """Values of a regression."""
-        return self._score(x)
-
-    predict_proba = predict
 
 
 # -- in a worker -----------------------------------------------------------------------------------

@@ -73,12 +73,13 @@ def _shuffled(x: np.ndarray, seed: int) -> np.ndarray:
     return made
 
 
-def check(models: Mapping[str, Fitted], frame: pd.DataFrame) -> None:
-    """Scores the golden rows again with models on the CPU.
+def check(models: Mapping[str, Fitted], frame: pd.DataFrame, device_name: str = "cpu") -> None:
+    """Scores the golden rows again with models that score on the device.
 
     Raises:
         InputError: scores differ, or the table is not of these models; names model and difference.
     """
+    device = frames_of(device_name)
     for name, fitted in models.items():
         columns, names = score_columns(name, fitted), [f.name for f in fitted.features]
         absent = [c for c in (*names, *columns) if c not in frame.columns]
@@ -89,13 +90,14 @@ def check(models: Mapping[str, Fitted], frame: pd.DataFrame) -> None:
             )
         x = np.ascontiguousarray(frame[names].to_numpy(dtype="float32"))
         expected = frame[columns].to_numpy(dtype="float64")
-        found = np.asarray(fitted.predict(x), "float64").reshape(expected.shape)
+        scores = device.to_host(fitted.predict(device.to_device(x)))
+        found = np.asarray(scores, "float64").reshape(expected.shape)
         worst = float(np.abs(found - expected).max(initial=0.0))
         scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
         if not worst <= TOLERANCE * scale:
             raise InputError(
-                f"the {name} model scores the golden rows otherwise than when it was saved: "
-                f"they differ by up to {worst:.3g} (allowed: {TOLERANCE * scale:.1g})",
+                f"the {name} model scores the golden rows on the {device_name} otherwise than when "
+                f"it was saved: by up to {worst:.3g} (allowed: {TOLERANCE * scale:.1g})",
                 fix="its libraries may have changed: manifest.json names the versions that "
                 "made the run",
             )

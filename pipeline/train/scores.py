@@ -51,6 +51,7 @@ class ForestScore:
     """Classes that the forest knows, in the order of its columns."""
     device: Frames
     estimator: Any = None
+    """That of the library that trained, as long as it is there."""
     checkpoint: bytes = b""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,6 +73,8 @@ class ForestScore:
         return every[:, 1] if self.target.task == "binary" else every
 
     def _raw(self, x: Array) -> Array:
+        if self.device.name == "gpu":
+            return self._on_the_gpu(x).astype("float64").reshape(len(x), -1)
         if self.estimator is None and len(x) <= FEW:
             import treelite
 
@@ -79,7 +82,13 @@ class ForestScore:
             return raw.reshape(len(x), -1)
         estimator = self._exported if self.estimator is None else self.estimator
         score = estimator.predict if self.target.task == "regression" else estimator.predict_proba
-        return score(x) if self.device.name == "gpu" else in_threads(score, x)
+        return in_threads(score, x)
+
+    @cached_property
+    def _on_the_gpu(self) -> Callable[[Array], Array]:
+        from pipeline.device.gpu import models
+
+        return models.scorer(self.checkpoint, self.target.task, self.estimator)
 
     @cached_property
     def _model(self) -> Any:

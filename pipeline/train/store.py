@@ -1,4 +1,4 @@
-"""Saves models in formats that need nothing of what trained them, and loads them on the CPU.
+"""Saves models in formats that need nothing of what trained them, and loads them on any device.
 
 xgboost.ubj  XGBoost's own UBJSON          forest.tl  a Treelite checkpoint
 <model>.json the sidecar: task, classes, features in order, importances, rounds, history, notes
@@ -18,7 +18,9 @@ from pipeline.train.model import Fitted
 
 FORMAT = 2  # 1: category codes were one lower, and missing ones NaN
 CONTENT: Mapping[str, str] = {"xgboost": "xgboost.ubj", "forest": "forest.tl"}
-LIBRARIES = ("xgboost", "xgboost-cpu", "xgboost-cu13", "scikit-learn", "treelite", "cuml-cu13")
+LIBRARIES = (
+    "xgboost", "xgboost-cpu", "xgboost-cu13", "scikit-learn", "treelite", "cuml-cu13", "cuml-cu12",
+)  # fmt: skip
 
 
 def files(name: str) -> list[str]:
@@ -67,8 +69,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def load(name: str, folder: Path) -> Fitted:
-    """A saved model, scoring on the CPU, whatever trained it. Check the manifest's hash first.
+def load(name: str, folder: Path, device: str = "cpu") -> Fitted:
+    """A saved model, scoring on the device, whatever trained it. Check the manifest's hash first.
 
     Raises:
         InputError: a file is missing or damaged, or of a later version.
@@ -89,15 +91,16 @@ def load(name: str, folder: Path) -> Fitted:
         "device": facts["device"],
     }  # fmt: skip
     if name == "xgboost":
-        return _load_xgboost(path, target, features, common)
+        return _load_xgboost(path, target, features, device, common)
     from pipeline.train import forest
 
-    return forest.loaded(path.read_bytes(), target, features, facts, common)
+    return forest.loaded(path.read_bytes(), target, features, on=device, facts=facts, common=common)
 
 
 def _load_xgboost(
-    path: Path, target: Target, features: tuple[Feature, ...], common: Mapping[str, Any]
-) -> Fitted:
+    path: Path, target: Target, features: tuple[Feature, ...], device: str,
+    common: Mapping[str, Any],
+) -> Fitted:  # fmt: skip
     import xgboost
 
     from pipeline.train import xgb
@@ -109,4 +112,4 @@ def _load_xgboost(
             f"{path} is not a model of XGBoost: it was damaged after the run wrote it",
             fix="restore it, or run the config again",
         ) from None
-    return xgb.fitted(booster, target, features, **common)
+    return xgb.fitted(booster, target, features, on=device, **common)

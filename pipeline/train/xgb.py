@@ -15,6 +15,7 @@ import numpy as np
 import xgboost as xgb
 
 from pipeline.device import Array
+from pipeline.device.choose import frames_of
 from pipeline.errors import ConfigError, DeviceError, nearest
 from pipeline.matrix import Feature, Feed, Target
 from pipeline.train import bins, boosting
@@ -84,8 +85,8 @@ def train(
         small = small if feed.target.task == "regression" else ""
         notes.append(f"no tree splits, all rows get the same score: no column helps{small}")
     return fitted(
-        booster, feed.target, tuple(feed.features), rounds=kept, history=last.history,
-        notes=tuple(notes), device=feed.device,
+        booster, feed.target, tuple(feed.features), on=feed.device, rounds=kept,
+        history=last.history, notes=tuple(notes), device=feed.device,
     )  # fmt: skip
 
 
@@ -99,20 +100,37 @@ def _boosting(feed: Feed, cache: Path | None) -> Callable[..., Boosted]:
 
 
 def fitted(
-    booster: xgb.Booster, target: Target, features: tuple[Feature, ...], **facts: Any
+    booster: xgb.Booster, target: Target, features: tuple[Feature, ...], *, on: str, **facts: Any
 ) -> Fitted:
-    """The booster as a `Fitted`."""
+    """The booster as a `Fitted` that scores on the device ``on``, wherever it was trained."""
     return Fitted(
-        NAME, target, features, score=_Score(booster), content=booster,
+        NAME, target, features, score=_Score(booster, frames_of(on).name), content=booster,
         importances=importances(booster, features), details={}, **facts,
     )  # fmt: skip
 
 
 class _Score:
-    def __init__(self, booster: xgb.Booster) -> None:
-        self.booster = booster
+    """The booster's function on one device.
+
+    XGBoost scores on the booster's device: a matrix that is on the other one it copies into a
+    `DMatrix` and says so once, as a warning; a build without CUDA turns ``cuda`` into ``cpu``.
+    Here either is an error.
+    """
+
+    def __init__(self, booster: xgb.Booster, device: str) -> None:
+        self.booster, self.device = booster, device
+        if device == "gpu":  # a model's file does not hold it, and starts out on the CPU
+            booster.set_param({"device": "cuda"})
 
     def __call__(self, x: Array) -> Array:
+        given = "gpu" if hasattr(x, "__cuda_array_interface__") else "cpu"
+        used = "cpu" if self.device == "cpu" else device_of(self.booster)
+        if not self.device == given == used:
+            raise DeviceError(
+                f"xgboost: asked to score on the {self.device}, the matrix is on the {given} and "
+                f"XGBoost on the {used}",
+                fix="`python -m pipeline doctor` says what the GPU lacks; or use --device cpu",
+            )
         return self.booster.inplace_predict(x, validate_features=False)
 
 
@@ -241,8 +259,8 @@ def _boosted_on(
     last = start
     for last in boosting.boost(plan, dtrain, watched, start=start, keep=keep, progress=progress):
         assert last.booster is not None
-        used = trained_on(last.booster)
-        if used != feed.device:
+        used = device_of(last.booster)
+        if used != frames_of(feed.device).name:
             raise DeviceError(
                 f"xgboost: asked to train on the {feed.device}, XGBoost trained on the {used}",
                 fix="`python -m pipeline doctor` says what the GPU lacks",
@@ -250,7 +268,7 @@ def _boosted_on(
     return last
 
 
-def trained_on(booster: xgb.Booster) -> str:
-    """Where a booster last trained, which without a GPU is silently the CPU."""
+def device_of(booster: xgb.Booster) -> str:
+    """Where a booster trains and scores, which without a GPU is silently the CPU."""
     used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
     return "gpu" if str(used).startswith("cuda") else "cpu"

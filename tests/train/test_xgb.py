@@ -302,7 +302,7 @@ def test_labels_and_values_must_be_finite():
 
 
 def test_a_silent_change_of_device_is_an_error(monkeypatch):
-    monkeypatch.setattr(xgb, "trained_on", lambda booster: "gpu")
+    monkeypatch.setattr(xgb, "device_of", lambda booster: "gpu")
     with pytest.raises(DeviceError, match="asked to train on the cpu"):
         fit(feed_of("binary", 100, 0))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from pipeline.device import Array
+from pipeline.errors import DeviceError
 
 
 def forest(task: str, *, n_bins: int, **options: Any) -> Any:
@@ -23,18 +25,35 @@ def forest(task: str, *, n_bins: int, **options: Any) -> Any:
     return kind(n_bins=n_bins, output_type="cupy", **options)
 
 
-def scorer(checkpoint: bytes, task: str) -> Callable[[Array], Array]:
-    """The function of a Treelite checkpoint on the GPU, through nvForest.
+def scorer(checkpoint: bytes, task: str, estimator: Any = None) -> Callable[[Array], Array]:
+    """The function of a Treelite checkpoint on the GPU: nvForest's; without it, the estimator's.
+
+    nvForest scores in the checkpoint's own precision: trees of scikit-learn split at float64
+    thresholds, which single precision would move past some rows.
+
+    Args:
+        checkpoint: Treelite's bytes, of cuML or of scikit-learn.
+        task: "binary", "multiclass" or "regression".
+        estimator: the cuML forest that was trained, where it is still there.
 
     Returns:
         float32 (n, k) to (n,) values of a regression, else to (n, classes) probabilities.
-    """
-    import nvforest
-    import treelite
 
-    model = nvforest.load_from_treelite_model(
-        treelite.Model.deserialize_bytes(checkpoint), device="gpu"
-    )
+    Raises:
+        DeviceError: neither nvForest nor the estimator is there.
+    """
+    if find_spec("nvforest") is not None:
+        import nvforest
+        import treelite
+
+        model = treelite.Model.deserialize_bytes(checkpoint)
+        estimator = nvforest.load_from_treelite_model(model, device="gpu")
+    if estimator is None:
+        raise DeviceError(
+            "forest: on the gpu a saved forest scores through nvForest, which is not installed",
+            fix="install nvforest-cu13 (nvforest-cu12), as the extra gpu (gpu-cu12) does; or use "
+            "--device cpu",
+        )
     if task == "regression":
-        return lambda x: model.predict(x).reshape(len(x))
-    return lambda x: model.predict_proba(x).reshape(len(x), -1)
+        return lambda x: estimator.predict(x).reshape(len(x))
+    return lambda x: estimator.predict_proba(x).reshape(len(x), -1)

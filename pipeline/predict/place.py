@@ -1,0 +1,45 @@
+"""Which device scores new rows, and why: a GPU only where it can, and where it pays."""
+
+from __future__ import annotations
+
+from pipeline.device.choose import Choice, choose
+from pipeline.errors import DeviceError
+from pipeline.predict.scorer import Scorer
+
+FEW = 100_000
+"""Rows up to which ``auto`` stays on the CPU. Both models score 98,225 flights there in 0.7 s
+(README); to import cuDF and cuML takes 5.7 s, before the GPU has done anything."""
+
+
+def choice_of(asked: str, rows: int) -> Choice:
+    """The device for so many rows.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none that works.
+        ConfigError: ``asked`` is no device.
+    """
+    if asked == "auto" and rows <= FEW:
+        why = f"{rows:,} rows: a GPU's libraries take longer to load than so few rows to score"
+        return Choice(asked, "cpu", why)
+    return choose(asked)
+
+
+def placed(scorer: Scorer, choice: Choice) -> Scorer:
+    """The scorer on the chosen device; under ``auto`` on the CPU if the GPU cannot score the model.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for, and it cannot; the reason and the fix.
+        InputError: the golden rows get other scores there than when the model was saved.
+    """
+    try:
+        return scorer.on(choice)
+    except DeviceError as error:
+        if choice.asked != "auto":
+            raise
+        return scorer.on(given_up(choice, error))
+
+
+def given_up(choice: Choice, error: BaseException) -> Choice:
+    """The CPU, because the GPU of an ``auto`` choice failed."""
+    lines = str(getattr(error, "message", error)).splitlines() or [type(error).__name__]
+    return Choice(choice.asked, "cpu", f"the gpu failed: {lines[0]}")
