@@ -2,7 +2,92 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
+import numpy as np
 import pytest
+
+
+class OnTheGpu(np.ndarray):
+    """A host array that passes for one of the GPU's."""
+
+    __cuda_array_interface__ = None
+
+
+@pytest.fixture
+def device_of_tests(monkeypatch):
+    """Registers a device: the CPU's functions but for those given. Returns its name."""
+    from pipeline.device import choose, cpu
+
+    def registered(called, **functions):
+        module = types.ModuleType(f"device_of_tests_{called}")
+        vars(module).update({k: v for k, v in vars(cpu).items() if not k.startswith("__")})
+        vars(module).update(functions)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(choose.MODULES, called, module.__name__)
+        choose.frames_of.cache_clear()
+        return called
+
+    yield registered
+    choose.frames_of.cache_clear()
+
+
+@pytest.fixture
+def pretended_gpu(device_of_tests, monkeypatch):
+    """The device ``gpu`` on a machine without one: arrays are `OnTheGpu`, the work is the CPU's."""
+    from pipeline.device import cpu
+
+    memory = types.SimpleNamespace(set_up=lambda: None)
+    monkeypatch.setitem(sys.modules, "pipeline.device.gpu.memory", memory)
+
+    def to_device(value):
+        return value.view(OnTheGpu) if isinstance(value, np.ndarray) else value
+
+    def to_host(value):
+        return value.view(np.ndarray) if isinstance(value, OnTheGpu) else value
+
+    def matrix(frame, names, rows=None):
+        return cpu.matrix(frame, names, rows).view(OnTheGpu)
+
+    functions = {"to_device": to_device, "to_host": to_host, "matrix": matrix}
+    return device_of_tests("gpu", name="gpu", **functions)
+
+
+NVFOREST = """
+import treelite
+
+LOADED = []
+
+
+class Forest:
+    def __init__(self, model):
+        self.model = model
+
+    def predict_proba(self, x):
+        return treelite.gtil.predict(self.model, x, nthread=1).reshape(len(x), -1).view(type(x))
+
+    predict = predict_proba
+
+
+def load_from_treelite_model(tl_model, *, device="auto", precision=None):
+    assert (device, precision) == ("gpu", None)
+    LOADED.append(tl_model)
+    return Forest(tl_model)
+"""
+
+
+@pytest.fixture
+def pretended_nvforest(tmp_path_factory, monkeypatch):
+    """An nvForest that computes with Treelite on the host; ``LOADED`` is what it loaded."""
+    folder = tmp_path_factory.mktemp("nvforest")
+    (folder / "nvforest.py").write_text(NVFOREST)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "nvforest", raising=False)
+    import nvforest
+
+    yield nvforest
+    sys.modules.pop("nvforest", None)
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -160,4 +160,6 @@ def test_the_gpu_module_gets_cumls_names(monkeypatch):
 def model_loaded(fitted):
     common = {"rounds": 10, "history": {}, "notes": (), "device": "gpu"}
     facts = {"importances": fitted.importances, **fitted.details}
-    return forest.loaded(fitted.content, fitted.target, fitted.features, facts, common)
+    return forest.loaded(
+        fitted.content, fitted.target, fitted.features, on="cpu", facts=facts, common=common
+    )
