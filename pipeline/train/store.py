@@ -84,32 +84,39 @@ def load(name: str, folder: Path, device: str = "cpu") -> Fitted:
     path = folder / CONTENT[name]
     if not path.is_file():
         raise InputError(f"{path} is missing", fix="restore it, or run the config again")
+    return _made(path.read_bytes(), facts, device, path)
+
+
+def on(fitted: Fitted, device: str) -> Fitted:
+    """The model as it scores on that device, wherever it was trained."""
+    facts = sidecar(fitted)
+    return _made(_content(fitted), facts, device, Path(CONTENT[fitted.name]))
+
+
+def _made(content: bytes, facts: Mapping[str, Any], device: str, path: Path) -> Fitted:
+    """The model of a file's bytes and its sidecar."""
     target = Target(facts["task"], tuple(facts["classes"]))
     features = tuple(Feature(f["name"], f["kind"], f["size"]) for f in facts["features"])
     common = {
         "rounds": facts["rounds"], "history": facts["history"], "notes": tuple(facts["notes"]),
         "device": facts["device"],
     }  # fmt: skip
-    if name == "xgboost":
-        return _load_xgboost(path, target, features, device, common)
+    if facts["model"] == "xgboost":
+        from pipeline.train import xgb
+
+        return xgb.fitted(_booster(content, path), target, features, on=device, **common)
     from pipeline.train import forest
 
-    return forest.loaded(path.read_bytes(), target, features, on=device, facts=facts, common=common)
+    return forest.loaded(content, target, features, on=device, facts=facts, common=common)
 
 
-def _load_xgboost(
-    path: Path, target: Target, features: tuple[Feature, ...], device: str,
-    common: Mapping[str, Any],
-) -> Fitted:  # fmt: skip
+def _booster(content: bytes, path: Path) -> Any:
     import xgboost
 
-    from pipeline.train import xgb
-
     try:
-        booster = xgboost.Booster(model_file=bytearray(path.read_bytes()))
+        return xgboost.Booster(model_file=bytearray(content))
     except xgboost.core.XGBoostError:
         raise InputError(
             f"{path} is not a model of XGBoost: it was damaged after the run wrote it",
             fix="restore it, or run the config again",
         ) from None
-    return xgb.fitted(booster, target, features, on=device, **common)

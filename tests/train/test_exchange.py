@@ -58,6 +58,9 @@ def test_a_forest_scores_through_nvforest_on_the_gpu(
         assert score.shape == expected.shape
         assert np.abs(gpu.to_host(score) - expected).max() < 1e-6
     assert len(pretended_nvforest.LOADED) == 1
+    there = store.on(fitted, "gpu")
+    assert np.array_equal(there.predict(gpu.to_device(rows())), found.predict(rows()))
+    assert (there.device, there.features, there.rounds) == ("cpu", fitted.features, fitted.rounds)
 
 
 def test_without_nvforest_a_trained_forest_scores_itself_and_a_saved_one_says_so(
