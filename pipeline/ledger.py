@@ -36,6 +36,8 @@ class Entry:
     h2d: int = 0
     """Bytes that passed `Frames.to_device`; ``d2h`` those that passed `Frames.to_host`."""
     d2h: int = 0
+    h2d_files: int = 0
+    """Of ``h2d``, the bytes of the input files that the device decoded itself."""
     gpu: dict[str, float] = field(default_factory=dict)
     """What the GPUs did (`pipeline.device.timeline.Timeline.meter`); no part of a line without."""
     notes: list[str] = field(default_factory=list)

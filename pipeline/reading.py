@@ -55,6 +55,7 @@ def read(session: Session) -> RowSet:
         csv = job.contract.format == "csv"
         entry.notes += plan_notes(plan, csv, spread(session.client))
         session.listener.planned(plan, [block.rows for block in planned])
+        load.notes(session.client)  # of whatever read before
         reads = load.reads(
             session.client, planned, job.contract, list(job.reads),
             device=job.choice.name, on_bad_rows=job.config.data.on_bad_rows,
@@ -68,9 +69,11 @@ def read(session: Session) -> RowSet:
         frames = load.frames(reads)
         if plan.staging:
             frames = _staged(session, frames, entry)
+        entry.notes += load.notes(session.client)
     with session.ledger.stage("split") as entry:
         found = _prepared(session, frames, total, plan, entry)
         entry.rows = sum(found.counts.rows.values())
+        entry.notes += load.notes(session.client)
     return found
 
 

@@ -15,10 +15,10 @@ from pipeline.cluster import remote
 from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back
+from pipeline.cluster.meters import metered
 from pipeline.cluster.prometheus import published
 from pipeline.cluster.sampling import recorded
 from pipeline.config import Config
-from pipeline.device.choose import frames_of
 from pipeline.device.timeline import Timeline
 from pipeline.errors import InputError, MachineError
 from pipeline.ingest import stores
@@ -103,8 +103,6 @@ def run(
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
         on_stage=listener.stage,
-        # Not before the cluster is there: dask-cuda's workers must not find a CUDA context here.
-        meter=lambda: {**frames_of(choice.name).meter(), **timeline.meter()},
     )  # fmt: skip
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
@@ -121,6 +119,8 @@ def run(
             threads = sum(workers(client).values())
             files = [file.path for file in job.contract.files]
             remote.check_paths(client, files, job.contract.storage_options, stores.reached)
+        # not earlier: dask-cuda's workers must not find a CUDA context here
+        ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
         session = Session(job, folder, ledger, client, threads, listener)
         return _stages(session, started)
 

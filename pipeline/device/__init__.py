@@ -10,6 +10,7 @@ n rows and a RangeIndex. *Host* values are NumPy arrays and pandas objects on ei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +37,39 @@ def dtype_of(series: Series) -> Dtype:
     return "bool" if name.startswith("bool") else name  # type: ignore[return-value]
 
 
+class Reading(Protocol):
+    """A device's own file readers, which decode on the device: `pipeline.device.gpu.reading`.
+
+    They say nothing of what is wrong in a file; `pipeline.ingest.device_blocks` sees to that.
+    """
+
+    name: str  # the library that reads
+
+    def csv_fields(
+        self, data: bytes, fields: int, used: Sequence[int], delimiter: str, quote: str | None
+    ) -> Frame:
+        """The fields of CSV records as text: a column ``"<position>"`` for each of ``used``.
+
+        Quotes are taken off, an empty field is an empty text. Fields that a record lacks are
+        missing, those beyond the first ``fields`` are dropped, lines without a byte are skipped.
+
+        Args:
+            data: lines that all end with a newline (no carriage returns).
+            fields: how many a record may have.
+            used: positions of those wanted, ascending.
+            delimiter: one ASCII character.
+            quote: another, or None: quotes are characters like others.
+        """
+
+    def row_groups(
+        self, path: str, groups: Sequence[int], names: Sequence[str], size: int
+    ) -> Frame:
+        """Columns of row groups of a local Parquet file in the library's dtypes, zones as UTC.
+
+        Columns that the file lacks are left out. ``size``: the columns' bytes in the file.
+        """
+
+
 class Frames(Protocol):
     """The named functions in which the devices differ."""
 
@@ -60,6 +94,9 @@ class Frames(Protocol):
 
     def frame(self, columns: dict[str, Series]) -> Frame:
         """A frame of these columns, without copying them where the library allows it."""
+
+    def numbered(self, columns: dict[str, Series], ids: Array) -> Frame:
+        """A frame of these columns of n rows, with an int64 array of row ids as its index."""
 
     def ids(self, frame: Frame) -> Array:
         """The frame's index as an int64 array: the row ids."""
@@ -116,9 +153,16 @@ class Frames(Protocol):
         Text is hashed on the host over the distinct values; -0.0 hashes as 0.0; missing is 0.
         """
 
+    # -- reading files ---------------------------------------------------------------------------
+    def reading(self) -> Reading | None:
+        """The device's own file readers; None where the host's are the device's."""
+
     # -- what the ledger says -------------------------------------------------------------------
     def meter(self) -> dict[str, int]:
-        """Bytes since the last call: ``h2d``, ``d2h`` over the bus, ``peak_device`` in use."""
+        """Bytes since the last call: ``h2d``, ``d2h`` over the bus, ``peak_device`` in use.
+
+        ``h2d_files`` are those of ``h2d`` that are bytes of the input files.
+        """
 
     # -- crossing the bus --------------------------------------------------------------------------
     def to_host(self, value: Array | Series | Frame) -> Any:

@@ -62,6 +62,12 @@ def frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
     return pd.DataFrame({name: column.array for name, column in columns.items()}, copy=False)
 
 
+def numbered(columns: dict[str, pd.Series], ids: np.ndarray) -> pd.DataFrame:
+    """A frame of these columns, with row ids as its index."""
+    arrays_ = {name: column.array for name, column in columns.items()}
+    return pd.DataFrame(arrays_, index=pd.Index(ids, dtype="int64"), copy=False)
+
+
 def ids(frame: pd.DataFrame) -> np.ndarray:
     """Row ids: the index as int64."""
     return frame.index.to_numpy(dtype="int64")
@@ -218,9 +224,13 @@ def hash_values(series: pd.Series, seed: int) -> np.ndarray:
     return np.where(missing, 0, hash_ints(values.astype("int64"), seed))
 
 
+def reading() -> None:
+    """The host's readers (`pipeline.ingest`) are the CPU's."""
+
+
 def meter() -> dict[str, int]:
     """Nothing is copied, and there is no other memory."""
-    return {"h2d": 0, "d2h": 0, "peak_device": 0}
+    return {"h2d": 0, "h2d_files": 0, "d2h": 0, "peak_device": 0}
 
 
 def to_host(value: Any) -> Any:

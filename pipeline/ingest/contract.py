@@ -11,7 +11,7 @@ from pipeline.artifacts import read_json, write_json
 from pipeline.columns import RESERVED, Column, Schema
 from pipeline.errors import SchemaError, nearest
 from pipeline.ingest.dialect import Dialect
-from pipeline.ingest.files import File
+from pipeline.ingest.files import DEFAULT_PARTITION, File
 from pipeline.ingest.values import SourceColumn
 
 NEW = "new data"
@@ -71,6 +71,11 @@ class Contract:
                     fix="rename it in the files, or leave it out",
                 )
         return [c for c in self.columns if c.name in set(wanted)]
+
+    def folder_words(self, file: int) -> dict[str, str | None]:
+        """What a file's ``key=value`` folders say; None where Hive says that there is no value."""
+        words = dict(self.files[file].partitions)
+        return {key: None if word == DEFAULT_PARTITION else word for key, word in words.items()}
 
     def write(self, path: Path) -> None:
         """``schema.json``."""

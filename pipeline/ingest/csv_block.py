@@ -29,7 +29,7 @@ def read(
     newlines leave gaps and every layout of blocks gives the same ids.
     """
     if block.limited and not dialect.newlines_in_values:
-        data = _first_lines(data, block.rows)
+        data = first_lines(data, block.rows)
     at_once = _at_once(data, block, columns, dialect)
     if at_once is not None:
         return *at_once, []
@@ -42,7 +42,8 @@ def read(
     return pd.Index(lines + block.first_row, dtype="int64"), arrays, bad
 
 
-def _first_lines(data: bytes, count: int) -> bytes:
+def first_lines(data: bytes, count: int) -> bytes:
+    """The first ``count`` lines."""
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == NEWLINE)
     return data if len(ends) <= count else data[: ends[count - 1] + 1]
 
@@ -69,16 +70,16 @@ def _at_once(
         )
     except pa.ArrowInvalid:
         return None
-    ids = _ids(data, table.num_rows, block, dialect)
-    if ids is None:
+    found = ids(data, table.num_rows, block, dialect)
+    if found is None:
         return None
     arrays: Arrays = {}
     for column in columns:
         values = finished(column, table[column.name])
         if values is None:
             return None
-        arrays[column.name] = values.slice(0, len(ids))
-    return ids, arrays
+        arrays[column.name] = values.slice(0, len(found))
+    return found, arrays
 
 
 def _suspicious(data: bytes, dialect: Dialect) -> bool:
@@ -96,7 +97,7 @@ def _suspicious(data: bytes, dialect: Dialect) -> bool:
     return bool(sum(np.count_nonzero(chunk == quote) for chunk in chunks) % 2)
 
 
-def _ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index | None:
+def ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index | None:
     """The ids of the parsed records; None where they cannot be matched to lines."""
     cut = block.limited and dialect.newlines_in_values
     if records == block.rows and not cut:
@@ -105,8 +106,8 @@ def _ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index 
     if len(lines) != records:
         return None
     within = int(np.searchsorted(lines, block.rows)) if cut else records
-    ids: pd.Index = pd.Index(lines[:within] + block.first_row, dtype="int64")
-    return ids
+    found: pd.Index = pd.Index(lines[:within] + block.first_row, dtype="int64")
+    return found
 
 
 def _record_lines(data: bytes, dialect: Dialect) -> np.ndarray:

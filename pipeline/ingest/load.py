@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from pipeline.artifacts import written
 from pipeline.cluster import partitions
+from pipeline.cluster.client import spread
 from pipeline.cluster.partitions import Partitions
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
+from pipeline.ingest import tally
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import Contract
@@ -102,6 +104,12 @@ def _stage(item: tuple[Any, str], calls: Sequence[Any], device: str) -> str:
 def _staged(name: str, device: str) -> Frame:
     with pa.memory_map(name) as file:
         return frames_of(device).to_device(pa.ipc.open_file(file).read_all().to_pandas())
+
+
+def notes(client: Any) -> list[str]:
+    """What the ledger says of which reader read the blocks since the last call."""
+    found = client.run(tally.taken).values() if spread(client) else [tally.taken()]
+    return tally.notes(found)
 
 
 def write_rejected(client: Any, read: Partitions, path: Path) -> int:

@@ -1,4 +1,8 @@
-"""One block read: a frame of the named columns in storage dtypes, and its bad rows."""
+"""One block read: a frame of the named columns in storage dtypes, and its bad rows.
+
+The device's own readers come first, where it has some (`device_blocks`); what they leave, and
+everything on a CPU, is read here, on the host.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ import pyarrow as pa
 
 from pipeline.device import Frame, Frames
 from pipeline.errors import DataError
-from pipeline.ingest import csv_block, parquet, rejected, storage
+from pipeline.ingest import csv_block, device_blocks, parquet, rejected, storage, tally
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.content import span
 from pipeline.ingest.contract import NEW, Contract
 from pipeline.ingest.dialect import Dialect
-from pipeline.ingest.files import DEFAULT_PARTITION, unchanged
+from pipeline.ingest.files import unchanged
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.values import ISO, SourceColumn, misfits
 
@@ -39,6 +43,14 @@ def read_block(
         SchemaError: there is no such column.
     """
     unchanged(contract.files[block.file])
+    if (reading := device.reading()) is not None:
+        try:
+            made = device_blocks.read(block, contract, names, device, reading)
+        except device_blocks.NotPlain as why:
+            tally.count(reading.name, str(why))
+        else:
+            tally.count(reading.name)
+            return made, None
     columns = contract.picked(names)
     read = [c for c in columns if not c.partition]
     if contract.format == "parquet":
@@ -55,14 +67,8 @@ def read_block(
 def _partitions(
     block: Block, contract: Contract, columns: list[SourceColumn], rows: int
 ) -> dict[str, Any]:
-    words = dict(contract.files[block.file].partitions)
-    return {
-        c.name: storage.repeated(
-            c, None if words[c.name] == DEFAULT_PARTITION else words[c.name], rows
-        )
-        for c in columns
-        if c.partition
-    }
+    words = contract.folder_words(block.file)
+    return {c.name: storage.repeated(c, words[c.name], rows) for c in columns if c.partition}
 
 
 def _fix(bad: BadRow, contract: Contract) -> str:

@@ -56,6 +56,10 @@ class ConformingDevice:
     def frame(self, columns):
         return self._out(cpu.frame({n: self._frame(s) for n, s in columns.items()}))
 
+    def numbered(self, columns, ids):
+        frames = {n: self._frame(s) for n, s in columns.items()}
+        return self._out(cpu.numbered(frames, self._array(ids)))
+
     def ids(self, frame):
         return self._out(cpu.ids(self._frame(frame)))
 
@@ -91,6 +95,9 @@ class ConformingDevice:
 
     def hash_values(self, series, seed):
         return Array(cpu.hash_values(self._frame(series), seed))
+
+    def reading(self):
+        return cpu.reading()
 
     def meter(self):
         return cpu.meter()

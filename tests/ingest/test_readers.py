@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import fake_cudf
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,15 +21,37 @@ from pipeline.ingest.readers import read_block
 from pipeline.ingest.rejected import COLUMNS
 from pipeline.ingest.schema import settle
 
+DEVICES = {"now": cpu}
+
+
+@pytest.fixture(
+    scope="module",
+    autouse=True,
+    params=["host", "device", pytest.param("gpu", marks=pytest.mark.gpu)],
+)
+def reader(request):
+    """Every test runs with the host's reader, with a device's as cuDF's is said to be, and with it."""
+    if request.param == "host":
+        DEVICES["now"] = cpu
+    elif request.param == "device":
+        DEVICES["now"] = fake_cudf.device()
+    else:
+        from pipeline.device.gpu import frames
+
+        DEVICES["now"] = frames
+    yield request.param
+    DEVICES["now"] = cpu
+
 
 def read(source, names=None, block_bytes=32 << 20, rows=None, bad="error"):
     """(frame of all blocks, rejected rows, contract)."""
     contract = source if isinstance(source, Contract) else settle(source)
     names = contract.schema.names if names is None else names
     blocks = plan_blocks(contract, block_bytes, rows)
-    made = [read_block(b, contract, names, cpu, bad) for b in blocks]
+    device = DEVICES["now"]
+    made = [read_block(b, contract, names, device, bad) for b in blocks]
     rejected = [r for _, r in made if r is not None]
-    frame = cpu.concat([f for f, _ in made])
+    frame = cpu.concat([device.to_host(f) for f, _ in made])
     return frame, pd.concat(rejected) if rejected else None, contract
 
 
@@ -318,10 +341,10 @@ def test_a_file_that_changes_while_it_is_read(tmp_path):
     blocks = plan_blocks(contract)
     write(tmp_path / "a.csv", "n,s\n1,a\n2,b\n3,c\n")
     with pytest.raises(DataError, match="changed while"):
-        read_block(blocks[0], contract, ["n"], cpu)
+        read_block(blocks[0], contract, ["n"], DEVICES["now"])
     (tmp_path / "a.csv").unlink()
     with pytest.raises(DataError, match="vanished"):
-        read_block(blocks[0], contract, ["n"], cpu)
+        read_block(blocks[0], contract, ["n"], DEVICES["now"])
 
 
 def test_own_words_for_missing_true_and_false(tmp_path):

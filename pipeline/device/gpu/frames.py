@@ -6,8 +6,8 @@ here. Written against RAPIDS 26.10; what has run on a GPU is in docs/gpu-results
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import Any
+import importlib
+from typing import Any, cast
 
 import cudf
 import cupy as cp
@@ -15,33 +15,17 @@ import numpy as np
 import pandas as pd
 
 from pipeline.columns import Column, Dtype
-from pipeline.device import MISSING, UNSEEN, cpu, dtype_of
-from pipeline.device.gpu import memory
+from pipeline.device import MISSING, UNSEEN, Reading, cpu, dtype_of
+from pipeline.device.gpu import bus, memory
 
 name = "gpu"
 lib = cudf
 xp = cp
 
-_lock = Lock()
-_moved = {"h2d": 0, "d2h": 0}
-
-
-def moved() -> dict[str, int]:
-    """Bytes over the bus since the last call: ``h2d`` to the device, ``d2h`` to the host."""
-    with _lock:
-        found = dict(_moved)
-        _moved.update(h2d=0, d2h=0)
-    return found
-
 
 def meter() -> dict[str, int]:
     """What the ledger says of a stage: bytes moved, and the most in use, since the last call."""
-    return {**moved(), "peak_device": memory.peak()}
-
-
-def _count(way: str, size: int) -> None:
-    with _lock:
-        _moved[way] += size
+    return {**bus.moved(), "peak_device": memory.peak()}
 
 
 # -- building and converting -------------------------------------------------------------------
@@ -69,7 +53,7 @@ def text(codes: Any, values: np.ndarray) -> Any:
     """A text column (category) from codes into distinct values."""
     known = cudf.Series(codes)
     known = known.where(cudf.Series(codes >= 0))
-    _count("h2d", _text_bytes(values))
+    bus.count("h2d", _text_bytes(values))
     categories = cudf.Index(pd.Index(np.asarray(values, dtype=object), dtype="str"))
     return cudf.Series(cudf.CategoricalIndex.from_codes(known, categories, ordered=False))
 
@@ -81,6 +65,13 @@ def _text_bytes(values: np.ndarray) -> int:
 def frame(columns: dict[str, Any]) -> Any:
     """A frame of these columns."""
     return cudf.DataFrame(columns)
+
+
+def numbered(columns: dict[str, Any], ids: Any) -> Any:
+    """A frame of these columns, with row ids as its index."""
+    made = cudf.DataFrame(columns) if columns else cudf.DataFrame(index=cudf.Index(ids))
+    made.index = cudf.Index(ids)
+    return made
 
 
 def ids(frame: Any) -> Any:
@@ -139,7 +130,7 @@ def codes(series: Any) -> tuple[Any, np.ndarray]:
     """(int32 codes with -1 for missing, distinct values)."""
     if dtype_of(series) == "text":
         values = series.cat.categories.to_pandas().to_numpy(dtype=object)
-        _count("d2h", _text_bytes(values))
+        bus.count("d2h", _text_bytes(values))
         return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
     found, missing = arrays(series)
     if found.dtype.kind == "f":
@@ -207,6 +198,14 @@ def hash_values(series: Any, seed: int) -> Any:
     return cp.where(missing, 0, hash_ints(values.astype("int64"), seed))
 
 
+# -- reading files -------------------------------------------------------------------------------
+
+
+def reading() -> Reading:
+    """cuDF's readers."""
+    return cast("Reading", importlib.import_module("pipeline.device.gpu.reading"))
+
+
 # -- crossing the bus ----------------------------------------------------------------------------
 
 
@@ -215,8 +214,9 @@ def to_host(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value
     if isinstance(value, cp.ndarray):
-        _count("d2h", value.nbytes)
+        bus.count("d2h", value.nbytes)
         return cp.asnumpy(value)
+    bus.count("d2h", 8 * len(value))  # of its index
     if isinstance(value, cudf.Series):
         column = _column_to_host(value)
         column.index = value.index.to_pandas()
@@ -238,7 +238,7 @@ def _column_to_host(series: Any) -> pd.Series:
 def to_device(value: Any) -> Any:
     """CuPy array or cuDF frame from a NumPy array or a pandas frame in storage dtypes."""
     if isinstance(value, np.ndarray):
-        _count("h2d", value.nbytes)
+        bus.count("h2d", value.nbytes)
         return cp.asarray(value)
     made = cudf.DataFrame({n: _column_to_device(value[n]) for n in value.columns})
     made.index = cudf.Index(to_device(value.index.to_numpy(dtype="int64")))

@@ -1,0 +1,54 @@
+"""Files decoded on the GPU: cuDF's CSV and Parquet readers (`pipeline.device.Reading`).
+
+Written against the source of cuDF 26.10; what has run on a GPU is in docs/gpu-results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from csv import QUOTE_MINIMAL, QUOTE_NONE
+from io import BytesIO
+from typing import Any
+
+import cudf
+
+from pipeline.device.gpu import bus
+
+name = "cuDF"
+
+
+def csv_fields(
+    data: bytes, fields: int, used: Sequence[int], delimiter: str, quote: str | None
+) -> Any:
+    """The fields of CSV records as text; a field that a record lacks is missing.
+
+    Text of every column, because cuDF's numbers cannot be trusted: libcudf's `parse_numeric` reads
+    1.5 as the integer 1, lets integers overflow and takes True for 1, all without a null
+    (docs/decisions/0004-cudf-reads-text.md). Without ``na_filter`` an empty field is an empty text,
+    so that a null can only be a field that is not there.
+    """
+    bus.count("h2d_files", len(data))
+    columns = [str(position) for position in used]
+    return cudf.read_csv(
+        BytesIO(data),
+        header=None,
+        names=[str(position) for position in range(fields)],
+        usecols=columns,
+        dtype=dict.fromkeys(columns, "str"),
+        sep=delimiter,
+        quotechar=quote or '"',
+        quoting=QUOTE_MINIMAL if quote else QUOTE_NONE,
+        doublequote=True,
+        na_filter=False,
+        keep_default_na=False,
+        skip_blank_lines=True,
+        compression=None,
+    )
+
+
+def row_groups(path: str, groups: Sequence[int], names: Sequence[str], size: int) -> Any:
+    """Columns of row groups, as cuDF types them."""
+    bus.count("h2d_files", size)
+    return cudf.read_parquet(
+        path, columns=list(names), row_groups=list(groups), use_pandas_metadata=False
+    )

@@ -1,0 +1,69 @@
+"""Blocks read by a device's own readers: what is done to their columns is what cuDF has."""
+
+import fake_cudf
+import pytest
+from conformance import Findings, wrap
+from conforming import ConformingDevice
+
+from pipeline.config import Csv, Source
+from pipeline.device import cpu
+from pipeline.ingest import device_blocks
+from pipeline.ingest.blocks import plan_blocks
+from pipeline.ingest.readers import read_block
+from pipeline.ingest.schema import settle
+from tests.ingest.test_device_blocks import ODD, PLAIN, pq, table
+from tests.ingest.test_readers import assert_same
+
+
+class Wrapped(fake_cudf.Reading):
+    """Its frames are cuDF's, as far as the stand-in goes."""
+
+    def __init__(self, findings):
+        super().__init__()
+        self.findings = findings
+
+    def csv_fields(self, *args):
+        return wrap(super().csv_fields(*args), self.findings)
+
+    def row_groups(self, *args):
+        return wrap(super().row_groups(*args), self.findings)
+
+
+def read(source):
+    """(frame read behind the stand-ins, the host's, findings)."""
+    found, contract = Findings(), settle(source)
+    block, names = plan_blocks(contract)[0], contract.schema.names
+    device = ConformingDevice(found)
+    made = device_blocks.read(block, contract, names, device, Wrapped(found))
+    expected, _ = read_block(block, contract, names, cpu)
+    return device.to_host(made), expected, found
+
+
+def csv(path, kind, words):
+    path.write_text("\n".join(["v,s", *(f"{w},x" for w in words)]))
+    return Source(path=str(path), csv=Csv(delimiter=","), types={"v": kind, "s": "text"})
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_fields_of_csv(tmp_path, name):
+    made, expected, found = read(csv(tmp_path / "a.csv", *PLAIN[name]))
+    assert_same(made, expected)
+    assert found.errors == []
+
+
+def test_fields_that_are_left_to_the_host(tmp_path):
+    for name in ("a fraction among integers", "a field too many", "an integer beyond int64"):
+        odd, why = ODD[name]
+        (tmp_path / "a.csv").write_text("v,s\n" + "1,x\n" * 40 + odd + "\n")
+        source = Source(
+            path=str(tmp_path / "a.csv"), csv=Csv(delimiter=","), types={"v": "integer"}
+        )
+        with pytest.raises(device_blocks.NotPlain, match=why):
+            read(source)
+
+
+def test_columns_of_parquet(tmp_path):
+    pq.write_table(table(), tmp_path / "a.parquet")
+    made, expected, found = read(Source(path=str(tmp_path / "a.parquet")))
+    assert_same(made, expected)
+    assert found.errors == []
