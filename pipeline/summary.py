@@ -67,13 +67,15 @@ def _cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """A line per finding, with the fix below what is not well."""
+    """A line per finding, with the fix below what is not well; see `doctor.brief`."""
+    from pipeline.device.doctor import brief
+
     console = Console(highlight=False)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column()
     table.add_column(overflow="fold")
-    for finding in findings:
+    for finding in brief(findings):
         table.add_row(
             Text(finding.status, MARK[finding.status]), finding.check, Text(finding.detail)
         )

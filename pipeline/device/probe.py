@@ -10,18 +10,32 @@ a difference only where the GPUs of a host are of different models.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 NEEDED = ("cudf", "cupy", "cuml", "rmm")
 CAPABILITY = {12: (7, 0), 13: (7, 5)}
 """Least compute capability by CUDA major version (RAPIDS platform support, 26.10)."""
 DRIVER = {12: "535", 13: "580"}
+CUDA = {12: 12020, 13: 13000}
+"""What those drivers run: 12020 is CUDA 12.2."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 HIDDEN = ("", "-1", "NoDevFiles")
+NO_SLICE = "every GPU is in MIG mode and none has a slice"
+UNSLICED = "make a slice (sudo nvidia-smi mig -cgi 0 -C), or turn MIG off (sudo nvidia-smi -mig 0)"
+ANSWERS = {
+    "NVMLError_LibRmVersionMismatch": "restart the machine: the driver was updated while it ran",
+    "NVMLError_DriverNotLoaded": "load the driver's kernel module: sudo modprobe nvidia",
+    "NVMLError_NoPermission": "let this user open /dev/nvidia* (ls -l /dev/nvidia*)",
+    "NVMLError_GpuIsLost": "restart the machine; a GPU that is lost again is defective",
+}
+"""What to do, by NVML's error."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class Driver:
     """The newest CUDA version that it runs: 13000 is 13.0."""
     gpus: tuple[Gpu, ...]
     slices: Mapping[int, tuple[Gpu, ...]]
-    """MIG slices by GPU index; a GPU in MIG mode is used through one slice."""
+    """MIG slices by index of each GPU in MIG mode: it is used through one slice, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,11 @@ class Probe:
 
 
 class NoDriver(Exception):
-    """NVML does not answer; the message says why."""
+    """NVML does not answer; the message says why, ``fix`` what to do."""
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__(reason)
+        self.fix = fix or "check that nvidia-smi works; restarting the machine resets the driver"
 
 
 class Hardware(Protocol):
@@ -84,22 +102,8 @@ class Machine:
 
     def driver(self) -> Driver:
         """As `Hardware.driver`."""
-        try:
-            import pynvml
-        except ImportError:
-            raise NoDriver("nvidia-ml-py is not installed") from None
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError_LibraryNotFound:
-            raise NoDriver("no NVIDIA driver: NVML library not found") from None
-        except pynvml.NVMLError as error:
-            raise NoDriver(f"the NVIDIA driver does not answer: {error}") from None
-        try:
-            return _read(pynvml)
-        except pynvml.NVMLError as error:
-            raise NoDriver(f"the NVIDIA driver does not answer: {error}") from None
-        finally:
-            pynvml.nvmlShutdown()
+        with opened_nvml() as nvml:
+            return _read(nvml)
 
     def missing(self) -> list[str]:
         """As `Hardware.missing`; nothing is imported."""
@@ -114,13 +118,43 @@ class Machine:
         return 12
 
 
+@contextmanager
+def opened_nvml() -> Iterator[Any]:
+    """The module pynvml while NVML is open; raises `NoDriver`."""
+    try:
+        import pynvml
+    except ImportError:
+        raise NoDriver("nvidia-ml-py is not installed", "pip install nvidia-ml-py") from None
+    try:
+        pynvml.nvmlInit()
+        try:
+            yield pynvml
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        kind = type(error).__name__
+        if kind == "NVMLError_LibraryNotFound":
+            raise NoDriver("no NVIDIA driver: NVML library not found", _install()) from None
+        reason = f"the NVIDIA driver does not answer: {error}"
+        raise NoDriver(reason, ANSWERS.get(kind, "")) from None
+
+
+def _install() -> str:
+    """How a driver gets here: into a container and into WSL, not by installing it there."""
+    if Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "docker run --gpus all, on a machine with NVIDIA's driver and container toolkit"
+    if "microsoft" in platform.release().lower():
+        return "install NVIDIA's driver in Windows, not in WSL"
+    return "install NVIDIA's driver, on a machine that has its GPU"
+
+
 def _read(nvml: Any) -> Driver:
     gpus, slices = [], {}
     for index in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         gpu = _gpu(nvml, handle, index, nvml.nvmlDeviceGetCudaComputeCapability(handle))
         gpus.append(gpu)
-        if parts := _slices(nvml, handle, gpu):
+        if (parts := _slices(nvml, handle, gpu)) is not None:
             slices[index] = parts
     return Driver(
         _text(nvml.nvmlSystemGetDriverVersion()),
@@ -138,13 +172,14 @@ def _gpu(nvml: Any, handle: Any, index: int, capability: Sequence[int]) -> Gpu:
     )  # fmt: skip
 
 
-def _slices(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...]:
+def _slices(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:
+    """The slices of a GPU in MIG mode; None of another."""
     try:
         if not nvml.nvmlDeviceGetMigMode(handle)[0]:
-            return ()
+            return None
         count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
     except nvml.NVMLError:  # a GPU without MIG says "not supported"
-        return ()
+        return None
     found = []
     for place in range(count):
         try:
@@ -174,15 +209,14 @@ def probe(hardware: Hardware | None = None, environ: Mapping[str, str] | None = 
     try:
         driver = hardware.driver()
     except NoDriver as error:
-        return Probe((), str(error), "install NVIDIA's driver, on a machine that has its GPU")
+        return Probe((), str(error), error.fix)
     told = Probe((), None, driver=driver.version, cuda=driver.cuda)
     if not driver.gpus:
         return replace(told, reason="the NVIDIA driver sees no GPU", fix="check nvidia-smi")
     gpus, problem = visible(driver, chosen)
     if problem:
-        return replace(
-            told, reason=problem, fix=f"unset {VISIBLE}, or name what nvidia-smi -L shows"
-        )
+        fix = f"unset {VISIBLE}, or name what nvidia-smi -L shows"
+        return replace(told, reason=problem, fix=UNSLICED if problem == NO_SLICE else fix)
     return _usable(replace(told, gpus=gpus), hardware)
 
 
@@ -193,7 +227,8 @@ def visible(driver: Driver, chosen: str | None) -> tuple[tuple[Gpu, ...], str]:
     not count. A GPU in MIG mode shows one slice, and a process sees one slice at most.
     """
     if chosen is None:
-        return tuple(driver.slices.get(g.index, (g,))[0] for g in driver.gpus), ""
+        shown = tuple(part for g in driver.gpus for part in driver.slices.get(g.index, (g,))[:1])
+        return shown, "" if shown else NO_SLICE
     found: list[Gpu] = []
     for entry in (e.strip() for e in chosen.split(",")):
         gpu = _named(driver, entry)
@@ -216,11 +251,9 @@ def _named(driver: Driver, entry: str) -> Gpu | None:
     if len(named) != 1:
         return None
     only = named[0]
-    return (
-        driver.slices[only.index][0]
-        if only in driver.gpus and driver.slices.get(only.index)
-        else only
-    )
+    if only not in driver.gpus:
+        return only
+    return next(iter(driver.slices.get(only.index, (only,))), None)
 
 
 def _usable(found: Probe, hardware: Hardware) -> Probe:
@@ -230,14 +263,13 @@ def _usable(found: Probe, hardware: Hardware) -> Probe:
         reason = f"{', '.join(missing)} {verb} not installed: pip install pipeline[gpu]"
         return replace(found, gpus=(), reason=reason, fix='pip install -c constraints.txt ".[gpu]"')
     major = hardware.cuda_major()
-    if found.cuda < major * 1000:
-        runs = f"{found.cuda // 1000}.{found.cuda % 1000 // 10}"
+    if found.cuda < CUDA[major]:
         return replace(
             found, gpus=(),
-            reason=f"driver too old: {found.driver} runs CUDA {runs}, the installed libraries "
-            f"need CUDA {major}",
+            reason=f"driver too old: {found.driver} runs CUDA {cuda_text(found.cuda)}, the "
+            f"installed libraries need CUDA {cuda_text(CUDA[major])}",
             fix=f"install driver {DRIVER[major]} or newer"
-            + (', or pip install ".[gpu-cu12]"' if major == 13 and found.cuda >= 12000 else ""),
+            + (', or pip install ".[gpu-cu12]"' if major == 13 and found.cuda >= CUDA[12] else ""),
         )  # fmt: skip
     least = CAPABILITY[major]
     able = tuple(g for g in found.gpus if g.capability >= least)
@@ -251,6 +283,11 @@ def _usable(found: Probe, hardware: Hardware) -> Probe:
                                      and major == 13 else ""),
         )  # fmt: skip
     return replace(found, gpus=able)
+
+
+def cuda_text(number: int) -> str:
+    """``12.2`` for 12020."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _dotted(capability: tuple[int, int]) -> str:

@@ -1,0 +1,25 @@
+"""A finding of the examination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "warn", "fail"]
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    check: str
+    status: Status
+    detail: str
+    fix: str = ""
+    """The command or setting that mends it; of what is well, none."""
+
+
+def gib(size: int) -> str:
+    """``1.5 GiB``."""
+    return f"{size / GIB:.1f} GiB"

@@ -1,0 +1,111 @@
+"""The programs that try GPUs, on stand-ins for the libraries: NumPy, pandas, and what they lack."""
+
+import pytest
+
+from pipeline.device.proof import prove_one, prove_together
+
+CUPY = """
+from numpy import *
+import numpy, os
+from types import SimpleNamespace
+class Device:
+    def __init__(self, at): pass
+    def __enter__(self): pass
+    def __exit__(self, *_): pass
+runtime = SimpleNamespace(getDeviceCount=lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(",")))
+"""
+CUDA = """
+from types import SimpleNamespace
+from cupy import Device, runtime
+from cupy.cuda import nccl
+Stream = SimpleNamespace(null=SimpleNamespace(ptr=0))
+"""
+NCCL = """
+import ctypes, os
+import numpy
+NCCL_FLOAT32, NCCL_SUM = 7, 0
+calls = []
+def of(pointer, size): return numpy.ctypeslib.as_array((ctypes.c_float * size).from_address(pointer))
+class NcclCommunicator:
+    @staticmethod
+    def initAll(count): return [NcclCommunicator() for _ in range(count)]
+    def allReduce(self, sent, received, size, kind, op, stream): calls.append((sent, received, size))
+def groupStart(): calls.clear()
+def groupEnd():
+    if os.environ.get("BROKEN") == "nccl": raise RuntimeError("NCCL_ERROR_UNHANDLED_CUDA_ERROR")
+    total = sum(of(sent, size).copy() for sent, _, size in calls)
+    for _, received, size in calls: of(received, size)[:] = total
+"""
+XGBOOST = """
+import json, os
+build_info = lambda: {"USE_CUDA": os.environ.get("BROKEN") != "xgboost"}
+QuantileDMatrix = lambda x, y: (x, y)
+class Booster:
+    def save_config(self):
+        used = "cpu" if os.environ.get("BROKEN") == "device" else "cuda:0"
+        return json.dumps({"learner": {"generic_param": {"device": used}}})
+def train(params, data, num_boost_round):
+    assert params["device"] == "cuda" and len(data[0]) == len(data[1]) and num_boost_round
+    return Booster()
+"""
+CUML = """
+import os
+from sklearn.ensemble import RandomForestClassifier as Forest
+def RandomForestClassifier(n_bins, **more):
+    if os.environ.get("BROKEN") == "crashes": os.abort()
+    return Forest(**more)
+"""
+
+
+@pytest.fixture
+def libraries(tmp_path, monkeypatch):
+    """A folder of stand-ins, where only child processes find them."""
+    # NumPy's arrays know no `.data.ptr`; the stand-in's do
+    pointers = """
+class Held(numpy.ndarray):
+    @property
+    def data(self): return SimpleNamespace(ptr=self.ctypes.data)
+def full(*args, **kw): return numpy.full(*args, **kw).view(Held)
+"""
+    for name, text in {
+        "cupy/__init__.py": CUPY + pointers, "cupy/cuda/__init__.py": CUDA, "cupy/cuda/nccl.py": NCCL,
+        "cudf.py": "from pandas import *", "xgboost.py": XGBOOST, "cuml/__init__.py": "",
+        "cuml/ensemble.py": CUML,
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def test_what_computes_is_proved(libraries):
+    assert prove_one("GPU-a") is None
+    assert prove_together(["GPU-a", "GPU-b", "GPU-c"]) is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("xgboost", "XGBoost: AssertionError: this XGBoost is the CPU build"),
+        ("device", "XGBoost: AssertionError: XGBoost trained on cpu"),
+        ("crashes", "cuML: "),
+    ],
+)
+def test_what_fails_has_a_name(libraries, monkeypatch, broken, said):
+    monkeypatch.setenv("BROKEN", broken)
+    assert said in prove_one("GPU-a")
+
+
+def test_what_is_not_there_has_a_name(libraries):
+    (libraries / "cudf.py").unlink()
+    assert prove_one("GPU-a") == "cuDF: ModuleNotFoundError: No module named 'cudf'"
+
+
+def test_sums_that_fail_have_a_name(libraries, monkeypatch):
+    monkeypatch.setenv("BROKEN", "nccl")
+    assert prove_together(["a", "b"]) == "NCCL: RuntimeError: NCCL_ERROR_UNHANDLED_CUDA_ERROR"
+
+
+def test_a_library_that_hangs_is_named_and_ended():
+    program = "print('turn:cuML', flush=True); import time; time.sleep(600)"
+    assert prove_one("GPU-a", 8.0, program) == "cuML: no answer within 8 s"
