@@ -26,12 +26,12 @@ import yaml
 from dask.system import CPU_COUNT
 from pyarrow import csv
 
-from benchmarks import measure
 from pipeline import Config
 from pipeline.cluster import memory
 from pipeline.cluster.estimate import Sizes
 from pipeline.ingest import load
 from pipeline.job import prepare
+from pipeline.tools import measure
 from pipeline.tools.plan import describe
 
 CHUNK = 100_000

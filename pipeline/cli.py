@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import __version__
+from pipeline.commands import bench
 from pipeline.commands.options import (
     ConfigArgument,
     DataOption,
@@ -265,3 +266,6 @@ def schema() -> None:
     from pipeline.tools.schema import config_schema
 
     print_json(config_schema())
+
+
+app.command(epilog=bench.EXAMPLES)(bench.bench)

@@ -144,8 +144,8 @@ def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Lis
     return replace(listener, stage=stage, progress=training, planned=planned)
 
 
-def run_folder(name: str, out: str | Path | None) -> Path:
-    """A new folder for a run; never one that another run has just made.
+def run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
+    """A new folder for a run, below ``root``; never one that another run has just made.
 
     Raises:
         InputError: ``out`` is a file, or a folder with something in it.
@@ -157,7 +157,7 @@ def run_folder(name: str, out: str | Path | None) -> Path:
             fix="name a folder, and copy it once the run has finished",
         )
     try:
-        return _new_folder(name) if out is None else _given_folder(Path(out))
+        return _new_folder(name, root) if out is None else _given_folder(Path(out))
     except OSError as error:
         raise MachineError(
             f"the run folder cannot be made: {error.strerror}: {error.filename}",
@@ -165,11 +165,11 @@ def run_folder(name: str, out: str | Path | None) -> Path:
         ) from None
 
 
-def _new_folder(name: str) -> Path:
+def _new_folder(name: str, root: Path) -> Path:
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     number = 0
     while True:
-        folder = RUNS / (f"{stem}-{number}" if number else stem)
+        folder = root / (f"{stem}-{number}" if number else stem)
         try:
             folder.mkdir(parents=True)
         except FileExistsError:

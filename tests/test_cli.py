@@ -11,7 +11,7 @@ import pytest
 from pipeline.__main__ import status_of
 from pipeline.commands.options import config_tree, name_of, overrides_of
 
-COMMANDS = ("run", "predict", "plan", "doctor", "init", "report", "schema")
+COMMANDS = ("run", "predict", "plan", "bench", "doctor", "init", "report", "schema")
 
 
 def pipeline(*arguments, **options):

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from benchmarks.__main__ import CONFIG, PEERS, Cell, prepared, summarised, table
-from benchmarks.measure import FailedError, machine, run
 from benchmarks.peers import job, pandas_xgboost
+from pipeline.tools.measure import FailedError, machine, run
 
 
 def test_peers_train_with_our_parameters():

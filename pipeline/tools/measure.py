@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,9 +19,11 @@ from typing import Any
 import psutil
 
 SAMPLED_EVERY = 0.05
+GRACE = 1.0
+"""Seconds that a child has for ending when we are stopped: fewer than `signals.PATIENCE`."""
 LIBRARIES = [
     "numpy", "pandas", "pyarrow", "dask", "scikit-learn", "xgboost", "xgboost-cpu", "xgboost-cu13",
-    "polars", "skrub", "cudf-cu13",
+    "polars", "skrub", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
 ]  # fmt: skip
 
 
@@ -39,6 +43,11 @@ class Run:
 class FailedError(Exception):
     """A command ended with another status than 0."""
 
+    def __init__(self, message: str, status: int, errors: str) -> None:
+        super().__init__(message)
+        self.status, self.errors = status, errors
+        """Exit status, negative for a signal; the end of standard error."""
+
 
 def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Run:
     """Runs the command to its end; its standard error goes to ``log``.
@@ -51,21 +60,43 @@ def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = No
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **(env or {})}
         )
-        with _Tree(process.pid) as tree:
-            assert process.stdout is not None
-            output = process.stdout.read().decode()
-            _, status, used = os.wait4(process.pid, 0)
+        try:
+            with _Tree(process.pid) as tree:
+                assert process.stdout is not None
+                output = process.stdout.read().decode()
+                _, status, used = os.wait4(process.pid, 0)
+        except BaseException:  # we are stopped: so is what we started
+            _ended(process)
+            raise
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
     if process.returncode:
         end = log.read_text(errors="replace")[-2000:]
         raise FailedError(
-            f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}"
-        )
+            f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}",
+            process.returncode, end,
+        )  # fmt: skip
     # Linux hands the mark of the process that forks on to the one that it executes.
     inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = max(tree.peak, used.ru_maxrss * 1024 if used.ru_maxrss > inherited else 0)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = max(tree.peak, used.ru_maxrss * unit if used.ru_maxrss > inherited else 0)
     return Run(seconds, used.ru_utime + used.ru_stime, peak, output)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and its descendants, in order if they are quick."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in family:
+        if child.is_running():
+            child.kill()
 
 
 class _Tree:
@@ -105,7 +136,7 @@ def _high_water(pid: int) -> int:
     """The most resident bytes of a process since it executed its program."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it ended
+    except OSError:  # it ended, or this is not Linux
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
@@ -114,7 +145,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -123,8 +154,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def cores() -> int:
+    """That this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(known(0)) if known else os.cpu_count() or 1
+
+
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    for line in lines:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import measure
+from pipeline.tools import measure
 
 
 def test_the_memory_of_the_starting_process_is_not_counted(tmp_path):
