@@ -48,7 +48,7 @@ def items(charts: Sequence[Chart]) -> list[Json]:
 
 def figure_of(
     lines: Sequence[Line], x: str, y: str, hover: Mapping[str, str],
-    *, unit_square: bool = False, dots: bool = False, steps: bool = False,
+    *, unit_square: bool = False, dots: bool = False, steps: bool = False, logs: str = "",
 ) -> Any:  # fmt: skip
     """A Bokeh figure of the lines.
 
@@ -57,6 +57,7 @@ def figure_of(
         hover: what is shown over a point: label and a format of Bokeh's.
         unit_square: both axes from 0 to 1.
         dots: a dot at each point; ``steps``: steps instead of a line.
+        logs: the axes that are logarithmic: ``x``, ``y`` or ``xy``.
     """
     from bokeh.models import BoxZoomTool, HoverTool, Legend, LegendItem, ResetTool, SaveTool
     from bokeh.plotting import figure
@@ -66,6 +67,7 @@ def figure_of(
         sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y,
         tools=[BoxZoomTool(), ResetTool(), SaveTool()], toolbar_location="above",
         active_drag=None, active_scroll=None, active_tap=None,
+        **{f"{axis}_axis_type": "log" for axis in logs},
     )  # fmt: skip
     entries, hovered = [], []
     for line in lines:

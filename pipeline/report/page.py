@@ -1,28 +1,19 @@
 """report.html: one file that says what was run on what, how well it does, and what it took.
 
-Made of the run folder's files alone, so that it can be made again. Nothing in it needs a network,
-and its content security policy runs no script but the two that are hashed here.
+Made of the run folder's files alone, so that it can be made again.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import os
 import shlex
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.artifacts import write_text
-from pipeline.report import charts, drawing, folder, tables, text, timeline
+from pipeline.report import charts, document, folder, tables, text, timeline
 from pipeline.report.folder import Folder
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 REPORT = "report.html"
 TASKS = {
@@ -48,17 +39,13 @@ def write_report(run: Path) -> Path:
 def render(found: Folder) -> str:
     """The page of a run."""
     drawn, gpus = charts.all_charts(found.curves), timeline.gpu_charts(found.timeline)
-    script = _asset("page.js")
-    scripts = [_bokeh(), script] if drawn or gpus else []
-    return _template().render(
+    return document.rendered(
+        "page.html",
+        [*drawn, *gpus],
         **_header(found),
         charts=drawn,
         gpu_charts=gpus,
         gpu_note=timeline.note(found.timeline),
-        items=_in_script(drawing.items([*drawn, *gpus])),
-        scripts=scripts,
-        style=_asset("page.css"),
-        policy=_policy(scripts),
         metrics=tables.metrics(found.metrics, found.manifest.get("best")),
         confusions=tables.confusions(found.curves),
         per_class=tables.per_class(found.curves),
@@ -128,40 +115,3 @@ def _command(run: Path) -> str:
     near = os.path.relpath(run)
     shown = str(run) if near.startswith("..") else near
     return f"python -m pipeline predict {shlex.quote(shown)} DATA --out predictions.parquet"
-
-
-def _in_script(value: Any) -> str:
-    """JSON for a script element: no text in it can close the element or open a comment."""
-    written = json.dumps(value, ensure_ascii=False, allow_nan=True)
-    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """A content security policy: no network, and no script but these."""
-    digests = (hashlib.sha256(s.encode()).digest() for s in scripts)
-    allowed = [f"'sha256-{base64.b64encode(d).decode()}'" for d in digests] or ["'none'"]
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"script-src {' '.join(allowed)}; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_asset("page.html"))
-
-
-def _asset(name: str) -> str:
-    return resources.files("pipeline.report").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _bokeh() -> str:
-    """BokehJS without its widgets, tables and WebGL: 1.3 MB."""
-    from bokeh.resources import Resources
-
-    return str(Resources(mode="inline", components=["bokeh"]).js_raw[0])

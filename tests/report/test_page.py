@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.report import folder, page
+from pipeline.report import document, folder, page
 
 HOSTILE = [
     "<script>window.hacked = 1</script>",
@@ -61,10 +61,10 @@ def test_every_text_from_the_data_is_escaped(fake_run, task):
 
 def test_the_check_above_sees_a_page_that_is_not_escaped(fake_run, monkeypatch):
     run = hostile(fake_run)
-    escaped = page._template()
+    escaped = document.template("page.html")
     escaped.environment.autoescape = False
-    unsafe = escaped.environment.from_string(page._asset("page.html"))
-    monkeypatch.setattr(page, "_template", lambda: unsafe)
+    unsafe = escaped.environment.from_string(document.asset("page.html"))
+    monkeypatch.setattr(document, "template", lambda name: unsafe)
     with pytest.raises(AssertionError):
         found = parsed(page.render(folder.read(run)))
         assert found.tags.count("script") == 3

@@ -70,6 +70,9 @@ def test_both_devices_side_by_side(data, with_gpu, capsys):
     assert len(found["cells"]) == 8 and found["gpus"][0]["name"] == "NVIDIA H200"
     png = (data / "o" / "bench.png").read_bytes()
     assert png.startswith(b"\x89PNG") and len(png) > 5_000
+    html = (data / "o" / "bench.html").read_text()
+    assert html.count("<script") == 3 and "http-equiv" in html and "Speed-up by stage" in html
+    assert "Stages at 10,000 rows" in html and "NVIDIA H200, 161 GB; driver 580.1" in html
     assert not (data / "o" / "tmp").exists()
 
 

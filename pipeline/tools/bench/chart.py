@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.charts import PALETTE
+from pipeline.report.drawing import PALETTE
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

@@ -173,9 +173,10 @@ def line(cell: Cell, repeat: int) -> str:
 
 def leave(bench: Bench) -> None:
     """Writes the results of all sizes so far, with chart and page."""
-    from pipeline.tools.bench import chart
+    from pipeline.tools.bench import chart, page
 
     result = bench.result()
     write_json(bench.out / RESULT, result)
     with written(bench.out / CHART) as beside:
         chart.draw(result, beside)
+    write_text(bench.out / PAGE, page.render(result))

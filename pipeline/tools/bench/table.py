@@ -1,13 +1,9 @@
-"""A benchmark's results for people, on standard output."""
+"""A benchmark's results as tables of text: for the terminal and for the page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.report.text import ABSENT, count, size
 from pipeline.report.text import seconds as spelled
@@ -15,30 +11,17 @@ from pipeline.report.text import seconds as spelled
 Json = Mapping[str, Any]
 
 
-def show(result: Json) -> None:
-    """Prints a line per size and device, the stages of the largest size, and what follows."""
-    console = Console(highlight=False)
-    console.print(runs(result))
-    if stages := largest(result):
-        console.print(stages)
-    for line in said(result):
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def runs(result: Json) -> Table:
-    """A line per size and device: medians."""
+def runs(result: Json) -> tuple[list[str], list[list[str]]]:
+    """(heads, a line per size and device): medians; the first column is the rows."""
     prices, gpus = result["asked"]["prices"], bool(result["gpus"])
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     heads = ["rows", "device", "runs", "seconds", "min–max", "rows/s", "host"]
-    heads += ["GPU", "×"] if gpus else []
+    heads += ["GPU", "speed-up"] if gpus else []
     heads += ["cost, $"] if prices else []
-    for head in heads:
-        table.add_column(head, justify="left" if head == "device" else "right", no_wrap=True)
-    table.columns[0].header = f"{result['name']}: rows"
     speedup = {line["rows"]: line["total"] for line in result["speedup"]}
+    lines = []
     for line in result["summary"]:
         if not line["runs"]:
-            table.add_row(count(line["rows"]), line["device"], "failed")
+            lines.append([count(line["rows"]), line["device"], "failed"])
             continue
         low, high = line["seconds_range"]
         cells = [
@@ -48,45 +31,45 @@ def runs(result: Json) -> Table:
         own = speedup.get(line["rows"]) if line["device"] == "gpu" else None
         cells += [size(line["peak_device"]), times(own)] if gpus else []
         cells += [f"{line['cost']:.6f}" if "cost" in line else ABSENT] if prices else []
-        table.add_row(*cells)
-    return table
+        lines.append(cells)
+    return heads, lines
 
 
-def largest(result: Json) -> Table | None:
-    """The stages at the largest size that a device finished: seconds, and how far from the bound.
-
-    Of both devices where both finished one; None where nothing finished.
-    """
-    done = [line for line in result["summary"] if line["runs"]]
-    if not done:
-        return None
+def largest(result: Json) -> int | None:
+    """The most rows that both devices finished, or one where none was finished by both."""
     shared = [line["rows"] for line in result["speedup"]]
-    rows = max(shared) if shared else max(line["rows"] for line in done)
-    lines = [line for line in done if line["rows"] == rows]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(f"{rows:,} rows: stage", no_wrap=True)
-    for line in lines:
-        for head in (line["device"], "bound", "× bound"):
-            table.add_column(head, justify="right", no_wrap=True)
+    return max(shared or [line["rows"] for line in result["summary"] if line["runs"]], default=None)
+
+
+def stages(result: Json, rows: int) -> tuple[list[str], list[list[str]]]:
+    """(heads, a line per stage) of a size: seconds, GPU utilization, and how far from the bound."""
+    lines = [line for line in result["summary"] if line["runs"] and line["rows"] == rows]
     both = next((line for line in result["speedup"] if line["rows"] == rows), None)
-    if both:
-        table.add_column("speed-up", justify="right", no_wrap=True)
+    heads = ["stage"]
+    for line in lines:
+        heads += [line["device"], *(["busy"] if _busy(line) else []), "bound", "× bound"]
+    heads += ["speed-up"] if both else []
+    found = []
     for stage in dict.fromkeys(name for line in lines for name in line["stages"]):
-        cells = [cell for line in lines for cell in stage_cells(line["stages"].get(stage))]
+        cells = [c for line in lines for c in _cells(line["stages"].get(stage), _busy(line))]
         faster = [times(both["stages"].get(stage))] if both else []
-        table.add_row(stage, *cells, *faster)
-    return table
+        found.append([stage, *cells, *faster])
+    return heads, found
 
 
-def stage_cells(stage: Json | None) -> tuple[str, str, str]:
-    """Seconds, the bound, and the one over the other."""
+def _busy(line: Json) -> bool:
+    return any(stage["busy"] is not None for stage in line["stages"].values())
+
+
+def _cells(stage: Json | None, busy: bool) -> list[str]:
     if stage is None:
-        return ABSENT, ABSENT, ABSENT
-    bound = stage.get("bound")
-    if bound is None:
-        return spelled(stage["seconds"]), ABSENT, ABSENT
-    least = f"{bound:.2g} s" if bound < 1 else spelled(bound)
-    return spelled(stage["seconds"]), least, times(stage.get("times_bound"))
+        return [ABSENT] * (4 if busy else 3)
+    bound, used = stage.get("bound"), stage["busy"]
+    least = ABSENT
+    if bound is not None:
+        least = f"{bound:.2g} s" if bound < 1 else spelled(bound)
+    own = [ABSENT if used is None else f"{used:.0%}"] if busy else []
+    return [spelled(stage["seconds"]), *own, least, times(stage.get("times_bound"))]
 
 
 def times(ratio: float | None) -> str:
@@ -97,7 +80,14 @@ def times(ratio: float | None) -> str:
 
 
 def said(result: Json) -> list[str]:
-    """What follows from the figures, and what is missing."""
+    """What follows from the figures."""
+    if not result["speedup"]:
+        return []
+    return [result["pays"]["says"], *([result["cheaper"]["says"]] if "cheaper" in result else [])]
+
+
+def missing(result: Json) -> list[str]:
+    """What was not measured as asked, and why."""
     lines = [f"{name}: not measured: {why}" for name, why in result["missing"].items()]
     for line in result["summary"]:
         failed = dict.fromkeys(line["failed"])
@@ -105,19 +95,37 @@ def said(result: Json) -> list[str]:
         if line["runs"] and line["elsewhere"]:
             names = ", ".join(line["elsewhere"])
             lines.append(f"{line['rows']:,} rows, {line['device']}: on another device: {names}")
-    if result["speedup"]:
-        lines.append(result["pays"]["says"])
-        lines += [result["cheaper"]["says"]] if "cheaper" in result else []
-    return lines + rates(result)
+    return lines
 
 
-def rates(result: Json) -> Sequence[str]:
+def rates(result: Json) -> list[str]:
     """What the bounds rest on."""
-    units = {"input": ("GB/s", "input"), "memory": ("GB/s", "memory"), "updates": ("G/s", "adds")}
+    units = {"input": "GB/s of input", "memory": "GB/s of memory", "updates": "G additions/s"}
     return [
-        f"bounds, {device}, {units[name][1]}: {rate['per_second'] / 1e9:,.3g} {units[name][0]} "
-        f"({rate['source']})"
+        f"{device}: {rate['per_second'] / 1e9:,.3g} {units[name]} ({rate['source']})"
         for device, found in result["rates"].items()
         for name, rate in found.items()
         if rate
     ]
+
+
+def show(result: Json) -> None:
+    """Prints a line per size and device, the stages of the largest size, and what follows."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    rows = largest(result)
+    tables = [(f"{result['name']}: ", runs(result))]
+    tables += [(f"{rows:,} rows: ", stages(result, rows))] if rows else []
+    for title, (heads, lines) in tables:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for position, head in enumerate(heads):
+            justify: Any = "right" if position else "left"
+            table.add_column(head if position else title + head, justify=justify, no_wrap=True)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+    for text in (*said(result), *missing(result), *(f"bounds, {r}" for r in rates(result))):
+        console.print(text, markup=False, soft_wrap=True)
