@@ -99,6 +99,12 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and print the plan; run nothing.")
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile", metavar="nsys|cprofile|pyinstrument", help="Run under a profiler."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -117,7 +123,13 @@ def run(
     from pipeline.progress import listener
     from pipeline.runner import run as run_config
 
-    outcome = run_config(checked, out=out, listener=listener(quiet=quiet, verbose=verbose))
+    heard = listener(quiet=quiet, verbose=verbose)
+    if profile is None:
+        outcome = run_config(checked, out=out, listener=heard)
+    else:
+        from pipeline.commands.profile import profiled
+
+        outcome = profiled(profile, checked, out, heard, as_json=as_json)
     if as_json:
         print_json(
             {

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,18 @@ class Entry:
 class Ledger:
     """Appends to ``ledger.jsonl`` as stages end; ``on_stage`` hears of starts and ends.
 
-    ``meter`` gives fields of the line since its last call (`pipeline.device.Frames.meter`).
+    ``meter`` gives fields of the line since its last call (`pipeline.device.Frames.meter`);
+    ``span`` names a block for a profiler (`pipeline.device.ranges`).
     """
 
     def __init__(
         self, path: Path, asked: str, device: str, reason: str, *,
         on_stage: Callable[[Entry, bool], None] = lambda entry, ended: None,
         meter: Callable[[], Mapping[str, Any]] = dict,
+        span: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> None:  # fmt: skip
         self.path, self.asked, self.device, self.reason = path, asked, device, reason
-        self.on_stage, self.meter = on_stage, meter
+        self.on_stage, self.meter, self.span = on_stage, meter, span
         self.entries: list[Entry] = []
         self.planned: Mapping[str, tuple[int, int]] = {}
         """(host, device) bytes by stage, once the memory plan is made."""
@@ -67,7 +69,7 @@ class Ledger:
         self.on_stage(entry, False)
         self.meter()  # from here on
         started = time.perf_counter()
-        with _PeakMemory() as peak:
+        with _PeakMemory() as peak, self.span(name):
             yield entry
         entry.seconds = round(time.perf_counter() - started, 4)
         entry.peak_host = peak.bytes

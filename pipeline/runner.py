@@ -19,6 +19,7 @@ from pipeline.cluster.meters import metered
 from pipeline.cluster.prometheus import published
 from pipeline.cluster.sampling import recorded
 from pipeline.config import Config
+from pipeline.device import ranges
 from pipeline.device.timeline import Timeline
 from pipeline.errors import InputError, MachineError
 from pipeline.ingest import stores
@@ -77,12 +78,15 @@ class Outcome:
 
 
 def run(
-    config: Config, *, out: str | Path | None = None, listener: Listener | None = None
-) -> Outcome:
+    config: Config, *, out: str | Path | None = None, listener: Listener | None = None,
+    serial: bool = False,
+) -> Outcome:  # fmt: skip
     """Runs a config from the data to a folder that scores new data.
 
     Args:
         out: the run folder, absent or empty; None: ``data/runs/<name>-<time>``.
+        serial: partitions are computed in the calling thread, for profilers that see only that one;
+            ``cluster.kind: process`` without a dashboard.
 
     Raises:
         InputError: config or data are at fault. MachineError: the machine is.
@@ -91,10 +95,7 @@ def run(
 
     started = time.perf_counter()
     listener = listener or Listener()
-    job = prepare(config)
-    if config.cluster.is_address:
-        job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
-    check(config.cluster, job.choice.name)
+    job = _checked(config)
     folder = run_folder(config.name, out)
     progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
     listener = _heard_by(listener, progress, timeline)
@@ -103,12 +104,13 @@ def run(
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
         on_stage=listener.stage,
+        span=ranges.span,
     )  # fmt: skip
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
     with (
         signals.discarded(folder / "tmp"),
-        connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client,
+        connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
         recorded(client, config.cluster, choice.name, timeline),
         published(progress, client, config.cluster, lambda: timeline.latest) as pages,
     ):
@@ -123,6 +125,15 @@ def run(
         ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
         session = Session(job, folder, ledger, client, threads, listener)
         return _stages(session, started)
+
+
+def _checked(config: Config) -> Job:
+    """The run, on the device that it will use; nothing of that device is in use yet."""
+    job = prepare(config)
+    if config.cluster.is_address:
+        job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
+    check(config.cluster, job.choice.name)
+    return job
 
 
 def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Listener:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster.serial import Serial
 from pipeline.config import Cluster
 from pipeline.errors import InputError, MachineError
 
@@ -17,12 +18,15 @@ LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def connected(cluster: Cluster, device: str, threads: int, folder: Path) -> Iterator[Any]:
+def connected(
+    cluster: Cluster, device: str, threads: int, folder: Path, *, serial: bool = False
+) -> Iterator[Any]:
     """A `distributed.Client`; what it started ends with the block.
 
     Args:
         threads: partitions worked on at a time on this host's CPU (1 on a GPU).
         folder: where Dask keeps its files (``<run>/tmp``).
+        serial: no threads and no client of Dask's, but `Serial`.
 
     Raises:
         MachineError: no scheduler answers at the address, its workers are not like this process,
@@ -41,6 +45,9 @@ def connected(cluster: Cluster, device: str, threads: int, folder: Path) -> Iter
         "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.shared`
     })  # fmt: skip
     check(cluster, device)
+    if serial:
+        yield Serial()
+        return
     if cluster.is_address:
         from pipeline.cluster import remote
 

@@ -95,7 +95,8 @@ def held(client: Any, parts: Partitions, *, instead_of: Partitions | None = None
     if instead_of is not None:
         instead_of.let_go()
     futures = futures_of(kept)
-    wait(futures)
+    if futures:  # of `Serial` there are none
+        wait(futures)
     for future in futures:
         if future.status == "error":
             future.result()

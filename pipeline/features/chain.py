@@ -16,6 +16,7 @@ from functools import cached_property
 from pipeline.columns import LABEL, RESERVED, SET, SETS, WEIGHT, Column, Schema
 from pipeline.device import Array, Frame, Frames, Series
 from pipeline.device.choose import frames_of
+from pipeline.device.ranges import span
 from pipeline.features.op import Op, Rows, State, Summary, Task
 from pipeline.matrix import Feature, Matrix, SetName, complete
 
@@ -161,7 +162,8 @@ def _after(part: Part, step: Step) -> Part:
         return replace(part, columns=kept)
     seen = part.frame(step.reads)
     transform = step.op.transform if part.sets is None else step.op.transform_train
-    made = transform(seen, step.state, part.rows)
+    with span(step.op.name):
+        made = transform(seen, step.state, part.rows)
     if list(made.columns) != declared or len(made) != len(part.rows.ids):
         raise AssertionError(
             f"{step.op.name} made {list(made.columns)} × {len(made)}, "
@@ -193,7 +195,8 @@ def summarised(
     for position, step in enumerate(steps):
         if position in pending:
             own = part if step.op.fit_on == "all" else training(part)
-            found[position] = step.op.summarise(own.frame(step.reads), own.rows, step.state)
+            with span(f"{step.op.name}: summarise"):
+                found[position] = step.op.summarise(own.frame(step.reads), own.rows, step.state)
         if step.usable and not step.idle:
             part = _after(part, step)
         if position == keep_all_until:

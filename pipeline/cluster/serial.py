@@ -1,0 +1,51 @@
+"""A client that computes everything in the calling thread: what a profiler of one thread sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Done:
+    """Stands in for a future: its value is there."""
+
+    value: Any
+
+    def result(self) -> Any:
+        """The value."""
+        return self.value
+
+
+class Serial:
+    """What `pipeline.cluster.partitions` asks of a client of this process, without threads."""
+
+    scheduler = SimpleNamespace(address="inproc://serial")
+
+    def nthreads(self) -> dict[str, int]:
+        """One worker of one thread."""
+        return {"serial": 1}
+
+    def scatter(self, values: Sequence[Any], **_: Any) -> list[Any]:
+        """The values as they are, each an argument that nothing looks into."""
+        from dask import delayed
+
+        return [delayed(value, traverse=False) for value in values]
+
+    def persist(self, tasks: Sequence[Any]) -> list[Any]:
+        """The tasks' values, computed now, in order."""
+        import dask
+
+        return list(dask.persist(*tasks, scheduler="synchronous"))
+
+    def compute(self, task: Any) -> Done:
+        """The task's value, computed now."""
+        return Done(task.compute(scheduler="synchronous"))
+
+    def subscribe_topic(self, *_: Any) -> None:
+        """Nobody tells anything: there are no workers."""
+
+    def unsubscribe_topic(self, *_: Any) -> None:
+        """As `subscribe_topic`."""

@@ -1,0 +1,147 @@
+"""`run --profile`: the run under a profiler, whose file is left in the run folder.
+
+``nsys`` runs the command in a process of its own and sees all threads, the GPU, and NVTX ranges
+around stages and ops. ``cprofile`` and ``pyinstrument`` see one thread, so partitions are computed
+in it, one after the other; libraries keep their own threads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.device.ranges import VARIABLE
+from pipeline.errors import ConfigError, InputError, MachineError, nearest
+from pipeline.runner import Listener, Outcome, run, run_folder
+
+FILES = {
+    "nsys": "profile.nsys-rep", "cprofile": "profile.pstats", "pyinstrument": "profile.html",
+}  # fmt: skip
+READ_BY = {
+    "nsys": "open it in Nsight Systems, or: nsys stats {}",
+    "cprofile": "python -m pstats {}",
+    "pyinstrument": "open {} in a browser",
+}
+
+
+def check(name: str, config: Config) -> None:
+    """Checks that the profiler is known and there, before anything runs.
+
+    Raises:
+        InputError: there is no such profiler, or it cannot see this kind of run.
+        MachineError: it is not installed; says how to get it.
+    """
+    if name not in FILES:
+        raise InputError(f"--profile {name!r}", fix=nearest(name, FILES))
+    if name == "nsys":
+        if shutil.which("nsys") is None:
+            raise MachineError(
+                "--profile nsys, but there is no `nsys` on the path",
+                fix="install NVIDIA Nsight Systems (it comes with the CUDA toolkit), or take "
+                "--profile cprofile",
+            )
+        return
+    if config.cluster.kind != "process":
+        raise ConfigError(
+            f"--profile {name} sees this process only, and cluster.kind is {config.cluster.kind!r}",
+            fix="run it with --cluster process, or take --profile nsys",
+        )
+    if name == "pyinstrument":
+        try:
+            importlib.import_module("pyinstrument")
+        except ImportError:
+            raise MachineError(
+                "--profile pyinstrument, but pyinstrument is not installed",
+                fix="pip install pyinstrument, or take --profile cprofile",
+            ) from None
+
+
+def told(name: str, folder: Path) -> str:
+    """Where the profile is, and what reads it."""
+    path = folder / FILES[name]
+    return f"profile: {path} ({READ_BY[name].format(path)})"
+
+
+# -- in this process -------------------------------------------------------------------------------
+
+
+def profiled(name: str, config: Config, *, out: Path | None, listener: Listener) -> Outcome:
+    """The run under ``cprofile`` or ``pyinstrument``; the profile is also left of one that failed.
+
+    Raises:
+        As `pipeline.runner.run`.
+    """
+    folder = run_folder(config.name, out)
+    with PROFILERS[name](folder / FILES[name]):
+        return run(config, out=folder, listener=listener, serial=True)
+
+
+@contextmanager
+def _cprofile(path: Path) -> Iterator[None]:
+    import cProfile
+
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        yield
+    finally:
+        profile.disable()
+        profile.dump_stats(path)
+
+
+@contextmanager
+def _pyinstrument(path: Path) -> Iterator[None]:
+    found: Any = importlib.import_module("pyinstrument")
+    profiler = found.Profiler()
+    profiler.start()
+    try:
+        yield
+    finally:
+        profiler.stop()
+        path.write_text(profiler.output_html(), encoding="utf-8")
+
+
+PROFILERS: dict[str, Callable[[Path], Any]] = {
+    "cprofile": _cprofile,
+    "pyinstrument": _pyinstrument,
+}
+
+
+# -- under nsys ------------------------------------------------------------------------------------
+
+
+def under_nsys(config: Config, options: Sequence[str], *, out: Path | None) -> tuple[int, Path]:
+    """The run in a process under ``nsys profile``; its output is the command's.
+
+    Args:
+        options: of `run`, beside its config and ``--out``.
+
+    Returns:
+        Its exit status and the run folder.
+    """
+    folder = run_folder(config.name, out)
+    with tempfile.TemporaryDirectory(prefix="profile-") as scratch:
+        path, report = Path(scratch) / "config.yaml", Path(scratch) / "report"
+        path.write_text(config.to_yaml(), encoding="utf-8")
+        command = [*nsys_command(report), "run", str(path), "--out", str(folder), *options]
+        done = subprocess.run(command, env={**os.environ, VARIABLE: "1"}, check=False)
+        if (made := report.with_suffix(".nsys-rep")).exists():
+            shutil.move(made, folder / FILES["nsys"])
+    return done.returncode, folder
+
+
+def nsys_command(report: Path) -> list[str]:
+    """`nsys profile` of this package; the report is moved later: the run folder must be empty."""
+    return [
+        "nsys", "profile", f"--output={report}", "--trace=cuda,nvtx,osrt", "--stats=false",
+        sys.executable, "-m", "pipeline",
+    ]  # fmt: skip
