@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,18 +50,27 @@ class FailedError(Exception):
         """Exit status, negative for a signal; the end of standard error."""
 
 
-def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Run:
+def run(
+    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None,
+    limit: float | None = None,
+) -> Run:  # fmt: skip
     """Runs the command to its end; its standard error goes to ``log``.
 
+    Args:
+        limit: seconds after which it is ended; None: it may take as long as it likes.
+
     Raises:
-        FailedError: the command failed; shows the end of its log.
+        FailedError: the command failed, or was ended; shows the end of its log.
     """
     started = time.perf_counter()
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **(env or {})}
         )
+        late = threading.Timer(limit or 0.0, _ended, (process,))
         try:
+            if limit is not None:
+                late.start()
             with _Tree(process.pid) as tree:
                 assert process.stdout is not None
                 output = process.stdout.read().decode()
@@ -68,10 +78,14 @@ def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = No
         except BaseException:  # we are stopped: so is what we started
             _ended(process)
             raise
+        finally:
+            late.cancel()
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
     if process.returncode:
         end = log.read_text(errors="replace")[-2000:]
+        if limit is not None and seconds >= limit:
+            end += f"\nerror: ended after {limit:.0f} s\n"
         raise FailedError(
             f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}",
             process.returncode, end,
@@ -84,19 +98,31 @@ def run(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = No
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Ends the process and its descendants, in order if they are quick."""
+    """Ends the process and its descendants, in order if they are quick; waits for none of them:
+    who started the process does, to know what it took."""
     try:
-        family = psutil.Process(process.pid).children(recursive=True)
+        found = psutil.Process(process.pid)
+        family = [found, *found.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    process.send_signal(signal.SIGTERM)
+    _send(family, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline and any(map(_lives, family)):
+        time.sleep(SAMPLED_EVERY)
+    _send(family, signal.SIGKILL)
+
+
+def _send(family: Sequence[psutil.Process], number: int) -> None:
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.send_signal(number)
+
+
+def _lives(member: psutil.Process) -> bool:
     try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    for child in family:
-        if child.is_running():
-            child.kill()
+        return bool(member.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 class _Tree:

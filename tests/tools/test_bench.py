@@ -37,7 +37,7 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def made_up(cell, *_):
+def made_up(cell, *_, **__):
     """A run that takes 4 s on the CPU and 10 ms a row, on the GPU 20 s and nothing."""
     seconds = 4 + cell.rows / 100 if cell.device == "cpu" else 20.0
     stages = {"read": Stage(seconds / 2, 10, 20, cell.device), cells.REST: Stage(1, 0, 0, "cpu")}
@@ -104,7 +104,7 @@ def test_the_gpu_alone_without_one_ends_with_3(data, capsys, monkeypatch):
 def test_a_failed_cell_is_told_not_repeated_and_the_others_go_on(
     data, with_gpu, capsys, monkeypatch
 ):
-    def run(cell, *_):
+    def run(cell, *_, **__):
         if cell.device == "gpu" and cell.rows == 100:
             return cells.replace(cell, failed="out of GPU memory: 3 GB asked for")
         return made_up(cell)
@@ -122,7 +122,7 @@ def test_a_failed_cell_is_told_not_repeated_and_the_others_go_on(
 def test_an_interruption_leaves_what_was_measured(data, with_gpu, capsys, monkeypatch):
     done = []
 
-    def run(cell, *_):
+    def run(cell, *_, **__):
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(cell)
@@ -154,7 +154,7 @@ def test_a_run_is_measured_in_a_process_of_its_own(data, capsys):
 def test_a_run_that_fails_is_a_cell_with_its_message(data, tmp_path, monkeypatch):
     code = "import sys; sys.stderr.write('error: no memory\\n  → fewer rows\\n'); sys.exit(3)"
     monkeypatch.setattr(cells, "command", lambda *_: [sys.executable, "-c", code])
-    found = cells.measured(cells.Cell(10, "gpu", 0), tmp_path, tmp_path, tmp_path, 0)
+    found = cells.measured(cells.Cell(10, "gpu", 0), tmp_path, tmp_path, tmp_path, seed=0)
     assert found.failed == "no memory → fewer rows"
 
 

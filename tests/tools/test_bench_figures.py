@@ -67,6 +67,12 @@ def test_a_stage_that_ran_elsewhere_is_named():
     assert line["elsewhere"] == ["train forest"]
 
 
+def test_what_a_run_went_on_with_when_memory_was_short_is_told():
+    cells = [cell(10, "gpu", 2.0, t, fallbacks=("train xgboost: external memory",)) for t in (0, 1)]
+    (line,) = figures.summarised(cells, {}, {})
+    assert line["fallbacks"] == ["train xgboost: external memory"]
+
+
 def both(*lines):
     cells = [
         cell(rows, d, s) for rows, *own in lines for d, s in zip(("cpu", "gpu"), own, strict=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+import psutil
+import pytest
+
 from pipeline.tools import measure
 
 
@@ -17,3 +20,16 @@ def test_a_peak_between_two_samples_is_counted(tmp_path):
     made = "import time; held = bytearray(b'1') * 300_000_000; del held; time.sleep(1)"
     done = measure.run([sys.executable, "-c", made], log=tmp_path / "log")
     assert done.peak_bytes > 300_000_000
+
+
+def test_a_run_that_takes_too_long_is_ended_with_its_children(tmp_path):
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    )
+    with pytest.raises(measure.FailedError) as failed:
+        measure.run([sys.executable, "-c", code], log=tmp_path / "log", limit=15)
+    assert failed.value.status < 0 and "error: ended after 15 s" in failed.value.errors
+    pid = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

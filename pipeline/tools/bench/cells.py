@@ -55,6 +55,8 @@ class Cell:
     """The primary metric of the test set, by model."""
     work: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
     """What each stage cannot do without (`bounds`)."""
+    fallbacks: tuple[str, ...] = ()
+    """Stages that the GPU could not end as planned, with what each went on with."""
     failed: str | None = None
     """Why there are no figures."""
 
@@ -75,18 +77,22 @@ def order(sizes: Sequence[int], devices: Sequence[str], repeat: int) -> Iterator
                 yield Cell(rows, device, turn)
 
 
-def measured(cell: Cell, config: Path, data: Path, folder: Path, seed: int) -> Cell:
+def measured(
+    cell: Cell, config: Path, data: Path, folder: Path, *, seed: int, limit: float | None = None
+) -> Cell:
     """The cell with its figures, or with why it failed.
 
     Args:
         config: of the run, with ``data`` as its data.
         seed: of the first turn; each has its own, the same on both devices.
+        limit: seconds that it may take.
         folder: for the run folder and its log, of which nothing stays.
     """
     out = folder / "run"
     shutil.rmtree(out, ignore_errors=True)
     try:
-        done = run(command(cell, config, out, seed), log=folder / "log.txt", env=environment())
+        asked, log = command(cell, config, out, seed), folder / "log.txt"
+        done = run(asked, log=log, env=environment(), limit=limit)
         return _with_figures(cell, done, out, data)
     except FailedError as error:
         return replace(cell, failed=reason(error))
@@ -113,6 +119,8 @@ def _with_figures(cell: Cell, done: Run, out: Path, data: Path) -> Cell:
     lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
     stages: dict[str, Stage] = {}
     for line in lines:
+        if "seconds" not in line:  # an attempt that was given up: of a stage that has its own line
+            continue
         stages[line["stage"]] = _stage(line, stages.get(line["stage"]))
     peak_device = max(stage.peak_device for stage in stages.values())
     rest = done.seconds - sum(stage.seconds for stage in stages.values())
@@ -120,8 +128,14 @@ def _with_figures(cell: Cell, done: Run, out: Path, data: Path) -> Cell:
     return replace(
         cell, seconds=round(done.seconds, 3), cpu_seconds=round(done.cpu_seconds, 3),
         peak_host=done.peak_bytes, peak_device=peak_device, stages=stages,
-        scores=_scores(told["metrics"]), work=work_of(out, data.stat().st_size),
+        scores=_scores(told["metrics"]), work=work_of(out, _bytes(data)),
+        fallbacks=tuple(f"{fell['stage']}: {fell['rung']}" for fell in told.get("fallbacks", ())),
     )  # fmt: skip
+
+
+def _bytes(data: Path) -> int:
+    files = data.iterdir() if data.is_dir() else [data]
+    return sum(file.stat().st_size for file in files)
 
 
 def _stage(line: Mapping[str, Any], before: Stage | None) -> Stage:

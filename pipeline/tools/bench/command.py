@@ -154,7 +154,7 @@ def _measure(bench: Bench, source: rows.Origin, size: int, scratch: Path) -> Non
     for cell in planned:
         if cell.device in failed:
             continue  # the same again would only cost time
-        done = cells.measured(cell, path, data, scratch, config.seed)
+        done = cells.measured(cell, path, data, scratch, seed=config.seed)
         failed |= {cell.device} if done.failed else set()
         bench.cells.append(done)
         bench.keep()

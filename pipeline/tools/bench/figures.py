@@ -50,6 +50,7 @@ def _line(cells: Sequence[Cell], rates: Rates | None, prices: Mapping[str, float
         "peak_device": max(c.peak_device for c in done),
         "scores": _scores(done),
         "stages": _stages(done, rates),
+        "fallbacks": sorted({fell for c in done for fell in c.fallbacks}),
         "elsewhere": sorted({
             name for c in done for name, s in c.stages.items()
             if name != REST and s.device != c.device

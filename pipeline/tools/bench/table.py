@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from pipeline.report.text import ABSENT, count, size
 from pipeline.report.text import seconds as spelled
 
 Json = Mapping[str, Any]
+WIDE = 140
 
 
 def runs(result: Json) -> tuple[list[str], list[list[str]]]:
@@ -92,9 +94,11 @@ def missing(result: Json) -> list[str]:
     for line in result["summary"]:
         failed = dict.fromkeys(line["failed"])
         lines += [f"failed: {line['rows']:,} rows, {line['device']}: {why}" for why in failed]
+        where = f"{line['rows']:,} rows, {line['device']}"
         if line["runs"] and line["elsewhere"]:
-            names = ", ".join(line["elsewhere"])
-            lines.append(f"{line['rows']:,} rows, {line['device']}: on another device: {names}")
+            lines.append(f"{where}: on another device: {', '.join(line['elsewhere'])}")
+        if line["runs"] and line["fallbacks"]:
+            lines.append(f"{where}: short of GPU memory: {', '.join(line['fallbacks'])}")
     return lines
 
 
@@ -115,7 +119,8 @@ def show(result: Json) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # a file or a pipe has no width: no figure is to be cut off for one
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     rows = largest(result)
     tables = [(f"{result['name']}: ", runs(result))]
     tables += [(f"{rows:,} rows: ", stages(result, rows))] if rows else []
@@ -123,7 +128,7 @@ def show(result: Json) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for position, head in enumerate(heads):
             justify: Any = "right" if position else "left"
-            table.add_column(head if position else title + head, justify=justify, no_wrap=True)
+            table.add_column(head if position else title + head, justify=justify, overflow="fold")
         for line in lines:
             table.add_row(*line)
         console.print(table)
