@@ -52,9 +52,10 @@ class Job:
         parser.add_argument("data", type=Path, help="flights-like rows, .csv or .parquet")
         parser.add_argument("--out", type=Path, required=True, help="a folder")
         parser.add_argument("--seed", type=int, default=0, help="of the folds and the model")
+        parser.add_argument("--device", default="cpu", help="of XGBoost: cpu or cuda")
         asked = parser.parse_args()
         self.data, self.out, self.seed = asked.data, asked.out, asked.seed
-        self.params = PARAMS | {"seed": asked.seed}
+        self.params = PARAMS | {"seed": asked.seed, "device": asked.device}
         self.csv = asked.data.suffix == ".csv"
         self.out.mkdir(parents=True, exist_ok=True)
         started = time.time() - psutil.Process().create_time()
