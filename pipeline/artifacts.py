@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import InputError, MachineError
 
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 # Not artefacts: they grow while the run goes on, or are made again from the others.
 UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html"})
 
@@ -37,6 +38,51 @@ def written(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed, or never made
             beside.unlink()
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """A block during which no other process works in the run folder.
+
+    The lock is the kernel's: it ends with the process, however that ends.
+
+    Raises:
+        InputError: another process has it; names that process.
+    """
+    import fcntl
+
+    path = run / LOCK
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = path.read_text(encoding="utf-8").strip()
+            raise InputError(
+                f"{run} is in use by another process" + (f" ({owner})" if owner else ""),
+                fix="wait for it, stop it, or name another folder",
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def in_use(run: Path) -> bool:
+    """Whether a process works in the run folder; its lock is not touched."""
+    import fcntl
+
+    try:
+        with (run / LOCK).open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock, or a folder that cannot be read
+        return False
+    return False
 
 
 def write_text(path: Path, text: str) -> None:

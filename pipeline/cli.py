@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import __version__
-from pipeline.commands import bench
+from pipeline.commands import bench, folders
 from pipeline.commands.options import (
     ConfigArgument,
     DataOption,
@@ -281,3 +281,14 @@ def schema() -> None:
 
 
 app.command(epilog=bench.EXAMPLES)(bench.bench)
+app.command(
+    epilog="Examples:\n\n  python -m pipeline runs\n\n  python -m pipeline runs results --json"
+)(folders.runs)
+app.command(
+    epilog="Example:\n\n  python -m pipeline compare data/runs/flights-20260101-120000 "
+    "data/runs/flights-20260102-090000"
+)(folders.compare)
+app.command(
+    epilog="Examples:\n\n  python -m pipeline clean --stopped --yes\n\n"
+    "  python -m pipeline clean --keep 5 --older 30"
+)(folders.clean)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipeline import __version__
 from pipeline.artifacts import write_json, write_manifest, written
 from pipeline.cluster import partitions
+from pipeline.cluster.memory import give_back
 from pipeline.columns import SET
 from pipeline.device import Frame, cpu
 from pipeline.device.choose import frames_of
@@ -48,6 +49,7 @@ def evaluate(
     folder = session.folder / "evaluate"
     with session.ledger.stage("evaluate") as entry:
         scores = scored(built.feed, JUDGED, {name: m.predict for name, m in models.items()})
+        give_back()
         values = _slices(session, rows)
         sets = {which: _as_scored(_judged(rows, own), values) for which, own in scores.items()}
         found = metrics.collect(

@@ -11,7 +11,19 @@ import pytest
 from pipeline.__main__ import status_of
 from pipeline.commands.options import config_tree, name_of, overrides_of
 
-COMMANDS = ("run", "predict", "plan", "bench", "doctor", "init", "report", "schema")
+COMMANDS = (
+    "run",
+    "predict",
+    "plan",
+    "bench",
+    "doctor",
+    "init",
+    "report",
+    "schema",
+    "runs",
+    "compare",
+    "clean",
+)
 
 
 def pipeline(*arguments, **options):
@@ -58,6 +70,9 @@ def test_version(capsys):
         (["predict", "none", "x.csv", "--out", "o.csv"], "no finished run"),
         (["predict", "none", "x.csv", "--out", "o.txt"], "neither .csv nor .parquet"),
         (["init", "none.csv", "--target", "y"], "none.csv"),
+        (["runs", "none"], "there is no folder 'none'"),
+        (["clean"], "removes nothing unless told what"),
+        (["compare", "none", "none"], "needs two runs"),
     ],
 )
 def test_mistakes_end_with_2_and_one_message(arguments, message, capsys):

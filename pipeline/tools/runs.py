@@ -1,0 +1,148 @@
+"""The run folders below a folder: what each is, and which may be removed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.artifacts import in_use
+from pipeline.errors import InputError, MachineError
+from pipeline.evaluate.metrics import primary
+from pipeline.report import folder as folders
+
+State = Literal["finished", "running", "stopped", "damaged"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run folder."""
+
+    folder: str
+    state: State
+    """A run without a manifest stopped on its way, if no process works on it."""
+    started: str
+    """ISO 8601, local time, in seconds."""
+    bytes: int
+    """Of all its files."""
+    target: str = ""
+    rows: int = 0
+    """Of all sets."""
+    device: str = ""
+    seconds: float = 0.0
+    """Of all stages."""
+    best: str = ""
+    metric: str = ""
+    """The task's primary metric, of the best model."""
+    valid: float | None = None
+    test: float | None = None
+    reason: str = ""
+    """Why it is damaged, or the last stage that a stopped one has finished."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+def known(root: Path) -> list[Known]:
+    """The run folders directly below ``root``, oldest first; links are not followed.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise InputError(
+            f"there is no folder {str(root)!r}",
+            fix="runs lie in data/runs, or wherever --out named",
+        )
+    found = [p for p in root.iterdir() if not p.is_symlink() and (p / "config.yaml").is_file()]
+    return sorted((_known(path) for path in found), key=lambda run: (run.started, run.folder))
+
+
+def _known(path: Path) -> Known:
+    begun = datetime.fromtimestamp((path / "config.yaml").stat().st_mtime)
+    started, size = begun.isoformat(timespec="seconds"), _size(path)
+    if in_use(path):
+        return Known(str(path), "running", started, size)
+    try:
+        run = folders.read(path)
+        return Known(str(path), _state(run), started, size, **_facts(run))
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        # whatever a damaged or foreign file holds, the other runs are still listed
+        reason = error.message if isinstance(error, InputError) else "its files do not fit together"
+        return Known(str(path), "damaged", started, size, reason=reason)
+
+
+def _state(run: folders.Folder) -> State:
+    return "finished" if run.manifest else "stopped"
+
+
+def _facts(run: folders.Folder) -> dict[str, Any]:
+    config, stages = run.config, [e for e in run.ledger if "seconds" in e]
+    facts: dict[str, Any] = {
+        "target": str(config["data"]["target"]),
+        "seconds": round(sum(float(e["seconds"]) for e in stages), 1),
+        "device": str(run.manifest.get("device") or (stages[-1]["device"] if stages else "")),
+        "rows": max((int(e["rows"]) for e in stages), default=0),
+    }
+    if not run.manifest:
+        return facts | {"reason": f"after {stages[-1]['stage']}" if stages else "before reading"}
+    best, name = run.manifest["best"], primary(run.metrics["task"]).name
+    of_best = run.metrics["models"][best]
+    judged = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}
+    rows = sum(run.manifest["rows"].values())
+    return facts | {"best": best, "metric": name, "rows": rows} | judged
+
+
+def _size(path: Path) -> int:
+    files = (p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+    return sum(p.stat().st_size for p in files)
+
+
+def spare(
+    runs: Sequence[Known], *, keep: int | None, older: float | None, stopped: bool,
+    now: datetime | None = None,
+) -> list[Known]:  # fmt: skip
+    """The runs that `clean` would remove: never one that a process works on.
+
+    Args:
+        runs: oldest first.
+        keep: all finished runs but the last so many.
+        older: finished runs that started more than so many days ago.
+        stopped: stopped and damaged runs.
+
+    With both ``keep`` and ``older`` a finished run must meet both.
+    """
+    finished = [run for run in runs if run.state == "finished"]
+    if keep is None and older is None:
+        old: list[Known] = []
+    else:
+        old = finished[: len(finished) - keep] if keep else finished
+        now = now or datetime.now()
+        days = {run.folder: (now - datetime.fromisoformat(run.started)).days for run in old}
+        old = [run for run in old if older is None or days[run.folder] >= older]
+    broken = [run for run in runs if stopped and run.state in ("stopped", "damaged")]
+    chosen = {run.folder for run in [*old, *broken]}
+    return [run for run in runs if run.folder in chosen]
+
+
+def removed(runs: Sequence[Known]) -> None:
+    """Removes the folders.
+
+    Raises:
+        MachineError: one cannot be removed; those before it are gone.
+    """
+    for run in runs:
+        path = Path(run.folder)
+        if in_use(path):  # it was taken up again since it was listed
+            continue
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise MachineError(
+                f"{run.folder} cannot be removed: {error.strerror}: {error.filename}",
+                fix="whoever owns it can remove it",
+            ) from None

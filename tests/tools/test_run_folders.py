@@ -1,0 +1,144 @@
+"""runs, compare and clean, over folders of finished, stopped, damaged and running runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import Config, run
+from pipeline.__main__ import status_of
+from pipeline.artifacts import in_use, locked
+from pipeline.errors import InputError
+from pipeline.tools import runs
+
+TREE = {
+    "models": {"xgboost": {"rounds": 5}},
+    "refit": "never",
+    "cluster": {"kind": "process", "dashboard": False},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with two finished runs, of 5 and 9 rounds."""
+    folder = tmp_path_factory.mktemp("made")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "z": rng.normal(size=300)})
+    frame.assign(y=frame["x"] + frame["z"] > 0).to_parquet(folder / "d.parquet")
+    data = {"path": str(folder / "d.parquet"), "target": "y"}
+    for name, rounds in (("five", 5), ("nine", 9)):
+        tree = {**TREE, "data": data, "models": {"xgboost": {"rounds": rounds}}}
+        run(Config.parse(tree), out=folder / "runs" / name)
+    return folder / "runs"
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy of them: five is 40 days old, nine 3; beside them a stopped and a damaged one."""
+    found = tmp_path / "runs"
+    shutil.copytree(made, found)
+    for name in ("stopped", "damaged"):
+        shutil.copytree(made / "five", found / name)
+    (found / "stopped" / "manifest.json").unlink()
+    ledger = found / "stopped" / "ledger.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:2]))
+    (found / "damaged" / "evaluate" / "metrics.json").write_text('{"task": ')
+    (found / "notes").mkdir()
+    (found / "link").symlink_to(found / "five")
+    for name, days in (("five", 40), ("stopped", 20), ("damaged", 10), ("nine", 3)):
+        then = (datetime.now() - timedelta(days=days)).timestamp()
+        os.utime(found / name / "config.yaml", (then, then))
+    return found
+
+
+def names(found):
+    return [run.folder.rsplit("/", 1)[-1] for run in found]
+
+
+def test_runs_are_listed_oldest_first_with_what_they_are(folder, capsys):
+    found = runs.known(folder)
+    assert names(found) == ["five", "stopped", "damaged", "nine"]
+    assert [run.state for run in found] == ["finished", "stopped", "damaged", "finished"]
+    metrics = json.loads((folder / "five" / "evaluate" / "metrics.json").read_text())
+    five, stopped, damaged, _ = found
+    assert five.test == metrics["models"]["xgboost"]["test"]["roc_auc"]
+    assert (five.rows, five.best, five.device, five.target) == (300, "xgboost", "cpu", "y")
+    assert stopped.reason == "after split" and "metrics.json is not JSON" in damaged.reason
+    assert status_of(["runs", str(folder), "--json"]) == 0
+    assert [r["state"] for r in json.loads(capsys.readouterr().out)] == [r.state for r in found]
+    assert status_of(["runs", str(folder)]) == 0
+    assert "stopped: stopped after split" in capsys.readouterr().out
+
+
+def test_files_that_do_not_fit_together_make_a_damaged_run_not_a_bug(folder):
+    (folder / "five" / "evaluate" / "metrics.json").write_text('{"task": "binary", "models": {}}')
+    (folder / "nine" / "config.yaml").write_text("data: [1]\n")
+    assert {run.state for run in runs.known(folder)} == {"stopped", "damaged"}
+
+
+def test_a_run_that_goes_on_is_neither_stopped_nor_removed(folder, capsys):
+    with locked(folder / "stopped"):
+        assert {r.state for r in runs.known(folder) if r.folder.endswith("stopped")} == {"running"}
+        assert status_of(["clean", str(folder), "--stopped", "--yes"]) == 0
+    assert (folder / "stopped").is_dir() and not (folder / "damaged").exists()
+    capsys.readouterr()
+
+
+def test_clean_lists_and_with_yes_removes_what_it_was_told(folder, capsys):
+    def told(*options):
+        assert status_of(["clean", str(folder), *options, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        return [r["folder"].rsplit("/", 1)[-1] for r in found["runs"]]
+
+    assert told("--keep", "1") == ["five"]
+    assert told("--keep", "0") == ["five", "nine"]
+    assert told("--older", "30") == ["five"]
+    assert told("--older", "1", "--keep", "1") == ["five"]
+    assert told("--older", "50") == []
+    assert told("--stopped") == ["stopped", "damaged"]
+    assert len(runs.known(folder)) == 4
+    assert told("--stopped", "--keep", "1", "--yes") == ["five", "stopped", "damaged"]
+    assert names(runs.known(folder)) == ["nine"]
+    assert (folder / "notes").is_dir(), "no run folder"
+
+
+def test_compare_shows_what_differs(made, capsys):
+    assert status_of(["compare", str(made / "five"), str(made / "nine"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["config"] == {"models.xgboost.rounds": [5, 9]}
+    assert found["data"] == found["versions"] == {}
+    five, nine = found["metrics"]["xgboost log_loss"]
+    assert five > nine
+    assert found["files"]["ingest/schema.json"] and not found["files"]["train/xgboost.ubj"]
+    assert status_of(["compare", str(made / "five"), str(made / "nine")]) == 0
+    shown = capsys.readouterr().out
+    assert "models.xgboost.rounds" in shown and f"({nine - five:+.4f})" in shown
+
+
+def test_compare_wants_two_finished_runs(folder, capsys):
+    assert status_of(["compare", str(folder / "five"), str(folder / "link")]) == 2
+    assert "needs two runs" in capsys.readouterr().err
+    assert status_of(["compare", str(folder / "five"), str(folder / "stopped")]) == 2
+    assert "is no finished run" in capsys.readouterr().err
+
+
+def test_names_from_files_are_not_obeyed_by_the_terminal(folder, capsys):
+    config = folder / "nine" / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", 'seed: 0\n"\\e[31mred": 1'))
+    assert status_of(["compare", str(folder / "five"), str(folder / "nine")]) == 0
+    shown = capsys.readouterr().out
+    assert "\\x1b[31mred" in shown and "\x1b[31mred" not in shown
+
+
+def test_a_folder_has_one_owner_at_a_time(tmp_path):
+    with locked(tmp_path):
+        assert in_use(tmp_path)
+        with pytest.raises(InputError, match=rf"in use by another process \(process {os.getpid()}"):
+            locked(tmp_path).__enter__()
+    assert not in_use(tmp_path) and not list(tmp_path.iterdir())
