@@ -8,11 +8,13 @@ pandas default, and the guards of cuDF's own source: ``if <parameters>: raise â€
     bind     the arguments do not fit cuDF's signature
     guard    a guard of cuDF's source would raise
     default  a parameter left out whose default differs between pandas and cuDF
+    nan      groups with NaN among their values, which cuDF does not skip as it does nulls
     note     allowed, with care
 
 With ``chaos`` the rows of unsorted groupby and merge results are shuffled and category codes of
-missing values are <NA>, as in cuDF. What it cannot see: numerics, result dtypes, libcudf's and the
-regex engine's own limits, memory. `arrays.py` is the same for CuPy.
+missing values are <NA>, as in cuDF. Quotients of small integers are float32, as in cuDF
+(`values.py`). What it cannot see: other numerics and result dtypes, libcudf's and the regex engine's
+own limits, memory. `arrays.py` is the same for CuPy.
 """
 
 import ast
@@ -25,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arrays import Array
+from values import DIVISIONS, divided, with_nan
 
 MANIFEST = json.loads(Path(__file__).with_name("cudf-26.10-manifest.json").read_text())
 ND = "<no_default>"
@@ -40,16 +43,18 @@ HARMLESS = {  # defaults that differ but cannot change results
         "fill_value", "other", "min_periods", "verify_integrity", "allow_duplicates", "engine",
         "group_keys", "na", "flags", "dtype", "compression", "names", "sep",
     ]
-} | {("DataFrame", "interpolation"), ("lib", "sort"), ("lib", "exact")}  # fmt: skip
+} | {("DataFrame", "interpolation"), ("lib", "sort"), ("lib", "exact"), ("lib", "freq"), ("lib", "tz")}  # fmt: skip
 LABELS = {
     "StringMethods": "str", "DatetimeProperties": "dt", "CombinedDatetimelikeProperties": "dt",
     "CategoricalAccessor": "cat",
 }  # fmt: skip
-WRAPPED = {"DataFrame", "Series", "Index", "MultiIndex", "DataFrameGroupBy", "SeriesGroupBy",
+INDEXES = {"MultiIndex", "DatetimeIndex", "TimedeltaIndex"}  # others are an Index to cuDF's users
+WRAPPED = {"DataFrame", "Series", "Index", *INDEXES, "DataFrameGroupBy", "SeriesGroupBy",
            "Rolling", "RollingGroupby", "str", "dt", "cat"}  # fmt: skip
 IN_ROW_ORDER = {"transform", "shift", "cumcount", "cumsum", "rank", "diff", "ffill", "bfill", "head",
                 "tail"}  # fmt: skip
 HOST_LISTS = {"to_list", "tolist", "__iter__"}
+BY_THE_HOST = {"time", "timetz", "date", "to_pydatetime", "to_period"}  # cuDF asks pandas
 CALLABLES = {"apply", "map", "transform", "agg", "aggregate"}
 
 
@@ -125,7 +130,7 @@ def _signature(parameters):
 def label_of(value):
     """The manifest's name for the class of a pandas object."""
     if isinstance(value, pd.Index):
-        return "MultiIndex" if isinstance(value, pd.MultiIndex) else "Index"
+        return name if (name := type(value).__name__) in INDEXES else "Index"
     return LABELS.get(type(value).__name__, type(value).__name__)
 
 
@@ -176,6 +181,8 @@ class Proxy:
             return member  # a pandas Index in cuDF too
         if entry and entry["kind"] == "method" and callable(member):
             return functools.partial(self._call, label, name, member)
+        if label in INDEXES and isinstance(member, np.ndarray):
+            member = Array(member)  # cuDF gives a CuPy array
         return wrap(member, found)
 
     def _check_name(self, label, name, entry, value):
@@ -186,6 +193,8 @@ class Proxy:
             found.add("name", f"{label}.{name}", "not in cuDF")
         if name in HOST_LISTS:
             found.add("name", f"{label}.{name}", "raises TypeError in cuDF")
+        if name in BY_THE_HOST and label in INDEXES:
+            found.add("name", f"{label}.{name}", "cuDF computes it on the host")
         if name == "values":
             found.add("note", f"{label}.{name}", "a CuPy array under cuDF")
 
@@ -199,6 +208,11 @@ class Proxy:
         found = self._f
         args, kw = [unwrap(a) for a in args], {k: unwrap(v) for k, v in kw.items()}
         found.check_call(label, name, args, kw)
+        if label.endswith("GroupBy") and (columns := with_nan(member.__self__, name, args, kw)):
+            text = f"NaN in {', '.join(columns)}: cuDF's groups skip nulls alone; fill or mask it first"
+            found.add("nan", f"{label}.{name}", text)
+        if name in DIVISIONS:
+            member = getattr(divided(member.__self__), name)
         result = member(*args, **kw)
         if name == "groupby":
             return wrap(result, found, unsorted=not kw.get("sort", False))
@@ -260,7 +274,8 @@ def _operator(name, swapped=False):
     function = getattr(operator, name)
 
     def apply(self, *other):
-        operands = [unwrap(self), *(unwrap(o) for o in other)]
+        own = unwrap(self)
+        operands = [divided(own) if name == "truediv" else own, *(unwrap(o) for o in other)]
         return wrap(function(*(operands[::-1] if swapped else operands)), self._f)
 
     return apply
@@ -298,9 +313,7 @@ class Lib:
         if entry is None or entry["kind"] == "missing":
             found.add("name", f"cudf.{name}", "not in cuDF")
         member = getattr(pd, name)
-        if not callable(member) or (
-            inspect.isclass(member) and member not in (pd.DataFrame, pd.Series)
-        ):
+        if not callable(member) or (inspect.isclass(member) and name not in WRAPPED):
             return member
 
         def call(*args, **kw):

@@ -37,6 +37,8 @@ def classes():
     return {
         "DataFrame": (cudf.DataFrame, pd.DataFrame), "Series": (cudf.Series, pd.Series),
         "Index": (cudf.Index, pd.Index), "MultiIndex": (cudf.MultiIndex, pd.MultiIndex),
+        "DatetimeIndex": (cudf.DatetimeIndex, pd.DatetimeIndex),
+        "TimedeltaIndex": (cudf.TimedeltaIndex, pd.TimedeltaIndex),
         "DataFrameGroupBy": (DataFrameGroupBy, pg.DataFrameGroupBy),
         "SeriesGroupBy": (SeriesGroupBy, pg.SeriesGroupBy), "Rolling": (Rolling, pr.Rolling),
         "RollingGroupby": (RollingGroupby, pr.RollingGroupby), "dt": (DatetimeProperties, Dates),
@@ -179,6 +181,16 @@ def entry_of(owner, theirs, name):
     }
 
 
+def constructor_of(owner, theirs):
+    """A class as the function that its name is."""
+    return {
+        "kind": "method",
+        "sig": signature_of(owner.__init__)[1:],
+        "psig": signature_of(theirs.__new__)[1:],
+        "guards": Guards(owner.__init__).found,
+    }
+
+
 def cudf_manifest():
     """Everything by class and name."""
     found = {}
@@ -186,6 +198,8 @@ def cudf_manifest():
         names = sorted(n for n in {*dir(owner), *dir(theirs)} if not n.startswith("_"))
         found[label] = {n: entry_of(owner, theirs, n) for n in names}
     found["lib"]["merge"]["sig"] = None  # (left, right, *args, **kwargs) says nothing
+    for label in ("DatetimeIndex", "TimedeltaIndex"):
+        found["lib"][label] = constructor_of(*classes()[label])
     rolling = next(c for c in classes()["Rolling"][0].__mro__ if "__init__" in vars(c))
     for label in ("DataFrame", "Series"):
         found[label]["rolling"]["guards"] = Guards(rolling.__init__).found

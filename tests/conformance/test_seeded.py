@@ -35,11 +35,120 @@ OTHER = pd.DataFrame({"a": list("abc"), "y": [1, 2, 3]})
         ("guard", lambda f: f["x"].rolling(2, step=2)),
         ("guard", lambda f: f.groupby("a", sort=True, observed=False)),
         ("bind", lambda f: f["x"].fillna(value=0, method="ffill")),
+        # values of groups: x has a missing one
+        ("nan", lambda f: f.groupby("a", sort=True)["x"].sum()),
+        ("nan", lambda f: f.groupby("a", sort=True)[["n", "x"]].mean()),
+        ("nan", lambda f: f.groupby("a", sort=True).agg({"n": "sum", "x": "max"})),
+        ("nan", lambda f: f.groupby("a", sort=True).agg(most=("x", "max"))),
+        ("nan", lambda f: f.groupby("a", sort=True)["x"].transform("mean")),
+        (
+            "nan",
+            lambda f: (f["n"] / (f["n"] - 3)).where(f["n"] > 5).groupby(f["a"], sort=True).count(),
+        ),
+        # indexes of times
+        ("name", lambda f: f.set_index("t").index.snap("D")),
+        ("name", lambda f: f.set_index("t").index.as_unit("s")),
+        ("name", lambda f: f.set_index("t").index.shift(1, "D")),
+        ("name", lambda f: f.set_index("t").index.map(str)),
+        ("name", lambda f: f.set_index("t").index.freqstr),
+        ("name", lambda f: f.set_index("t").index.date),
+        ("name", lambda f: f.set_index("t").index.to_period("M")),
+        ("default", lambda f: f.set_index("t").index.tz_localize("CET")),
+        ("bind", lambda f: f.set_index("t").index.floor("h", ambiguous="NaT")),
+        ("name", lambda f: (f.set_index("t").index - f["t"].min()).freq),
+        ("name", lambda f: (f.set_index("t").index - f["t"].min()).as_unit("s")),
     ],
 )
 def test_a_mistake_is_found(layer, mistake):
     _, found = check(mistake, FRAME)
     assert layer in {f[0] for f in found.errors} or (layer == "guard" and found.errors), found.found
+
+
+def test_groups_that_are_right_are_not_found():
+    for right in (
+        lambda f: f.groupby("a", sort=True)["n"].sum(),
+        lambda f: f.groupby("a", sort=True).agg({"n": "sum"}),
+        lambda f: f.groupby("a", sort=True).agg(n=("n", "max")),
+        lambda f: f.groupby("a", sort=True)["x"].shift(1),
+        lambda f: f.groupby("a", sort=True).size(),
+        lambda f: f.assign(x=f["x"].fillna(0.0)).groupby("a", sort=True)["x"].sum(),
+    ):
+        assert check(right, FRAME)[1].errors == []
+    # as nulls cuDF skips them too
+    assert (
+        check(lambda f: f.groupby("a", sort=True)["x"].sum(), FRAME, nullable=True)[1].errors == []
+    )
+
+
+def test_times_as_an_index_have_what_cudf_has():
+    for right in (
+        lambda f: f.set_index("t").index.year,
+        lambda f: f.set_index("t").index.floor("D"),
+        lambda f: f.set_index("t").index.normalize(),
+        lambda f: f.set_index("t").index.strftime("%Y"),
+        lambda f: f.set_index("t").index.max(),
+        lambda f: (f.set_index("t").index - f["t"].min()).days,
+    ):
+        assert check(right, FRAME)[1].errors == []
+    starts = check(lambda f: f.set_index("t").index.is_month_start, FRAME)[0]
+    assert starts.tolist() == [True] + [False] * 5
+    with pytest.raises(NotOnTheDevice):
+        check(lambda f: f.set_index("t").index.is_month_start & np.ones(6, bool), FRAME)
+
+
+@pytest.mark.parametrize(
+    ("more", "layer"),
+    [
+        ({"tz": "CET"}, "guard"),
+        ({"yearfirst": True}, "guard"),
+        ({"normalize": True}, "bind"),
+        ({}, None),
+    ],
+)
+def test_an_index_of_times_is_made_as_cudf_makes_it(more, layer):
+    _, found = check(lambda lib, f: lib.DatetimeIndex(f["t"], **more).year, FRAME, lib=True)
+    assert [f[0] for f in found.errors] == ([layer] if layer else [])
+
+
+QUOTIENTS = {  # cuDF's result dtype by that of the series which divides, or is divided by a number
+    "int8": "float32", "int16": "float32", "int32": "float32", "uint8": "float32",
+    "uint16": "float32", "bool": "float32", "int64": "float64", "uint32": "float64",
+    "uint64": "float64", "float32": "float32", "float64": "float64",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize("dtype", QUOTIENTS)
+def test_quotients_of_small_integers_are_float32(dtype, nullable):
+    frame = pd.DataFrame({"a": np.array([1, 0, 1], dtype), "one": np.array([1, 1, 1], "int8")})
+    for quotient in (
+        lambda f: f["a"] / 3,
+        lambda f: 3 / f["a"],
+        lambda f: f["a"].div(3),
+        lambda f: f["a"].rtruediv(3),
+        lambda f: f["a"] / f["one"],
+        lambda f: (f[["a"]] / 3)["a"],
+    ):
+        found, _ = check(quotient, frame, nullable=nullable)
+        assert str(found.dtype).lower() == QUOTIENTS[dtype]
+    assert (
+        check(lambda f: f["a"] / 2**0.5, frame)[0].iloc[0]
+        == frame["a"].astype(QUOTIENTS[dtype]).iloc[0] / 2**0.5
+    )
+
+
+def test_two_int32_are_float64_as_in_cudf():
+    frame = pd.DataFrame({"a": np.array([1, 2], "int32")})
+    assert check(lambda f: f["a"] / f["a"], frame)[0].dtype == "float64"
+
+
+def test_what_relies_on_exact_quotients_is_seen_to_differ():
+    """Seconds of an epoch as int32: cuDF's minutes are those of a float32."""
+    frame = pd.DataFrame({"s": np.array([1_577_836_799], "int32")})
+    careless = lambda f: (f["s"] / 60).astype("int64")  # noqa: E731
+    careful = lambda f: (f["s"].astype("float64") / 60).astype("int64")  # noqa: E731
+    assert not check(careless, frame)[0].equals(careless(frame))
+    assert check(careful, frame)[0].equals(careful(frame))
 
 
 def test_query_is_refused_by_the_lint_of_the_project():
