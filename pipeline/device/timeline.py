@@ -202,6 +202,7 @@ class Timeline:
             try:
                 self.add(sample(), at)
             except Exception as error:  # whatever the driver or Dask raises: it must not end a run
+                self.latest = ()  # a gauge must not go on telling it
                 self._ended = f"after {at:.0f} s: {type(error).__name__}: {error}"
                 logging.getLogger("distributed.pipeline").warning("GPU samples end %s", self._ended)
                 return

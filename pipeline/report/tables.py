@@ -20,7 +20,7 @@ NOT_RANKED = frozenset({"threshold"})
 HEADLINE = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 MAX_IMPORTANCES = 20
 GPU_FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "mean_busy": ("GPU busy", lambda v: f"{v:.0%}"),
+    "mean_busy": ("GPU busy", lambda v: f"{text.share(v, 1)} %"),
     "peak_memory": ("GPU memory in use", text.size),
     "mean_watts": ("GPU power", lambda v: f"{v:,.0f} W"),
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.report import text
 from pipeline.report.drawing import GRID, PALETTE, Chart, Line, figure_of
 
 Json = dict[str, Any]
@@ -56,7 +57,8 @@ def note(timeline: Json) -> str:
     counted = len(timeline["gpus"])
     said = (
         f"Sampled through NVML; a point covers {timeline['seconds']:g} s (memory and temperature: "
-        "the highest in it, else the mean). Grey: every other stage."
+        "the highest in it, else the mean). The stages, of which every other is grey: "
+        f"{text.listed(stage['stage'] for stage in timeline['stages'])}."
     )
     if counted > MOST_LINES:
         said += f" Of {counted} GPUs the lowest, the mean and the highest."

@@ -107,5 +107,6 @@ def test_a_sample_that_fails_ends_the_samples_and_not_the_run(timeline):
 
     with timeline.sampled(sample, 0.01):
         assert failed.wait(120)
+    assert timeline.latest == ()
     assert "OSError: the scheduler has gone" in timeline.to_json()["ended"]
     assert timeline.to_json()["gpus"][0]["busy"] == [0.5]

@@ -74,6 +74,7 @@ def test_many_gpus_are_their_lowest_mean_and_highest():
 def test_what_is_not_known_has_no_chart():
     only = {**timeline(), "gpus": [{"gpu": "0", "name": "a slice", "memory": 9, "used": [1, 2]}]}
     assert [chart.title for chart in gpu_charts(only)] == ["GPU memory"]
+    assert "is grey: read, split, train xgboost." in note(timeline())
     assert gpu_charts({}) == [] and note({}) == ""
     assert "ended after 9 s: OSError" in note(timeline(ended="after 9 s: OSError"))
 
@@ -91,7 +92,7 @@ def test_the_page_shows_the_time_line_and_the_stages_gpu_figures(fake_run, curve
     (run / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     html = page.write_report(run).read_text(encoding="utf-8")
     assert "GPUs over time" in html
-    for text in ("GPU busy", "83%", "5 GB", "431 W"):
+    for text in ("GPU busy", "83.4 %", "5 GB", "431 W"):
         assert text in html
     items = json.loads(re.search(r'id="chart-items">(.*?)</script>', html, re.S)[1])
     holders = re.findall(r'class="chart" id="(chart-\d+)"', html)

@@ -1,0 +1,36 @@
+"""The examination and the samples, on a real GPU."""
+
+import pytest
+
+from pipeline.device import doctor
+from pipeline.device.probe import probe
+from pipeline.device.timeline import Timeline
+
+pytestmark = pytest.mark.gpu
+
+
+def test_this_gpu_host_is_well(tmp_path):
+    findings = doctor.examine(tmp_path)
+    assert [f for f in findings if f.status == "fail"] == []
+    computed = [f for f in findings if f.check.endswith(" computes")]
+    assert len(computed) == len(probe().gpus) > 0
+    assert findings[-1].detail.startswith("auto → GPU")
+
+
+def test_a_gpu_at_work_is_seen_to_work(tmp_path):
+    import cupy
+
+    from pipeline.device.usage import watching
+
+    timeline = Timeline(tmp_path / "gpu.json")
+    with watching(probe().gpus) as sample, timeline.sampled(sample, 0.1):
+        ones = cupy.ones((4096, 4096), dtype=cupy.float32)
+        for _ in range(500):
+            product = ones @ ones
+        assert float(product[0, 0]) == 4096.0
+    told = timeline.meter()["gpu"]
+    assert told["peak_memory"] > 3 * ones.nbytes
+    if "mean_busy" in told:  # a MIG slice does not tell
+        assert told["mean_busy"] > 0
+        assert told["peak_watts"] > 10 and told["peak_celsius"] > 10
+    assert timeline.path.exists()
