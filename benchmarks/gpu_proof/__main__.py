@@ -159,7 +159,7 @@ def _tried(step: Step, asked: argparse.Namespace, state: Json) -> Json:
     except Exception as error:  # a step that is wrong must not keep the others from running
         found = {"failed": f"{type(error).__name__}: {error}"}
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    return {"at": at, "seconds": round(time.monotonic() - begun, 1), **found}
+    return {"at": at, "commit": _commit(), "seconds": round(time.monotonic() - begun, 1), **found}
 
 
 def keep(state: Json, path: Path, work: Path) -> None:

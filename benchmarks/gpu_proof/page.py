@@ -93,7 +93,7 @@ def page(state: Json) -> str:
     lines = [
         f"# {gpus}: {state['started'][:10]}",
         "",
-        f"Made by `python -m benchmarks.gpu_proof` at commit {state['commit']}. {_state(state)}",
+        f"Made by `python -m benchmarks.gpu_proof` at commit {_commits(state)}. {_state(state)}",
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
         f"{gpus}; driver {state['driver'] or 'none'}; {machine['system']}.",
         "",
@@ -109,6 +109,12 @@ def page(state: Json) -> str:
         ", ".join(f"{name} {version}" for name, version in machine["libraries"].items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _commits(state: Json) -> str:
+    """Of the steps, in their order."""
+    found = dict.fromkeys(step.get("commit", state["commit"]) for step in state["steps"].values())
+    return ", ".join(found) or state["commit"]
 
 
 def _state(state: Json) -> str:
@@ -135,7 +141,7 @@ def _wide(state: Json) -> list[str]:
         took = f"{line['seconds']:.1f} s, {size(line['peak_host'])} of host memory"
         device = f", {size(line['peak_device'])} on the GPU" if line["peak_device"] else ""
         scores = ", ".join(f"AUC {auc:.4f}" for auc in line["scores"].values() if auc)
-        own += [f"## {line['rows']:,} rows × 30, {line['device']}, {line['runs']} runs", ""]
+        own += [f"## {line['rows']:,} rows × 30, {line['device']}, runs: {line['runs']}", ""]
         own += [f"{took}{device}; {scores}", "", *_table(heads, rows), ""]
     told = [f"- {line}" for line in table.rates(state)]
     return [*own, "The bounds' rates:", "", *told, ""]

@@ -115,7 +115,7 @@ def test_the_page_has_machine_targets_stages_and_steps(state):
     text = page.page(state)
     assert "# NVIDIA H200: 2026-11-21" in text and "16 cores, 128.0 GB" in text
     assert "| flights, ours over cuDF + XGBoost | at most 1.05 × | 1.25 | **no** |" in text
-    assert "10,000,000 rows × 30, gpu, 2 runs" in text
+    assert "10,000,000 rows × 30, gpu, runs: 2" in text
     assert "| read | 5.50 s | 75% | 1.00 s | 5.5 × |" in text  # a GB at a GB/s
     assert "9 collected, 8 passed, 1 failed; t::x: no" in text
 

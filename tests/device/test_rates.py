@@ -88,3 +88,14 @@ def test_a_cpu_is_measured(tmp_path):
     assert all(r.per_second > 0 for r in (found.input, found.memory, found.updates))
     assert "measured: 3 MB of the input" in found.input.source
     assert "2 threads" in found.memory.source
+
+
+def test_a_rate_that_one_of_two_gpus_does_not_tell_is_not_known():
+    class Half(Nvml):
+        def nvmlDeviceGetMemoryBusWidth(self, handle):
+            if handle == gpu(1).uuid:
+                raise self.NVMLError("Not Supported")
+            return 6144
+
+    found = of_gpus([gpu(0), gpu(1)], Half())
+    assert found.memory is None and found.input is not None

@@ -138,6 +138,7 @@ def test_the_same_seed_gives_the_same_rows_however_many_and_however_made(tmp_pat
 
 def test_large_data_are_thinned_to_rows_from_all_over(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "ORIGINS", 1_000)
+    monkeypatch.setattr(rows, "SPAN", 500)  # a row group a block
     path = tmp_path / "d.parquet"
     table = pa.table({"x": np.arange(20_000.0), "y": np.arange(20_000) % 2})
     pq.write_table(table, path, row_group_size=500)
