@@ -15,6 +15,7 @@ from pipeline.device import doctor
 from pipeline.device.doctor import gpus, packages, plugin
 from pipeline.device.doctor.finding import Finding
 from pipeline.device.health import Condition, Health
+from pipeline.device.probe import Probe
 from pipeline.errors import MachineError
 
 TWO = (gpu(0), gpu(1))
@@ -132,10 +133,16 @@ FAULTY = [
 
 @pytest.mark.parametrize(("condition", "status", "detail", "fix"), FAULTY)
 def test_faults_and_modes_are_told_with_their_fix(condition, status, detail, fix):
-    (finding,) = gpus.conditions(Health({3: condition}))
+    (finding,) = gpus.conditions(Probe((), "none"), Health({3: condition}))
     assert (finding.check, finding.status) == ("GPU 3", status)
     assert detail in finding.detail and fix in finding.fix
-    assert gpus.conditions(Health({3: Condition()})) == []
+    assert gpus.conditions(Probe((), "none"), Health({3: Condition()})) == []
+
+
+def test_faults_of_gpus_that_are_left_out_do_not_count():
+    faulty = Health({i: Condition(remap_failed=True) for i in range(3)})
+    host = FakeHost(Fake(TWO), environ={"CUDA_VISIBLE_DEVICES": "1"})
+    assert [f.check for f in gpus.conditions(host.probe(), faulty)] == ["GPU 1"]
 
 
 def test_memory_that_others_hold():
@@ -289,7 +296,9 @@ def test_for_reading_what_is_well_is_short_and_nothing_is_mended_twice(tmp_path)
     (versions,) = [f for f in doctor.brief(found) if f.check == "versions"]
     assert versions.detail == "pandas 3.0.6, dask 2026.7.1, distributed 2026.7.1, treelite 4.8.1"
     assert {"memory", "limits", "disk", "RAPIDS", "runs"} <= set(shown)
-    two = [f for c in FAULTY[4:6] for f in gpus.conditions(Health({0: c[0], 1: c[0]}))]
+    two = [
+        f for c in FAULTY[4:6] for f in gpus.conditions(Probe((), ""), Health({0: c[0], 1: c[0]}))
+    ]
     assert doctor.brief(two) == two
 
 
@@ -320,7 +329,10 @@ def test_rapids_doctor_hears_of_warnings_and_failures(check, monkeypatch, tmp_pa
     host = FakeHost(Fake((gpu(0), L4)), broken={"GPU-0a0b": "cuDF: it smokes"})
     monkeypatch.setattr(plugin, "examine", lambda: doctor.examine(tmp_path, host))
     with (
-        pytest.warns(UserWarning, match="GPUs alike: .* → export CUDA_VISIBLE_DEVICES"),
+        warnings.catch_warnings(record=True) as told,
         pytest.raises(MachineError, match="GPU 0 computes: cuDF: it smokes → "),
     ):
+        warnings.simplefilter("always")
         check(verbose=True)
+    said = [str(warning.message) for warning in told]
+    assert any(s.startswith("GPUs alike: ") and "→ export CUDA_VISIBLE_DEVICES" in s for s in said)

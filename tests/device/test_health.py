@@ -36,21 +36,21 @@ def test_a_gpu_that_is_not():
         "a": {
             **WELL, "MigMode": [1, 1], "MaxMigDeviceCount": 7,
             "MigDeviceHandleByIndex": lambda place: "slice" if place < 2 else None,
-            "EccMode": [0, 1], "RemappedRows": (1, 2, 1, 1), "ComputeMode": 3,
+            "EccMode": [0, 1], "RemappedRows": (1, 2, 1, 0), "ComputeMode": 3,
             "TotalEccErrors": lambda kind, counter: 5, "CurrentClocksThrottleReasons": 0x40 | 0x20 | 0x80,
             "NvLinkState": lambda link: link % 2 if link < 4 else None,
         },
         "b": WELL,
-        "c": {"P2PStatus": lambda other, index: 0, "ComputeMode": 2},
+        "c": {"P2PStatus": lambda other, index: 0, "ComputeMode": 2, "RemappedRows": (0, 0, 0, 1)},
     })  # fmt: skip
     nvml.gpus["a"]["P2PStatus"] = lambda other, index: {"b": 5, "c": 0}[other]
     health = read_health(nvml)
     assert health.gpus[0] == Condition(
-        True, 2, ecc=False, ecc_next=True, uncorrected=5, remap_waits=True, remap_failed=True,
+        True, 2, ecc=False, ecc_next=True, uncorrected=5, remap_waits=True,
         links=(False, True, False, True), mode="exclusive", slowed=("heat", "its power supply"),
         pcie=(5, 16),
     )  # fmt: skip
-    assert health.gpus[2] == Condition(mode="prohibited")
+    assert health.gpus[2] == Condition(mode="prohibited", remap_failed=True)
     assert health.apart == {(0, 1)}
 
 

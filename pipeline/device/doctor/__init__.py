@@ -33,7 +33,7 @@ def examine(folder: Path = Path("data/runs"), host: Host | None = None) -> list[
         *packages.examine_packages(host, found),
         gpus.driver(found),
         *gpus.gpus(found, health),
-        *gpus.conditions(health),
+        *gpus.conditions(found, health),
         *gpus.alike(found),
         *gpus.links(found, health),
         *gpus.spilling(found, machine.memory_limit(limits)),

@@ -52,11 +52,13 @@ def _gpu(gpu: Gpu, condition: Condition) -> Finding:
     return Finding(name, "ok", detail)
 
 
-def conditions(health: Health) -> list[Finding]:
-    """Faults and modes of every GPU of the machine that keep runs from it or break them."""
+def conditions(found: Probe, health: Health) -> list[Finding]:
+    """Faults and modes that keep runs from a GPU or break them: of those in use, or else of all."""
+    used = {gpu.index for gpu in found.gpus} or set(health.gpus)
     return [
         Finding(f"GPU {index}", status, detail, fix)
         for index, condition in health.gpus.items()
+        if index in used
         for status, detail, fix in (*_modes(index, condition), *_faults(index, condition))
     ]
 
