@@ -222,6 +222,31 @@ def _show_plan(config: Any, as_json: bool) -> None:
         print_plan(described)
 
 
+@app.command(
+    epilog="Examples:\n\n  python -m pipeline parity conf/flights.yaml --rows 50000\n\n"
+    "  python -m pipeline parity my.yaml --json --out parity.json"
+)
+def parity(
+    config: ConfigArgument = None,
+    rows: RowsOption = None,
+    devices: Annotated[
+        str, typer.Option("--devices", metavar="A,B", help="The two sides: each cpu or gpu.")
+    ] = "cpu,gpu",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The JSON; data/runs/NAME-parity-….json."),
+    ] = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Runs a config on the CPU and the GPU and compares what comes out; status 4 if it differs."""
+    from pipeline.commands.parity import check_parity
+
+    checked = config_of(config, None, None, overrides_of(set_, rows=rows))
+    check_parity(checked, devices=devices, out=out, as_json=as_json, quiet=quiet)
+
+
 @app.command(epilog="Example:\n\n  python -m pipeline doctor --json")
 def doctor(as_json: JsonOption = False) -> None:
     """Tells what works on this machine, and the fix for what does not."""

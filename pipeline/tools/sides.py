@@ -1,0 +1,127 @@
+"""One side of a parity: a run on one device, stage by stage, and its rows on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import reading, results, stages
+from pipeline.cluster import partitions
+from pipeline.cluster.client import connected
+from pipeline.cluster.memory import give_back
+from pipeline.columns import SETS
+from pipeline.device import Frame
+from pipeline.device.choose import frames_of
+from pipeline.job import Job
+from pipeline.ledger import Ledger
+from pipeline.matrix import Matrix
+from pipeline.reading import RowSet
+from pipeline.runner import Listener, Session
+from pipeline.stages import Built
+from pipeline.train.model import Fitted
+
+FOLD, SAMPLE = "__fold__", "__sample__"
+"""Hashes of the row ids: of `Rows.folds`, for any number of folds, and of `Rows.sampled`."""
+
+
+@dataclass
+class Side:
+    """A run on one device, as far as it has come."""
+
+    session: Session
+    rows: RowSet = field(init=False)
+    built: Built = field(init=False)
+    models: dict[str, Fitted] = field(init=False)
+    metrics: dict[str, Any] = field(init=False)
+
+    @property
+    def name(self) -> str:
+        """The device."""
+        return self.session.job.choice.name
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """A block in which Dask's own functions take this side's client."""
+        with self.session.client.as_current():
+            yield
+        give_back()
+
+    def read(self) -> None:
+        """Rows with labels and sets."""
+        with self._current():
+            self.rows = reading.read(self.session)
+
+    def build(self) -> None:
+        """The features' fit, and matrices of all sets; the rows' frames go."""
+        with self._current():
+            self.built = stages.features(self.session, self.rows, last=True)
+
+    def train(self) -> None:
+        """The models and their metrics; the training rows' matrices go."""
+        with self._current():
+            self.models = stages.train(self.session, self.rows, self.built)
+            self.metrics, _ = results.evaluate(self.session, self.rows, self.built, self.models)
+
+    def row_frames(self) -> Iterator[pd.DataFrame]:
+        """The partitions of `read` as `facts`."""
+        context = self.rows.context
+        made = partitions.each(self.rows.parts, facts, context.seed, context.device)
+        return partitions.results(self.session.client, made)
+
+    def matrix_frames(self) -> Iterator[pd.DataFrame]:
+        """The partitions of `build` as `table`."""
+        feed = self.built.feed
+        names = [feature.name for feature in feed.features]
+        made = partitions.each(feed.parts(*SETS), table, names, feed.device)
+        return partitions.results(self.session.client, made)
+
+
+@contextmanager
+def opened(job: Job, folder: Path, listener: Listener) -> Iterator[Side]:
+    """A side that has not begun, with a Dask client of its own in this process.
+
+    Args:
+        job: with the side's device as its choice.
+        folder: absent; the run's files, of which nothing is needed afterwards.
+        listener: hears of the stages.
+    """
+    from dask.system import CPU_COUNT
+
+    folder.mkdir(parents=True)
+    choice = job.choice
+    ledger = Ledger(
+        folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
+        on_stage=listener.stage, meter=lambda: frames_of(choice.name).meter(),
+    )  # fmt: skip
+    told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
+    with connected(job.config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client:
+        yield Side(Session(job, folder, ledger, client, CPU_COUNT, told))
+
+
+# -- in a partition's task -------------------------------------------------------------------------
+
+
+def facts(frame: Frame, seed: int, device_name: str) -> pd.DataFrame:
+    """A partition's columns on the host, label and set among them, and hashes of its row ids."""
+    device = frames_of(device_name)
+    plain = frame.assign(**{name: device.unpacked(frame[name]) for name in frame.columns})
+    host: pd.DataFrame = device.to_host(plain)
+    ids = device.ids(frame)
+    hashes = {FOLD: device.hash_ints(ids, seed + 1), SAMPLE: device.hash_ints(ids, seed + 2)}
+    return host.assign(**{name: device.to_host(values) for name, values in hashes.items()})
+
+
+def table(found: Mapping[str, Matrix], names: list[str], device_name: str) -> pd.DataFrame:
+    """A partition's matrices on the host: float32 columns by feature, row ids as index."""
+    device = frames_of(device_name)
+    x = [np.asarray(device.to_host(m.x)) for m in found.values()]
+    ids = [np.asarray(device.to_host(m.ids)) for m in found.values()]
+    if not x:
+        x, ids = [np.empty((0, len(names)), "float32")], [np.empty(0, "int64")]
+    return pd.DataFrame(np.concatenate(x), columns=names, index=np.concatenate(ids))
