@@ -11,7 +11,7 @@ import pytest
 from pipeline import Config, Scorer, run
 from pipeline.cli import invoke
 from pipeline.device.choose import Choice, frames_of
-from pipeline.errors import DeviceError
+from pipeline.errors import DeviceError, InputError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.predict import files, place
 from pipeline.predict.files import predict_files
@@ -125,6 +125,19 @@ def test_a_model_that_the_gpu_cannot_score_goes_to_the_cpu_under_auto_alone(
     with pytest.raises(DeviceError, match="nvForest"):
         predict_files(made[0], [str(made[1])], tmp_path / "p.csv", device="gpu", **options)
     assert not (tmp_path / "p.csv").exists()
+
+
+def test_the_golden_rows_are_scored_on_the_gpu_before_any_new_row(
+    made, tmp_path, gpu, pretended_nvforest, monkeypatch
+):
+    own = pretended_nvforest.Forest.predict_proba
+    monkeypatch.setattr(
+        pretended_nvforest.Forest, "predict_proba", lambda self, x: own(self, x) + 1e-3
+    )
+    options = {"model": "forest", "device": "gpu"}
+    with pytest.raises(InputError, match="golden rows on the gpu otherwise"):
+        predict_files(made[0], [str(made[1])], tmp_path / "o.csv", **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_gpu_the_command_ends_with_the_reason(made, tmp_path, capsys, monkeypatch):
