@@ -50,9 +50,8 @@ def _line(
 
 
 def _parity(step: Json) -> float | None:
-    if step.get("result", {}).get("compared") is not None:
-        return 0.0  # the command ends with 4, which is a failed step, where anything differs
-    return 1.0 if "failed" in step else None
+    differs = step.get("result", {}).get("differs")
+    return None if differs is None else float(differs)
 
 
 def _over(a: float | None, b: float | None) -> float | None:

@@ -44,10 +44,10 @@ class Run:
 class FailedError(Exception):
     """A command ended with another status than 0."""
 
-    def __init__(self, message: str, status: int, errors: str) -> None:
+    def __init__(self, message: str, status: int, errors: str, output: str = "") -> None:
         super().__init__(message)
-        self.status, self.errors = status, errors
-        """Exit status, negative for a signal; the end of standard error."""
+        self.status, self.errors, self.output = status, errors, output
+        """Exit status, negative for a signal; the end of standard error; standard output."""
 
 
 def run(
@@ -88,7 +88,7 @@ def run(
             end += f"\nerror: ended after {limit:.0f} s\n"
         raise FailedError(
             f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}",
-            process.returncode, end,
+            process.returncode, end, output,
         )  # fmt: skip
     # Linux hands the mark of the process that forks on to the one that it executes.
     inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

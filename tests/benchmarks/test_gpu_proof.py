@@ -96,6 +96,7 @@ def state():
             "wide 1e+07 gpu 0": _wide("gpu", 10.0), "wide 1e+07 gpu 1": _wide("gpu", 12.0),
             "wide 1e+07 cpu 0": _wide("cpu", 242.0), "wide 1e+08 gpu 0": _wide("gpu", 80.0, rows=10**8),
             "ladder 0.5": _wide("gpu", 30.0, 0.8011), **peers,
+            "parity": {"seconds": 9.0, "result": {"compared": {}, "differs": False}},
             "tests contract": {"seconds": 1.0, "result": counts},
         },
     }  # fmt: skip
@@ -105,10 +106,27 @@ def test_targets_are_judged_by_what_was_measured(state):
     found = [(line["measured"], line["met"]) for line in page.targets(state)]
     assert found == [
         (80.0, True), (22.0, True), (1.25, False), (0.5, True), (0.0011, True), (1, False),
-        (None, None),
+        (0.0, True),
     ]  # fmt: skip
     small = page.targets({**state, "scale": 0.1})
     assert {line["met"] for line in small} == {None}
+
+
+@pytest.mark.parametrize(("status", "differs"), [(0, False), (4, True)])
+def test_parity_is_kept_also_where_something_differs(monkeypatch, tmp_path, status, differs):
+    code = f"print('{{}}'); raise SystemExit({status})"
+    run = steps._run
+    monkeypatch.setattr(steps, "_run", lambda p, _, s: run(p, [sys.executable, "-c", code], s))
+    found = steps.parity(Proof(("gpu", "cpu"), 1, tmp_path, {}), 100)
+    assert found == {"compared": {}, "differs": differs}
+
+
+def test_parity_that_breaks_is_a_failed_step(monkeypatch, tmp_path):
+    code = "raise SystemExit(3)"
+    run = steps._run
+    monkeypatch.setattr(steps, "_run", lambda p, _, s: run(p, [sys.executable, "-c", code], s))
+    with pytest.raises(FailedError):
+        steps.parity(Proof(("gpu", "cpu"), 1, tmp_path, {}), 100)
 
 
 def test_the_page_has_machine_targets_stages_and_steps(state):
