@@ -95,7 +95,7 @@ def _plot(
     pays = result["pays"]["rows"]
     if pays:
         pen.line(_scaled([(x.at(pays), y.start), (x.at(pays), y.end)]), fill=QUIET, width=SCALE)
-        text(pen, (x.at(pays) + 6, y.end + 4), f"{pays:,}", size=12)
+        text(pen, (x.at(pays) + 6, y.start - 20), f"{pays:,}", size=12)
     for position, (device, own) in enumerate(lines.items()):
         colour = COLOURS[device]
         course = _scaled([(x.at(line["rows"]), y.at(line["seconds"])) for line in own])

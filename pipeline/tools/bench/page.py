@@ -85,13 +85,13 @@ def charts(result: Json) -> list[Chart]:
 
 def _speedups(speedups: Sequence[Json]) -> Chart:
     names = dict.fromkeys(name for line in speedups for name in line["stages"])
-    known = {"whole run": [(line["rows"], line["total"]) for line in speedups]}
-    for name in names:
-        known[name] = [(line["rows"], line["stages"].get(name)) for line in speedups]
-    lines = [
-        _speedup(name, points, PALETTE[at % len(PALETTE)])
-        for at, (name, points) in enumerate(known.items())
-    ]
+    whole = [(line["rows"], line["total"]) for line in speedups]
+    lines = [_speedup("whole run", whole, GREY)]
+    for at, name in enumerate(names):
+        points = [(line["rows"], line["stages"].get(name)) for line in speedups]
+        # more stages than colours: the others are dashed
+        dash = "solid" if at < len(PALETTE) else "dashed"
+        lines.append(_speedup(name, points, PALETTE[at % len(PALETTE)], dash))
     ends = [speedups[0]["rows"], speedups[-1]["rows"]]
     even = Line("even", {"x": ends, "y": [1, 1]}, GREY, "dotted")
     hover = {"rows": "@x{0,0}", "CPU seconds / GPU seconds": "@y{0,0.00}"}
@@ -101,9 +101,15 @@ def _speedups(speedups: Sequence[Json]) -> Chart:
     return Chart("Speed-up by stage", "Dotted: both take the same time.", figure)
 
 
-def _speedup(name: str, points: Sequence[tuple[int, float | None]], colour: str) -> Line:
+def _speedup(
+    name: str, points: Sequence[tuple[int, float | None]], colour: str, dash: str = "solid"
+) -> Line:
     there = [(rows, ratio) for rows, ratio in points if ratio]
-    return Line(name, {"x": [r for r, _ in there], "y": [s for _, s in there]}, colour)
+    data: dict[str, Sequence[Any]] = {
+        "x": [rows for rows, _ in there],
+        "y": [ratio for _, ratio in there],
+    }
+    return Line(name, data, colour, dash)
 
 
 def _all(lines: Sequence[Json], key: str) -> list[Any]:
