@@ -45,15 +45,26 @@ def status_of(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError as error:
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tells an error that nothing below has turned into one of ours; the exit status."""
+    if "pipeline.device.gpu.frames" in sys.modules:
+        from pipeline.device.gpu.errors import translated
+
+        if (found := translated(error)) is not None:
+            _tell(f"error: {found}\n  → run with --device cpu, or with fewer rows")
+            return found.status
+    if isinstance(error, MemoryError):
         _tell(f"error: out of memory: {error}\n  → use fewer rows (--rows N) or a larger machine")
         return 3
-    except Exception as error:
-        import traceback
+    import traceback
 
-        traceback.print_exc()
-        _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
-        return 1
+    traceback.print_exception(error)
+    _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
+    return 1
 
 
 def _tell(text: str) -> None:

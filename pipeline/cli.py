@@ -120,16 +120,23 @@ def run(
     if dry_run:
         _show_plan(checked, as_json)
         return
+    from pipeline import restart
+    from pipeline.errors import DeviceLost
     from pipeline.progress import listener
     from pipeline.runner import run as run_config
 
     heard = listener(quiet=quiet, verbose=verbose)
-    if profile is None:
-        outcome = run_config(checked, out=out, listener=heard)
-    else:
-        from pipeline.commands.profile import profiled
+    try:
+        if profile is None:
+            outcome = run_config(checked, out=out, listener=heard)
+        else:
+            from pipeline.commands.profile import profiled
 
-        outcome = profiled(profile, checked, out, heard, as_json=as_json)
+            outcome = profiled(profile, checked, out, heard, as_json=as_json)
+    except DeviceLost as lost:
+        if checked.device != "auto":
+            raise
+        restart.on_cpu(lost)
     if as_json:
         print_json(
             {
@@ -138,6 +145,7 @@ def run(
                 "metrics": outcome.metrics,
                 "seconds": outcome.seconds,
                 "memory": outcome.memory,
+                "fallbacks": list(outcome.fallbacks),
                 "warnings": list(outcome.warnings),
             }
         )

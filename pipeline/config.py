@@ -212,7 +212,8 @@ class Memory(Section):
 
     host: Bytes = Field(None, ge=64_000_000)
     """Resident memory of the run. Rows that do not fit are streamed: read again at each pass."""
-    gpu: Bytes = None
+    gpu: Bytes = Field(None, ge=64_000_000)
+    """Of each GPU; auto: nine tenths of what is free. Rows that do not fit are streamed there."""
     sample: Literal["auto", "never"] = "auto"
     """When even the training rows do not fit: XGBoost trains on the sample that does, or never."""
 

@@ -7,6 +7,8 @@
     │   └── DataError           values: a bad field, a duplicate key, a missing time
     ├── MachineError         3  the machine is: no GPU, no memory, no disk, no scheduler
     │   └── DeviceError         what the device cannot do; under ``auto`` the CPU does it
+    │       ├── DeviceFull         its memory is too small: `pipeline.ladder` goes down a rung
+    │       └── DeviceLost         an error after which its CUDA context is not used again
     └── CheckFailed          4  a check said no (parity, audit)
 
 A message says what is wrong and where (file, line, column, key, value), shows at most
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 MAX_EXAMPLES = 5
 MAX_VALUE_CHARS = 80
@@ -78,6 +81,17 @@ class MachineError(PipelineError):
 
 class DeviceError(MachineError):
     """The asked device cannot run this stage; carries the reason."""
+
+
+class DeviceFull(DeviceError):
+    """The device's memory ran out."""
+
+
+class DeviceLost(DeviceError):
+    """A CUDA error other than out-of-memory: nothing more is asked of this process's context."""
+
+    folder: Path | None = None
+    """Of the run that it ended."""
 
 
 class CheckFailed(PipelineError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from pipeline.cluster.estimate import WIDTH, Sizes, summary_bytes, text_bytes
-from pipeline.cluster.memory import MemoryPlan, plan
+from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, device_limit_of, plan
 from pipeline.columns import RESERVED, Schema
 from pipeline.config import Config
 from pipeline.device.choose import Choice, choose
@@ -89,18 +89,28 @@ class Job:
         )  # fmt: skip
 
     def memory_plan(
-        self, blocks: Sequence[Block], threads: int, free: int, shared: int | None = None
-    ) -> MemoryPlan:
+        self, blocks: Sequence[Block], threads: int, free: int, shared: int | None = None, *,
+        device: int | None = None, rung: Rung = PLANNED,
+    ) -> MemoryPlan:  # fmt: skip
         """What these rows will hold in memory, and whether they are streamed.
 
         Args:
+            threads: partitions that are worked on at a time.
             free: bytes of disk where CSV would be staged.
             shared: what workers may hold together, instead of ``memory.host``.
+            device: what the GPUs may hold together.
+            rung: what gives way in any case.
 
         Raises:
             MachineError: they cannot be trained on within it.
         """
-        return plan(self.config.memory, self.sizes(blocks, threads), free=free, shared=shared)
+        sizes = replace(self.sizes(blocks, threads), device_memory=device or 0)
+        return plan(self.config.memory, sizes, free=free, shared=shared, device=device, rung=rung)
+
+    @property
+    def device_limit(self) -> int | None:
+        """Bytes that the run may hold on a GPU; None: it uses none."""
+        return device_limit_of(self.config.memory, self.choice.gpus)
 
     def _sample(self, blocks: Sequence[Block]) -> Sample:
         data = self.config.data

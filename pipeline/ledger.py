@@ -1,4 +1,7 @@
-"""The ledger: one line a stage, saying which device ran it, why, and what it took."""
+"""The ledger: one line a stage, saying which device ran it, why, and what it took.
+
+A stage that the device cannot end has a line for each attempt before: a `Fallback`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 
@@ -43,6 +46,17 @@ class Entry:
     notes: list[str] = field(default_factory=list)
 
 
+class Fallback(TypedDict):
+    """A stage that did not end where it ran: a line of the ledger without ``seconds``."""
+
+    stage: str
+    rung: str
+    """What it went on with."""
+    reason: str
+    lost: float
+    """Seconds of the attempt."""
+
+
 class Ledger:
     """Appends to ``ledger.jsonl`` as stages end; ``on_stage`` hears of starts and ends.
 
@@ -61,11 +75,15 @@ class Ledger:
         self.entries: list[Entry] = []
         self.planned: Mapping[str, tuple[int, int]] = {}
         """(host, device) bytes by stage, once the memory plan is made."""
+        self.current = ""
+        """The stage that runs, or ran last."""
+        self.fallbacks: list[Fallback] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Entry]:
         """Times the block; the caller fills in rows and notes. A stage that fails is not a line."""
         entry = Entry(name, self.asked, self.device, self.reason)
+        self.current = name
         self.on_stage(entry, False)
         self.meter()  # from here on
         started = time.perf_counter()
@@ -77,11 +95,23 @@ class Ledger:
         for what, count in self.meter().items():
             setattr(entry, what, count)
         self.entries.append(entry)
-        self._append(entry)
+        self._append(asdict(entry))
         self.on_stage(entry, True)
 
-    def _append(self, entry: Entry) -> None:
-        told = {k: v for k, v in asdict(entry).items() if v or k != "gpu"}
+    def fell(self, to: str, reason: str, seconds: float) -> Fallback:
+        """Notes that the stage at hand did not end where it ran, and where it goes on.
+
+        Args:
+            to: a rung of `pipeline.ladder`, or "the CPU".
+            seconds: what the attempt took.
+        """
+        found = Fallback(stage=self.current, rung=to, reason=reason, lost=round(seconds, 4))
+        self.fallbacks.append(found)
+        self._append({**found, "event": f"{reason}; goes on with: {to}"})
+        return found
+
+    def _append(self, found: Mapping[str, object]) -> None:
+        told = {k: v for k, v in found.items() if v or k != "gpu"}
         line = json.dumps(told, ensure_ascii=False, allow_nan=False)
         try:
             with self.path.open("a", encoding="utf-8") as file:

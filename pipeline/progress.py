@@ -62,6 +62,8 @@ class _Live:
 
     def stage(self, entry: Entry, ended: bool) -> None:
         if not ended:
+            if self.status is not None:  # of an attempt that failed
+                self.status.stop()
             self.current = entry.stage
             self.status = self.console.status(entry.stage)
             self.status.start()

@@ -48,10 +48,12 @@ def evaluate(
     """Scores the held-out rows; writes metrics.json, curves.json and predictions.parquet."""
     folder = session.folder / "evaluate"
     with session.ledger.stage("evaluate") as entry:
-        scores = scored(built.feed, JUDGED, {name: m.predict for name, m in models.items()})
+        feed = built.feed.on(session.device)
+        own = scoring(models, feed.device)
+        scores = scored(feed, JUDGED, {name: model.predict for name, model in own.items()})
         give_back()
         values = _slices(session, rows)
-        sets = {which: _as_scored(_judged(rows, own), values) for which, own in scores.items()}
+        sets = {w: _as_scored(_judged(rows, found), values) for w, found in scores.items()}
         found = metrics.collect(
             rows.target,
             sets,
@@ -65,10 +67,18 @@ def evaluate(
         entry.rows = sum(rows.counts.rows[which] for which in JUDGED)
         if rows.plan.scored < 1:
             kept = sum(len(own.label) for own in sets.values())
-            note = f"metrics of a sample of {kept:,} of {entry.rows:,} rows: memory.host"
+            note = f"metrics of a sample of {kept:,} of {entry.rows:,} rows: {rows.plan.short_of}"
             entry.notes.append(note)
             session.warn(note)
     return found, best
+
+
+def scoring(models: Mapping[str, Fitted], device: str) -> dict[str, Fitted]:
+    """The models as they score on that device: as they were trained, if that was there."""
+    return {
+        name: model if model.device == device else store.on(model, device)
+        for name, model in models.items()
+    }
 
 
 def _judged(rows: RowSet, scores: Scores) -> Scores:
@@ -106,7 +116,7 @@ def _slices(session: Session, rows: RowSet) -> pd.DataFrame | None:
         return None
     found = partitions.results(
         session.client,
-        partitions.each(rows.parts, held_out_values, names, session.job.choice.name),
+        partitions.each(rows.parts, held_out_values, names, rows.context.device),
     )
     values: pd.DataFrame = pd.concat(found)
     return values
@@ -186,7 +196,8 @@ def save(
         store.save(fitted, folder / "train")
     shutil.rmtree(folder / "train" / "segments", ignore_errors=True)  # for a training that stopped
     if built.golden is not None:
-        table = golden.make(models, built.feed, built.golden)
+        feed = built.feed.on(session.device)
+        table = golden.make(scoring(models, feed.device), feed, built.golden)
         with written(folder / "golden.parquet") as beside:
             table.to_parquet(beside, index=False)
     target = rows.target
@@ -203,6 +214,7 @@ def save(
         "refit": built.feed.rows("test") == 0,
         "rows": dict(rows.counts.rows),
         "device": session.job.choice.name,
+        "fallbacks": session.ledger.fallbacks,
         "seed": config.seed,
         "versions": versions(),
         "inputs": [

@@ -6,26 +6,32 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import signals
 from pipeline.artifacts import write_text
 from pipeline.cluster import remote
 from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
-from pipeline.cluster.memory import MemoryPlan, give_back
+from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, give_back
 from pipeline.cluster.meters import metered
 from pipeline.cluster.prometheus import published
 from pipeline.cluster.sampling import recorded
 from pipeline.config import Config
 from pipeline.device import ranges
+from pipeline.device.choose import settle
 from pipeline.device.timeline import Timeline
 from pipeline.errors import InputError, MachineError
 from pipeline.ingest import stores
 from pipeline.job import Job, prepare, refitted
-from pipeline.ledger import Entry, Ledger
+from pipeline.ledger import Entry, Fallback, Ledger
 from pipeline.matrix import Target
+
+if TYPE_CHECKING:
+    from pipeline.ladder import Work
+    from pipeline.train.model import Fitted
 
 RUNS = Path("data/runs")
 
@@ -55,6 +61,26 @@ class Session:
     threads: int
     listener: Listener
     warnings: list[str] = field(default_factory=list)
+    rung: Rung = PLANNED
+    """How much the run has given up for want of GPU memory (`pipeline.ladder`)."""
+    partitions: int = 0
+    """Into how many the rows were divided last."""
+
+    def __post_init__(self) -> None:
+        self.device = self.job.choice.name
+        """Where the stage at hand runs: the run's device, or the CPU in its place."""
+
+    @property
+    def at_once(self) -> int:
+        """Partitions that are worked on at a time."""
+        one = self.job.choice.name == "gpu" and not spread(self.client)
+        return 1 if one else self.threads
+
+    def runs_on(self, device: str, reason: str = "") -> None:
+        """Says where the stage at hand runs, and why if not on the run's device."""
+        self.device = device
+        self.ledger.device = device
+        self.ledger.reason = reason or self.job.choice.reason
 
     def warn(self, text: str) -> None:
         """A line for the user, the report and the manifest."""
@@ -74,7 +100,10 @@ class Outcome:
     target: Target
     warnings: tuple[str, ...]
     memory: dict[str, Any]
-    """Bytes on the host as planned and as metered, in all (``limit`` is allowed) and by stage."""
+    """Bytes on the host as planned and as metered, in all (``limit`` is allowed) and by stage;
+    where there is a GPU, also its own (``device``)."""
+    fallbacks: tuple[Fallback, ...] = ()
+    """Stages that the GPU could not end as planned, and what each went on with."""
 
 
 def run(
@@ -123,8 +152,7 @@ def run(
             remote.check_paths(client, files, job.contract.storage_options, stores.reached)
         # not earlier: dask-cuda's workers must not find a CUDA context here
         ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
-        session = Session(job, folder, ledger, client, threads, listener)
-        return _stages(session, started)
+        return _stages(Session(job, folder, ledger, client, threads, listener), started)
 
 
 def _checked(config: Config) -> Job:
@@ -133,6 +161,8 @@ def _checked(config: Config) -> Job:
     if config.cluster.is_address:
         job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
     check(config.cluster, job.choice.name)
+    if config.cluster.kind == "process":
+        settle(job.choice.name, config.memory.gpu)
     return job
 
 
@@ -200,29 +230,51 @@ def _given_folder(folder: Path) -> Path:
 
 def _stages(session: Session, started: float) -> Outcome:
     from pipeline import reading, results, stages
+    from pipeline.ladder import Work, climbed
     from pipeline.report.page import write_report
 
-    config = session.job.config
-    rows = reading.read(session)
+    config, work = session.job.config, Work(session)
+    work.read = climbed(work, lambda: reading.read(session))
+    work.rows = climbed(work, lambda: reading.split_rows(session, work.read))
+    work.read = None
     give_back()
-    again = refitted(config, sum(rows.counts.rows.values()))
+    again = refitted(config, sum(work.rows.counts.rows.values()))
     last = not again and not config.evaluate.slices
-    built = stages.features(session, rows, last=last)
+    work.built = climbed(work, lambda: stages.features(session, work.rows, last=last))
     give_back()
-    models = stages.train(session, rows, built)
-    metrics, best = results.evaluate(session, rows, built, models)
+    models = _each_model(work, stages.train)
+    metrics, best = climbed(work, lambda: results.evaluate(session, work.rows, work.built, models))
     if again:
-        choice, rounds = built.choice, {name: model.rounds for name, model in models.items()}
-        del built, models  # they go before the new ones come
+        choice, rounds = work.built.choice, {name: model.rounds for name, model in models.items()}
+        work.built.let_go()
+        work.built = None
+        del models  # they go before the new ones come
         give_back()
-        built, models = stages.refit(session, rows, choice, rounds)
-    results.save(session, rows, built, models, best)
+        work.built = climbed(work, lambda: stages.refit_features(session, work.rows, choice))
+        models = _each_model(work, partial(stages.refit, rounds=rounds))
+    results.save(session, work.rows, work.built, models, best)
     write_report(session.folder)
     seconds = time.perf_counter() - started
     return Outcome(
-        session.folder, metrics, best, round(seconds, 3), rows.target, tuple(session.warnings),
-        memory_of(rows.plan, session.ledger.entries),
+        session.folder, metrics, best, round(seconds, 3), work.rows.target,
+        tuple(session.warnings), memory_of(work.rows.plan, session.ledger.entries),
+        tuple(session.ledger.fallbacks),
     )  # fmt: skip
+
+
+def _each_model(work: Work, train: Callable[..., Fitted]) -> dict[str, Fitted]:
+    """The models of the config, trained one after the other; the last one may free the matrices."""
+    from pipeline.ladder import climbed
+    from pipeline.train.model import ordered
+
+    asked = work.session.job.models
+    names = ordered(asked)
+
+    def trained(name: str) -> Fitted:
+        return train(work.session, work.rows, work.built, name, last=name == names[-1])
+
+    found = {name: climbed(work, partial(trained, name)) for name in names}
+    return {name: found[name] for name in asked}
 
 
 def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -236,4 +288,15 @@ def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:
         "stages": [
             {"stage": e.stage, "planned": e.planned_host, "measured": e.peak_host} for e in entries
         ],
+        "device": None
+        if plan.device_limit is None
+        else {
+            "limit": plan.device_limit,
+            "planned": max(e.planned_device for e in entries),
+            "measured": max(e.peak_device for e in entries),
+            "stages": [
+                {"stage": e.stage, "planned": e.planned_device, "measured": e.peak_device}
+                for e in entries
+            ],
+        },
     }

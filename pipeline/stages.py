@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from pipeline.features.op import Op
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import prepare
 from pipeline.matrix import SetName
-from pipeline.reading import RowSet
+from pipeline.reading import RowSet, on
 from pipeline.train import golden
 from pipeline.train import model as models_of
 from pipeline.train.held import Held, HeldFeed
@@ -48,6 +48,18 @@ class Built:
     feed: HeldFeed
     golden: np.ndarray | None
     """`golden.rows`, drawn while there are training rows; None: the config wants none."""
+    parts: Partitions
+    """What the matrices are made of, with the steps that they have not been through."""
+    everything: bool
+    """All rows train: the refit."""
+    last: bool
+    """Nothing needs the rows' frames once there are matrices of them."""
+
+    def let_go(self) -> None:
+        """Frees all matrices, and what they are made of."""
+        self.parts.let_go()
+        if isinstance(self.feed.parts, Held):
+            self.feed.parts.parts.let_go()
 
 
 def features(session: Session, rows: RowSet, *, last: bool) -> Built:
@@ -57,10 +69,11 @@ def features(session: Session, rows: RowSet, *, last: bool) -> Built:
         last: nothing needs the rows' frames afterwards: each goes when its matrices are made.
     """
     with session.ledger.stage("features") as entry:
+        rows = on(rows, session.device)
         ops, left_out = session.job.ops, session.job.left_out
         choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
-        built = _built(session, rows, rows.parts, choice, counts, last=last)
+        built = _built(session, rows, choice, counts, everything=False, last=last)
         entry.rows = sum(rows.counts.rows.values())
         entry.notes += notes_of(built.plan)
     return built
@@ -82,43 +95,65 @@ def chosen(session: Session, rows: RowSet) -> Choice:
 
 
 def _built(
-    session: Session, rows: RowSet, parts: Partitions, choice: Choice,
-    counts: Mapping[str, int], *, last: bool,
+    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], *,
+    everything: bool, last: bool,
 ) -> Built:  # fmt: skip
     """The ops fitted on the partitions' training rows, and the matrices of all their rows."""
     job, client = session.job, session.client
     fitting = fit.fit(
-        client, parts, meta=rows.meta, source=rows.source, context=rows.context,
-        ops=choice.ops, tables=job.tables, left_out=job.left_out,
+        client, _training(rows, everything), meta=rows.meta, source=rows.source,
+        context=rows.context, ops=choice.ops, tables=job.tables, left_out=job.left_out,
     )  # fmt: skip
     filters = tuple(expression.text for expression in job.filters)
     dropped = [
         {**d, "reason": choice.left_out.get(d["column"], d["reason"])} for d in fitting.plan.dropped
     ]
     plan = replace(fitting.plan, filters=filters, dropped=tuple(dropped))
-    sent = partitions.shared(client, fitting.remaining)
-    parts_of = _matrices(client, fitting, sent, rows, last)
-    feed = HeldFeed(client, parts_of, plan.features, rows.target, job.choice.name, counts)
+    feed = _feed(session, rows, replace(fitting, plan=plan), counts, last)
     drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
-    return Built(choice, plan, feed, drawn)
+    return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
 
 
-def _matrices(
-    client: Any, fitting: Fitting, steps: Any, rows: RowSet, last: bool
-) -> Callable[..., Partitions]:
-    """Matrices of a set: held for all sets, or made of the rows at each pass."""
-    wanted, rate = fitting.plan.features, rows.plan.train_rate
+def again(session: Session, rows: RowSet, built: Built, device: str | None = None) -> Built:
+    """Matrices made anew of rows that were made anew, with what is fitted.
+
+    Args:
+        device: which one makes them; None: where they were made.
+    """
+    rows = on(rows, device or built.feed.device)
+    fitting = fit.replayed(
+        session.client, _training(rows, built.everything), built.plan,
+        meta=rows.meta, context=rows.context,
+    )  # fmt: skip
+    feed = _feed(session, rows, fitting, built.feed.counts, built.last)
+    return replace(built, feed=feed, parts=fitting.parts)
+
+
+def _training(rows: RowSet, everything: bool) -> Partitions:
+    if not everything:
+        return rows.parts
+    return partitions.each(rows.parts, prepare.everything_trains, rows.context.device)
+
+
+def _feed(
+    session: Session, rows: RowSet, fitting: Fitting, counts: Mapping[str, int], last: bool
+) -> HeldFeed:
+    """The matrices of the rows: of all sets and held, or made of the rows at each pass."""
+    client, wanted = session.client, fitting.plan.features
+    steps, rate = partitions.shared(client, fitting.remaining), rows.plan.train_rate
 
     def made(*sets: SetName) -> Partitions:
         context = replace(rows.context, sets=sets, train_rate=rate)
         return partitions.each(fitting.parts, chain.matrices, steps, wanted, context)
 
+    parts_of: Callable[..., Partitions] = made
     if rows.plan.hold:
         if last and fitting.parts.items is not rows.parts.items:  # they were regrouped
             rows.parts.let_go()
         frames = fitting.parts if last else None
-        return Held(client, partitions.held(client, made(*SETS), instead_of=frames))
-    return made
+        parts_of = Held(client, partitions.held(client, made(*SETS), instead_of=frames))
+    device = rows.context.device
+    return HeldFeed(client, parts_of, wanted, rows.target, device, counts)
 
 
 def notes_of(plan: FittedPlan) -> list[str]:
@@ -135,41 +170,40 @@ def notes_of(plan: FittedPlan) -> list[str]:
     return found
 
 
-def train(session: Session, rows: RowSet, built: Built) -> dict[str, Fitted]:
-    """Trains each model of the config."""
-    found = {}
-    for name, feed in _feeds(session, built):
-        with session.ledger.stage(f"train {name}") as entry:
-            found[name] = models_of.train(
-                name, session.job.models[name], feed,
-                seed=session.job.config.seed, threads=session.threads,
-                checkpoint=session.folder / "train" / "segments" / name,
-                cache=_cache(session, rows), most=_most(rows),
-                progress=session.listener.progress,
-            )  # fmt: skip
-            entry.rows = built.feed.rows("train")
-            if rows.plan.train_rate < 1:
-                note = (
-                    f"{name} trains on a sample of {entry.rows:,} of "
-                    f"{rows.counts.rows['train']:,} rows: memory.host"
-                )
-                entry.notes.append(note)
-                session.warn(note)
-            entry.notes += found[name].notes
-        give_back()
-    return {name: found[name] for name in session.job.models}
+def train(session: Session, rows: RowSet, built: Built, name: str, *, last: bool) -> Fitted:
+    """Trains a model of the config.
+
+    Args:
+        last: no other model trains on these matrices.
+    """
+    with session.ledger.stage(f"train {name}") as entry:
+        found = models_of.train(
+            name, session.job.models[name], _fed(session, built, last),
+            seed=session.job.config.seed, threads=session.threads,
+            checkpoint=session.folder / "train" / "segments" / name,
+            cache=_cache(session, rows), most=_most(rows), progress=session.listener.progress,
+        )  # fmt: skip
+        entry.rows = built.feed.rows("train")
+        if rows.plan.train_rate < 1:
+            note = (
+                f"{name} trains on a sample of {entry.rows:,} of "
+                f"{rows.counts.rows['train']:,} rows: {rows.plan.short_of}"
+            )
+            entry.notes.append(note)
+            session.warn(note)
+        entry.notes += found.notes
+    give_back()
+    return found
 
 
-def _feeds(session: Session, built: Built) -> Iterator[tuple[str, HeldFeed]]:
-    """The models in the order in which they train, each with its feed; the last one may free it."""
-    names = models_of.ordered(session.job.models)
-    for name in names:
-        yield name, replace(built.feed, last=name == names[-1])
+def _fed(session: Session, built: Built, last: bool) -> HeldFeed:
+    """The matrices for a training, which may free them when it is the last one."""
+    return replace(built.feed.on(session.device), last=last)
 
 
 def _cache(session: Session, rows: RowSet) -> Path | None:
     """Where XGBoost's bins lie if not in memory."""
-    return session.folder / "tmp" / "bins" if rows.plan.bins == "disk" else None
+    return None if rows.plan.bins == "memory" else session.folder / "tmp" / "bins"
 
 
 def _most(rows: RowSet) -> int | None:
@@ -188,26 +222,30 @@ def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> i
     return int(counts.sampled)
 
 
-def refit(
-    session: Session, rows: RowSet, choice: Choice, rounds: Mapping[str, int]
-) -> tuple[Built, dict[str, Fitted]]:
-    """Features and models once more on all rows, with the rounds that were found."""
-    job = session.job
+def refit_features(session: Session, rows: RowSet, choice: Choice) -> Built:
+    """The features once more, fitted on all rows."""
     total = sum(rows.counts.rows.values())
     with session.ledger.stage("refit features") as entry:
-        parts = partitions.each(rows.parts, prepare.everything_trains, job.choice.name)
+        rows = on(rows, session.device)
+        parts = _training(rows, everything=True)
         counts = {"train": _sampled(session, rows, parts, total), "valid": 0, "test": 0}
-        built = _built(session, rows, parts, choice, counts, last=True)
+        built = _built(session, rows, choice, counts, everything=True, last=True)
         entry.rows = total
-    found = {}
-    for name, feed in _feeds(session, built):
-        with session.ledger.stage(f"refit {name}") as entry:
-            found[name] = models_of.train(
-                name, job.models[name], feed, seed=job.config.seed, threads=session.threads,
-                rounds=rounds[name], cache=_cache(session, rows), most=_most(rows),
-                progress=session.listener.progress,
-            )  # fmt: skip
-            entry.rows = total
-            entry.notes += found[name].notes
-        give_back()
-    return built, {name: found[name] for name in job.models}
+    return built
+
+
+def refit(
+    session: Session, rows: RowSet, built: Built, name: str, *, last: bool,
+    rounds: Mapping[str, int],
+) -> Fitted:  # fmt: skip
+    """A model once more on all rows, with the rounds that were found."""
+    with session.ledger.stage(f"refit {name}") as entry:
+        found = models_of.train(
+            name, session.job.models[name], _fed(session, built, last),
+            seed=session.job.config.seed, threads=session.threads, rounds=rounds[name],
+            cache=_cache(session, rows), most=_most(rows), progress=session.listener.progress,
+        )  # fmt: skip
+        entry.rows = sum(rows.counts.rows.values())
+        entry.notes += found.notes
+    give_back()
+    return found

@@ -55,6 +55,9 @@ def print_outcome(outcome: Outcome) -> None:
 def _memory(memory: Mapping[str, Any]) -> str:
     """The peak beside the plan's; in a cluster the workers' is not this process's."""
     peak = f"memory: peak {memory['measured'] / 1e9:.2f} GB"
+    if gpu := memory["device"]:
+        of = f"planned {gpu['planned'] / 1e9:.2f} of {gpu['limit'] / 1e9:.1f} GB allowed"
+        return f"{peak}; GPU memory: peak {gpu['measured'] / 1e9:.2f} GB, {of}"
     if not memory["planned"]:
         return f"{peak} in this process"
     return (

@@ -1,4 +1,4 @@
-"""How many bytes the workers of a cluster may hold together."""
+"""How many bytes the workers of a cluster may hold together, on their hosts and on their GPUs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ from collections import defaultdict
 from typing import Any
 
 from pipeline.cluster.estimate import LEARNERS
-from pipeline.cluster.memory import AUTO_SHARE, available
+from pipeline.cluster.memory import AUTO_SHARE, DEVICE_SHARE, available
 from pipeline.config import Cluster, Memory
+from pipeline.device.choose import frames_of
+
+
+def device_capacity(client: Any, memory: Memory) -> int:
+    """What the rows of a run may take on the GPUs of all workers."""
+    if memory.gpu is not None:
+        return memory.gpu * len(client.nthreads())
+    return int(DEVICE_SHARE * sum(client.run(_free_on_device).values()))
+
+
+def _free_on_device() -> int:
+    frames_of("gpu")  # sets its memory up
+    from pipeline.device.gpu import memory
+
+    return memory.free()[0]
 
 
 def capacity(client: Any, cluster: Cluster, memory: Memory) -> int:

@@ -3,13 +3,14 @@
 Widths are those of the storage dtypes (`pipeline.columns`) and of XGBoost's and scikit-learn's own
 arrays; what a width does not tell (libraries, copies that live for a moment) was fitted to measured
 peaks, as docs/scaling.md says: ``python -m benchmarks.memory_plan`` measures them again. On the
-device the same widths count; those figures have not been compared with a GPU yet.
+device the same widths count, beside what the sources of XGBoost 3.2 and cuML 26.10 allocate; those
+figures have not been compared with a GPU yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 from typing import Literal
 
@@ -46,7 +47,18 @@ Treelite's model and its bytes. 100 trees of depth 16: 380 for a regression, 570
 800 for ten, when all three are there."""
 NODE_SCORE = 30
 
-Bins = Literal["memory", "disk"]
+Bins = Literal["memory", "disk", "host"]
+"""Where XGBoost has them: "memory" is that of its device, "host" is for a GPU."""
+
+ON_DEVICE = ("frames", "matrix", "training", "in_flight")
+"""Parts of a stage's estimate that a GPU has, where one is used."""
+GPU_LIBRARIES = 680_000_000
+"""Resident bytes of RAPIDS and XGBoost on the host once imported, without a CUDA context."""
+FOREST_HISTOGRAMS = 4 * 4096 * 10 * 128 * 4
+"""Bytes on the GPU for each output of cuML's forest: streams, nodes at a time, columns at a time,
+bins, counts."""
+DEVICE_PAGES = 8
+"""XGBoost's external memory has a page of a sixteenth of the GPU in use and fetches the next."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,8 @@ class Sizes:
     keep_frames: bool
     """The frames outlive the features: for that refit, or for slices."""
     device: str
+    device_memory: int = 0
+    """Bytes of a GPU, where they are known."""
 
     @property
     def held_out(self) -> int:
@@ -106,8 +120,12 @@ class Sizes:
     def bins_row(self) -> float:
         """XGBoost's bins of a row and their transpose.
 
-        A bin takes a byte where nothing is missing (with at most 256), else 4 if it is present.
+        A bin takes a byte where nothing is missing (with at most 256), else 4 if it is present. On
+        a GPU there is no transpose, and a row has as many bits a bin as all columns' bins need.
         """
+        if self.device == "gpu":
+            bits = 8 if self.present == 1 else (256 * self.features).bit_length()
+            return self.features * bits / 8
         return self.features * (2.0 if self.present == 1 else 1 + 4 * self.present)
 
     @property
@@ -124,12 +142,18 @@ class Stage:
     """As in the ledger."""
     parts: Mapping[str, int]
     """Host bytes by what holds them."""
-    device: int = 0
+    on_device: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of a GPU likewise."""
 
     @property
     def host(self) -> int:
         """All of them: the stage's peak."""
         return sum(self.parts.values())
+
+    @property
+    def device(self) -> int:
+        """The same on the GPU."""
+        return sum(self.on_device.values())
 
 
 def text_bytes(distinct: float, letters: float, rows: int) -> float:
@@ -203,12 +227,11 @@ def stages(
 
 
 def _stage(sizes: Sizes, name: str, **parts: int) -> Stage:
-    parts = {"libraries": LIBRARIES.get(name, LEARNERS), **parts}
-    if sizes.device != "gpu":
-        return Stage(name, {k: v for k, v in parts.items() if v})
-    on_device = ("frames", "matrix", "training", "in_flight")
-    host = {k: v for k, v in parts.items() if k not in on_device and v}
-    return Stage(name, host, sum(parts.get(k, 0) for k in on_device))
+    own = GPU_LIBRARIES if sizes.device == "gpu" else LIBRARIES.get(name, LEARNERS)
+    parts = {k: v for k, v in {"libraries": own, **parts}.items() if v}
+    there = ON_DEVICE if sizes.device == "gpu" else ()
+    on_device = {k: v for k, v in parts.items() if k in there}
+    return Stage(name, {k: v for k, v in parts.items() if k not in on_device}, on_device)
 
 
 def _learning(
@@ -220,8 +243,9 @@ def _learning(
     if name != "xgboost":
         return _stage(s, stage, **base, training=training)
     share = 1 - s.train if valid else 0.0
-    boosting = {**base, "matrix": int(base["matrix"] * share), "training": training}
-    binning = {**base, "training": training - int(rows * s.boosting_row)}
+    outside = {"bins": int((rows + valid) * s.bins_row)} if bins == "host" else {}
+    boosting = {**base, **outside, "matrix": int(base["matrix"] * share), "training": training}
+    binning = {**base, **outside, "training": training - int(rows * s.boosting_row)}
     larger = max(boosting, binning, key=lambda parts: sum(parts.values()))
     return _stage(s, stage, **larger)
 
@@ -244,7 +268,11 @@ def _making(s: Sizes, hold: bool) -> int:
 
 def _training(s: Sizes, name: str, rows: float, valid: float, bins: Bins) -> int:
     if name == "forest":
-        return int(rows * (13 * s.features + 40)) + _trees(s)
+        histograms = FOREST_HISTOGRAMS * s.scores if s.device == "gpu" else 0
+        return int(rows * (13 * s.features + 40)) + _trees(s) + histograms
+    if bins == "host":
+        pages = min((rows + valid) * s.bins_row, s.device_memory / DEVICE_PAGES)
+        return int(rows * s.boosting_row + pages)
     if bins == "disk":
         page = page_rows(int(rows + valid), s.features)
         held = (rows + valid) / page * PAGE_NODES + page * s.features * PAGE_VALUE

@@ -5,20 +5,48 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.cluster.estimate import Bins, Sizes, Stage, stages
 from pipeline.config import Memory
+from pipeline.device.probe import Gpu
 from pipeline.errors import MachineError
 
 AUTO_SHARE = 0.7
 """Of the machine's memory, when ``memory.host`` is auto: the rest is page cache and others'."""
 BLOCK_BYTES = 32 << 20
 SMALLEST_BLOCK = 4 << 20
+DEVICE_SHARE = 0.9
+"""Of a GPU's free memory, when ``memory.gpu`` is auto: CUDA's context and kernels take the rest."""
+DEVICE_BLOCK_BYTES = 256 << 20
+"""On a GPU, as RAPIDS reads by default: a smaller block leaves most of it idle. Not measured."""
 ROOM = 0.9
 """Of the free disk that staging may take."""
 LEAST = 0.001
 """Share of the rows that are sampled at least, however small the limit."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What a run gives up when its GPU's memory runs out all the same; see `pipeline.ladder`."""
+
+    name: str
+    smaller: int = 1
+    """Blocks are so many times smaller than planned."""
+    stream: bool = False
+    """Rows are not held, whatever the estimate says."""
+    external: bool = False
+    """XGBoost's bins are outside the GPU."""
+
+
+PLANNED = Rung("as planned")
+RUNGS = (
+    PLANNED,
+    Rung("smaller partitions", smaller=8),
+    Rung("spill and stream", smaller=8, stream=True),
+    Rung("external memory", smaller=8, stream=True, external=True),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +74,16 @@ class MemoryPlan:
     bins: Bins = "memory"
     """Where XGBoost has its bins: on disk where they do not fit beside what else it holds."""
     cache: int = 0
-    """Bytes on disk of those bins."""
+    """Bytes of those bins on disk, or on the host."""
+    device_limit: int | None = None
+    """What the run may hold on its GPUs together; None: no GPU, or nobody knows."""
+    short_of: str = "memory.host"
+    """The key of the limit for which rows are sampled."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether all stages are within the limits."""
+        return self.total <= self.limit and self.device <= (self.device_limit or self.device)
 
     @property
     def total(self) -> int:
@@ -63,9 +100,25 @@ class MemoryPlan:
         return next((s for s in self.stages if s.stage == stage), None)
 
 
-def block_bytes(limit: int) -> int:
-    """Bytes of the source that are read at a time."""
-    return max(min(BLOCK_BYTES, limit // 100), SMALLEST_BLOCK)
+def block_bytes(limit: int, device_limit: int | None = None) -> int:
+    """Bytes of the source that are read at a time.
+
+    Args:
+        limit: what the run may hold on the host.
+        device_limit: on a GPU; None: it uses none.
+    """
+    if device_limit is None:
+        return max(min(BLOCK_BYTES, limit // 100), SMALLEST_BLOCK)
+    return max(min(DEVICE_BLOCK_BYTES, limit // 20, device_limit // 50), SMALLEST_BLOCK)
+
+
+def device_limit_of(memory: Memory, gpus: Sequence[Gpu]) -> int | None:
+    """Bytes that the run may hold on each of these GPUs; None: there is none."""
+    if not gpus:
+        return None
+    if memory.gpu is not None:
+        return memory.gpu
+    return int(DEVICE_SHARE * min(gpu.free for gpu in gpus))
 
 
 def limit_of(memory: Memory) -> int:
@@ -73,13 +126,18 @@ def limit_of(memory: Memory) -> int:
     return memory.host if memory.host is not None else int(AUTO_SHARE * available())
 
 
-def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) -> MemoryPlan:
+def plan(
+    memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None,
+    device: int | None = None, rung: Rung = PLANNED,
+) -> MemoryPlan:  # fmt: skip
     """Whether the rows fit, and what gives way if they do not.
 
     Args:
         sizes: what the estimates are made of.
         free: bytes of disk where CSV would be staged, and bins be kept.
         shared: what the workers of a cluster may hold together, instead of ``memory.host``.
+        device: what the GPUs may hold together.
+        rung: what gives way whether the rows fit or not.
 
     Raises:
         MachineError: the training rows do not fit, and ``memory.sample`` is never.
@@ -88,15 +146,16 @@ def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) 
     held = tuple(stages(sizes, hold=True))
     peak = max(stage.host for stage in held)
     found = MemoryPlan(
-        limit, held, peak, True, 1.0, sizes.train_rows, sizes.forest_rows, 1.0, 0, sizes.block_bytes
-    )
-    if peak <= limit:
+        limit, held, peak, True, 1.0, sizes.train_rows, sizes.forest_rows, 1.0, 0,
+        sizes.block_bytes, device_limit=device,
+    )  # fmt: skip
+    if found.fits and not rung.stream:
         return found
     streamed = tuple(stages(sizes, hold=False))
     found = replace(found, stages=streamed, hold=False, staging=_staging(sizes, free))
-    if found.total > limit:
-        found = _paged(sizes, found, free)
-    if found.total <= limit:
+    if rung.external or not found.fits:
+        found = _paged(sizes, found, free, always=rung.external)
+    if found.fits:
         return found
     if memory.sample == "never":
         raise _too_much(found, sizes, shared is not None)
@@ -104,15 +163,15 @@ def plan(memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None) 
 
 
 def _too_much(found: MemoryPlan, sizes: Sizes, workers: bool) -> MachineError:
-    need = found.total / 1e9
-    whose = "the workers' memory" if workers else "memory.host"
-    more = (
-        "more workers, or more memory for each (dask worker --memory-limit)"
-        if workers
-        else f"memory.host: {need + 0.05:.1f}GB"
-    )
+    full = found.total > found.limit
+    limit, need = (found.limit, found.total) if full else (found.device_limit or 0, found.device)
+    key = "memory.host" if full else "memory.gpu"
+    whose, more = key, f"{key}: {need / 1e9 + 0.05:.1f}GB"
+    if workers:
+        whose = "the workers' memory" if full else "the workers' GPU memory"
+        more = "more workers, or more memory for each (dask worker --memory-limit)"
     return MachineError(
-        f"{whose}: {found.limit / 1e9:.1f} GB are allowed, {need:.1f} GB are needed for "
+        f"{whose}: {limit / 1e9:.1f} GB are allowed, {need / 1e9:.1f} GB are needed for "
         f"{sizes.train_rows:,} training rows",
         fix=f"{more}, or memory.sample: auto to train on those that fit",
     )
@@ -124,10 +183,20 @@ def _staging(sizes: Sizes, free: int) -> int:
     return need if need < ROOM * free else 0
 
 
-def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
-    """The plan with XGBoost's bins on disk, where that helps and there is room."""
+def _paged(sizes: Sizes, found: MemoryPlan, free: int, *, always: bool) -> MemoryPlan:
+    """The plan with XGBoost's bins out of its memory, where that helps and there is room.
+
+    On the CPU they go to disk, from a GPU to the host.
+    """
     need = _cache(sizes, 1.0)
-    if "xgboost" not in sizes.models or sizes.device == "gpu" or need > ROOM * free - found.staging:
+    if "xgboost" not in sizes.models:
+        return found
+    if sizes.device == "gpu":
+        paged = tuple(stages(sizes, hold=False, bins="host"))
+        full = max(s.device for s in found.stages if s.stage.endswith("xgboost"))
+        wanted = always or full > (found.device_limit or full)
+        return replace(found, stages=paged, bins="host", cache=need) if wanted else found
+    if need > ROOM * free - found.staging:
         return found
     paged = tuple(stages(sizes, hold=False, bins="disk"))
     trained = {s.stage: s.host for s in found.stages if s.stage.endswith("xgboost")}
@@ -137,7 +206,7 @@ def _paged(sizes: Sizes, found: MemoryPlan, free: int) -> MemoryPlan:
 
 
 def _cache(sizes: Sizes, rate: float) -> int:
-    """Bytes of bins on disk: of the training rows that XGBoost gets, and all valid ones.
+    """Bytes of paged bins: of the training rows that XGBoost gets, and all valid ones.
 
     Beside the bins a page has an offset for each row and a bit for each value (XGBoost 3.2): 57
     bytes a row of 23 columns without missing values, measured and computed.
@@ -148,14 +217,13 @@ def _cache(sizes: Sizes, rate: float) -> int:
 
 def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
     """The plan with as many training rows, and rows for the metrics, as fit."""
-    limit = found.limit
 
     def estimated(rate: float, scored: float, drawn: float) -> dict[str, Stage]:
         made = stages(sizes, hold=False, bins=found.bins, rate=rate, scored=scored, drawn=drawn)
         return {stage.stage: stage for stage in made}
 
     full, none = estimated(1.0, 1.0, 1.0), estimated(0.0, 0.0, 0.0)
-    share = {name: _share(stage, none[name], limit) for name, stage in full.items()}
+    share = {name: _share(stage, none[name], found) for name, stage in full.items()}
     rate = min((v for name, v in share.items() if name.endswith("xgboost")), default=1.0)
     drawn = min((v for name, v in share.items() if name.endswith("forest")), default=1.0)
     reduced = estimated(rate, share["evaluate"], drawn)
@@ -163,15 +231,23 @@ def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
         found, stages=tuple(reduced.values()), train_rate=rate,
         train_rows=int(sizes.train_rows * rate), forest_rows=int(sizes.forest_rows * drawn),
         scored=share["evaluate"], cache=_cache(sizes, rate) if found.cache else 0,
+        short_of="memory.gpu" if found.total <= found.limit else "memory.host",
     )  # fmt: skip
 
 
-def _share(full: Stage, none: Stage, limit: int) -> float:
-    """How much fits of what separates the two estimates."""
-    more = full.host - none.host
-    if more <= 0 or full.host <= limit:
+def _share(full: Stage, none: Stage, plan: MemoryPlan) -> float:
+    """How much fits of what separates the two estimates: on the host, and on the GPU."""
+    host = _fitting(full.host, none.host, plan.limit)
+    if plan.device_limit is None:
+        return host
+    return min(host, _fitting(full.device, none.device, plan.device_limit))
+
+
+def _fitting(full: int, none: int, limit: int) -> float:
+    more = full - none
+    if more <= 0 or full <= limit:
         return 1.0
-    return max((limit - none.host) / more, LEAST)
+    return max((limit - none) / more, LEAST)
 
 
 def available() -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cluster import passes
+from pipeline.cluster import lost, passes
 from pipeline.cluster.client import spread, workers
 
 _MERGE_AT_ONCE = 8
@@ -54,8 +54,12 @@ class Partitions:
 
 def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]) -> Any:
     """The partition of an item: the functions applied one after the other."""
-    for function, own in zip(functions, arguments, strict=True):
-        item = function(item, *own)
+    try:
+        for function, own in zip(functions, arguments, strict=True):
+            item = function(item, *own)
+    except Exception as error:
+        lost.leave(error)
+        raise
     passes.tell()
     return item
 

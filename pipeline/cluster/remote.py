@@ -150,7 +150,9 @@ def of_workers(cluster: Cluster, choice: Choice, ask: Callable[[str], Choice] = 
             fix = getattr(own, "fix", "") or "run with --device cpu (or auto)"
             raise DeviceError(f"worker {address}: {reason}", fix=fix)
         return Choice(choice.asked, "cpu", f"worker {address}: {reason}")
-    return Choice(choice.asked, "gpu", f"{choice.reason}; {len(found)} workers have one each")
+    return Choice(
+        choice.asked, "gpu", f"{choice.reason}; {len(found)} workers have one each", choice.gpus
+    )
 
 
 async def _chosen(ask: Callable[[str], Choice]) -> Choice:

@@ -11,8 +11,11 @@ n rows and a RangeIndex. *Host* values are NumPy arrays and pandas objects on ei
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.errors import DeviceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,6 +159,13 @@ class Frames(Protocol):
     # -- reading files ---------------------------------------------------------------------------
     def reading(self) -> Reading | None:
         """The device's own file readers; None where the host's are the device's."""
+
+    # -- when it cannot ----------------------------------------------------------------------------
+    def trouble(self, error: BaseException) -> DeviceError | None:
+        """What an error says of the device; None when it is not about the device."""
+
+    def external_memory(self) -> AbstractContextManager[None]:
+        """A block in which XGBoost may keep its bins outside the device's memory."""
 
     # -- what the ledger says -------------------------------------------------------------------
     def meter(self) -> dict[str, int]:

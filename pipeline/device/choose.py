@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
 from pipeline.device import Frames
-from pipeline.device.probe import Probe, probe
+from pipeline.device.probe import Gpu, Probe, probe
 from pipeline.device.proof import prove
 from pipeline.errors import ConfigError, DeviceError, nearest
 
@@ -26,6 +27,12 @@ class Choice:
     name: str
     """"cpu" or "gpu"."""
     reason: str
+    gpus: tuple[Gpu, ...] = ()
+    """Those that work, when a GPU is used."""
+
+
+LOST = "PIPELINE_DEVICE_LOST"
+"""Environment variable: why the run that this process repeats lost its GPU (`pipeline.restart`)."""
 
 
 def choose(
@@ -48,18 +55,32 @@ def choose(
         raise ConfigError(f"device: {asked!r}", fix=nearest(asked, ("auto", "gpu", "cpu")))
     if asked == "cpu":
         return Choice(asked, "cpu", "asked for")
+    if asked == "auto" and (lost := os.environ.get(LOST)):
+        return Choice(asked, "cpu", f"run again from its start on the CPU: {lost}")
     found = look()
     reason, fix = found.reason, found.fix
     if reason is None:
         reason, fix = prove_it(), f"`{DOCTOR}` examines the installation"
     if reason is None:
         names = ", ".join(gpu.name for gpu in found.gpus)
-        return Choice(asked, "gpu", f"{'asked for' if asked == 'gpu' else 'it works'}: {names}")
+        why = f"{'asked for' if asked == 'gpu' else 'it works'}: {names}"
+        return Choice(asked, "gpu", why, found.gpus)
     if asked == "gpu":
         raise DeviceError(
             f"device: gpu, but {reason}", fix=f"{fix}; or run with --device cpu (or auto)"
         )
     return Choice(asked, "cpu", f"no GPU: {reason}")
+
+
+def settle(name: str, limit: int | None) -> None:
+    """Says how much of the device's memory may be used, before the first `frames_of`.
+
+    Args:
+        name: "cpu" or "gpu".
+        limit: bytes; None: what there is.
+    """
+    if name == "gpu":
+        importlib.import_module("pipeline.device.gpu.memory").settle(limit)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,15 @@ def hash_values(series: pd.Series, seed: int) -> np.ndarray:
 
 def reading() -> None:
     """The host's readers (`pipeline.ingest`) are the CPU's."""
+
+
+def trouble(error: BaseException) -> None:
+    """Nothing: there is no other device that could do better."""
+
+
+def external_memory() -> AbstractContextManager[None]:
+    """Nothing to prepare: bins go to files."""
+    return nullcontext()
 
 
 def meter() -> dict[str, int]:

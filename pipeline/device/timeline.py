@@ -118,6 +118,8 @@ class Timeline:
             if ended:
                 self._stages[-1]["ended"] = now
             else:
+                if self._stages:  # an attempt that failed has no end of its own
+                    self._stages[-1].setdefault("ended", now)
                 self._stages.append({"stage": name, "begun": now})
         if ended:
             self.write()

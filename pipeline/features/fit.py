@@ -96,15 +96,38 @@ def fit(
             walked = _resolved_again(walked, places, steps, source)
         elif boundary:
             cut = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup())
-            through = partitions.shared(client, tuple(steps[base:cut]))
-            parts = partitions.each(parts, _applied_all, through, context)
-            meta = _applied_all(meta, tuple(steps[base:cut]), context)
+            parts, meta = _through(client, parts, meta, tuple(steps[base:cut]), context)
             base = cut
         else:
             break
     features = model_columns(walked, left_out)
     plan = FittedPlan(source, tuple(steps), tuple(features), _dropped(source, steps, features))
     return Fitting(plan, parts, tuple(steps[base:]))
+
+
+def replayed(
+    client: Any, parts: Partitions, plan: FittedPlan, *, meta: Frame, context: Context
+) -> Fitting:
+    """What `fit` gave, of other partitions of the same rows: nothing is fitted again."""
+    base = 0
+    for cut, step in enumerate(plan.steps):
+        if step.op.regroup() is None:
+            continue
+        if cut > base:
+            parts, meta = _through(client, parts, meta, plan.steps[base:cut], context)
+        parts, base = _regrouped(client, parts, meta, step.op, context), cut
+    return Fitting(plan, parts, plan.steps[base:])
+
+
+def _through(
+    client: Any, parts: Partitions, meta: Frame, steps: tuple[Step, ...], context: Context
+) -> tuple[Partitions, Frame]:
+    """Partitions and their meta after these steps."""
+    sent = partitions.shared(client, steps)
+    return (
+        partitions.each(parts, _applied_all, sent, context),
+        _applied_all(meta, steps, context),
+    )
 
 
 def _first_step(walked: Walk, place: int, tables: Mapping[str, pd.DataFrame]) -> Step:

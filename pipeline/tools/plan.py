@@ -9,12 +9,13 @@ from pipeline.config import Config
 from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
 from pipeline.job import Job, prepare
-from pipeline.reading import free_at, planned_blocks
+from pipeline.reading import at_once, free_at, planned_blocks
 from pipeline.runner import RUNS
 
 PARTS = {
     "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",
-    "training": "model", "trees": "trees", "scores": "scores", "in_flight": "in flight",
+    "training": "model", "bins": "bins", "trees": "trees", "scores": "scores",
+    "in_flight": "in flight",
 }  # fmt: skip
 """Of a stage's estimate, as the table calls them."""
 
@@ -28,7 +29,8 @@ def describe(config: Config) -> dict[str, Any]:
     from dask.system import CPU_COUNT
 
     job = prepare(config)
-    blocks, memory = planned_blocks(job, CPU_COUNT, RUNS)
+    # Of a cluster neither hosts nor GPUs are known: the rows are those of one GPU
+    blocks, memory = planned_blocks(job, at_once(job, CPU_COUNT), RUNS, device=job.device_limit)
     rows = sum(block.rows for block in blocks)
     phases, features = _phases(job)
     return {
@@ -58,7 +60,8 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
     passed = passes(job, memory, phases)
     return {
         "limit": memory.limit, "available": available(), "total": memory.total,
-        "device": memory.device, "held": memory.held, "hold": memory.hold,
+        "device": memory.device, "device_limit": memory.device_limit,
+        "held": memory.held, "hold": memory.hold,
         "train_rate": memory.train_rate, "train_rows": memory.train_rows,
         "block_bytes": memory.block_bytes, "passes": sum(passed.values()),
         "bins": memory.bins, "cache": memory.cache,
@@ -66,7 +69,7 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
         "stages": [
             {
                 "stage": s.stage, "passes": passed.get(s.stage, 0), "host": s.host,
-                "device": s.device, "parts": dict(s.parts),
+                "device": s.device, "parts": dict(s.parts), "on_device": dict(s.on_device),
             }
             for s in memory.stages
         ],
@@ -96,7 +99,7 @@ def passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
     for name, params in job.models.items():
         balanced = 1 if params.class_weight == "balanced" else 0
         # XGBoost's bins: passes that fill them, and one more where they have to be found
-        filled = 2 if memory.bins == "disk" else 3
+        filled = 3 if memory.bins == "memory" else 2
         own = 1 + filled + (filled if job.config.split.valid else 0) if name == "xgboost" else 1
         found[f"train {name}"] = balanced + own
     found["evaluate"] = 1
@@ -143,22 +146,31 @@ def print_plan(plan: dict[str, Any]) -> None:
     for label, text in _lines(plan):
         table.add_row(label, text)
     console.print(table)
-    device = plan["device"]["chosen"] == "gpu"
-    columns = ("stage", "passes", *PARTS.values(), "peak", *(("GPU",) if device else ()))
+    _print_stages(console, "memory, GB", plan["memory"]["stages"], "parts", "host")
+    if plan["device"]["chosen"] == "gpu":
+        _print_stages(console, "GPU memory, GB", plan["memory"]["stages"], "on_device", "device")
+
+
+def _print_stages(
+    console: Any, title: str, stages: list[dict[str, Any]], parts: str, total: str
+) -> None:
+    """A table of the stages' estimates by what takes them; columns of zeros are left out."""
+    from rich.table import Table
+
+    shown = [name for name in PARTS if any(stage[parts].get(name) for stage in stages)]
+    columns = ("stage", "passes", *(PARTS[name] for name in shown), "peak")
     style: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
-    stages = Table(title="\nmemory, GB", title_justify="left", **style)
+    table = Table(title=f"\n{title}", title_justify="left", **style)
     for name in columns:
         justify: Any = "left" if name == "stage" else "right"
-        stages.add_column(
+        table.add_column(
             name.replace(" ", "\n") if justify == "right" else name, justify=justify, no_wrap=True
         )
-    for stage in plan["memory"]["stages"]:
-        cells = [_gb(stage["parts"].get(part)) for part in PARTS]
-        own = [_gb(stage["device"])] if device else []
-        stages.add_row(
-            stage["stage"], str(stage["passes"] or "–"), *cells, _gb(stage["host"]), *own
-        )
-    console.print(stages)
+    for stage in stages:
+        cells = [_gb(stage[parts].get(name)) for name in shown]
+        passes = str(stage["passes"] or "–")
+        table.add_row(stage["stage"], passes, *cells, _gb(stage[total]))
+    console.print(table)
 
 
 def _gb(size: int | None) -> str:
@@ -206,6 +218,9 @@ def _cluster(plan: dict[str, Any]) -> str:
 def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
     peak = f"{_gb(memory['total'])} GB of {_gb(memory['limit'])} GB allowed"
     lines = [("memory", peak)]
+    if memory["device_limit"] is not None:
+        own = f"{_gb(memory['device'])} GB of {_gb(memory['device_limit'])} GB allowed"
+        lines.append(("GPU memory", own))
     if memory["hold"]:
         lines.append(("rows", "held: the data are read once"))
     else:
@@ -217,8 +232,9 @@ def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
         if memory["staging"]:
             text = f"staged once as Arrow files of about {_gb(memory['staging'])} GB; {disk}"
         lines.append(("CSV", text))
-    if memory["bins"] == "disk":
-        lines.append(("bins", f"XGBoost's on disk, about {_gb(memory['cache'])} GB"))
+    if memory["bins"] != "memory":
+        where = "on disk" if memory["bins"] == "disk" else "on the host, beside the GPU"
+        lines.append(("bins", f"XGBoost's {where}, about {_gb(memory['cache'])} GB"))
     if memory["train_rate"] < 1:
         text = (
             f"models train on {memory['train_rows']:,} rows, {memory['train_rate']:.1%} of theirs"

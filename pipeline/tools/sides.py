@@ -24,7 +24,7 @@ from pipeline.matrix import Matrix
 from pipeline.reading import RowSet
 from pipeline.runner import Listener, Session
 from pipeline.stages import Built
-from pipeline.train.model import Fitted
+from pipeline.train.model import Fitted, ordered
 
 FOLD, SAMPLE = "__fold__", "__sample__"
 """Hashes of the row ids: of `Rows.folds`, for any number of folds, and of `Rows.sampled`."""
@@ -55,7 +55,7 @@ class Side:
     def read(self) -> None:
         """Rows with labels and sets."""
         with self._current():
-            self.rows = reading.read(self.session)
+            self.rows = reading.split_rows(self.session, reading.read(self.session))
 
     def build(self) -> None:
         """The features' fit, and matrices of all sets; the rows' frames go."""
@@ -65,7 +65,13 @@ class Side:
     def train(self) -> None:
         """The models and their metrics; the training rows' matrices go."""
         with self._current():
-            self.models = stages.train(self.session, self.rows, self.built)
+            names = ordered(self.session.job.models)
+            self.models = {
+                name: stages.train(
+                    self.session, self.rows, self.built, name, last=name == names[-1]
+                )
+                for name in names
+            }
             self.metrics, _ = results.evaluate(self.session, self.rows, self.built, self.models)
 
     def row_frames(self) -> Iterator[pd.DataFrame]:

@@ -6,7 +6,7 @@ import re
 import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +60,8 @@ def matrices(
         native: XGBoost's own parameters.
         seed: of the sample whose quantiles are the bins where all rows are too many.
         notes: what the ledger says is added to them.
-        cache: the folder where they lie on disk; None: they are in memory.
+        cache: the folder where they lie on disk, or the name that they have on the host beside a
+            GPU; None: they are in the memory of the device.
     """
     by_class = class_weights(params.class_weight, feed)
 
@@ -70,6 +71,8 @@ def matrices(
     def quantised(which: SetName, ref: Any) -> xgb.DMatrix:
         if cache is None:
             return _quantised(rows(which), feed, native, ref)
+        if native["device"] != "cpu":  # it puts pages together itself, as large as the GPU takes
+            return _quantised(rows(which), feed, native, ref, cache / which)
         size = page_rows(feed.rows("train"), len(feed.features))
         paged = partial(_pages, rows(which), size, frames_of(feed.device).xp)
         return _quantised(paged, feed, native, ref, cache / which)
@@ -86,12 +89,13 @@ def matrices(
     dvalid = quantised("valid", dtrain) if feed.rows("valid") else None
     if cache is not None:
         size = sum(path.stat().st_size for path in cache.iterdir())
-        notes.append(f"bins on disk: {size / 1e9:.2f} GB, removed after training")
+        where = f"on disk: {size / 1e9:.2f} GB, removed after training" if size else "on the host"
+        notes.append(f"bins {where}")
     return dtrain, dvalid
 
 
 @contextmanager
-def folder(cache: Path | None) -> Iterator[None]:
+def folder(cache: Path | None, device: str) -> Iterator[None]:
     """Makes the folder, if one is wanted, and removes it whatever happens.
 
     XGBoost removes its files itself when a matrix goes, and warns of those that are gone already:
@@ -100,7 +104,8 @@ def folder(cache: Path | None) -> Iterator[None]:
     if cache is not None:
         cache.mkdir(parents=True)
     try:
-        yield
+        with frames_of(device).external_memory() if cache is not None else nullcontext():
+            yield
     except BaseException as error:
         traceback.clear_frames(error.__traceback__)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
+from pipeline.device import crossing
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
 
@@ -68,6 +69,17 @@ class HeldFeed:
         """Lets the training rows' matrices go if they were held for the bins alone."""
         if self.last and isinstance(self.parts, Held):
             self.parts.let_go("train")
+
+    def on(self, device: str) -> HeldFeed:
+        """The feed with arrays of that device: its own, or as they cross over at each pass."""
+        if device == self.device:
+            return self
+        made, own = self.parts, self.device
+
+        def crossed(*sets: SetName) -> Partitions:
+            return partitions.each(made(*sets), crossing.sets_moved, own, device)
+
+        return replace(self, parts=crossed, device=device)
 
     @property
     def spread(self) -> bool:

@@ -240,7 +240,7 @@ def boosted(
     Raises:
         DeviceError: XGBoost trained on another device than the feed's.
     """
-    with bins.folder(cache):
+    with bins.folder(cache, feed.device):
         return _boosted_on(
             feed, plan,
             *bins.matrices(params, feed, plan.params, seed=plan.seed, notes=notes, cache=cache),

@@ -99,6 +99,12 @@ class ConformingDevice:
     def reading(self):
         return cpu.reading()
 
+    def trouble(self, error):
+        return cpu.trouble(error)
+
+    def external_memory(self):
+        return cpu.external_memory()
+
     def meter(self):
         return cpu.meter()
 

@@ -28,7 +28,21 @@ class CudaMemoryResource(Resource):
 
 
 class CudaAsyncMemoryResource(Resource):
-    pass
+    def __init__(self, initial_pool_size=None, release_threshold=None):
+        super().__init__()
+        self.release_threshold = release_threshold
+
+
+class LimitingResourceAdaptor(Resource):
+    def __init__(self, upstream, allocation_limit):
+        super().__init__(upstream)
+        self.allocation_limit = allocation_limit
+
+
+class FailureCallbackResourceAdaptor(Resource):
+    def __init__(self, upstream, callback):
+        super().__init__(upstream)
+        self.callback = callback
 
 
 class PoolMemoryResource(Resource):
@@ -68,6 +82,8 @@ def rmm():
     module, statistics = ModuleType("rmm"), ModuleType("rmm.statistics")
     module.mr = SimpleNamespace(
         CudaAsyncMemoryResource=CudaAsyncMemoryResource,
+        LimitingResourceAdaptor=LimitingResourceAdaptor,
+        FailureCallbackResourceAdaptor=FailureCallbackResourceAdaptor,
         get_current_device_resource=lambda: current[0],
         set_current_device_resource=lambda resource: current.__setitem__(0, resource),
         available_device_memory=lambda: (3, 4),
@@ -98,7 +114,16 @@ def memory(monkeypatch):
     allocators, cupy = ModuleType("rmm.allocators.cupy"), ModuleType("cupy")
     allocators.rmm_cupy_allocator = "RMM's"
     cupy.cuda = SimpleNamespace(set_allocator=lambda one: setattr(cupy, "allocator", one))
+    cudf, spilling = ModuleType("cudf"), ModuleType("cudf.core.buffer.spill_manager")
+    cudf.options = {}
+    cudf.set_option = cudf.options.__setitem__
+    spilling.idle = []
+    spilling.get_global_manager = lambda: SimpleNamespace(
+        spill_device_memory=lambda nbytes: spilling.idle.pop() if spilling.idle else 0
+    )
     for name, module in {
+        "cudf": cudf, "cudf.core": ModuleType("cudf.core"),
+        "cudf.core.buffer": ModuleType("cudf.core.buffer"), spilling.__name__: spilling,
         "rmm": found, "rmm.statistics": found.statistics, "cupy": cupy,
         "rmm.allocators": ModuleType("rmm.allocators"), "rmm.allocators.cupy": allocators,
     }.items():  # fmt: skip
@@ -117,10 +142,21 @@ def dask_cuda(monkeypatch):
 
 
 def below_the_statistics():
+    """The resources under RMM's statistics, which must stay on top, down to the driver's."""
     top = sys.modules["rmm"].mr.get_current_device_resource()
-    assert type(top) is StatisticsResourceAdaptor  # RMM's: it must stay on top
+    assert type(top) is StatisticsResourceAdaptor
     assert sys.modules["cupy"].allocator == "RMM's"
-    return type(top.upstream)
+    found = [top.upstream]
+    while found[-1].upstream is not None:
+        found.append(found[-1].upstream)
+    return found
+
+
+def kinds():
+    return [type(one) for one in below_the_statistics()]
+
+
+OWN = [FailureCallbackResourceAdaptor, CudaAsyncMemoryResource]
 
 
 def in_a_worker(function, *plugins):
@@ -138,12 +174,29 @@ def in_a_worker(function, *plugins):
 
 def test_a_process_of_its_own_gets_the_asynchronous_pool(memory):
     memory.set_up()
-    assert below_the_statistics() is CudaAsyncMemoryResource
+    assert kinds() == OWN
+    assert below_the_statistics()[-1].release_threshold == 1  # a quarter of the 4 bytes there are
+    assert sys.modules["cudf"].options == {"spill": True, "spill_on_demand": False}
+
+
+def test_memory_gpu_bounds_the_pool(memory):
+    memory.settle(1000)
+    memory.set_up()
+    assert kinds() == [OWN[0], LimitingResourceAdaptor, OWN[1]]
+    assert below_the_statistics()[1].allocation_limit == 1000
+    assert below_the_statistics()[2].release_threshold == 250
+
+
+def test_a_full_pool_moves_idle_columns_to_the_host_as_long_as_there_are_any(memory):
+    memory.set_up()
+    callback = below_the_statistics()[0].callback
+    sys.modules["cudf.core.buffer.spill_manager"].idle += [30, 50]
+    assert [callback(64), callback(64), callback(64)] == [True, True, False]
 
 
 def test_so_does_the_worker_inside_this_process_and_the_client_of_dask_cuda(memory, dask_cuda):
     in_a_worker(memory.set_up)
-    assert below_the_statistics() is CudaAsyncMemoryResource
+    assert kinds() == OWN
 
 
 @pytest.mark.parametrize(
@@ -151,7 +204,7 @@ def test_so_does_the_worker_inside_this_process_and_the_client_of_dask_cuda(memo
 )
 def test_a_worker_of_dask_cuda_keeps_what_its_options_made(memory, dask_cuda, pool, kept):
     in_a_worker(memory.set_up, RMMSetup(pool))
-    assert below_the_statistics() is kept
+    assert kinds() == [kept]
 
 
 def test_the_peak_is_the_most_in_use_since_it_was_last_asked(memory):

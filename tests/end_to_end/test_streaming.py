@@ -48,7 +48,7 @@ def prepared(
         return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
 
     monkeypatch.setattr(jobs, "plan", planned)
-    monkeypatch.setattr(memory, "block_bytes", lambda limit: 8_000)
+    monkeypatch.setattr(memory, "block_bytes", lambda *limits: 8_000)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / name
@@ -227,6 +227,39 @@ def test_csv_is_staged_where_the_disk_has_room():
     assert planned("2GB", free=10**12, staged_row=50.0).staging == 500_000_000
     assert planned("2GB", free=500_000_000, staged_row=50.0).staging == 0
     assert planned("2GB", free=10**12).staging == 0, "Parquet"
+
+
+def on_gpu(device, *, rung=memory.PLANNED, sample="auto", **changes):
+    changes = {"device": "gpu", "device_memory": device, **changes}
+    own = Memory(host="200GB", sample=sample)
+    return memory.plan(own, sizes(**changes), free=10**12, device=device, rung=rung)
+
+
+def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
+    holds = on_gpu(20 * 10**9)
+    assert holds.hold and holds.bins == "memory" and 0 < holds.device <= 20 * 10**9
+    streams = on_gpu(holds.device - 1)
+    assert not streams.hold and streams.bins == "memory" and streams.device < holds.device
+    trained = next(s for s in streams.stages if s.stage == "train xgboost")
+    wide = {"models": ("xgboost",), "features": 500}
+    paged = on_gpu(on_gpu(10**12, rung=memory.RUNGS[2], **wide).device - 1, **wide)
+    assert not paged.hold and paged.bins == "host" and paged.cache > 0
+    assert trained.parts.get("bins") is None
+    assert paged.of("train xgboost").parts["bins"] == paged.cache
+    with pytest.raises(
+        MachineError, match=r"memory\.gpu: 0\.1 GB are allowed, \d\.\d GB are needed"
+    ):
+        on_gpu(10**8, sample="never")
+    assert on_gpu(10**8).train_rate < 1 and on_gpu(10**8).short_of == "memory.gpu"
+
+
+def test_each_rung_gives_up_more():
+    planned_, smaller, streams, external = (on_gpu(10**12, rung=rung) for rung in memory.RUNGS)
+    assert planned_.hold and smaller.hold
+    assert not streams.hold and streams.bins == "memory"
+    assert not external.hold and external.bins == "host"
+    assert memory.block_bytes(10**12, 10**11) == 256 << 20
+    assert memory.block_bytes(10**12) == 32 << 20
 
 
 def test_workers_that_cannot_hold_the_rows_stream_them_or_say_what_they_need():

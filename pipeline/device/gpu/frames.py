@@ -7,6 +7,7 @@ here. Written against RAPIDS 26.10; what has run on a GPU is in docs/gpu-results
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import cudf
@@ -16,7 +17,8 @@ import pandas as pd
 
 from pipeline.columns import Column, Dtype
 from pipeline.device import MISSING, UNSEEN, Reading, cpu, dtype_of
-from pipeline.device.gpu import bus, memory
+from pipeline.device.gpu import bus, errors, memory
+from pipeline.errors import DeviceError
 
 name = "gpu"
 lib = cudf
@@ -204,6 +206,22 @@ def hash_values(series: Any, seed: int) -> Any:
 def reading() -> Reading:
     """cuDF's readers."""
     return cast("Reading", importlib.import_module("pipeline.device.gpu.reading"))
+
+
+# -- when it cannot --------------------------------------------------------------------------------
+
+
+def trouble(error: BaseException) -> DeviceError | None:
+    """What a library's error says of the GPU; None when it is not about the GPU."""
+    return errors.translated(error)
+
+
+def external_memory() -> AbstractContextManager[None]:
+    """XGBoost's own asynchronous pool: without one, its external memory is slow on a GPU."""
+    import xgboost
+
+    found: AbstractContextManager[None] = xgboost.config_context(use_cuda_async_pool=True)
+    return found
 
 
 # -- crossing the bus ----------------------------------------------------------------------------

@@ -3,16 +3,32 @@
 XGBoost's wheels allocate outside it (`USE_RMM=False`), so it is a pool that gives memory back as it
 empties rather than one that keeps a fixed share of the GPU. The workers of a cluster have what
 dask-cuda made of its options: those of ``cluster.gpus``, or of somebody's `dask cuda worker`.
+
+From the driver up: the asynchronous pool, the limit of ``memory.gpu`` if there is one, cuDF's
+spilling, and RMM's statistics, which must be on top to be read.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 from functools import cache
+from typing import Any
 
 import rmm
 import rmm.statistics
 from rmm.allocators.cupy import rmm_cupy_allocator
+
+KEPT = 4
+"""One in so many bytes of the GPU may stay with the pool while nobody uses them. RMM's default, and
+0 likewise, keeps all that it ever had (26.10), which XGBoost could not get."""
+
+_limits: list[int | None] = [None]
+
+
+def settle(limit: int | None) -> None:
+    """Says how many bytes the pool may hand out, before `set_up`; None: what there is."""
+    _limits[0] = limit
 
 
 @cache
@@ -21,10 +37,37 @@ def set_up() -> None:
     import cupy
 
     if not set_up_by_dask_cuda():
-        rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
+        rmm.mr.set_current_device_resource(_resource(_limits[0]))
     rmm.statistics.enable_statistics()
     rmm.statistics.push_statistics()
     cupy.cuda.set_allocator(rmm_cupy_allocator)
+
+
+def _resource(limit: int | None) -> Any:
+    """The pool, with what comes between it and the statistics."""
+    import cudf
+
+    whole = limit if limit is not None else free()[1]
+    made = rmm.mr.CudaAsyncMemoryResource(release_threshold=max(whole // KEPT, 1))
+    if limit is not None:
+        made = rmm.mr.LimitingResourceAdaptor(made, allocation_limit=limit)
+    # cuDF's own "on demand" would come on top of the statistics, and print on standard output
+    cudf.set_option("spill", True)
+    cudf.set_option("spill_on_demand", False)
+    return rmm.mr.FailureCallbackResourceAdaptor(made, _spilled)
+
+
+def _spilled(size: int) -> bool:
+    """Moves idle columns of cuDF to the host when ``size`` bytes cannot be had; True: try again."""
+    from cudf.core.buffer.spill_manager import get_global_manager
+
+    manager = get_global_manager()
+    if manager is None:
+        return False
+    if manager.spill_device_memory(nbytes=size) > 0:
+        return True
+    gc.collect()  # Dask's graphs are cycles, and hold partitions
+    return bool(manager.spill_device_memory(nbytes=size) > 0)
 
 
 def set_up_by_dask_cuda() -> bool:

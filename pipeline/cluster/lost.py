@@ -1,0 +1,34 @@
+"""Workers whose CUDA context is lost: they end, and their nanny starts others."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pipeline.errors import DeviceLost
+
+STATUS = 3
+"""Of such a process, in the log."""
+
+
+def leave(error: BaseException) -> None:
+    """Ends this worker's process if the error means that its GPU's context is lost.
+
+    The scheduler gives the task, and what the worker held, to the others and to the worker that the
+    nanny starts; after three such ends (`distributed.scheduler.allowed-failures`) the run ends. A
+    worker without a nanny, such as that of a single process, stays: the run ends at once.
+    """
+    if "pipeline.device.gpu.frames" not in sys.modules:
+        return
+    from distributed import get_worker
+
+    from pipeline.device.gpu.errors import translated
+
+    try:
+        guarded = get_worker().nanny is not None
+    except ValueError:  # no worker
+        return
+    if guarded and isinstance(found := translated(error), DeviceLost):
+        sys.stderr.write(f"{found.message}: this worker ends, its nanny starts another\n")
+        sys.stderr.flush()
+        os._exit(STATUS)

@@ -1,0 +1,121 @@
+"""A GPU that is not there: the CPU's functions, within a budget of bytes.
+
+What frames and matrices take is counted while they live; what does not fit raises what RMM, cuML and
+XGBoost raise. Nothing else of a GPU is pretended.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from types import ModuleType, SimpleNamespace
+
+import treelite
+import xgboost
+from sklearn.ensemble import RandomForestClassifier
+
+from pipeline import job
+from pipeline.device import choose, cpu
+from pipeline.device.choose import Choice
+from pipeline.device.gpu.errors import translated
+from pipeline.device.probe import Gpu
+from pipeline.train import bins
+
+GIB = 2**30
+GPU = Gpu(0, "GPU-0", "a small GPU", 140 * GIB, 139 * GIB, (9, 0))
+RMM = (
+    "std::bad_alloc: out_of_memory: RMM failure at: /include/rmm/mr/limiting_resource_adaptor.hpp:152: "
+    "Exceeded memory limit (failed to allocate {size} B)"
+)
+XGBOOST = (
+    "[15:04:27] /workspace/src/common/device_vector.cu:23: Memory allocation error on worker 0: "
+    "std::bad_alloc: cudaErrorMemoryAllocation: out of memory\n- Free memory: 1MB\n"
+    "- Requested memory: {size}B\n\nStack trace:\n  [bt] (0) libxgboost.so(+0x2f4)"
+)
+
+
+class Budget:
+    """Bytes that live on the device, and how many there may be."""
+
+    def __init__(self, limit=None):
+        self.limit, self.live, self.peak = limit, 0, 0
+        self._lock = threading.RLock()
+
+    def fits(self, size):
+        return self.limit is None or self.live + size <= self.limit
+
+    def take(self, owner, size, full):
+        """Counts ``size`` bytes as long as ``owner`` lives; raises ``full()`` if they do not fit."""
+        with self._lock:
+            if not self.fits(size):
+                gc.collect()
+            if not self.fits(size):
+                raise full()
+            self.live += size
+            self.peak = max(self.peak, self.live)
+        weakref.finalize(owner, self._give, size)
+        return owner
+
+    def _give(self, size):
+        with self._lock:
+            self.live -= size
+
+
+def small_gpu(monkeypatch, limit=None):
+    """Installs it as the device ``gpu``; returns its `Budget`."""
+    budget = Budget(limit)
+
+    def counted(function):
+        def made(*arguments, **options):
+            value = function(*arguments, **options)
+            if any(value is a for a in arguments):
+                value = value.copy()
+            usage = getattr(value, "memory_usage", None)
+            size = value.nbytes if usage is None else usage(index=True)
+            size = int(size if isinstance(size, int) else getattr(size, "sum", lambda: size)())
+            return budget.take(value, size, lambda: MemoryError(RMM.format(size=size)))
+
+        return made
+
+    module = ModuleType("pipeline.device.gpu.frames")
+    vars(module).update({k: v for k, v in vars(cpu).items() if not k.startswith("__")})
+    for name in ("packed", "matrix", "to_device", "floats"):
+        setattr(module, name, counted(getattr(cpu, name)))
+    module.trouble = translated
+    memory = SimpleNamespace(set_up=lambda: None, settle=lambda limit: None)
+    models = SimpleNamespace(forest=lambda task, **options: Forest(budget, **options))
+    for name, found in {"frames": module, "memory": memory, "models": models}.items():
+        monkeypatch.setitem(sys.modules, f"pipeline.device.gpu.{name}", found)
+    monkeypatch.setattr(job, "choose", lambda asked: Choice(asked, "gpu", "pretended", (GPU,)))
+
+    def quantised(*arguments, **options):
+        made = xgboost.QuantileDMatrix(*arguments, **options)
+        size = made.num_row() * made.num_col()
+        error = xgboost.core.XGBoostError(XGBOOST.format(size=size))
+        return budget.take(made, size, lambda: error)
+
+    learner = ModuleType("xgboost")
+    vars(learner).update(vars(xgboost))
+    learner.QuantileDMatrix = quantised
+    monkeypatch.setattr(bins, "xgb", learner)
+    choose.frames_of.cache_clear()
+    return budget
+
+
+class Forest(RandomForestClassifier):
+    """cuML's place: twice the matrix is needed while it trains."""
+
+    def __init__(self, budget=None, n_bins=128, **options):
+        super().__init__(**options)
+        self.budget, self.n_bins = budget, n_bins
+
+    def fit(self, x, *arguments, **options):
+        copy = x.copy()
+        size = 2 * x.nbytes
+        self.budget.take(copy, size, lambda: MemoryError(RMM.format(size=size)))
+        return super().fit(copy, *arguments, **options)
+
+    def as_treelite(self):
+        return treelite.sklearn.import_model(self)
