@@ -36,7 +36,7 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path):
 def test_the_device_is_not_touched_before_the_cluster_is_there(tmp_path, monkeypatch):
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
 
-    def connected(*_):
+    def connected(*_, **__):
         assert frames_of.cache_info().currsize == 0  # on a GPU it makes a CUDA context
         raise MachineError("so far")
 
