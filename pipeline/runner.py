@@ -246,7 +246,7 @@ def _stages(session: Session, started: float) -> Outcome:
     metrics, best = climbed(work, lambda: results.evaluate(session, work.rows, work.built, models))
     if again:
         choice, rounds = work.built.choice, {name: model.rounds for name, model in models.items()}
-        work.built.let_go()
+        work.built.let_go(work.rows)  # which the refit needs
         work.built = None
         del models  # they go before the new ones come
         give_back()

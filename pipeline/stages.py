@@ -55,9 +55,10 @@ class Built:
     last: bool
     """Nothing needs the rows' frames once there are matrices of them."""
 
-    def let_go(self) -> None:
-        """Frees all matrices, and what they are made of."""
-        self.parts.let_go()
+    def let_go(self, rows: RowSet | None = None) -> None:
+        """Frees all matrices, and what they are made of, but not these rows."""
+        if rows is None or self.parts.items is not rows.parts.items:
+            self.parts.let_go()
         if isinstance(self.feed.parts, Held):
             self.feed.parts.parts.let_go()
 
