@@ -242,7 +242,7 @@ def _stages(session: Session, started: float) -> Outcome:
     last = not again and not config.evaluate.slices
     work.built = climbed(work, lambda: stages.features(session, work.rows, last=last))
     give_back()
-    models = _each_model(work, stages.train)
+    models = each_model(work, stages.train)
     metrics, best = climbed(work, lambda: results.evaluate(session, work.rows, work.built, models))
     if again:
         choice, rounds = work.built.choice, {name: model.rounds for name, model in models.items()}
@@ -251,7 +251,7 @@ def _stages(session: Session, started: float) -> Outcome:
         del models  # they go before the new ones come
         give_back()
         work.built = climbed(work, lambda: stages.refit_features(session, work.rows, choice))
-        models = _each_model(work, partial(stages.refit, rounds=rounds))
+        models = each_model(work, partial(stages.refit, rounds=rounds))
     results.save(session, work.rows, work.built, models, best)
     write_report(session.folder)
     seconds = time.perf_counter() - started
@@ -262,7 +262,7 @@ def _stages(session: Session, started: float) -> Outcome:
     )  # fmt: skip
 
 
-def _each_model(work: Work, train: Callable[..., Fitted]) -> dict[str, Fitted]:
+def each_model(work: Work, train: Callable[..., Fitted]) -> dict[str, Fitted]:
     """The models of the config, trained one after the other; the last one may free the matrices."""
     from pipeline.ladder import climbed
     from pipeline.train.model import ordered

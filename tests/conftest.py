@@ -37,6 +37,7 @@ def device_of_tests(monkeypatch):
 def pretended_gpu(device_of_tests, monkeypatch):
     """The device ``gpu`` on a machine without one: arrays are `OnTheGpu`, the work is the CPU's."""
     from pipeline.device import cpu
+    from pipeline.device.gpu.errors import translated
 
     memory = types.SimpleNamespace(set_up=lambda: None)
     monkeypatch.setitem(sys.modules, "pipeline.device.gpu.memory", memory)
@@ -51,6 +52,7 @@ def pretended_gpu(device_of_tests, monkeypatch):
         return cpu.matrix(frame, names, rows).view(OnTheGpu)
 
     functions = {"to_device": to_device, "to_host": to_host, "matrix": matrix}
+    functions["trouble"] = translated
     return device_of_tests("gpu", name="gpu", **functions)
 
 

@@ -50,8 +50,17 @@ def check_parity(
             f"parity: {len(failed)} of {len(found.checks)} comparisons of {first} and {second} "
             "differ",
             examples=[f"{c.stage}: {c.what}" for c in failed],
-            fix=f"{out} has rows of each; the first line that differs is the likely cause",
+            fix=_advice(found, out),
         )
+
+
+def _advice(found: Parity, out: Path) -> str:
+    if all(check.stage == "metrics" for check in found.failed):
+        return (
+            f"all else is the same: of {found.rows['test']:,} test rows, two trainings may differ "
+            "by more with their seed alone (docs/parity.md). Take more rows"
+        )
+    return f"{out} has rows of each; the first line that differs is the likely cause"
 
 
 def print_parity(found: Parity, out: Path) -> None:

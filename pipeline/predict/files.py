@@ -20,7 +20,7 @@ from pipeline.artifacts import verify, written
 from pipeline.config import Config, Source, Table
 from pipeline.config_tree import read_yaml
 from pipeline.device.choose import Choice, frames_of
-from pipeline.errors import ConfigError, DeviceError, InputError, nearest
+from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import Contract, against
@@ -129,9 +129,7 @@ def _scored(
     choice = scorer.choice
     try:
         rows, unscored = _write(tables(scorer), path)
-    except (DeviceError, MemoryError) as error:
-        if choice.asked != "auto" or choice.name == "cpu":
-            raise
+    except Exception as error:
         choice = given_up(choice, error)
         rows, unscored = _write(tables(scorer.on(choice)), path)
     return rows, unscored, choice

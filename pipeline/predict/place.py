@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.device.choose import Choice, choose
-from pipeline.errors import DeviceError
+from pipeline.device.choose import Choice, choose, frames_of
 from pipeline.predict.scorer import Scorer
 
 FEW = 100_000
@@ -33,13 +32,20 @@ def placed(scorer: Scorer, choice: Choice) -> Scorer:
     """
     try:
         return scorer.on(choice)
-    except DeviceError as error:
-        if choice.asked != "auto":
-            raise
+    except Exception as error:
         return scorer.on(given_up(choice, error))
 
 
-def given_up(choice: Choice, error: BaseException) -> Choice:
-    """The CPU, because the GPU of an ``auto`` choice failed."""
-    lines = str(getattr(error, "message", error)).splitlines() or [type(error).__name__]
-    return Choice(choice.asked, "cpu", f"the gpu failed: {lines[0]}")
+def given_up(choice: Choice, error: Exception) -> Choice:
+    """The CPU, because the GPU of an ``auto`` choice cannot go on.
+
+    Raises:
+        DeviceError: the GPU was asked for; it says what is the matter. Any other error as it is.
+    """
+    found = frames_of(choice.name).trouble(error)
+    if found is None:
+        raise error
+    if choice.asked != "auto":
+        fix = found.fix or "score fewer files at a time, or use --device cpu"
+        raise type(found)(found.message, fix=fix) from error
+    return Choice(choice.asked, "cpu", found.message)

@@ -19,12 +19,13 @@ from pipeline.columns import SETS
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 from pipeline.job import Job
+from pipeline.ladder import Work, climbed
 from pipeline.ledger import Ledger
 from pipeline.matrix import Matrix
 from pipeline.reading import RowSet
-from pipeline.runner import Listener, Session
+from pipeline.runner import Listener, Session, each_model
 from pipeline.stages import Built
-from pipeline.train.model import Fitted, ordered
+from pipeline.train.model import Fitted
 
 FOLD, SAMPLE = "__fold__", "__sample__"
 """Hashes of the row ids: of `Rows.folds`, for any number of folds, and of `Rows.sampled`."""
@@ -32,11 +33,9 @@ FOLD, SAMPLE = "__fold__", "__sample__"
 
 @dataclass
 class Side:
-    """A run on one device, as far as it has come."""
+    """A run on one device, as far as it has come; on the ladder, but never on the other device."""
 
-    session: Session
-    rows: RowSet = field(init=False)
-    built: Built = field(init=False)
+    work: Work
     models: dict[str, Fitted] = field(init=False)
     metrics: dict[str, Any] = field(init=False)
 
@@ -44,6 +43,23 @@ class Side:
     def name(self) -> str:
         """The device."""
         return self.session.job.choice.name
+
+    @property
+    def session(self) -> Session:
+        """What its stages share."""
+        return self.work.session
+
+    @property
+    def rows(self) -> RowSet:
+        """Once they are read."""
+        found: RowSet = self.work.rows
+        return found
+
+    @property
+    def built(self) -> Built:
+        """Once the features are built."""
+        found: Built = self.work.built
+        return found
 
     @contextmanager
     def _current(self) -> Iterator[None]:
@@ -54,25 +70,26 @@ class Side:
 
     def read(self) -> None:
         """Rows with labels and sets."""
+        work, session = self.work, self.session
         with self._current():
-            self.rows = reading.split_rows(self.session, reading.read(self.session))
+            work.read = climbed(work, lambda: reading.read(session))
+            work.rows = climbed(work, lambda: reading.split_rows(session, work.read))
+            work.read = None
 
     def build(self) -> None:
         """The features' fit, and matrices of all sets; the rows' frames go."""
+        work, session = self.work, self.session
         with self._current():
-            self.built = stages.features(self.session, self.rows, last=True)
+            work.built = climbed(work, lambda: stages.features(session, work.rows, last=True))
 
     def train(self) -> None:
         """The models and their metrics; the training rows' matrices go."""
+        work, session = self.work, self.session
         with self._current():
-            names = ordered(self.session.job.models)
-            self.models = {
-                name: stages.train(
-                    self.session, self.rows, self.built, name, last=name == names[-1]
-                )
-                for name in names
-            }
-            self.metrics, _ = results.evaluate(self.session, self.rows, self.built, self.models)
+            self.models = each_model(work, stages.train)
+            self.metrics, _ = climbed(
+                work, lambda: results.evaluate(session, work.rows, work.built, self.models)
+            )
 
     def row_frames(self) -> Iterator[pd.DataFrame]:
         """The partitions of `read` as `facts`."""
@@ -107,7 +124,7 @@ def opened(job: Job, folder: Path, listener: Listener) -> Iterator[Side]:
     )  # fmt: skip
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
     with connected(job.config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client:
-        yield Side(Session(job, folder, ledger, client, CPU_COUNT, told))
+        yield Side(Work(Session(job, folder, ledger, client, CPU_COUNT, told)))
 
 
 # -- in a partition's task -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from pipeline import Config, Scorer, run
 from pipeline.cli import invoke
 from pipeline.device.choose import Choice, frames_of
-from pipeline.errors import DeviceError, InputError
+from pipeline.errors import DeviceError, DeviceFull, InputError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.predict import files, place
 from pipeline.predict.files import predict_files
@@ -103,11 +103,11 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
     monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
     monkeypatch.setattr(files, "_one", failing)
     done = predict_files(made[0], [str(made[1])], tmp_path / "g.csv")
-    assert done.device == Choice("auto", "cpu", "the gpu failed: std::bad_alloc: out_of_memory")
-    assert "cpu: the gpu failed" in done.text()
+    assert done.device == Choice("auto", "cpu", "out of GPU memory: std::bad_alloc: out_of_memory")
+    assert "device cpu: out of GPU memory" in done.text()
     assert (tmp_path / "g.csv").read_text() == expected.read_text()
     blocks.clear()
-    with pytest.raises(MemoryError):
+    with pytest.raises(DeviceFull, match="out of GPU memory"):
         predict_files(made[0], [str(made[1])], tmp_path / "h.csv", device="gpu")
     assert "cpu" not in blocks
     assert not (tmp_path / "h.csv").exists()
