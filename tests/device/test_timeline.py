@@ -76,6 +76,14 @@ def test_it_is_written_as_stages_end(timeline):
     assert [s["stage"] for s in timeline.to_json()["stages"]] == ["read", "split", "features"]
 
 
+def test_an_attempt_that_failed_ends_where_the_next_begins(timeline):
+    timeline.add([at_work(0.5)], 0.0)
+    for name, ended in (("read", False), ("read", False), ("read", True)):
+        timeline.stage(name, ended)
+    first, second = timeline.to_json()["stages"]
+    assert first["ended"] == second["begun"] <= second["ended"]
+
+
 def test_samples_are_taken_in_the_background_until_the_block_ends(timeline):
     enough = threading.Event()
     taken = []
