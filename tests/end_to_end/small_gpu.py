@@ -43,20 +43,23 @@ class Budget:
         self.limit, self.live, self.peak = limit, 0, 0
         self._lock = threading.RLock()
 
-    def fits(self, size):
-        return self.limit is None or self.live + size <= self.limit
-
     def take(self, owner, size, full):
         """Counts ``size`` bytes as long as ``owner`` lives; raises ``full()`` if they do not fit."""
-        with self._lock:
-            if not self.fits(size):
-                gc.collect()
-            if not self.fits(size):
+        # not under the lock: what is collected may wait for locks of Dask's, whose owners wait for it
+        if not self._taken(size):
+            gc.collect()
+            if not self._taken(size):
                 raise full()
-            self.live += size
-            self.peak = max(self.peak, self.live)
         weakref.finalize(owner, self._give, size)
         return owner
+
+    def _taken(self, size):
+        with self._lock:
+            if self.limit is not None and self.live + size > self.limit:
+                return False
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            return True
 
     def _give(self, size):
         with self._lock:
