@@ -10,7 +10,7 @@ n rows and a RangeIndex. *Host* values are NumPy arrays and pandas objects on ei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -133,11 +133,23 @@ class Frames(Protocol):
         that no row has). Other dtypes: the distinct values, in any order.
         """
 
-    def positions(self, series: Series, keys: np.ndarray) -> Array:
+    def distinct(self, series: Series) -> tuple[Array, Array]:
+        """As `codes`, with the values on the device too. Not for text."""
+
+    def positions(
+        self, series: Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
+    ) -> Array:
         """int64: where each row's value stands in ``keys``; `UNSEEN` or `MISSING` otherwise.
 
         ``keys`` is a host array of unique values: object of str for text, else numbers (int64 µs
         for datetimes). A float column finds integer keys of the same value and the reverse.
+        ``of``: the fitted table and the column that the keys are; they are then `kept`.
+        """
+
+    def kept(self, table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Array:
+        """``make()`` on the device: what is made of a fitted table, and passes the bus once.
+
+        ``name``: tells it from whatever else is made of the table.
         """
 
     # -- reductions and hashes -------------------------------------------------------------------
@@ -180,6 +192,9 @@ class Frames(Protocol):
 
     def to_device(self, value: np.ndarray | pd.DataFrame) -> Any:
         """The inverse of `to_host`; bytes are counted."""
+
+    def multiset(self, values: Array) -> np.ndarray:
+        """The values on the host, in any order; equal ones pass the bus together."""
 
     def matrix(self, frame: Frame, names: list[str], rows: Array | None = None) -> Array:
         """C-ordered float32 array (n, len(names)); missing is NaN. Columns are not text.

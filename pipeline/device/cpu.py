@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -150,7 +151,19 @@ def codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return found, np.asarray(distinct)
 
 
-def positions(series: pd.Series, keys: np.ndarray) -> np.ndarray:
+def distinct(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """As `codes`: the host is the device."""
+    return codes(series)
+
+
+def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Made each time: nothing is copied, and memory is for rows."""
+    return make()
+
+
+def positions(
+    series: pd.Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
+) -> np.ndarray:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         found, distinct = codes(series)
@@ -251,6 +264,11 @@ def to_host(value: Any) -> Any:
 def to_device(value: Any) -> Any:
     """The value itself: the host is the device."""
     return value
+
+
+def multiset(values: np.ndarray) -> np.ndarray:
+    """The values as they are."""
+    return values
 
 
 ROWS_AT_ONCE = 4096

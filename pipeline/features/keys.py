@@ -82,40 +82,54 @@ def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Fr
     xp = device.xp
     values = [key_values(keys[name]) for name in key_names(len(names))]
     if len(names) == 1:
-        return device.positions(frame[names[0]], values[0])
-    found, of_table = _column_positions(frame[names[0]], values[0], device)
+        return device.positions(frame[names[0]], values[0], (keys, key_names(1)[0]))
+    found, of_table = _column_positions(frame[names[0]], keys, 0, device)
     missing = found == MISSING
-    for name, column in zip(names[1:], values[1:], strict=True):
-        more, more_table = _column_positions(frame[name], column, device)
+    for i, name in enumerate(names[1:], 1):
+        more, more_table = _column_positions(frame[name], keys, i, device)
         missing = missing | (more == MISSING)
         size = int(more_table.max()) + 1 if len(more_table) else 1
         # Renumbered after each column: a number is at most rows of the table * distinct values.
         pairs, of_table = np.unique(of_table * size + more_table, return_inverse=True)
-        found = _among(xp.where((found < 0) | (more < 0), -1, found * size + more), pairs, device)
-    rows = np.full(len(keys) + 1, UNSEEN, dtype="int64")
-    rows[of_table] = np.arange(len(keys))
-    at = device.to_device(rows)[found]  # unseen (-1) reads the last
+        numbers = xp.where((found < 0) | (more < 0), -1, found * size + more)
+        found = _among(numbers, pairs, (keys, f"pairs of {i + 1} columns"), device)
+    rows = device.kept(keys, "rows", lambda: _placed(of_table, len(keys)))
+    at = rows[found]  # unseen (-1) reads the last
     return xp.where(missing, MISSING, at) if bool(missing.any()) else at
 
 
+def _placed(at: np.ndarray, length: int) -> np.ndarray:
+    """int64 (length + 1,): i at position ``at[i]``, `UNSEEN` elsewhere."""
+    rows = np.full(length + 1, UNSEEN, dtype="int64")
+    rows[at] = np.arange(len(at))
+    return rows
+
+
 def _column_positions(
-    series: Frame, values: np.ndarray, device: Frames
+    series: Frame, keys: pd.DataFrame, number: int, device: Frames
 ) -> tuple[Array, np.ndarray]:
     """(position of each row's value among the distinct ones, the same of the table's rows)."""
-    of_table, distinct = pd.factorize(values)
-    return device.positions(series, np.asarray(distinct)), of_table.astype("int64")
+    name = f"key_{number}"
+    of_table, distinct = pd.factorize(key_values(keys[name]))
+    at = device.positions(series, np.asarray(distinct), (keys, f"distinct {name}"))
+    return at, of_table.astype("int64")
 
 
-def _among(numbers: Array, known: np.ndarray, device: Frames) -> Array:
-    """Positions of the numbers in the sorted array ``known``, none negative; UNSEEN otherwise."""
+def _among(
+    numbers: Array, known: np.ndarray, of: tuple[pd.DataFrame, str], device: Frames
+) -> Array:
+    """Positions of the numbers in the sorted array ``known``, none negative; UNSEEN otherwise.
+
+    ``of``: the fitted table that ``known`` was made of, and what it is called.
+    """
     xp = device.xp
     end = int(known[-1]) + 1 if len(known) else 0
     if end <= 4 * len(numbers):  # a table costs a fiftieth of a search (docs/benchmarks.md)
-        at_number = np.full(end + 1, UNSEEN, dtype="int64")
-        at_number[known] = np.arange(len(known))
+        at_number = device.kept(of[0], f"table of {of[1]}", lambda: _placed(known, end))
         inside = (numbers >= 0) & (numbers < end)
-        return device.to_device(at_number)[xp.where(inside, numbers, end)]
-    table = device.to_device(np.append(known, np.iinfo("int64").max))
+        return at_number[xp.where(inside, numbers, end)]
+    last = np.iinfo("int64").max
+    table = device.kept(of[0], of[1], lambda: np.append(known, last))
     at = xp.searchsorted(table, numbers)
     return xp.where(table[at] == numbers, at, UNSEEN)
 

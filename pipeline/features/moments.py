@@ -73,7 +73,7 @@ def sampled(series: Series, rows: Rows) -> Sample:
     """The finite values in the rows of the sample, for `quantiles`."""
     device = rows.device
     values = device.floats(series)
-    return [device.to_host(values[rows.sampled() & device.xp.isfinite(values)])]
+    return [device.multiset(values[rows.sampled() & device.xp.isfinite(values)])]
 
 
 def quantiles(sample: Sample, shares: list[float]) -> list[float]:

@@ -78,7 +78,7 @@ def summarise(
     if bool(missing.any()):
         raise _missing(frame, missing, split, device)
     sampled = device.hash_ints(device.ids(frame), seed + 2) < int(sample_rate * SPAN)
-    return [device.to_host(values[sampled])]
+    return [device.multiset(values[sampled])]
 
 
 def merge(a: Times, b: Times) -> Times:

@@ -56,20 +56,30 @@ def summarise(frame: Frame, expression: Expression, device: Frames) -> Summary:
 
 def summary_of(series: Series, device: Frames) -> Summary:
     """What is seen of the target's column in one partition."""
-    dtype = dtype_of(series)
-    codes, values = device.codes(series)
-    rows = device.bincount(codes, len(values))
-    values, rows = values[rows > 0], rows[rows > 0]
-    missing = len(series) - int(rows.sum())
-    counts = None
-    if len(values) <= MAX_VALUES:
-        counts = {_plain(v, dtype): int(n) for v, n in zip(values, rows, strict=True)}
-    if dtype == "text" or len(values) == 0:
+    dtype, xp = dtype_of(series), device.xp
+    codes, values = device.codes(series) if dtype == "text" else device.distinct(series)
+    present = len(series) - int((codes < 0).sum())
+    counts = _counts(codes, values, dtype, device)
+    missing = len(series) - present
+    if dtype == "text" or present == 0:
         return Summary(dtype, missing, counts)
-    numbers = values.astype("float64")
-    whole = bool((np.isfinite(numbers) & (numbers == np.floor(numbers))).all())
-    whole = whole and bool((np.abs(numbers) <= EXACT).all())
+    numbers, absent = device.arrays(series)
+    numbers = numbers[~absent].astype("float64")
+    whole = bool((xp.isfinite(numbers) & (numbers == xp.floor(numbers))).all())
+    whole = whole and bool((xp.abs(numbers) <= EXACT).all())
     return Summary(dtype, missing, counts, whole, float(numbers.min()), float(numbers.max()))
+
+
+def _counts(codes: Array, values: Array, dtype: str, device: Frames) -> dict[Any, int] | None:
+    """Rows by value; None if there are too many values."""
+    # of these some may have no rows: a text's dictionary, what stands where a number is missing
+    if dtype != "text" and len(values) > MAX_VALUES + 1:
+        return None
+    rows = device.bincount(codes, len(values))
+    known = values if dtype == "text" else device.to_host(values)
+    if int((rows > 0).sum()) > MAX_VALUES:
+        return None
+    return {_plain(v, dtype): int(n) for v, n in zip(known, rows, strict=True) if n}
 
 
 def _plain(value: Any, dtype: str) -> Any:

@@ -17,7 +17,7 @@ from pipeline.matrix import Feature, Feed, Target
 from pipeline.train.held import HeldFeed
 from pipeline.train.model import Fitted, Progress
 from pipeline.train.params import ForestParams
-from pipeline.train.scores import ForestScore, filled
+from pipeline.train.scores import ForestScore, fill_in
 from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
 
 NAME = "forest"
@@ -52,7 +52,7 @@ def train(
     notes: list[str] = []
     x, label, weight = training_rows(params, feed, seed, notes, most)
     fill = fill_values(x, feed)
-    x = filled(x, fill, device.xp)
+    x = fill_in(x, fill, device.xp)
     present = _present(label, feed.target)
     details = {"fill": fill.tolist(), "present": present}
     if len(present) == 1:
@@ -120,7 +120,9 @@ def training_rows(
         notes.append(f"trees draw from a sample of about {taken:,} of {rows:,} training rows{why}")
     # The sample's size is binomial: ten standard deviations of room, so nothing is cut in practice.
     room = rows if share == 1.0 else int(taken + 10 * taken**0.5)
-    x = xp.empty((room, len(feed.features)), dtype="float32")
+    # cuML takes columns one after the other, and copies a matrix of rows
+    order = "F" if feed.device == "gpu" else "C"
+    x = xp.empty((room, len(feed.features)), dtype="float32", order=order)
     labels, weights, end = [], [], 0
     for block in weighted(feed, "train", class_weights(params.class_weight, feed)):
         part = block
@@ -131,7 +133,7 @@ def training_rows(
         weights.append(part.weight)
         end += len(part.x)
     weight = None if weights[0] is None else xp.concatenate(weights)
-    if not bool(xp.isfinite(xp.where(xp.isnan(x[:end]), 0, x[:end])).all()):
+    if any(bool(xp.isinf(x[:end, j]).any()) for j in range(x.shape[1])):
         refuse_infinite(feed)
     return x[:end], xp.concatenate(labels), weight
 

@@ -23,7 +23,7 @@ from pipeline.train import forest
 from pipeline.train.held import HeldFeed, LocalFeed
 from pipeline.train.model import Fitted, Progress
 from pipeline.train.params import ForestParams
-from pipeline.train.scores import ForestScore, filled
+from pipeline.train.scores import ForestScore, fill_in
 from pipeline.train.weights import class_counts, class_weights
 
 ENOUGH = 200_000
@@ -147,7 +147,7 @@ def _grow(
     number, trees, threads = part
     device, feed, notes = frames_of(device_name), _feed_of(matrix, sent), list[str]()
     x, label, weight = forest.training_rows(params, feed, seed, notes)
-    x = filled(x, np.array(fill, dtype="float32"), device.xp)
+    x = fill_in(x, np.array(fill, dtype="float32"), device.xp)
     x, label, weight = _with_all_classes(x, label, weight, present, device.xp)
     if params.max_samples != "auto":  # it is a share of all rows
         params = params.model_copy(update={"max_samples": min(1.0, params.max_samples / share)})

@@ -58,11 +58,12 @@ def _few_rows(feed: Feed, n: int, seed: int) -> np.ndarray:
 
 def _fewest(block: Matrix, n: int, seed: int, device_name: str) -> tuple[np.ndarray, ...]:
     device = frames_of(device_name)
-    order = np.asarray(device.to_host(device.hash_ints(block.ids, seed + 3)))
-    ids = np.asarray(device.to_host(block.ids))
-    chosen = np.lexsort((ids, order))[:n]
-    rows = np.asarray(device.to_host(block.x[device.to_device(chosen)]))
-    return order[chosen], ids[chosen], rows
+    order = device.hash_ints(block.ids, seed + 3)
+    # where several rows have the hash of the last one, their ids say which it is
+    most = min(n, len(order)) - 1
+    chosen = device.xp.flatnonzero(order <= device.xp.partition(order, most)[most])
+    found = (order[chosen], block.ids[chosen], block.x[chosen])
+    return tuple(np.asarray(device.to_host(part)) for part in found)
 
 
 def _shuffled(x: np.ndarray, seed: int) -> np.ndarray:

@@ -27,6 +27,18 @@ def filled(x: Array, fill: np.ndarray, xp: ModuleType) -> Array:
     return xp.clip(xp.where(xp.isnan(x), xp.asarray(fill), x), -LARGEST, LARGEST)
 
 
+FILLED_AT_ONCE = 1 << 16
+"""Rows of a matrix that are filled at a time: what is made on the way is no second matrix."""
+
+
+def fill_in(x: Array, fill: np.ndarray, xp: ModuleType) -> Array:
+    """As `filled`, but in ``x`` itself, which is returned."""
+    for start in range(0, len(x), FILLED_AT_ONCE):
+        rows = slice(start, start + FILLED_AT_ONCE)
+        x[rows] = filled(x[rows], fill, xp)
+    return x
+
+
 def in_threads(score: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
     """``score`` over blocks of rows, side by side.
 

@@ -83,8 +83,15 @@ class ConformingDevice:
         codes, values = cpu.codes(self._frame(series))
         return Array(codes), values
 
-    def positions(self, series, keys):
-        return Array(cpu.positions(self._frame(series), self._host(keys)))
+    def distinct(self, series):
+        codes, values = cpu.distinct(self._frame(series))
+        return Array(codes), Array(values)
+
+    def positions(self, series, keys, of=None):
+        return Array(cpu.positions(self._frame(series), self._host(keys), of))
+
+    def kept(self, table, name, make):
+        return self.to_device(self._host(make()))
 
     def bincount(self, codes, length, weights=None):
         of = None if weights is None else self._array(weights)
@@ -115,6 +122,9 @@ class ConformingDevice:
 
     def to_device(self, value):
         return self._out(self._host(value))
+
+    def multiset(self, values):
+        return cpu.multiset(self._array(values))
 
     def matrix(self, frame, names, rows=None):
         return Array(cpu.matrix(self._frame(frame), names, None if rows is None else unwrap(rows)))

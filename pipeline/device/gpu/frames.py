@@ -7,6 +7,7 @@ here. Written against RAPIDS 26.10; what has run on a GPU is in docs/gpu-results
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from pipeline.columns import Column, Dtype
 from pipeline.device import MISSING, UNSEEN, Reading, cpu, dtype_of
+from pipeline.device.constants import Constants
 from pipeline.device.gpu import bus, errors, memory
 from pipeline.errors import DeviceError
 
@@ -134,37 +136,76 @@ def codes(series: Any) -> tuple[Any, np.ndarray]:
         values = series.cat.categories.to_pandas().to_numpy(dtype=object)
         bus.count("d2h", _text_bytes(values))
         return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
+    found, values = distinct(series)
+    return found, to_host(values)
+
+
+def distinct(series: Any) -> tuple[Any, Any]:
+    """(int32 codes with -1 for missing, distinct values here) of a column that is not text."""
     found, missing = arrays(series)
     if found.dtype.kind == "f":
         found = cp.where(missing, 0, found)  # NaN differs from itself
     if found.dtype.kind == "b":
-        distinct, at = cp.unique(found.astype("int8"), return_inverse=True)
-        distinct = distinct.astype(bool)
+        values, at = cp.unique(found.astype("int8"), return_inverse=True)
+        values = values.astype(bool)
     else:
-        distinct, at = cp.unique(found, return_inverse=True)
-    return cp.where(missing, -1, at.reshape(-1)).astype("int32"), to_host(distinct)
+        values, at = cp.unique(found, return_inverse=True)
+    return cp.where(missing, -1, at.reshape(-1)).astype("int32"), values
 
 
-def positions(series: Any, keys: np.ndarray) -> Any:
+_constants = Constants()
+
+
+def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
+    """``make()`` as an array here, for as long as the table lives."""
+    return _constants.get(table, name, lambda: to_device(make()))
+
+
+def positions(series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None) -> Any:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if dtype_of(series) == "text":
-        found, distinct = codes(series)
-        index = pd.Index(np.asarray(keys, dtype=object), dtype=object)
-        table = np.append(index.get_indexer(pd.Index(distinct, dtype=object)), MISSING)
-        return to_device(table.astype("int64"))[cp.where(found < 0, len(table) - 1, found)]
+        known = _made(of, "words", lambda: _words(keys))
+        table = cp.append(_among(cudf.Series(series.cat.categories), known), MISSING)
+        found = series.cat.codes.astype("int32").fillna(-1).to_cupy()
+        return table[cp.where(found < 0, len(table) - 1, found)]
     values, missing = arrays(series)
     keys = np.asarray(keys)
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         return cp.where(missing, MISSING, UNSEEN).astype("int64")
-    if "f" in (values.dtype.kind, keys.dtype.kind):
-        values, keys = values.astype("float64"), keys.astype("float64")
-    else:
-        values, keys = values.astype("int64"), keys.astype("int64")
-    order = np.argsort(keys, kind="stable")
-    known = to_device(keys[order])
+    kind = "float64" if "f" in (values.dtype.kind, keys.dtype.kind) else "int64"
+    known, order = _made(of, kind, lambda: _sorted(keys.astype(kind)))
+    values = values.astype(kind)
     at = cp.minimum(cp.searchsorted(known, values), len(keys) - 1)
-    found = cp.where(known[at] == values, to_device(order.astype("int64"))[at], UNSEEN)
+    found = cp.where(known[at] == values, order[at], UNSEEN)
     return cp.where(missing, MISSING, found).astype("int64")
+
+
+def _made(of: tuple[pd.DataFrame, str] | None, what: str, make: Callable[[], Any]) -> Any:
+    """``make()``, kept if the keys are a column of a fitted table."""
+    return make() if of is None else _constants.get(of[0], f"{what} of {of[1]}", make)
+
+
+def _sorted(keys: np.ndarray) -> tuple[Any, Any]:
+    """(the keys ascending, where each stood)."""
+    order = np.argsort(keys, kind="stable")
+    return to_device(keys[order]), to_device(order.astype("int64"))
+
+
+def _words(keys: np.ndarray) -> Any:
+    """Words as a column."""
+    bus.count("h2d", _text_bytes(keys))
+    return cudf.Series(pd.Series(np.asarray(keys, dtype=object), dtype="str"))
+
+
+def _among(words: Any, known: Any) -> Any:
+    """int64: where each word stands among the known ones, UNSEEN otherwise; both are unique."""
+    own = cudf.DataFrame({"word": words, "own": cp.arange(len(words))})
+    both = own.merge(
+        cudf.DataFrame({"word": known, "at": cp.arange(len(known))}), on="word", how="inner"
+    )
+    found = cp.full(len(words), UNSEEN, dtype="int64")
+    found[both["own"].to_cupy()] = both["at"].to_cupy()  # the order of a merge is not promised
+    return found
 
 
 # -- reductions and hashes -----------------------------------------------------------------------
@@ -178,8 +219,12 @@ def bincount(codes: Any, length: int, weights: Any = None) -> np.ndarray:
     kept = codes >= 0
     rows = codes[kept].astype("int64")
     of = None if weights is None else weights[kept].astype("float64")
-    found: np.ndarray = to_host(cp.bincount(rows, weights=of, minlength=length))
-    return found
+    found = cp.bincount(rows, weights=of, minlength=length)
+    if of is not None:
+        summed: np.ndarray = to_host(found)
+        return summed
+    counts: np.ndarray = to_host(found.astype("int32"))  # a frame has fewer than 2^31 rows
+    return counts.astype("int64")
 
 
 def hash_ints(values: Any, seed: int) -> Any:
@@ -261,6 +306,16 @@ def to_device(value: Any) -> Any:
     made = cudf.DataFrame({n: _column_to_device(value[n]) for n in value.columns})
     made.index = cudf.Index(to_device(value.index.to_numpy(dtype="int64")))
     return made
+
+
+def multiset(values: Any) -> np.ndarray:
+    """The values on the host; where few differ, each once with its count."""
+    known, counts = cp.unique(values, return_counts=True)
+    if len(known) * (known.itemsize + 4) >= values.nbytes:
+        every: np.ndarray = to_host(values)
+        return every
+    repeated: np.ndarray = np.repeat(to_host(known), to_host(counts.astype("int32")))
+    return repeated
 
 
 def _column_to_device(series: pd.Series) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -143,6 +144,11 @@ class Aggregate(Op):
         at = positions(frame, state["by"], state["table"], device)
         made = {}
         for j, name in enumerate(state["produces"]):
-            values = np.append(state["table"][f"stat_{j}"].to_numpy("float64"), np.nan)
-            made[name] = device.series(taken(device.to_device(values), at, device), "float64")
+            values = device.kept(state["table"], f"stat_{j}", partial(_column, state["table"], j))
+            made[name] = device.series(taken(values, at, device), "float64")
         return device.frame(made)
+
+
+def _column(table: pd.DataFrame, number: int) -> np.ndarray:
+    """float64 (groups + 1,): a statistic; NaN behind the last group."""
+    return np.append(table[f"stat_{number}"].to_numpy("float64"), np.nan)

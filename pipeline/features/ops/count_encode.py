@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
+import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from pipeline.columns import Column, Columns, Schema
@@ -83,11 +86,12 @@ class CountEncode(Op):
         device, made = rows.device, {}
         columns = zip(state["names"], state["tables"], state["missing"], state["rows"], strict=True)
         for name, table, missing, total in columns:
-            found = lookup(table["count"].to_numpy(), missing, 0) / (
-                max(total, 1) if self.normalize else 1
-            )
-            at = device.positions(frame[name], key_values(table["value"]))
-            made[output_name(self.as_, name)] = device.series(
-                device.to_device(found)[at], "float64"
-            )
+            at = device.positions(frame[name], key_values(table["value"]), (table, "value"))
+            encoded = device.kept(table, "encoded", partial(self._encoded, table, missing, total))
+            made[output_name(self.as_, name)] = device.series(encoded[at], "float64")
         return device.frame(made)
+
+    def _encoded(self, table: pd.DataFrame, missing: int, total: int) -> np.ndarray:
+        """float64: the count, or share, of each value; last those of missing and unseen ones."""
+        counted = lookup(table["count"].to_numpy(), missing, 0)
+        return counted / (max(total, 1) if self.normalize else 1)

@@ -116,8 +116,8 @@ class Dates(Op):
         """Takes the parts of each column."""
         device, xp, made = rows.device, rows.device.xp, {}
         for name in frame.columns:
-            codes, stamps = device.codes(frame[name])  # each distinct time is taken apart once
-            distinct = device.series(device.to_device(stamps), "datetime")
+            codes, stamps = device.distinct(frame[name])  # each time is taken apart once
+            distinct = device.series(stamps, "datetime")
             local = _local(distinct, self.tz)
             for part in self.parts:
                 values = xp.append(_part(local, part, device), xp.nan)  # code -1 reads the last

@@ -161,24 +161,25 @@ class Join(Op):
         at = device.xp.where(at < 0, len(state["table"]), at)  # a missing value follows the last
         return device.frame(
             {
-                column["name"]: _taken(state["table"][f"column_{i}"], column["dtype"], at, device)
+                column["name"]: _taken(state["table"], f"column_{i}", column["dtype"], at, device)
                 for i, column in enumerate(state["produces"])
             }
         )
 
 
-def _taken(series: pd.Series, dtype: Dtype, at: Array, device: Frames) -> Series:
+def _taken(table: pd.DataFrame, name: str, dtype: Dtype, at: Array, device: Frames) -> Series:
     """The values of a table's column at these positions; missing behind its last row."""
     if dtype == "text":
-        codes, words = pd.factorize(series)
-        found = device.to_device(np.append(codes, -1).astype("int32"))[at]
-        return device.text(found, np.asarray(words, dtype=object))
-    values, missing = cpu.arrays(series)
+        codes, words = pd.factorize(table[name])
+        every = device.kept(table, name, lambda: np.append(codes, -1).astype("int32"))
+        return device.text(every[at], np.asarray(words, dtype=object))
+    values, missing = cpu.arrays(table[name])
+    last = values.dtype.type(np.nan if dtype.startswith("float") else 0)
+    found = device.kept(table, name, lambda: np.append(values, last))[at]
     if dtype.startswith("float"):
-        values = np.append(values, values.dtype.type(np.nan))
-        return device.series(device.to_device(values)[at], dtype)
-    values = device.to_device(np.append(values, values.dtype.type(0)))[at]
-    return device.series(values, dtype, device.to_device(np.append(missing, True))[at])
+        return device.series(found, dtype)
+    lacking = device.kept(table, f"{name} missing", lambda: np.append(missing, True))
+    return device.series(found, dtype, lacking[at])
 
 
 def _plain(series: pd.Series) -> np.ndarray:

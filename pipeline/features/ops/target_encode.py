@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -119,7 +120,7 @@ class TargetEncode(Op):
         device = rows.device
         if self.by == "time" and "cuts" not in state:
             times, missing = device.arrays(frame[self.column])
-            return {"times": [device.to_host(times[rows.sampled() & ~missing])]}
+            return {"times": [device.multiset(times[rows.sampled() & ~missing])]}
         assert rows.label is not None, "target_encode is fitted on rows with a label"
         fold, tables = self._folds(frame, rows, state), {}
         for output in state["outputs"]:
@@ -198,19 +199,25 @@ class TargetEncode(Op):
         device, made = rows.device, {}
         for output, table in zip(state["outputs"], state["tables"], strict=True):
             known = table[~table[IS_MISSING]]
-            at = device.positions(frame[output["column"]], key_values(known[KEY]))
-            sums = Sums(table, self.folds)
-            values = sums.for_everyone(self.smooth)[:, None]
+            at = device.positions(frame[output["column"]], key_values(known[KEY]), (table, KEY))
+            by = "everyone" if fold is None else "fold"
             if fold is not None:
-                values = np.concatenate([sums.out_of_fold(self.smooth), values], axis=1)
-                at = at * values.shape[1] + fold
-            if len(known) == len(table):  # no training row lacks the value: new ones get the prior
-                values = np.concatenate([values, values[-1:]])
-            values = values.reshape(-1, len(output["names"]))
+                at = at * (self.folds + 1) + fold
             for c, name in enumerate(output["names"]):
                 # unseen (-1) and missing (-2) count from the end
-                made[name] = device.series(device.to_device(values[:, c].copy())[at], "float64")
+                means = device.kept(table, f"{by} {c}", partial(self._means, table, by, c))
+                made[name] = device.series(means[at], "float64")
         return device.frame(made)
+
+    def _means(self, table: pd.DataFrame, by: str, which: int) -> np.ndarray:
+        """float64: the means of one class by key; last those of unseen and of missing values."""
+        sums = Sums(table, self.folds)
+        values = sums.for_everyone(self.smooth)[:, None]
+        if by == "fold":
+            values = np.concatenate([sums.out_of_fold(self.smooth), values], axis=1)
+        if not table[IS_MISSING].any():  # no training row lacks it: new ones get the prior
+            values = np.concatenate([values, values[-1:]])
+        return values[..., which].reshape(-1)
 
 
 def _output_names(base: str, classes: tuple[str, ...]) -> list[str]:
