@@ -53,6 +53,11 @@ class Counting(ModuleType):
         self.by[way, what, place] += int(size)
         self.moved[way] += int(size)
 
+    def most(self, shown=12):
+        """The most bytes, by the place in the code that moved them."""
+        found = self.by.most_common(shown)
+        return "\n".join(f"{size:>12,} {' '.join(place)}" for place, size in found)
+
     def reading(self):
         return self.own_reading
 
