@@ -99,8 +99,8 @@ def test_a_device_equals_itself(data, tmp_path, monkeypatch, target, more):
     assert [s["stage"] for s in written["stages"][1]][:2] == ["read", "split"]
 
 
-def one_higher(series, keys):
-    found = cpu.positions(series, keys)
+def one_higher(series, keys, of=None):
+    found = cpu.positions(series, keys, of)
     return np.where((found >= 0) & ("b" in keys), found + 1, found)  # no label has a b
 
 
