@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from threading import Lock
 from typing import Literal
 
@@ -17,6 +18,11 @@ def count(way: Way, size: int) -> None:
         _moved[way] += size
         if way == "h2d_files":
             _moved["h2d"] += size
+
+
+def text_bytes(values: Iterable[str]) -> int:
+    """Bytes of words in UTF-8."""
+    return sum(len(v.encode("utf-8", "surrogatepass")) for v in values)
 
 
 def moved() -> dict[str, int]:

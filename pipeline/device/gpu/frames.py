@@ -19,7 +19,7 @@ import pandas as pd
 from pipeline.columns import Column, Dtype
 from pipeline.device import MISSING, UNSEEN, Reading, cpu, dtype_of
 from pipeline.device.constants import Constants
-from pipeline.device.gpu import bus, errors, memory
+from pipeline.device.gpu import bus, errors, lookup, memory
 from pipeline.errors import DeviceError
 
 name = "gpu"
@@ -57,13 +57,9 @@ def text(codes: Any, values: np.ndarray) -> Any:
     """A text column (category) from codes into distinct values."""
     known = cudf.Series(codes)
     known = known.where(cudf.Series(codes >= 0))
-    bus.count("h2d", _text_bytes(values))
+    bus.count("h2d", bus.text_bytes(values))
     categories = cudf.Index(pd.Index(np.asarray(values, dtype=object), dtype="str"))
     return cudf.Series(cudf.CategoricalIndex.from_codes(known, categories, ordered=False))
-
-
-def _text_bytes(values: np.ndarray) -> int:
-    return sum(len(v.encode("utf-8", "surrogatepass")) for v in values)
 
 
 def frame(columns: dict[str, Any]) -> Any:
@@ -134,7 +130,7 @@ def codes(series: Any) -> tuple[Any, np.ndarray]:
     """(int32 codes with -1 for missing, distinct values)."""
     if dtype_of(series) == "text":
         values = series.cat.categories.to_pandas().to_numpy(dtype=object)
-        bus.count("d2h", _text_bytes(values))
+        bus.count("d2h", bus.text_bytes(values))
         return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
     found, values = distinct(series)
     return found, to_host(values)
@@ -164,8 +160,8 @@ def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
 def positions(series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None) -> Any:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if dtype_of(series) == "text":
-        known = _made(of, "words", lambda: _words(keys))
-        table = cp.append(_among(cudf.Series(series.cat.categories), known), MISSING)
+        known = _made(of, "words", lambda: lookup.words(keys))
+        table = cp.append(lookup.among(cudf.Series(series.cat.categories), known), MISSING)
         found = series.cat.codes.astype("int32").fillna(-1).to_cupy()
         return table[cp.where(found < 0, len(table) - 1, found)]
     values, missing = arrays(series)
@@ -173,7 +169,7 @@ def positions(series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         return cp.where(missing, MISSING, UNSEEN).astype("int64")
     kind = "float64" if "f" in (values.dtype.kind, keys.dtype.kind) else "int64"
-    known, order = _made(of, kind, lambda: _sorted(keys.astype(kind)))
+    known, order = _made(of, kind, lambda: lookup.ascending(keys.astype(kind)))
     values = values.astype(kind)
     at = cp.minimum(cp.searchsorted(known, values), len(keys) - 1)
     found = cp.where(known[at] == values, order[at], UNSEEN)
@@ -183,29 +179,6 @@ def positions(series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None
 def _made(of: tuple[pd.DataFrame, str] | None, what: str, make: Callable[[], Any]) -> Any:
     """``make()``, kept if the keys are a column of a fitted table."""
     return make() if of is None else _constants.get(of[0], f"{what} of {of[1]}", make)
-
-
-def _sorted(keys: np.ndarray) -> tuple[Any, Any]:
-    """(the keys ascending, where each stood)."""
-    order = np.argsort(keys, kind="stable")
-    return to_device(keys[order]), to_device(order.astype("int64"))
-
-
-def _words(keys: np.ndarray) -> Any:
-    """Words as a column."""
-    bus.count("h2d", _text_bytes(keys))
-    return cudf.Series(pd.Series(np.asarray(keys, dtype=object), dtype="str"))
-
-
-def _among(words: Any, known: Any) -> Any:
-    """int64: where each word stands among the known ones, UNSEEN otherwise; both are unique."""
-    own = cudf.DataFrame({"word": words, "own": cp.arange(len(words))})
-    both = own.merge(
-        cudf.DataFrame({"word": known, "at": cp.arange(len(known))}), on="word", how="inner"
-    )
-    found = cp.full(len(words), UNSEEN, dtype="int64")
-    found[both["own"].to_cupy()] = both["at"].to_cupy()  # the order of a merge is not promised
-    return found
 
 
 # -- reductions and hashes -----------------------------------------------------------------------

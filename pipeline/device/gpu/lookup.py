@@ -1,0 +1,36 @@
+"""Keys of a fitted table on the GPU, and finding values among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cudf
+import cupy as cp
+import numpy as np
+import pandas as pd
+
+from pipeline.device import UNSEEN
+from pipeline.device.gpu import bus
+
+
+def ascending(keys: np.ndarray) -> tuple[Any, Any]:
+    """(numbers ascending, where each stood)."""
+    order = np.argsort(keys, kind="stable").astype("int64")
+    bus.count("h2d", keys.nbytes + order.nbytes)
+    return cp.asarray(keys[order]), cp.asarray(order)
+
+
+def words(keys: np.ndarray) -> Any:
+    """Words as a column."""
+    bus.count("h2d", bus.text_bytes(keys))
+    return cudf.Series(pd.Series(np.asarray(keys, dtype=object), dtype="str"))
+
+
+def among(own: Any, known: Any) -> Any:
+    """int64: where each word stands among the known ones, UNSEEN otherwise; both are unique."""
+    table = cudf.DataFrame({"word": own, "own": cp.arange(len(own))})
+    other = cudf.DataFrame({"word": known, "at": cp.arange(len(known))})
+    both = table.merge(other, on="word", how="inner")
+    found = cp.full(len(own), UNSEEN, dtype="int64")
+    found[both["own"].to_cupy()] = both["at"].to_cupy()  # the order of a merge is not promised
+    return found
