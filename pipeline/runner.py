@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import signals
-from pipeline.artifacts import write_text
+from pipeline.artifacts import locked, write_text
 from pipeline.cluster import remote
 from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
@@ -128,7 +128,6 @@ def run(
     folder = run_folder(config.name, out)
     progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
     listener = _heard_by(listener, progress, timeline)
-    write_text(folder / "config.yaml", config.to_yaml())
     choice = job.choice
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
@@ -138,11 +137,13 @@ def run(
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
     with (
+        locked(folder),
         signals.discarded(folder / "tmp"),
         connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
         recorded(client, config.cluster, choice.name, timeline),
         published(progress, client, config.cluster, lambda: timeline.latest) as pages,
     ):
+        write_text(folder / "config.yaml", config.to_yaml())
         for what, url in pages.items():
             listener.say(f"{what} {url}")
         threads = CPU_COUNT

@@ -15,6 +15,7 @@ from pipeline import Config, run
 from pipeline.__main__ import status_of
 from pipeline.artifacts import in_use, locked
 from pipeline.errors import InputError
+from pipeline.runner import Listener
 from pipeline.tools import runs
 
 TREE = {
@@ -126,6 +127,18 @@ def test_compare_wants_two_finished_runs(folder, capsys):
     assert "needs two runs" in capsys.readouterr().err
     assert status_of(["compare", str(folder / "five"), str(folder / "stopped")]) == 2
     assert "is no finished run" in capsys.readouterr().err
+
+
+def test_a_run_owns_its_folder_until_it_ends(made, tmp_path):
+    seen = []
+    tree = {**TREE, "data": {"path": str(made.parent / "d.parquet"), "target": "y"}}
+
+    def stage(entry, ended):
+        seen.append(runs.known(tmp_path)[0].state)
+
+    folder = run(Config.parse(tree), out=tmp_path / "run", listener=Listener(stage=stage)).folder
+    assert set(seen) == {"running"}
+    assert runs.known(tmp_path)[0].state == "finished" and not (folder / ".lock").exists()
 
 
 def test_names_from_files_are_not_obeyed_by_the_terminal(folder, capsys):
