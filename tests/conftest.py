@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
+
+# Read when libgomp is loaded: on two cores with two test processes, threads that spin while they
+# wait keep the others from working.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest
