@@ -212,7 +212,8 @@ def _cache(sizes: Sizes, rate: float) -> int:
     bytes a row of 23 columns without missing values, measured and computed.
     """
     share = rate if sizes.again else sizes.train * rate + sizes.valid
-    return int(sizes.rows * share * (sizes.bins_row + 8 + sizes.features / 8))
+    more = 0 if sizes.device == "gpu" else 8 + sizes.features / 8  # ELLPACK has neither
+    return int(sizes.rows * share * (sizes.bins_row + more))
 
 
 def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
