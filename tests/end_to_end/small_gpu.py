@@ -17,7 +17,7 @@ import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
 from pipeline import job
-from pipeline.device import choose, cpu
+from pipeline.device import choose, cpu, gpu
 from pipeline.device.choose import Choice
 from pipeline.device.gpu.errors import translated
 from pipeline.device.probe import Gpu
@@ -91,6 +91,8 @@ def small_gpu(monkeypatch, limit=None):
     models = SimpleNamespace(forest=lambda task, **options: Forest(budget, **options))
     for name, found in {"frames": module, "memory": memory, "models": models}.items():
         monkeypatch.setitem(sys.modules, f"pipeline.device.gpu.{name}", found)
+        # `from pipeline.device.gpu import …` finds a module here first, if a test has imported it
+        monkeypatch.setattr(gpu, name, found, raising=False)
     monkeypatch.setattr(job, "choose", lambda asked: Choice(asked, "gpu", "pretended", (GPU,)))
 
     def quantised(*arguments, **options):

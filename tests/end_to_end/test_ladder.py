@@ -15,11 +15,6 @@ from pipeline.errors import DeviceError, DeviceLost
 from pipeline.ingest import load
 from pipeline.runner import Listener
 
-# Three of these failed once in a process that had run other tests before, and pass in one of their own:
-# `pytest -m slow tests/end_to_end/test_ladder.py`, until it is known what stays behind.
-pytestmark = pytest.mark.slow
-
-
 ROWS = 12_000
 MATRIX = 28 * ROWS
 """Bytes of the seven features of all rows as float32; the held frames take twice that and more."""
