@@ -19,6 +19,8 @@ WORK = {
     # one call of C code without the GIL, as in XGBoost: no handler of Python's can run
     "library": "hashlib.pbkdf2_hmac('sha1', b'', b'', 10**9)",
     "destructor": "class A:\n  def __del__(self): time.sleep(2)\nA(); time.sleep(60)",
+    "half-way": "class A:\n  def __del__(self):\n    try: time.sleep(2)\n    finally: assert False\n"
+    "A(); time.sleep(60)",
     "deferred": "with signals.deferred():\n  while not signals.received(): time.sleep(0.01)\n"
     "  raise ValueError('of the library')",
 }
@@ -65,6 +67,7 @@ def stopped(command, number, *arguments):
         ("python", signal.SIGINT),
         ("library", signal.SIGTERM),
         ("destructor", signal.SIGINT),
+        ("half-way", signal.SIGINT),
         ("deferred", signal.SIGTERM),
     ],
 )

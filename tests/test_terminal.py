@@ -46,7 +46,7 @@ def test_metrics_fit_a_narrow_terminal(capsys, monkeypatch):
         "task": "binary", "rows": {"test": 1_000_000}, "baseline": found,
         "models": {"xgboost": found, "forest": found},
     }  # fmt: skip
-    memory = {"limit": 2 * 10**9, "planned": 9 * 10**8, "measured": 10**9}
+    memory = {"limit": 2 * 10**9, "planned": 9 * 10**8, "measured": 10**9, "device": None}
     target = Target("binary", (0, 1))
     print_outcome(Outcome(Path("run"), metrics, "xgboost", 1.0, target, (), memory))
     everything = capsys.readouterr().out

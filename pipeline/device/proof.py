@@ -13,95 +13,39 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from pipeline.device.probe import VISIBLE
 
 SECONDS = 120.0
 
-_PROGRAM = """
-import json
-import cudf, cupy, cuml, xgboost
-assert int(cudf.Series([1, 2]).sum()) == 3, "cuDF adds wrongly"
-assert int(cupy.arange(4).sum()) == 6, "CuPy adds wrongly"
-assert xgboost.build_info()["USE_CUDA"], "this XGBoost is the CPU build: install xgboost-cu13"
-print(json.dumps("proved"))
-"""
-
-_EACH = """
-import json
-def turn(name): print("turn:" + name, flush=True)
-turn("CuPy")
-import cupy
-ones = cupy.ones((512, 512), dtype=cupy.float32)
-assert float((ones @ ones).sum()) == 512.0 ** 3, "CuPy multiplies wrongly"
-turn("cuDF")
-import cudf
-frame = cudf.DataFrame({"k": [0, 1, 0, 1], "v": [1.0, 2.0, 3.0, 4.0]})
-sums = frame.groupby("k", sort=True)["v"].sum().to_numpy().tolist()
-assert sums == [4.0, 6.0], "cuDF adds wrongly"
-turn("XGBoost")
-import xgboost
-assert xgboost.build_info()["USE_CUDA"], "this XGBoost is the CPU build: install xgboost-cu13"
-x = cupy.arange(400, dtype=cupy.float32).reshape(200, 2)
-y = (x[:, 0] > 200).astype(cupy.float32)
-asked = {"device": "cuda", "objective": "binary:logistic", "max_depth": 2}
-booster = xgboost.train(asked, xgboost.QuantileDMatrix(x, y), num_boost_round=2)
-used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
-assert used.startswith("cuda"), "XGBoost trained on " + used
-turn("cuML")
-from cuml.ensemble import RandomForestClassifier
-forest = RandomForestClassifier(n_estimators=2, max_depth=2, n_bins=8, random_state=0)
-right = float((forest.fit(x, y.astype(cupy.int32)).predict(x) == y).mean())
-assert right > 0.8, "cuML's forest is right for " + str(right) + " of its own rows"
-print(json.dumps("proved"))
-"""
-
-_TOGETHER = """
-import json
-def turn(name): print("turn:" + name, flush=True)
-turn("NCCL")
-import cupy
-from cupy.cuda import Device, Stream, nccl
-count = cupy.cuda.runtime.getDeviceCount()
-comms = nccl.NcclCommunicator.initAll(count)
-held = []
-for at in range(count):
-    with Device(at):
-        held.append(cupy.full(1 << 20, at + 1, dtype=cupy.float32))
-nccl.groupStart()
-for at, (comm, own) in enumerate(zip(comms, held)):
-    with Device(at):
-        comm.allReduce(own.data.ptr, own.data.ptr, own.size, nccl.NCCL_FLOAT32, nccl.NCCL_SUM,
-                       Stream.null.ptr)
-nccl.groupEnd()
-for at, own in enumerate(held):
-    with Device(at):
-        assert float(own.min()) == float(own.max()) == count * (count + 1) / 2, "wrong sums"
-print(json.dumps("proved"))
-"""
-
 
 @cache
-def prove(seconds: float = SECONDS, program: str = _PROGRAM) -> str | None:
+def prove(seconds: float = SECONDS, program: str | None = None) -> str | None:
     """None when the GPU computes, else why not; asked once per process.
 
     Args:
         seconds: how long it may take (the imports alone take about 7 s).
     """
-    problem = _tried(program, seconds, None)
+    problem = _tried(program or _program("first"), seconds, None)
     return problem and f"a first computation on the GPU failed: {problem}"
 
 
-def prove_one(gpu: str, seconds: float = SECONDS, program: str = _EACH) -> str | None:
+def prove_one(gpu: str, seconds: float = SECONDS, program: str | None = None) -> str | None:
     """Each library in turn computes on this GPU (its UUID): None, or which fails and why."""
-    return _tried(program, seconds, [gpu])
+    return _tried(program or _program("each"), seconds, [gpu])
 
 
 def prove_together(
-    gpus: Sequence[str], seconds: float = SECONDS, program: str = _TOGETHER
+    gpus: Sequence[str], seconds: float = SECONDS, program: str | None = None
 ) -> str | None:
     """NCCL adds over these GPUs, which is what training on several does: None, or why not."""
-    return _tried(program, seconds, gpus)
+    return _tried(program or _program("together"), seconds, gpus)
+
+
+def _program(name: str) -> str:
+    """The text of a program in the GPU's room; nothing of it is imported here."""
+    return (Path(__file__).parent / "gpu" / "proofs" / f"{name}.py").read_text(encoding="utf-8")
 
 
 def _tried(program: str, seconds: float, gpus: Sequence[str] | None) -> str | None:

@@ -1,0 +1,1 @@
+"""Programs that `pipeline.device.proof` runs in processes of their own."""
