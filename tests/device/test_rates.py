@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import pytest
 from fake_gpus import gpu
+from fake_nvml import Nvml
 
 from pipeline.device.rates import of_cpu, of_gpus
 
+# an H200 (its specification: 4.8 TB/s, PCI Express 5.0 x16)
+H200 = {
+    "MaxClockInfo": lambda which: {1: 1980, 2: 3201}[which],
+    "MemoryBusWidth": 6144,
+    "NumGpuCores": 16896,
+    "MaxPcieLinkGeneration": 5,
+    "MaxPcieLinkWidth": 16,
+}
 
-class Nvml:
-    """pynvml of an H200 (its specification: 4.8 TB/s, PCI Express 5.0 x16)."""
 
-    NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
-
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, silent=()):
-        self.silent, self.users = silent, 0
-
-    def nvmlInit(self):
-        self.users += 1
-
-    def nvmlShutdown(self):
-        self.users -= 1
-
-    def nvmlDeviceGetHandleByUUID(self, uuid):
-        return uuid
-
-    def nvmlDeviceGetMaxClockInfo(self, handle, which):
-        return self.told("clock", {1: 1980, 2: 3201}[which])
-
-    def nvmlDeviceGetMemoryBusWidth(self, handle):
-        return self.told("width", 6144)
-
-    def nvmlDeviceGetNumGpuCores(self, handle):
-        return self.told("cores", 16896)
-
-    def nvmlDeviceGetMaxPcieLinkGeneration(self, handle):
-        return self.told("link", 5)
-
-    def nvmlDeviceGetMaxPcieLinkWidth(self, handle):
-        return self.told("link", 16)
-
-    def told(self, what, value):
-        if what in self.silent:
-            raise self.NVMLError("Not Supported")
-        return value
+def h200s(*silent):
+    """pynvml of two H200s; each one's ``silent`` are the questions that it does not answer."""
+    return Nvml({
+        gpu(at).uuid: {name: told for name, told in H200.items() if name not in own}
+        for at, own in enumerate(silent or ((), ()))
+    })  # fmt: skip
 
 
 def test_an_h200_has_the_rates_of_its_specification():
-    nvml = Nvml()
+    nvml = h200s()
     found = of_gpus([gpu(0)], nvml)
     assert found.memory.per_second == pytest.approx(4.8e12, rel=0.03)
     assert found.input.per_second == pytest.approx(63e9, rel=0.01)
@@ -61,7 +38,7 @@ def test_an_h200_has_the_rates_of_its_specification():
 
 
 def test_two_gpus_have_twice_the_rates():
-    one, two = of_gpus([gpu(0)], Nvml()), of_gpus([gpu(0), gpu(1)], Nvml())
+    one, two = of_gpus([gpu(0)], h200s()), of_gpus([gpu(0), gpu(1)], h200s())
     assert two.memory.per_second == 2 * one.memory.per_second
     assert two.memory.source.endswith("times 2 GPUs")
 
@@ -69,14 +46,14 @@ def test_two_gpus_have_twice_the_rates():
 @pytest.mark.parametrize(
     ("silent", "missing"),
     [
-        ("clock", {"memory", "updates"}),
-        ("width", {"memory"}),
-        ("cores", {"updates"}),
-        ("link", {"input"}),
+        ("MaxClockInfo", {"memory", "updates"}),
+        ("MemoryBusWidth", {"memory"}),
+        ("NumGpuCores", {"updates"}),
+        ("MaxPcieLinkWidth", {"input"}),
     ],
 )
 def test_what_the_driver_does_not_tell_is_not_known(silent, missing):
-    found = of_gpus([gpu(0)], Nvml(silent=(silent,)))
+    found = of_gpus([gpu(0)], h200s([silent]))
     names = ("input", "memory", "updates")
     assert {name for name in names if getattr(found, name) is None} == missing
 
@@ -91,11 +68,5 @@ def test_a_cpu_is_measured(tmp_path):
 
 
 def test_a_rate_that_one_of_two_gpus_does_not_tell_is_not_known():
-    class Half(Nvml):
-        def nvmlDeviceGetMemoryBusWidth(self, handle):
-            if handle == gpu(1).uuid:
-                raise self.NVMLError("Not Supported")
-            return 6144
-
-    found = of_gpus([gpu(0), gpu(1)], Half())
+    found = of_gpus([gpu(0), gpu(1)], h200s([], ["MemoryBusWidth"]))
     assert found.memory is None and found.input is not None
