@@ -34,7 +34,11 @@ class Member:
 
 
 def members(client: Any, parts: Partitions) -> list[Member]:
-    """Workers with partitions: those that hold them, or in turn where none is held."""
+    """Workers with partitions: those that hold them, or in turn where none is held.
+
+    Who holds more than an equal share (it came first, or read faster) sends what is beyond it to
+    the others: together they are as fast as the one with the most.
+    """
     from distributed import futures_of
 
     addresses = list(workers(client))
@@ -43,11 +47,11 @@ def members(client: Any, parts: Partitions) -> list[Member]:
     else:
         futures = [futures_of(item)[0] for item in parts.items]
         holders = client.who_has(futures)
-        load = dict.fromkeys(addresses, 0)
+        load, share = dict.fromkeys(addresses, 0), -(-len(futures) // len(addresses))
         owners = []
         for future in futures:
-            known = [a for a in holders.get(future.key, ()) if a in load] or addresses
-            owners.append(min(known, key=load.__getitem__))
+            known = [a for a in holders.get(future.key, ()) if load.get(a, share) < share]
+            owners.append(min(known or addresses, key=load.__getitem__))
             load[owners[-1]] += 1
     found = {a: tuple(i for i, owner in enumerate(owners) if owner == a) for a in addresses}
     return [Member(a, positions) for a, positions in found.items() if positions]

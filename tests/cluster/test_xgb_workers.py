@@ -8,8 +8,10 @@ import time
 
 import numpy as np
 import pytest
+from distributed import wait
 
 from pipeline.cluster import gang, partitions
+from pipeline.cluster.client import workers
 from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
 from pipeline.train import boosting, golden, model, xgb_workers
@@ -92,6 +94,15 @@ def test_two_processes_train_the_model_of_one(two, alone):
     assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
     one, other = golden.rows(feed, 20, 0), golden.rows(alone[0], 20, 0)
     assert np.array_equal(one, other, equal_nan=True)
+
+
+def test_a_worker_that_holds_all_partitions_shares_them(two):
+    first, second = workers(two)
+    tasks = partitions.each(range(7), partition).tasks()
+    kept = two.persist(tasks, workers=[first])
+    wait(kept)
+    found = gang.members(two, partitions.Partitions(list(kept)))
+    assert {m.address: m.positions for m in found} == {first: (0, 1, 2, 3), second: (4, 5, 6)}
 
 
 def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_path, monkeypatch):
