@@ -15,7 +15,7 @@ from pipeline.artifacts import locked, write_text
 from pipeline.cluster import remote
 from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
-from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, give_back
+from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, give_back, settled
 from pipeline.cluster.meters import metered
 from pipeline.cluster.prometheus import published
 from pipeline.cluster.sampling import recorded
@@ -142,6 +142,7 @@ def run(
         connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
         recorded(client, config.cluster, choice.name, timeline),
         published(progress, client, config.cluster, lambda: timeline.latest) as pages,
+        settled(),
     ):
         write_text(folder / "config.yaml", config.to_yaml())
         for what, url in pages.items():

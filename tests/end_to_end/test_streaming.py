@@ -48,7 +48,7 @@ def prepared(
         return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
 
     monkeypatch.setattr(jobs, "plan", planned)
-    monkeypatch.setattr(memory, "block_bytes", lambda *limits: 8_000)
+    monkeypatch.setattr(memory, "block_bytes", lambda *limits: 16_000)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / name

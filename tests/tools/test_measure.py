@@ -29,7 +29,7 @@ def test_a_run_that_takes_too_long_is_ended_with_its_children(tmp_path):
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); time.sleep(600)"
     )
     with pytest.raises(measure.FailedError) as failed:
-        measure.run([sys.executable, "-c", code], log=tmp_path / "log", limit=15)
-    assert failed.value.status < 0 and "error: ended after 15 s" in failed.value.errors
+        measure.run([sys.executable, "-c", code], log=tmp_path / "log", limit=8)
+    assert failed.value.status < 0 and "error: ended after 8 s" in failed.value.errors
     pid = int((tmp_path / "pid").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
