@@ -99,6 +99,7 @@ def page(state: Json) -> str:
         *_table(["target", "wanted", "measured", "met"], [_target(t) for t in targets(state)]),
         "",
         *_wide(state),
+        *_bus(state),
         "## Steps",
         "",
         *_table(["step", "result"], [[n, _told(step)] for n, step in state["steps"].items()]),
@@ -144,6 +145,36 @@ def _wide(state: Json) -> list[str]:
         own += [f"{took}{device}; {scores}", "", *_table(heads, rows), ""]
     told = [f"- {line}" for line in table.rates(state)]
     return [*own, "The bounds' rates:", "", *told, ""]
+
+
+BUS = ("flights", "peer ours 0")
+"""Steps with a run's whole ledger."""
+
+
+def _bus(state: Json) -> list[str]:
+    """What the run counted as it copied, beside what NVML metered on the bus (mean rate × seconds).
+
+    NVML sees what the libraries copy, too (pages that spill, kernels' arguments), all processes of
+    the GPU, and 20 ms of each sample: a few megabytes say nothing, hundreds do.
+    """
+    heads = ["stage", "s", "to the GPU, counted", "metered", "from the GPU, counted", "metered"]
+    lines: list[str] = []
+    for name, step in _done(state):
+        stages = step["result"].get("stages", []) if name in BUS else []
+        rows = [_copied(stage) for stage in stages if stage.get("gpu")]
+        if rows:
+            lines += [f"## Bytes over the bus: {name}", "", *_table(heads, rows), ""]
+    return lines
+
+
+def _copied(stage: Json) -> list[str]:
+    metered = [
+        size(round(stage["gpu"][rate] * stage["seconds"])) if rate in stage["gpu"] else "–"
+        for rate in ("mean_received", "mean_sent")
+    ]
+    counted = [size(stage[way]) for way in ("h2d", "d2h")]
+    columns = [cell for pair in zip(counted, metered, strict=True) for cell in pair]
+    return [stage["stage"], f"{stage['seconds']:.1f}", *columns]
 
 
 def _rates(told: Json) -> Rates:

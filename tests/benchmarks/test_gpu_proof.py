@@ -98,6 +98,12 @@ def state():
             "ladder 0.5": _wide("gpu", 30.0, 0.8011), **peers,
             "parity": {"seconds": 9.0, "result": {"compared": {}, "differs": False}},
             "tests contract": {"seconds": 1.0, "result": counts},
+            "flights": {"seconds": 9.0, "result": {"seconds": 8.0, "stages": [
+                {"stage": "read", "seconds": 2.0, "h2d": 30_000_000, "d2h": 1_000,
+                 "gpu": {"mean_received": 16e6}},
+                {"stage": "split", "seconds": 0.1, "h2d": 0, "d2h": 0},
+                {"event": "fallback", "stage": "evaluate", "rung": "the CPU"},
+            ]}},
         },
     }  # fmt: skip
 
@@ -136,6 +142,7 @@ def test_the_page_has_machine_targets_stages_and_steps(state):
     assert "10,000,000 rows × 30, gpu, runs: 2" in text
     assert "| read | 5.50 s | 75% | 1.00 s | 5.5 × |" in text  # a GB at a GB/s
     assert "9 collected, 8 passed, 1 failed; t::x: no" in text
+    assert "| read | 2.0 | 30 MB | 32 MB | 1 kB | – |" in text and "| split |" not in text
 
 
 def test_a_junit_report_is_counted(tmp_path):
