@@ -98,18 +98,18 @@ def run(
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Ends the process and its descendants, in order if they are quick; waits for none of them:
-    who started the process does, to know what it took."""
+    """Ends the process and its descendants, in order if they are quick; reaps none of them: who
+    started the process does, to know what it took."""
     try:
         found = psutil.Process(process.pid)
         family = [found, *found.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    _send(family, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
-    while time.monotonic() < deadline and any(map(_lives, family)):
-        time.sleep(SAMPLED_EVERY)
-    _send(family, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _send(family, number)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and any(map(_lives, family)):
+            time.sleep(SAMPLED_EVERY)
 
 
 def _send(family: Sequence[psutil.Process], number: int) -> None:
