@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 SAMPLED_EVERY = 0.05
-GRACE = 1.0
+GRACE = 5.0
 """Seconds that a child has for ending when we are stopped: fewer than `signals.PATIENCE`."""
 LIBRARIES = [
     "numpy", "pandas", "pyarrow", "dask", "scikit-learn", "xgboost", "xgboost-cpu", "xgboost-cu13",
