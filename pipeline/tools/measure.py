@@ -20,8 +20,9 @@ from typing import Any
 import psutil
 
 SAMPLED_EVERY = 0.05
-GRACE = 5.0
-"""Seconds that a child has for ending when we are stopped: fewer than `signals.PATIENCE`."""
+GRACE = 1.25
+"""Seconds that a child has for ending when we are stopped, after each of two signals: together
+fewer than `signals.PATIENCE`."""
 LIBRARIES = [
     "numpy", "pandas", "pyarrow", "dask", "scikit-learn", "xgboost", "xgboost-cpu", "xgboost-cu13",
     "polars", "skrub", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
