@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.cluster.memory import limit_of
+from pipeline.cluster.memory import limit_of, settled
 from pipeline.columns import LABEL, SET, WEIGHT
 from pipeline.config import Cluster, Config, Evaluate
 from pipeline.device import dtype_of
@@ -104,6 +104,7 @@ def compare(
             )
             for i, choice in enumerate(choices, start=1)
         ]
+        stack.enter_context(settled())
         checks = _checks(sides, folder)
         first, second = sides
         return Parity(
