@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.device.words import numbered
 from pipeline.evaluate.metrics import measure as measure_rows
 from pipeline.matrix import Target
 
@@ -61,12 +61,12 @@ def measure(
 
 def _places(values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str], int]:
     """Each row's slice, the names of the slices shown, and how many values there are."""
-    codes, distinct = pd.factorize(values, use_na_sentinel=True)
+    codes, distinct = numbered(values)
     names = [str(v) for v in distinct]
     rows = np.bincount(codes[codes >= 0], minlength=len(names))
     # Ties by name: the order does not depend on which value the rows happen to begin with.
     shown = sorted(range(len(names)), key=lambda i: (-rows[i], names[i]))[:MAX_VALUES]
     place = np.full(len(names) + 1, REST)
     place[shown] = np.arange(len(shown))
-    place[-1] = MISSING  # factorize's code of a missing value is -1
+    place[-1] = MISSING  # the code of a missing value is -1
     return place[codes], [names[i] for i in shown], len(names)

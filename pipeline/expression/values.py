@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from pipeline.device import Array, Frames, Series, dtype_of
+from pipeline.device.words import numbered
 
 Kind = Literal["int64", "float64", "bool", "datetime", "text"]
 NUMBERS = ("int64", "float64", "bool")
@@ -103,13 +103,13 @@ def looked_up(table: np.ndarray, codes: Array, device: Frames) -> Array:
 def united(values: list[Value], device: Frames, *, ordered: bool = False) -> list[Value]:
     """The same texts over one list of words; ``ordered`` sorts it by code point."""
     words = [v.words for v in values if v.words is not None]
-    table, common = pd.factorize(np.concatenate(words), sort=ordered)
+    table, common = numbered(np.concatenate(words), ordered=ordered)
     ends = np.cumsum([len(w) for w in words])[:-1]
     return [
         replace(
             value,
             data=looked_up(np.append(own, -1).astype("int32"), value.data, device),
-            words=np.asarray(common, dtype=object),
+            words=common,
         )
         for value, own in zip(values, np.split(table, ends), strict=True)
     ]

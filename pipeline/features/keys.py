@@ -33,7 +33,7 @@ def key_column(values: np.ndarray) -> pd.Series:
     return pd.Series(values.astype("float64") if values.dtype.kind == "f" else values)
 
 
-def key_values(column: pd.Series) -> np.ndarray:
+def key_values(column: pd.Series | pd.Index) -> np.ndarray:
     """The values of a key table's column, as `Frames.positions` takes them."""
     return column.to_numpy(dtype=None if column.dtype.kind in "iufb" else object)
 
@@ -110,8 +110,8 @@ def _column_positions(
 ) -> tuple[Array, np.ndarray]:
     """(position of each row's value among the distinct ones, the same of the table's rows)."""
     name = f"key_{number}"
-    of_table, distinct = pd.factorize(key_values(keys[name]))
-    at = device.positions(series, np.asarray(distinct), (keys, f"distinct {name}"))
+    of_table, distinct = pd.factorize(keys[name])  # not of objects: see `words.numbered`
+    at = device.positions(series, key_values(distinct), (keys, f"distinct {name}"))
     return at, of_table.astype("int64")
 
 

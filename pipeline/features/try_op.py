@@ -11,6 +11,7 @@ import yaml
 
 from pipeline.columns import Column, Dtype, Schema
 from pipeline.device import Frame, Frames, cpu
+from pipeline.device.words import numbered
 from pipeline.features.op import Op, Rows, State, Task
 from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_op
@@ -38,8 +39,7 @@ def column_of(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.
         return Column(name, "float64"), cpu.series(
             series.to_numpy("float64", na_value=np.nan), "float64"
         )
-    codes, values_ = pd.factorize(series)
-    return Column(name, "text"), cpu.text(codes, np.asarray(values_, dtype=object))
+    return Column(name, "text"), cpu.text(*numbered(series.to_numpy(dtype=object)))
 
 
 def frame_of(data: Mapping[str, Any] | pd.DataFrame) -> tuple[Schema, pd.DataFrame]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.columns import Column, Schema
 from pipeline.device import cpu
+from pipeline.device.words import numbered
 from pipeline.errors import DataError, SchemaError, nearest, shorten
 
 RULES = {
@@ -132,8 +133,7 @@ def _from_objects(values: np.ndarray, missing: np.ndarray, column: Column, index
         if not fits(value):
             raise _bad(column, value, label)
     if column.dtype == "text":
-        codes, words = pd.factorize(values)
-        return cpu.text(codes, np.asarray(words, dtype=object)).array
+        return cpu.text(*numbered(values)).array
     if column.dtype == "datetime":
         return _stamps(values, missing, column, index)
     filled = np.where(missing, 0, values)

@@ -232,7 +232,7 @@ def _kept_rows(keys: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """The kept rows of these entities, with their ``code`` in place of keys and ids."""
     names = list(keys.columns)
     for name in names:  # a few new rows must not cost the numbering of every entity kept
-        asked, kept = pd.unique(key_values(keys[name])), key_values(history[name])
+        asked, kept = key_values(pd.Series(keys[name].unique())), key_values(history[name])
         at = pd.Index(asked, dtype=asked.dtype).get_indexer(pd.Index(kept, dtype=kept.dtype))
         history = history[at >= 0]
     both = pd.concat([keys, history[names]], ignore_index=True)
