@@ -154,19 +154,23 @@ def regrouped(
     import dask.dataframe as dd
 
     marked = each(parts, _marked, group_of, *arguments).tasks()
-    mark = group_of(meta, *arguments)
-    frame = dd.from_delayed(marked, meta=meta.assign(**{_MARK: mark}), verify_meta=False)
+    empty = _marked(meta, group_of, *arguments)
+    frame = dd.from_delayed(marked, meta=empty, verify_meta=False)
     # "tasks": the default (p2p) takes cuDF frames through the host
     shuffled = frame.shuffle(_MARK, npartitions=len(parts), shuffle_method="tasks")
-    return each(list(shuffled.to_delayed()), _unmarked)
+    return each(list(shuffled.to_delayed()), _unmarked, list(meta.columns))
 
 
-_MARK = "__group__"
+_MARK = "group"
 
 
 def _marked(frame: Any, group_of: Callable[..., Any], *arguments: Any) -> Any:
-    return frame.assign(**{_MARK: group_of(frame, *arguments)})
+    """The columns by their places: Dask's shuffle adds some of its own, as ``_partitions``, and
+    loses the data's of that name."""
+    placed = frame.rename(columns={name: str(i) for i, name in enumerate(frame.columns)})
+    return placed.assign(**{_MARK: group_of(frame, *arguments)})
 
 
-def _unmarked(frame: Any) -> Any:
-    return frame.drop(columns=[_MARK])
+def _unmarked(frame: Any, names: Sequence[str]) -> Any:
+    placed = frame.drop(columns=[_MARK])
+    return placed.rename(columns={str(i): name for i, name in enumerate(names)})

@@ -142,7 +142,8 @@ def test_regrouped_brings_the_rows_of_a_group_together(client):
     for start in range(0, 500, 100):
         index = np.arange(start, start + 100)
         word = pd.Categorical([f"w{start}", None] * 50)
-        frames.append(pd.DataFrame({"k": rng.integers(0, 9, 100), "t": word}, index=index))
+        own = {"_partitions": index, "__group__": index, "group": 1}  # names of Dask's, and ours
+        frames.append(pd.DataFrame({"k": rng.integers(0, 9, 100), "t": word, **own}, index=index))
     parts = partitions.held(client, partitions.each(range(5), frames.__getitem__))
     meta = frames[0].iloc[:0]
     moved = list(partitions.results(client, partitions.regrouped(parts, meta, key_of)))
