@@ -192,10 +192,10 @@ def output_name(pattern: str | None, column: str) -> str:
     """
     if pattern is None:
         return column
-    name = pattern.replace("{column}", column)
-    if "{" in name or "}" in name:
+    rest = pattern.replace("{column}", "")
+    if "{" in rest or "}" in rest:  # of the column's name they may be part
         raise ConfigError(f"as: {pattern!r} may hold only {{column}} in braces")
-    return name
+    return pattern.replace("{column}", column)
 
 
 __all__ = [

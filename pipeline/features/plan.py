@@ -6,10 +6,11 @@ What the models do not use is neither computed nor read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.columns import Schema, Select
+from pipeline.columns import RESERVED, Schema, Select
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.features.chain import Step
 from pipeline.features.op import Op
@@ -42,6 +43,7 @@ def walk(ops: Sequence[Op], source: Schema) -> Walk:
     for position, op in enumerate(ops):
         try:
             _refuse_target(op, current)
+            _refuse_names(op, current)
             current = op.after(current)
         except ConfigError as error:
             if open_from is None:
@@ -64,6 +66,17 @@ def _refuse_target(op: Op, schema: Schema) -> None:
         raise ConfigError(
             f"the target is made of {used[0]!r}, so no feature may be: it is not known at predict",
             fix=f"leave {used[0]!r} out of this op",
+        )
+
+
+def _refuse_names(op: Op, schema: Schema) -> None:
+    names = [c.name for c in op.produces(schema)]
+    if taken := [n for n in names if n in RESERVED]:
+        raise ConfigError(f"{taken[0]!r} is a name of the pipeline's own", fix="choose another one")
+    if twice := [n for n, times in Counter(names).items() if times > 1]:
+        raise ConfigError(
+            f"it makes two columns {twice[0]!r}",
+            fix='name them apart: as: "{column}_…", or rename a column before it',
         )
 
 

@@ -132,3 +132,32 @@ def test_no_columns_left_is_refused():
     walked = walk(parse_ops([{"drop": ["a", "b", "t", "when"]}]), SOURCE)
     with pytest.raises(ConfigError, match="no column is left"):
         model_columns(walked, {})
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"scale": {"columns": ["a", "b"], "as": "s"}}, r"scale: it makes two columns 's'.*as: "),
+        (
+            {"clip": {"columns": "a", "lower": 0, "as": "__set__"}},
+            "'__set__' is a name of the pipe",
+        ),
+        ({"clip": {"columns": "a", "lower": 0, "as": "{colum}_c"}}, r"may hold only \{column\}"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(entry, message):
+    with pytest.raises(ConfigError, match="(?s)" + message):
+        walk(parse_ops([entry]), SOURCE)
+
+
+def test_an_indicator_with_the_name_of_another_column_is_refused():
+    source = Schema((Column("x", "float64"), Column("x__missing", "float64")))
+    fill = {"fill": {"columns": "numeric", "with": 0, "indicator": True}}
+    with pytest.raises(ConfigError, match="two columns 'x__missing'"):
+        walk(parse_ops([fill]), source)
+
+
+def test_columns_may_have_braces_in_their_names():
+    source = Schema((Column("{x}", "float64"),))
+    walked = walk(parse_ops([{"clip": {"columns": "{x}", "lower": 0, "as": "{column}_c"}}]), source)
+    assert walked.final.names == ["{x}", "{x}_c"]
