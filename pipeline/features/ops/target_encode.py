@@ -120,6 +120,8 @@ class TargetEncode(Op):
         device = rows.device
         if self.by == "time" and "cuts" not in state:
             times, missing = device.arrays(frame[self.column])
+            if times.dtype.kind == "f":  # a cut is a number; infinite rows have their blocks
+                missing = ~device.xp.isfinite(times)
             return {"times": [device.multiset(times[rows.sampled() & ~missing])]}
         assert rows.label is not None, "target_encode is fitted on rows with a label"
         fold, tables = self._folds(frame, rows, state), {}

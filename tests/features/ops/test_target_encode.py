@@ -1,5 +1,7 @@
 """target_encode against plain Python, and what must never reach a row: its own label."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -194,3 +196,15 @@ def test_mistakes_are_named(monkeypatch):
     monkeypatch.setattr(keys, "MAX_KEYS", 2)
     with pytest.raises(DataError, match="(?s)target_encode: a has more than.*hash"):
         try_op("target_encode: {columns: a}", {"a": ["x", "y", "z"]}, label=[1.0, 2.0, 3.0])
+
+
+def test_infinite_times_have_a_fold_but_make_no_cut(tmp_path):
+    times = [np.inf, np.inf, np.inf, 1.0, 2.0, -np.inf]
+    op = parse_op({"target_encode": {"columns": "a", "by": "time", "column": "t", "folds": 2}})
+    schema, frame = frame_of({"a": list("uvuvuv"), "t": times})
+    rows = Rows(cpu, np.arange(6), label=np.arange(6.0))
+    state = fit_op(op, schema, [(frame, rows)])
+    assert state["cuts"] == [2.0]
+    json.dumps(stored.dump(state, tmp_path, 0), allow_nan=False)
+    folds = op._folds(frame, rows, state)
+    assert folds.tolist() == [1, 1, 1, 0, 1, 0]
