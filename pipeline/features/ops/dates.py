@@ -36,6 +36,8 @@ _PERIOD: Mapping[str, tuple[int, float]] = MappingProxyType(
         "hour": (0, 24), "minute": (0, 60), "second": (0, 60),
     }
 )  # fmt: skip
+# µs since 1970 of 0001-01-02 and 9999-12-30: pandas' zones are those of Python's `datetime`
+_ZONED = (-62_135_510_400_000_000, 253_402_128_000_000_000)
 
 
 class Dates(Op):
@@ -47,8 +49,9 @@ class Dates(Op):
     ``cyclical`` each part that comes round again becomes the float64 pair ``<column>__<part>_sin``
     and ``_cos``, so that December lies beside January. Missing stays missing.
 
-    Times are stored in UTC; ``tz`` (an IANA name) converts them first, summer time included. The
-    datetime column itself is removed unless ``keep`` is true.
+    Times are stored in UTC; ``tz`` (an IANA name) converts them first, summer time included; those
+    outside the years 1 to 9999 have no local time and become missing. The datetime column itself is
+    removed unless ``keep`` is true.
 
     Example:
         >>> from pipeline.features.try_op import try_op
@@ -117,8 +120,7 @@ class Dates(Op):
         device, xp, made = rows.device, rows.device.xp, {}
         for name in frame.columns:
             codes, stamps = device.distinct(frame[name])  # each time is taken apart once
-            distinct = device.series(stamps, "datetime")
-            local = _local(distinct, self.tz)
+            local = _local(stamps, self.tz, device)
             for part in self.parts:
                 values = xp.append(_part(local, part, device), xp.nan)  # code -1 reads the last
                 if self._in_circles(part):
@@ -137,10 +139,11 @@ class Dates(Op):
         return device.frame(made)
 
 
-def _local(series: Series, tz: str | None) -> Series:
-    """The column in local time, without a zone."""
+def _local(stamps: Array, tz: str | None, device: Frames) -> Series:
+    """µs since 1970 as a column of local times, without a zone; missing where there is none."""
     if tz is None:
-        return series
+        return device.series(stamps, "datetime")
+    series = device.series(stamps, "datetime", (stamps < _ZONED[0]) | (stamps > _ZONED[1]))
     # Never met on the way from UTC, but cuDF knows no answer but NaT, and pandas raises by default.
     gaps: Any = {"ambiguous": "NaT", "nonexistent": "NaT"}
     utc = series.dt.tz_localize("UTC", **gaps)

@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -74,6 +75,14 @@ def test_summer_time():
     data = {"at": stamps([datetime(2013, 1, 1, 5), datetime(2013, 7, 1, 5)])}
     made = try_op("dates: {columns: at, parts: hour, tz: America/New_York}", data)
     assert plain(made["at__hour"]) == [0, 1]
+
+
+def test_times_that_pythons_calendar_lacks_have_no_local_time():
+    far = np.array(["0001-01-01", "0001-01-02", "9999-12-30", "20000-01-01"], "datetime64[us]")
+    made = try_op("dates: {columns: at, parts: year, tz: Asia/Kathmandu}", {"at": pd.Series(far)})
+    assert plain(made["at__year"]) == [None, 1, 9999, None]
+    made = try_op("dates: {columns: at, parts: year}", {"at": pd.Series(far)})
+    assert plain(made["at__year"]) == [1, 1, 9999, 20000]
 
 
 def test_cyclical_parts_meet_at_the_turn():
