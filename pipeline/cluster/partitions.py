@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pipeline.cluster import lost, passes
 from pipeline.cluster.client import spread, workers
+from pipeline.device import Frame
+from pipeline.device.choose import frames_of
 
 _MERGE_AT_ONCE = 8
 
@@ -146,31 +150,64 @@ def results(client: Any, parts: Partitions, ahead: int | None = None) -> Iterato
 
 
 def regrouped(
-    parts: Partitions, meta: Any, group_of: Callable[..., Any], *arguments: Any
+    parts: Partitions, meta: Frame, group_of: Callable[..., Any], *arguments: Any, device: str
 ) -> Partitions:
-    """Rows with the same ``group_of(frame, …)`` (int64 array) together, in as many partitions."""
-    if len(parts) == 1:
-        return parts
+    """Rows of one group together, in as many partitions, by group and then by index.
+
+    Partitions hold ranges of groups, so that the rows of all of them, one after the other, are in
+    the same order for any number of partitions: models that draw rows draw the same.
+
+    Args:
+        meta: a partition without rows.
+        group_of: of a partition and ``arguments``: int64 array in [0, 2^32).
+    """
+    count, names = len(parts), list(meta.columns)
+    places = _places(count, device)
+    marked = each(parts, _marked, places, device, group_of, arguments)
+    if count == 1:
+        return each(marked, _unmarked, names)
     import dask.dataframe as dd
 
-    marked = each(parts, _marked, group_of, *arguments).tasks()
-    empty = _marked(meta, group_of, *arguments)
-    frame = dd.from_delayed(marked, meta=empty, verify_meta=False)
+    empty = _marked(meta, places, device, group_of, arguments)
+    frame = dd.from_delayed(marked.tasks(), meta=empty, verify_meta=False)
     # "tasks": the default (p2p) takes cuDF frames through the host
-    shuffled = frame.shuffle(_MARK, npartitions=len(parts), shuffle_method="tasks")
-    return each(list(shuffled.to_delayed()), _unmarked, list(meta.columns))
+    shuffled = frame.shuffle(_PLACE, npartitions=count, shuffle_method="tasks")
+    return each(list(shuffled.to_delayed()), _unmarked, names)
 
 
-_MARK = "group"
+_GROUP, _PLACE, _ROW = "group", "place", "row"
 
 
-def _marked(frame: Any, group_of: Callable[..., Any], *arguments: Any) -> Any:
-    """The columns by their places: Dask's shuffle adds some of its own, as ``_partitions``, and
-    loses the data's of that name."""
-    placed = frame.rename(columns={name: str(i) for i, name in enumerate(frame.columns)})
-    return placed.assign(**{_MARK: group_of(frame, *arguments)})
+def _places(count: int, device_name: str) -> np.ndarray:
+    """float64 (count,): for each partition a number that Dask's shuffle, by its hash, sends there.
+
+    Dask lets nobody say where rows go but by columns that it hashes (2026.7).
+    """
+    from dask.dataframe.shuffle import partitioning_index
+
+    device = frames_of(device_name)
+    tried = np.arange(100.0 * count)
+    column = device.series(device.to_device(tried), "float64")
+    sent = partitioning_index(device.frame({_PLACE: column}), count)
+    found, first = np.unique(device.to_host(sent), return_index=True)
+    assert len(found) == count, "a partition that none of a hundred numbers is sent to"
+    places: np.ndarray = tried[first]
+    return places
 
 
-def _unmarked(frame: Any, names: Sequence[str]) -> Any:
-    placed = frame.drop(columns=[_MARK])
-    return placed.rename(columns={str(i): name for i, name in enumerate(names)})
+def _marked(
+    frame: Frame, places: np.ndarray, device_name: str, group_of: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> Frame:  # fmt: skip
+    """The columns by their positions, beside where each row goes: the shuffle has columns of its
+    own, as ``_partitions``, and loses the data's of that name."""
+    device = frames_of(device_name)
+    groups = group_of(frame, *arguments)
+    at = device.to_device(places)[groups * len(places) >> 32]
+    named = frame.rename(columns={name: str(i) for i, name in enumerate(frame.columns)})
+    return named.assign(**{_GROUP: groups, _PLACE: at, _ROW: device.ids(frame)})
+
+
+def _unmarked(frame: Frame, names: Sequence[str]) -> Frame:
+    ordered = frame.sort_values([_GROUP, _ROW]).drop(columns=[_GROUP, _PLACE, _ROW])
+    return ordered.rename(columns={str(i): name for i, name in enumerate(names)})

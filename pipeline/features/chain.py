@@ -240,7 +240,7 @@ def merged(
 
 
 def group_number(frame: Frame, names: Sequence[str], device_name: str) -> Array:
-    """int64 (n,): equal for rows of the same entity, on every partition."""
+    """int64 (n,) in [0, 2^32): equal for rows of the same entity, on every partition."""
     device = frames_of(device_name)
     number = device.xp.zeros(len(frame), dtype="int64")
     for name in names:

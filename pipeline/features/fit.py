@@ -174,7 +174,9 @@ def _applied_all(frame: Frame, steps: tuple[Step, ...], context: Context) -> Fra
 def _regrouped(client: Any, parts: Partitions, meta: Frame, op: Op, context: Context) -> Partitions:
     entity, _ = op.regroup() or ([], [])
     parts = partitions.each(parts, _applied_all, (), context)  # in storage dtypes, as the meta
-    moved = partitions.regrouped(parts, meta, chain.group_number, entity, context.device)
+    moved = partitions.regrouped(
+        parts, meta, chain.group_number, entity, context.device, device=context.device
+    )
     return partitions.held(client, moved)
 
 
