@@ -12,6 +12,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine and at every time; more of them are what `-m slow` is for.
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.load_profile("same")
 
 
 class OnTheGpu(np.ndarray):

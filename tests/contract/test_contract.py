@@ -2,95 +2,23 @@
 
 import copy
 import json
-import math
 from functools import reduce
 
 import numpy as np
 import pandas as pd
 import pytest
 from cases import BLANK, CASES, setting
+from laws import REL, assert_same, declared, fit, made, plain
 
 from pipeline.device import cpu, dtype_of
 from pipeline.errors import DataError
 from pipeline.features import state as stored
 from pipeline.features.registry import REGISTRY, op_entry, parse_op
 
-REL = 1e-12
-
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda c: c.id)
 def given(request):
     return setting(request.param)
-
-
-# -- how things are compared -----------------------------------------------------------------------
-
-
-def assert_same(a, b, rel=REL, where="state"):
-    """Equal to the bit, but for floats: within ``rel`` of each other."""
-    assert type(a) is type(b), where
-    if isinstance(a, pd.DataFrame):
-        assert list(a.columns) == list(b.columns), where
-        assert a.attrs == b.attrs
-        for name in a.columns:
-            assert_same(
-                a[name].reset_index(drop=True),
-                b[name].reset_index(drop=True),
-                rel,
-                f"{where}.{name}",
-            )
-    elif isinstance(a, pd.Series):
-        pd.testing.assert_series_equal(
-            a, b, check_exact=rel == 0 or a.dtype.kind != "f", rtol=rel, atol=0
-        )
-    elif isinstance(a, np.ndarray):
-        assert a.dtype == b.dtype, where
-        np.testing.assert_allclose(
-            a, b, rtol=rel, atol=0
-        ) if a.dtype.kind == "f" else np.testing.assert_array_equal(a, b)
-    elif isinstance(a, dict):
-        assert list(a) == list(b), where
-        for key in a:
-            assert_same(a[key], b[key], rel, f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, rel, f"{where}[{i}]")
-    elif isinstance(a, float):
-        assert math.isclose(a, b, rel_tol=rel) or (math.isnan(a) and math.isnan(b)), (where, a, b)
-    else:
-        assert a == b, where
-
-
-def plain(frame):
-    """A host frame whose text columns are plain objects: dictionaries may differ by partition."""
-    return frame.reset_index(drop=True).astype(
-        {n: object for n, d in frame.dtypes.items() if d.name == "category"}
-    )
-
-
-# -- fitting ---------------------------------------------------------------------------------------
-
-
-def fit(given, parts, merging=None):
-    """The fitted state; ``merging`` reduces a pass's summaries, left to right by default."""
-    op = given.op
-    state = op.prepare(given.schema, given.tables)
-    merging = merging or (lambda summaries: reduce(op.merge, summaries))
-    for _ in range(op.passes if op.fitted else 0):
-        summaries = [op.summarise(f[op.reads(given.schema)], r, state) for f, r in parts]
-        state = op.finish(merging(summaries), state)
-    return state
-
-
-def made(given, state, frame, rows, step="transform"):
-    """What the settled op makes of a frame, on the host."""
-    op = given.op.settled(state)
-    return rows.device.to_host(getattr(op, step)(frame[op.reads(given.schema)], state, rows))
-
-
-def declared(given, state):
-    return given.op.settled(state).produces(given.schema)
 
 
 def assert_declared(given, state, host, n):
