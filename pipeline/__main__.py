@@ -62,15 +62,16 @@ def _unforeseen(error: Exception) -> int:
         return 3
     import traceback
 
-    traceback.print_exception(error)
+    _tell("".join(traceback.format_exception(error)).rstrip())
     _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
     return 1
 
 
 def _tell(text: str) -> None:
-    """One message on standard error, without control characters from data."""
-    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-    sys.stderr.write(shown + "\n")
+    """One message on standard error."""
+    from pipeline.terminal import tell
+
+    tell(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The run folder's files: written beside and renamed, hashed in a manifest, checked when read."""
+"""The run folder's files: written beside and renamed, hashed in a manifest (`sealed` checks it)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline import sealed
 from pipeline.errors import InputError, MachineError
+from pipeline.sealed import MANIFEST
 
-MANIFEST = "manifest.json"
 LOCK = ".lock"
 # Not artefacts: they grow while the run goes on, or are made again from the others.
 UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html"})
@@ -100,16 +101,9 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file of a run folder.
 
     Raises:
-        InputError: there is no such file, or it is not JSON.
+        InputError: there is no such file, it is a link, or it is not JSON.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is missing", fix="is this the folder of a finished run?"
-        ) from None
-    except (ValueError, UnicodeDecodeError):
-        raise InputError(f"{path} is not JSON: it was damaged after the run wrote it") from None
+    return sealed.parsed(sealed.plain(path), path)
 
 
 def file_hash(path: Path) -> str:
@@ -137,20 +131,13 @@ def write_manifest(run: Path, facts: Mapping[str, Any]) -> None:
 
 
 def verify(run: Path, names: list[str]) -> None:
-    """Checks files against the manifest before anything opens them.
+    """Checks files against the manifest.
 
     Raises:
         InputError: no manifest, or a file that is missing, unlisted or altered; names the file.
     """
-    listed: Mapping[str, str] = read_json(run / MANIFEST).get("files", {})
+    found = sealed.opened(run)
+    if found is None:
+        raise InputError(f"{run / MANIFEST} is missing", fix="is this a finished run's folder?")
     for name in names:
-        path = run / name
-        if name not in listed:
-            raise InputError(f"{path} is not in the run's manifest: it is not this run's file")
-        if not path.is_file():
-            raise InputError(f"{path} is missing", fix="restore it, or run the config again")
-        if file_hash(path) != listed[name]:
-            raise InputError(
-                f"{path} was altered after the run: its hash is not the manifest's",
-                fix="restore it from a copy, or run the config again",
-            )
+        found.read(run / name)

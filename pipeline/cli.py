@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import __version__
-from pipeline.commands import bench, folders
+from pipeline.commands import bench, folders, predict
 from pipeline.commands.options import (
     ConfigArgument,
     DataOption,
@@ -155,53 +155,7 @@ def run(
     print_outcome(outcome)
 
 
-@app.command(
-    epilog="Examples:\n\n  python -m pipeline predict data/runs/flights-20260101-120000 new.csv "
-    "--out scores.csv\n\n  python -m pipeline predict RUN new.parquet --out scores.parquet "
-    "--model forest --keep flight --keep carrier\n\n  python -m pipeline predict RUN new.parquet "
-    "--out scores.parquet --device gpu"
-)
-def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    data: Annotated[
-        list[str],
-        typer.Argument(metavar="DATA...", help="New CSV or Parquet: files, folders, globs."),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="FILE", help="Written as CSV or Parquet, by its ending."),
-    ],
-    model: Annotated[
-        str, typer.Option("--model", metavar="best|xgboost|forest", help="Which model scores.")
-    ] = "best",
-    keep: Annotated[
-        list[str] | None, typer.Option("--keep", metavar="COL", help="Copy an input column.")
-    ] = None,
-    table: Annotated[
-        list[str] | None,
-        typer.Option("--table", metavar="NAME=PATH", help="A newer side table."),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="auto|gpu|cpu",
-            help="Where rows are scored; auto: the GPU for more than 100,000 of them.",
-        ),
-    ] = "auto",
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Scores new data; needs no target. One row per input row, in input order."""
-    from pipeline.predict.files import predict_files
-
-    done = predict_files(
-        run, data, out, model=model, keep=keep or [], tables=table or [], device=device
-    )
-    if as_json:
-        print_json(done.to_json())
-    elif not quiet:
-        sys.stderr.write(done.text() + "\n")
+app.command(epilog=predict.EXAMPLES)(predict.predict)
 
 
 @app.command(epilog="Example:\n\n  python -m pipeline plan conf/flights.yaml")
@@ -285,6 +239,7 @@ def init(
     """Writes a config with what was found in the data, to be edited."""
     from pipeline.artifacts import write_text
     from pipeline.errors import InputError
+    from pipeline.terminal import tell
     from pipeline.tools.init import make_config
 
     if out is not None and out.exists() and not force:
@@ -294,15 +249,16 @@ def init(
         sys.stdout.write(text)
     else:
         write_text(out, text)
-        sys.stderr.write(f"wrote {out}; run it with: python -m pipeline run {out}\n")
+        tell(f"wrote {out}; run it with: python -m pipeline run {out}")
 
 
 @app.command(epilog="Example:\n\n  python -m pipeline report data/runs/flights-20260101-120000")
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Makes a run's report.html again."""
     from pipeline.report.page import write_report
+    from pipeline.terminal import say
 
-    sys.stdout.write(f"{write_report(run)}\n")
+    say(str(write_report(run)))
 
 
 @app.command(epilog="Example:\n\n  python -m pipeline schema > pipeline.schema.json")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config_tree import apply_override, read_yaml, refuse_secrets
+from pipeline.config_tree import apply_override, has_password, read_yaml, refuse_secrets
 from pipeline.errors import ConfigError
 from pipeline.validation import validated
 
@@ -64,7 +64,7 @@ class Source(Section):
     @model_validator(mode="after")
     def _no_secrets(self) -> Source:
         for path in self.path:
-            if re.match(r"[\w+.-]+://[^/@:]*:[^/@]+@", path):
+            if has_password(path):
                 raise ValueError("path holds a password: give it in storage_options, as ${NAME}")
         refuse_secrets(self.storage_options)
         return self

@@ -7,16 +7,26 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
 from pipeline.errors import ConfigError
 
+MAX_BYTES = 2 << 20
+"""Of a config: 40,000 column names take half of it."""
+MAX_VALUES = 250_000
+"""Keys and values, those that an alias repeats counted each time."""
+MAX_DEPTH = 50
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""LibYAML's, where it is there: ten times as fast."""
+
 
 def read_yaml(path: Path) -> Any:
-    """The tree in a YAML file, read by the safe loader."""
+    """The tree in a YAML file, read by the safe loader; of bounded size, aliases included."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no config {str(path)!r}",
@@ -26,6 +36,22 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{str(path)!r} is a folder", fix="name a YAML file") from None
     except PermissionError:
         raise ConfigError(f"{str(path)!r} cannot be read: permission denied") from None
+    return yaml_tree(data, path)
+
+
+def yaml_tree(data: bytes, path: Path) -> Any:
+    """The tree in the bytes of a YAML file.
+
+    Raises:
+        ConfigError: it is not YAML, or too large or too deep; names the line.
+    """
+    if len(data) > MAX_BYTES:
+        raise ConfigError(
+            f"{str(path)!r} is too large for a config: more than {MAX_BYTES >> 20} MB",
+            fix="was a data file meant? Name that with --data",
+        )
+    try:
+        return parsed(data.decode("utf-8"), str(path))
     except UnicodeDecodeError:
         raise ConfigError(f"{str(path)!r} is not UTF-8 text") from None
     except yaml.YAMLError as error:
@@ -33,6 +59,47 @@ def read_yaml(path: Path) -> Any:
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise ConfigError(f"{str(path)!r}{at}: {problem}") from None
+
+
+def parsed(text: str, where: str) -> Any:
+    """The tree in a YAML text.
+
+    Raises:
+        ConfigError: it is too large or too deep, or a value is not of the type that its tag says.
+        yaml.YAMLError: it is not YAML.
+    """
+    try:
+        _check_size(text, where)
+        return yaml.load(text, Loader=SafeLoader)
+    except (ValueError, LookupError, AttributeError) as error:  # 2026-99-99, !!int x, 5,000 digits
+        raise ConfigError(f"{where}: {error}", fix="write it in quotes to have a text") from None
+
+
+def _check_size(text: str, where: str) -> None:
+    """Checks depth and size before anything is built: LibYAML's loader recurses without an end.
+
+    An alias counts as much as what it repeats, so that neither aliases nor merge keys explode.
+    """
+    sizes: dict[str, int] = {}  # of what has an anchor, once it has ended
+    around: list[tuple[int, str | None]] = []  # (size before, anchor) of the collections around
+    size = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        size += 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            around.append((size, event.anchor))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            before, anchor = around.pop()
+            sizes |= {anchor: size - before + 1} if anchor else {}
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for _, anchor in around):
+                raise ConfigError(f"{where}: the alias *{event.anchor} holds itself")
+            size += sizes.get(str(event.anchor), 1)
+        if len(around) > MAX_DEPTH or size > MAX_VALUES:
+            raise ConfigError(
+                f"{where}: more than {MAX_VALUES:,} values, what aliases repeat counted each time"
+                if size > MAX_VALUES
+                else f"{where}: more than {MAX_DEPTH} levels"
+            )
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
@@ -43,7 +110,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
             f"--set {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
         )
     try:
-        value = yaml.safe_load(text)
+        value = parsed(text, f"--set {path.strip()}")
     except yaml.YAMLError:
         raise ConfigError(f"--set {override!r}: the value is not YAML") from None
     node: Any = tree
@@ -58,19 +125,36 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
+SECRET_KEY = r"secret|passw|passphrase|pwd|token|credential|authori[sz]ation|signature|key$|string$"
+"""Names of storage options that hold secrets; ``connection_string`` is one."""
+REFERENCE = r"(\w+ )?\$\{\w+\}"
+"""``${NAME}``, or ``Bearer ${NAME}``."""
+IN_URL = (
+    r"[\w+.-]+://[^/@:]*:[^/@]+@"  # user:password@host
+    r"|[?&#;](sig|signature|[\w-]*(token|key|secret|password|credential|signature)[\w-]*)=[^&]"
+)
+
+
 def refuse_secrets(options: Mapping[str, Any]) -> None:
-    """Checks that secrets, however deep, are ``${NAME}``.
+    """Checks that secrets, however deep, are ``${NAME}``, and that no URL holds one.
 
     Raises:
         ValueError: one is literal; names its key.
     """
     for key, value in options.items():
-        if isinstance(value, Mapping):
-            refuse_secrets(value)
-        elif re.search(r"secret|password|token|credential|key$", str(key), re.I) and not (
-            isinstance(value, str) and value.startswith("${")
-        ):
-            raise ValueError(f"{key} is a literal secret: write it as ${{NAME}}")
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, Mapping):
+                refuse_secrets(one)
+            elif has_password(str(one)) or (
+                re.search(SECRET_KEY, str(key), re.I)
+                and not (isinstance(one, str) and re.fullmatch(REFERENCE, one))
+            ):
+                raise ValueError(f"{key} is a literal secret: write it as ${{NAME}}")
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL holds a password, or a signature that is as good as one."""
+    return re.search(IN_URL, url, re.I) is not None
 
 
 def from_environment(value: Any) -> Any:
@@ -88,8 +172,28 @@ def from_environment(value: Any) -> Any:
     return value
 
 
+_filled_in: dict[str, str] = {}
+"""Names of the variables that were filled in, by value: what this process must not tell."""
+SHORTEST = 4
+"""Letters; shorter values (a region's "eu") are words that occur anywhere."""
+
+
 def _variable(match: re.Match[str]) -> str:
     name = match[1]
     if name not in os.environ:
         raise ConfigError(f"the environment has no {name!r}", fix=f"export {name}=…")
-    return os.environ[name]
+    value = os.environ[name]
+    if len(value) >= SHORTEST:
+        _filled_in[value] = name
+    return value
+
+
+def redacted(text: str) -> str:
+    """The text with ``${NAME}`` for each value that the environment gave to a config.
+
+    Libraries put what they were called with into errors and logs.
+    """
+    for value in sorted(_filled_in, key=len, reverse=True):
+        for told in (value, repr(value)[1:-1], quote(value, safe="")):
+            text = text.replace(told, f"${{{_filled_in[value]}}}")
+    return text

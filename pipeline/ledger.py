@@ -5,7 +5,6 @@ A stage that the device cannot end has a line for each attempt before: a `Fallba
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -17,7 +16,9 @@ from typing import Any, TypedDict
 
 import psutil
 
+from pipeline.config_tree import redacted
 from pipeline.errors import MachineError
+from pipeline.terminal import json_line
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Ledger:
 
     def _append(self, found: Mapping[str, object]) -> None:
         told = {k: v for k, v in found.items() if v or k != "gpu"}
-        line = json.dumps(told, ensure_ascii=False, allow_nan=False)
+        line = redacted(json_line(told))
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pipeline.terminal import console, tell
+
 if TYPE_CHECKING:
     from pipeline.ledger import Entry
     from pipeline.runner import Listener
@@ -20,23 +22,18 @@ def listener(*, quiet: bool, verbose: bool) -> Listener:
     if quiet:
         return Listener()
     if not sys.stderr.isatty():
-        return Listener(stage=_plain_stage(verbose), say=_plain)
+        return Listener(stage=_plain_stage(verbose), say=tell)
     live = _Live(verbose)
     return Listener(stage=live.stage, say=live.say, progress=live.progress)
-
-
-def _plain(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def _plain_stage(verbose: bool) -> Any:
     def told(entry: Entry, ended: bool) -> None:
         if ended:
             for line in stage_lines(entry, verbose):
-                _plain(line)
+                tell(line)
         elif verbose:
-            _plain(f"{entry.stage} …")
+            tell(f"{entry.stage} …")
 
     return told
 
@@ -53,9 +50,7 @@ class _Live:
     """Rich's spinner with the running stage; finished stages stay above it."""
 
     def __init__(self, verbose: bool) -> None:
-        from rich.console import Console
-
-        self.console = Console(stderr=True, highlight=False)
+        self.console = console(stderr=True)
         self.verbose = verbose
         self.status: Any = None
         self.current = ""
@@ -70,10 +65,10 @@ class _Live:
             return
         self.status.stop()
         for line in stage_lines(entry, self.verbose):
-            self.console.print(line, markup=False)
+            self.console.print(line)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text)
 
     def progress(self, what: str, done: int, planned: int) -> None:
         if self.status is not None:

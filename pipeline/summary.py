@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import terminal
 from pipeline.evaluate.metrics import primary
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 def print_outcome(outcome: Outcome) -> None:
     """Test metrics beside the baseline, then where everything is and what to do with it."""
-    console = Console(highlight=False)
+    console = terminal.console()
     metrics = outcome.metrics
     names = SHOWN[metrics["task"]]
     title = f"test set, {metrics['rows']['test']:,} rows"
@@ -43,13 +43,13 @@ def print_outcome(outcome: Outcome) -> None:
         table.add_row(mark, *_cells(by_set["test"], names))
     console.print(table)
     decided = f"* best by {primary(metrics['task']).name} on valid"
-    console.print(decided, f"· {outcome.seconds:.1f} s in all", markup=False)
-    console.print(_memory(outcome.memory), markup=False)
+    console.print(decided, f"· {outcome.seconds:.1f} s in all")
+    console.print(_memory(outcome.memory))
     for label, value in (
         ("report", f"{outcome.folder}/report.html"),
         ("score new data", f"python -m pipeline predict {outcome.folder} NEW.csv --out scores.csv"),
     ):
-        console.print(f"{label}: {value}", markup=False, soft_wrap=True)
+        console.print(f"{label}: {value}", soft_wrap=True)
 
 
 def _memory(memory: Mapping[str, Any]) -> str:
@@ -73,7 +73,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """A line per finding, with the fix below what is not well; see `doctor.brief`."""
     from pipeline.device.doctor import brief
 
-    console = Console(highlight=False)
+    console = terminal.console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column()

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.cluster.serial import Serial
 from pipeline.config import Cluster
 from pipeline.errors import InputError, MachineError
+from pipeline.terminal import LogFormatter
 
 LOOPBACK = "127.0.0.1"
 
@@ -183,7 +184,7 @@ def log_to_file(path: Path) -> None:
     """Sends what `distributed` logs to the run's log.txt instead of the terminal."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(LogFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in ("distributed", "tornado", "asyncio", "bokeh", "py.warnings"):
         logger = logging.getLogger(name)
         for old in list(logger.handlers):

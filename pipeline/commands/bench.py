@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,12 +55,13 @@ def bench(
 
     Rows are drawn from the config's data, with noise. Leaves bench.json, a chart and a page.
     """
+    from pipeline.terminal import tell
     from pipeline.tools.bench import command, table
     from pipeline.tools.bench.plan import asked
 
     wanted = asked(rows, devices, repeat, price)
     checked = config_of(config, data, target, overrides_of(set_))
-    say = (lambda text: None) if quiet else _tell
+    say = (lambda text: None) if quiet else tell
     begun = command.started(checked, wanted, out=out, say=say)
     try:
         command.run(begun)
@@ -72,9 +72,4 @@ def bench(
                 print_json({"folder": str(begun.out), **result})
             else:
                 table.show(result)
-            _tell(f"results: {begun.out}")
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+            tell(f"results: {begun.out}")

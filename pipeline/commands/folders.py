@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +29,9 @@ def runs(folder: FolderArgument = RUNS, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([run.to_json() for run in found])
     elif not found:
-        sys.stderr.write(f"no runs in {folder}; start one with: python -m pipeline run\n")
+        from pipeline.terminal import tell
+
+        tell(f"no runs in {folder}; start one with: python -m pipeline run")
     else:
         _print(_runs_table(found))
         _say_reasons(found)
@@ -104,8 +105,8 @@ def _runs_table(found: Sequence[Known]) -> Table:
     table = _table("run", "state", "best", "test", "rows", "time", "size")
     for run in found:
         score = ABSENT if run.test is None else f"{run.metric} {run.test:.4f}"
-        _row(
-            table, Path(run.folder).name, run.state, run.best or ABSENT, score,
+        table.add_row(
+            Path(run.folder).name, run.state, run.best or ABSENT, score,
             count(run.rows), seconds(run.seconds), size(run.bytes),
         )  # fmt: skip
     return table
@@ -124,9 +125,9 @@ def _compared(
     table = _table(title, *(str(number) for number, _ in enumerate(names, 1)))
     for key, own in values.items():
         if every or any(value != own[0] for value in own):
-            _row(table, key, *(_cell(value, own[0]) for value in own))
+            table.add_row(key, *(_cell(value, own[0]) for value in own))
     if not table.row_count:
-        _row(table, "no difference", *("" for _ in names))
+        table.add_row("no difference", *("" for _ in names))
     return table
 
 
@@ -147,26 +148,17 @@ def _table(first: str, *others: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in (first, *others):
-        table.add_column(_plain(name), overflow="fold")
+        table.add_column(name, overflow="fold")
     return table
 
 
-def _row(table: Table, *cells: str) -> None:
-    from rich.text import Text
-
-    table.add_row(*(Text(_plain(cell)) for cell in cells))
-
-
-def _plain(text: str) -> str:
-    """Without what a terminal would obey: names and values may come from strangers' files."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def _print(table: Table) -> None:
-    from rich.console import Console
+    from pipeline.terminal import console
 
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(_plain(text) + "\n")
+    from pipeline.terminal import say
+
+    say(" ".join(text.split("\n")))

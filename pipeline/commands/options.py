@@ -80,5 +80,8 @@ def overrides_of(given: list[str] | None, **options: Any) -> list[str]:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output, in ASCII where the terminal is."""
+    from pipeline.config_tree import redacted
+    from pipeline.terminal import json_line
+
     plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=plain, allow_nan=False) + "\n")
+    sys.stdout.write(redacted(json_line(value, indent=1, ascii_only=plain)) + "\n")

@@ -66,11 +66,12 @@ def _advice(found: Parity, out: Path) -> str:
 def print_parity(found: Parity, out: Path) -> None:
     """A line per comparison on standard output, and below it rows of those that differ."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False)
+    from pipeline.terminal import console as plain
+
+    console = plain()
     names = [choice.name for choice in found.choices]
     for choice in found.choices:
         console.print(f"{choice.name}: {choice.reason}")
@@ -84,7 +85,7 @@ def print_parity(found: Parity, out: Path) -> None:
         mark = Text("same", "green") if check.passed else Text("differs", "red")
         worst = "" if check.worst is None else f"{check.worst:.2g}"
         table.add_row(
-            check.stage, Text(check.what), check.rule, f"{check.compared:,}",
+            check.stage, check.what, check.rule, f"{check.compared:,}",
             f"{check.different:,}", worst, mark,
         )  # fmt: skip
     console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ def profiled(
         typer.Exit: ``nsys`` ran the command in another process, which has said everything.
         InputError, MachineError: there is no such profiler, or not here.
     """
+    from pipeline.terminal import tell
     from pipeline.tools import profile
 
     profile.check(name, config)
@@ -31,16 +31,11 @@ def profiled(
         status, folder = profile.under_nsys(config, options, out=out)
         if status not in (0, 2, 3, 4, 130, 143):
             raise PipelineError(f"the run under nsys ended with status {status}")
-        _tell(profile.told(name, folder))
+        tell(profile.told(name, folder))
         raise typer.Exit(status)
     plain = config.model_copy(
         update={"cluster": config.cluster.model_copy(update={"dashboard": False})}
     )
     outcome = profile.profiled(name, plain, out=out, listener=listener)
-    _tell(profile.told(name, outcome.folder))
+    tell(profile.told(name, outcome.folder))
     return outcome
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

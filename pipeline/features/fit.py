@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import read_json, write_json
+from pipeline import sealed
+from pipeline.artifacts import write_json
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import Schema
@@ -217,20 +218,14 @@ def save(plan: FittedPlan, folder: Path) -> None:
     )
 
 
-def table_files(folder: Path) -> list[str]:
-    """Names of the Parquet files, within ``features/``, that the plan's states refer to."""
-    steps = read_json(folder / PLAN)["steps"]
-    return [f"{state.TABLES}/{name}" for s in steps for name in state.tables_in(s["state"])]
-
-
-def load(folder: Path) -> FittedPlan:
-    """The plan that `save` wrote. Check it against the manifest first."""
-    data = read_json(folder / PLAN)
+def load(folder: Path, read: sealed.Read = sealed.plain) -> FittedPlan:
+    """The plan that `save` wrote; ``read`` opens its files, and checks them if it is a seal's."""
+    data = sealed.parsed(read(folder / PLAN), folder / PLAN)
     steps = tuple(
         Step(
             parse_op(entry["op"]),
             Schema.from_json(entry["schema"]),
-            state.load(entry["state"], folder),
+            state.load(entry["state"], folder, read),
             done=True,
             phase=entry["phase"],
         )

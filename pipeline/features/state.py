@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline import sealed
 from pipeline.artifacts import written
 from pipeline.errors import InputError
 from pipeline.features.op import State
@@ -43,36 +45,25 @@ def _dumped(value: Any, folder: Path, path: str) -> Any:
     return value
 
 
-def load(entry: Any, folder: Path) -> State:
+def load(entry: Any, folder: Path, read: sealed.Read = sealed.plain) -> State:
     """The inverse of `dump`.
 
     Raises:
-        InputError: a table's name leads out of the folder.
+        InputError: a table's name leads out of the folder, or it cannot be read.
     """
-    state = _loaded(entry, folder)
+    state = _loaded(entry, folder, read)
     assert isinstance(state, dict)
     return state
 
 
-def _loaded(entry: Any, folder: Path) -> Any:
+def _loaded(entry: Any, folder: Path, read: sealed.Read) -> Any:
     if isinstance(entry, dict) and set(entry) == {"$table"}:
         name = str(entry["$table"])
         if Path(name).name != name:
             raise InputError(f"plan.json names the table {name!r}, which is outside the run")
-        return pd.read_parquet(folder / TABLES / name)
+        return pd.read_parquet(io.BytesIO(read(folder / TABLES / name)))
     if isinstance(entry, dict):
-        return {k: _loaded(v, folder) for k, v in entry.items()}
+        return {k: _loaded(v, folder, read) for k, v in entry.items()}
     if isinstance(entry, list):
-        return [_loaded(v, folder) for v in entry]
+        return [_loaded(v, folder, read) for v in entry]
     return entry
-
-
-def tables_in(entry: Any) -> list[str]:
-    """Names of the Parquet files that a dumped state refers to."""
-    if isinstance(entry, dict):
-        if set(entry) == {"$table"}:
-            return [str(entry["$table"])]
-        return [name for value in entry.values() for name in tables_in(value)]
-    if isinstance(entry, list):
-        return [name for value in entry for name in tables_in(value)]
-    return []

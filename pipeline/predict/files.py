@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.artifacts import verify, written
+from pipeline import sealed
 from pipeline.config import Config, Source, Table
-from pipeline.config_tree import read_yaml
+from pipeline.config_tree import has_password, yaml_tree
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.ingest.blocks import Block, plan_blocks
@@ -26,8 +25,10 @@ from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import Contract, against
 from pipeline.ingest.stores import is_remote, sent
 from pipeline.ingest.tables import read_table
+from pipeline.predict import output
 from pipeline.predict.place import choice_of, given_up, placed
 from pipeline.predict.scorer import Scorer
+from pipeline.validation import validated
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
@@ -78,7 +79,7 @@ class Scored:
 def predict_files(
     run: str | Path, data: Sequence[str], out: str | Path, *,
     model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
-    device: str = "auto",
+    device: str = "auto", trust: bool = False, excel_safe: bool = False,
 ) -> Scored:  # fmt: skip
     """Scores new CSV or Parquet files with a finished run.
 
@@ -88,6 +89,8 @@ def predict_files(
         keep: input columns copied beside the predictions.
         tables: ``NAME=PATH`` of side tables newer than the run's own copies.
         device: "cpu", "gpu", or "auto": the GPU for more than `place.FEW` rows, if there is one.
+        trust: also a run without a manifest (`trial`), and its storage options (`known_options`).
+        excel_safe: no cell of a CSV is a formula (`spreadsheet`).
 
     Raises:
         InputError: the run was altered, the files do not fit it, a value is bad.
@@ -95,15 +98,13 @@ def predict_files(
     """
     started = time.perf_counter()
     out = str(out)
-    if not out.lower().endswith(ENDINGS):
-        raise InputError(f"--out {out!r} ends in neither .csv nor .parquet")
-    scorer = Scorer.load(run, model)
-    verify(scorer.run, ["config.yaml", "ingest/schema.json"])
-    config = Config.parse(read_yaml(scorer.run / "config.yaml"))
+    _check_out(out, excel_safe)
+    scorer = Scorer.load(run, model, trust=trust)
+    config, wanted = _described(scorer)
+    _check_options([*data, out, *tables], config, trust)
     scorer = scorer.with_tables(_newer(tables, config, scorer))
     shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
-    source = Source(path=tuple(data), **shared)
-    wanted = Contract.read(scorer.run / "ingest" / "schema.json")
+    source = validated(Source, {"path": tuple(data), **shared}, "DATA")
     contract = against(wanted, source, scorer.columns, keep)
     _check_keep(keep, contract, scorer)
     blocks = plan_blocks(contract)
@@ -112,15 +113,58 @@ def predict_files(
     scorer = placed(scorer, choice_of(device, sum(block.rows for block in blocks)))
     with sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out) as path:
         rows, unscored, choice = _scored(
-            scorer, lambda own: _tables(own, contract, groups, keep, config), Path(path)
+            scorer,
+            lambda own: _tables(own, contract, groups, keep, config),
+            Path(path),
+            excel_safe,
         )
     seconds = round(time.perf_counter() - started, 3)
     name, extra = scorer.model.name, tuple(contract.extra)
     return Scored(out, name, rows, unscored, extra, choice, seconds)
 
 
+def _check_out(out: str, excel_safe: bool) -> None:
+    if not out.lower().endswith(ENDINGS):
+        raise InputError(f"--out {out!r} ends in neither .csv nor .parquet")
+    if excel_safe and not out.lower().endswith(".csv"):
+        raise InputError("--excel-safe is for CSV", fix="--out FILE.csv")
+    if has_password(out):
+        raise InputError("--out holds a password", fix="give it in the environment")
+
+
+def _described(scorer: Scorer) -> tuple[Config, Contract]:
+    """The run's config and the contract of its data."""
+    seal = sealed.Sealed(scorer.run, scorer.manifest)
+    path = scorer.run / "config.yaml"
+    config = Config.parse(yaml_tree(seal.read(path), path))
+    path = scorer.run / "ingest" / "schema.json"
+    with sealed.fitting(scorer.run):
+        return config, Contract.from_json(sealed.parsed(seal.read(path), path))
+
+
+HARMLESS = ("anon", "requester_pays")
+"""Storage options of a run that say neither where to nor with which secrets."""
+
+
+def _check_options(paths: Sequence[str], config: Config, trust: bool) -> None:
+    """Checks that no run decides where new data go, or which variables go with them.
+
+    Raises:
+        InputError: a URL is named, and the run's storage options may send it elsewhere.
+    """
+    given = [config.data, *config.data.tables.values()]
+    risky = sorted({key for source in given for key in source.storage_options} - {*HARMLESS})
+    remote = any(is_remote(path.partition("=")[2] or path) for path in paths)
+    if remote and risky and not trust:
+        raise InputError(
+            f"the run's storage options ({', '.join(risky)}) say where URLs are looked up, or "
+            "which variables of the environment are sent there",
+            fix="if you trust where the run comes from, --trust uses them",
+        )
+
+
 def _scored(
-    scorer: Scorer, tables: Callable[[Scorer], Iterator[pa.Table]], path: Path
+    scorer: Scorer, tables: Callable[[Scorer], Iterator[pa.Table]], path: Path, excel_safe: bool
 ) -> tuple[int, int, Choice]:
     """Writes the file; rows, those without a prediction, and where they were scored.
 
@@ -128,10 +172,10 @@ def _scored(
     """
     choice = scorer.choice
     try:
-        rows, unscored = _write(tables(scorer), path)
+        rows, unscored = output.write(tables(scorer), path, excel_safe)
     except Exception as error:
         choice = given_up(choice, error)
-        rows, unscored = _write(tables(scorer.on(choice)), path)
+        rows, unscored = output.write(tables(scorer.on(choice)), path, excel_safe)
     return rows, unscored, choice
 
 
@@ -238,28 +282,3 @@ def _arrow_type(name: str, scorer: Scorer) -> pa.DataType:
     kinds = {type(c) for c in classes}
     by_kind = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
     return by_kind.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
-
-
-def _write(tables: Iterator[pa.Table], path: Path) -> tuple[int, int]:
-    rows = unscored = 0
-    with written(path) as beside:
-        writer: Any = None
-        for number, table in enumerate(tables):
-            rows += table.num_rows
-            unscored += table["prediction"].null_count
-            if path.suffix.lower() == ".csv":
-                frame = table.to_pandas(types_mapper=_nullable)
-                frame.to_csv(beside, mode="a" if number else "w", header=not number, index=False)
-            else:
-                writer = writer or pq.ParquetWriter(beside, table.schema)
-                writer.write_table(table)
-        if writer is not None:
-            writer.close()
-    return rows, unscored
-
-
-def _nullable(kind: pa.DataType) -> Any:
-    """Integers and bools that stay what they are beside nulls."""
-    return {
-        pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype(),
-    }.get(kind)  # fmt: skip

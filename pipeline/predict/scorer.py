@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import MANIFEST, read_json, verify
+from pipeline import sealed
 from pipeline.device.choose import Choice, choose, frames_of
 from pipeline.errors import InputError, nearest
 from pipeline.expression import parse
@@ -19,7 +20,9 @@ from pipeline.features.chain import Context
 from pipeline.features.fit import FittedPlan
 from pipeline.ingest import frames
 from pipeline.ingest.prepare import passing
+from pipeline.predict import trial
 from pipeline.results import prediction_columns
+from pipeline.sealed import MANIFEST, Sealed
 from pipeline.train import golden, store
 from pipeline.train.model import Fitted
 
@@ -43,19 +46,22 @@ class Scorer:
     """Where the rows are scored, wherever the models were trained."""
 
     @staticmethod
-    def load(run: str | Path, model: str = "best", device: str = "cpu") -> Scorer:
+    def load(
+        run: str | Path, model: str = "best", device: str = "cpu", *, trust: bool = False
+    ) -> Scorer:
         """Opens a run folder: hashes first, then plan and model, then the golden rows.
 
         Args:
             run: the folder.
             model: "best", or the name of one of its models.
             device: "cpu", "gpu" or "auto" (the GPU if there is one that works).
+            trust: opens a run without a manifest too, once a child process has (`trial`).
 
         Raises:
             InputError: no run there, a file altered, no such model, scores that differ.
             DeviceError: ``device="gpu"``, and it cannot.
         """
-        return _opened(run, model).on(choose(device))
+        return opened(_vouched(Path(run), model, trust), model).on(choose(device))
 
     def on(self, choice: Choice) -> Scorer:
         """This scorer on another device, where the golden rows are scored once more.
@@ -65,8 +71,7 @@ class Scorer:
         """
         if choice.name == self.choice.name:
             return replace(self, choice=choice)
-        fitted = store.load(self.model.name, self.run / "train", choice.name)
-        _check_golden(fitted, self.run, self.manifest, choice.name)
+        fitted = _model(Sealed(self.run, self.manifest), self.model.name, choice.name)
         context = replace(self.context, device=choice.name)
         return replace(self, model=fitted, context=context, choice=choice)
 
@@ -164,29 +169,46 @@ def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
     return str(name)
 
 
-def _opened(run: str | Path, model: str) -> Scorer:
-    """The scorer on the CPU: see `Scorer.load`."""
-    folder = Path(run)
-    if not (folder / MANIFEST).is_file():
+def _vouched(folder: Path, model: str, trust: bool) -> Sealed:
+    """The run with its manifest; without one, with what a child process has found in it.
+
+    Raises:
+        InputError: there is no manifest, and it is not trusted or did not stand the trial.
+    """
+    found = sealed.opened(folder)
+    if found is not None:
+        return found
+    if not (folder / "features").is_dir():
         raise InputError(
             f"{str(folder)!r} is no finished run: it has no {MANIFEST}",
             fix="name the folder that `python -m pipeline run` printed",
         )
-    manifest = read_json(folder / MANIFEST)
-    name = _model_name(model, manifest)
-    verify(folder, [f"features/{fit.PLAN}", *(f"train/{f}" for f in store.files(name))])
-    verify(folder, [f"features/{f}" for f in fit.table_files(folder / "features")])
-    choice = choose("cpu")
-    fitted = store.load(name, folder / "train", choice.name)
-    _check_golden(fitted, folder, manifest, choice.name)
-    classes = len(manifest["classes"])
-    context = Context(choice.name, manifest["seed"], manifest["task"], classes, predicting=True)
-    plan = fit.load(folder / "features")
-    return Scorer(folder, plan, fitted, manifest, context, choice)
+    if not trust:
+        raise InputError(
+            f"{str(folder)!r} has no {MANIFEST}: nothing tells whether its files are what a run "
+            "wrote, and a damaged or made-up model can crash whoever opens it",
+            fix="restore the manifest; or, if you trust where the run comes from, --trust opens "
+            "it, after a child process with limits on time and memory has",
+        )
+    return Sealed(folder, trial.passed(folder, model))
 
 
-def _check_golden(fitted: Fitted, folder: Path, manifest: Mapping[str, Any], device: str) -> None:
-    """The run's golden rows, if it has any, scored again on the device."""
-    if "golden.parquet" in manifest["files"]:
-        verify(folder, ["golden.parquet"])
-        golden.check({fitted.name: fitted}, pd.read_parquet(folder / "golden.parquet"), device)
+def opened(run: Sealed, model: str) -> Scorer:
+    """The scorer of a run on the CPU: see `Scorer.load`."""
+    with sealed.fitting(run.run):
+        manifest, features = run.manifest, run.run / "features"
+        name = _model_name(model, manifest)
+        fitted = _model(run, name, "cpu")
+        classes = len(manifest["classes"])
+        context = Context("cpu", manifest["seed"], manifest["task"], classes, predicting=True)
+        plan = fit.load(features, run.read)
+        return Scorer(run.run, plan, fitted, manifest, context, choose("cpu"))
+
+
+def _model(run: Sealed, name: str, device: str) -> Fitted:
+    """The model on the device, once the run's golden rows, if it has any, score there as saved."""
+    fitted = store.load(name, run.run / "train", device, run.read)
+    if golden.FILE in run.files:
+        table = pd.read_parquet(io.BytesIO(run.read(run.run / golden.FILE)))
+        golden.check({name: fitted}, table, device)
+    return fitted

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.artifacts import read_json
+from pipeline import sealed
+from pipeline.artifacts import UNHASHED
+from pipeline.config_tree import yaml_tree
 from pipeline.errors import InputError
+from pipeline.sealed import Sealed
 
 Json = dict[str, Any]
 
@@ -35,60 +37,76 @@ class Folder:
 
 
 def read(run: Path) -> Folder:
-    """Reads the folder.
+    """Reads the folder; where it has a manifest, each file is checked against it first.
 
     Raises:
-        InputError: it is not a run folder, or a file in it is damaged.
+        InputError: it is not a run folder, or a file in it is damaged, altered or not the run's.
     """
     if not (run / "config.yaml").is_file():
         raise InputError(
             f"{str(run)!r} is not a run folder: it has no config.yaml",
             fix="name a folder that `python -m pipeline run` made, e.g. data/runs/<name>-<time>",
         )
-    text, config = _config(run / "config.yaml")
+    seal = sealed.opened(run)
+    data = _Bytes(run, seal)
+    text, config = _config(run / "config.yaml", data)
     return Folder(
         path=run,
         config=config,
         config_text=text,
-        manifest=_json(run / "manifest.json"),
-        ledger=_lines(run / "ledger.jsonl"),
-        timeline=_json(run / "gpu.json"),
-        schema=_json(run / "ingest" / "schema.json"),
-        plan=_json(run / "features" / "plan.json"),
-        metrics=_json(run / "evaluate" / "metrics.json"),
-        curves=_json(run / "evaluate" / "curves.json"),
-        sidecars={p.stem: _json(p) for p in sorted((run / "train").glob("*.json"))},
+        manifest=dict(seal.manifest) if seal else {},
+        ledger=_lines(run / "ledger.jsonl", data),
+        timeline=_json(run / "gpu.json", data),
+        schema=_json(run / "ingest" / "schema.json", data),
+        plan=_json(run / "features" / "plan.json", data),
+        metrics=_json(run / "evaluate" / "metrics.json", data),
+        curves=_json(run / "evaluate" / "curves.json", data),
+        sidecars={p.stem: _json(p, data) for p in sorted((run / "train").glob("*.json"))},
     )
 
 
-def _config(path: Path) -> tuple[str, Json]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise _damaged(path, "YAML") from None
+@dataclass(frozen=True)
+class _Bytes:
+    """What is in the files of a run, sealed or not."""
+
+    run: Path
+    seal: Sealed | None
+
+    def __call__(self, path: Path) -> bytes | None:
+        """The file's bytes; None where it is not there, and need not be."""
+        name = path.relative_to(self.run).as_posix()
+        listed = self.seal is not None and name in self.seal.files
+        if not listed and not os.path.lexists(path):
+            return None
+        if self.seal is None or name in UNHASHED:
+            return sealed.read_within(self.run, name, sealed.MAX_TEXT)
+        return self.seal.read(path)
+
+
+def _config(path: Path, data: _Bytes) -> tuple[str, Json]:
+    content = data(path) or b""
+    tree = yaml_tree(content, path)
     if not isinstance(tree, dict):
         raise _damaged(path, "a mapping of keys")
-    return text, tree
+    return content.decode("utf-8"), tree
 
 
-def _json(path: Path) -> Json:
-    if not path.is_file():
+def _json(path: Path, data: _Bytes) -> Json:
+    content = data(path)
+    if content is None:
         return {}
-    found = read_json(path)
+    found = sealed.parsed(content, path)
     if not isinstance(found, dict):
         raise _damaged(path, "a JSON object")
     return found
 
 
-def _lines(path: Path) -> list[Json]:
-    if not path.is_file():
-        return []
+def _lines(path: Path, data: _Bytes) -> list[Json]:
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate((data(path) or b"").splitlines(), 1):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _damaged(path, f"JSON in line {number}") from None
         found.append(entry)
     return found

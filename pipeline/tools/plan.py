@@ -136,10 +136,11 @@ def _phases(job: Job) -> tuple[list[list[str]], list[str]]:
 
 def print_plan(plan: dict[str, Any]) -> None:
     """The plan for people, on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    from pipeline.terminal import console as plain
+
+    console = plain()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")

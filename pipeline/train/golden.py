@@ -17,6 +17,7 @@ from pipeline.matrix import Feed, Matrix
 from pipeline.train.held import mapped
 from pipeline.train.model import Fitted
 
+FILE = "golden.parquet"
 TOLERANCE = 1e-5
 """Of probabilities; for a regression, of the largest score if that is above 1."""
 

@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import read_json, write_json, written
-from pipeline.errors import InputError
+from pipeline import sealed
+from pipeline.artifacts import write_json, written
+from pipeline.errors import InputError, nearest
 from pipeline.matrix import Feature, Target
 from pipeline.train.model import Fitted
 
@@ -69,22 +70,26 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def load(name: str, folder: Path, device: str = "cpu") -> Fitted:
-    """A saved model, scoring on the device, whatever trained it. Check the manifest's hash first.
+def load(name: str, folder: Path, device: str = "cpu", read: sealed.Read = sealed.plain) -> Fitted:
+    """A saved model, scoring on the device, whatever trained it.
+
+    Args:
+        read: opens its files; `sealed.Sealed.read` checks them against the manifest.
 
     Raises:
         InputError: a file is missing or damaged, or of a later version.
     """
-    facts = read_json(folder / f"{name}.json")
-    if facts.get("format") != FORMAT:
+    if name not in CONTENT:
+        raise InputError(f"{folder} has no model {name!r}", fix=nearest(name, CONTENT))
+    sidecar, path = folder / f"{name}.json", folder / CONTENT[name]
+    facts = sealed.parsed(read(sidecar), sidecar)
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        found = facts.get("format") if isinstance(facts, dict) else None
         raise InputError(
-            f"{folder / name}.json has format {facts.get('format')!r}; this version reads {FORMAT}",
+            f"{sidecar} has format {found!r}; this version reads {FORMAT}",
             fix="use the version of the pipeline that wrote the run (manifest.json names it)",
         )
-    path = folder / CONTENT[name]
-    if not path.is_file():
-        raise InputError(f"{path} is missing", fix="restore it, or run the config again")
-    return _made(path.read_bytes(), facts, device, path)
+    return _made(read(path), facts, device, path)
 
 
 def on(fitted: Fitted, device: str) -> Fitted:

@@ -116,11 +116,12 @@ def rates(result: Json) -> list[str]:
 def show(result: Json) -> None:
     """Prints a line per size and device, the stages of the largest size, and what follows."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from pipeline.terminal import console as plain
+
     # a file or a pipe has no width: no figure is to be cut off for one
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    console = plain(width=None if sys.stdout.isatty() else WIDE)
     rows = largest(result)
     tables = [(f"{result['name']}: ", runs(result))]
     tables += [(f"{rows:,} rows: ", stages(result, rows))] if rows else []
@@ -133,4 +134,4 @@ def show(result: Json) -> None:
             table.add_row(*line)
         console.print(table)
     for text in (*said(result), *missing(result), *(f"bounds, {r}" for r in rates(result))):
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)

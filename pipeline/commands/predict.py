@@ -1,0 +1,69 @@
+"""`predict`: new data through a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import JsonOption, QuietOption, print_json
+
+EXAMPLES = (
+    "Examples:\n\n  python -m pipeline predict data/runs/flights-20260101-120000 new.csv "
+    "--out scores.csv\n\n  python -m pipeline predict RUN new.parquet --out scores.parquet "
+    "--model forest --keep flight --keep carrier\n\n  python -m pipeline predict RUN new.parquet "
+    "--out scores.parquet --device gpu"
+)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA...", help="New CSV or Parquet: files, folders, globs."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="Written as CSV or Parquet, by its ending."),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", metavar="best|xgboost|forest", help="Which model scores.")
+    ] = "best",
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", metavar="COL", help="Copy an input column.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME=PATH", help="A newer side table."),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="auto|gpu|cpu",
+            help="Where rows are scored; auto: the GPU for more than 100,000 of them.",
+        ),
+    ] = "auto",
+    excel_safe: Annotated[
+        bool, typer.Option("--excel-safe", help="CSV without formulas: ' before texts like =1+1.")
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Opens a run without its manifest, tried in a child process."),
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Scores new data; needs no target. One row per input row, in input order."""
+    from pipeline.predict.files import predict_files
+    from pipeline.terminal import tell
+
+    done = predict_files(
+        run, data, out, model=model, keep=keep or [], tables=table or [], device=device,
+        trust=trust, excel_safe=excel_safe,
+    )  # fmt: skip
+    if as_json:
+        print_json(done.to_json())
+    elif not quiet:
+        tell(done.text())

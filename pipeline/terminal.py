@@ -1,0 +1,59 @@
+"""What is printed and logged: nothing in it that a terminal would obey, and no secret.
+
+Names of files, columns and classes, values and whole configs may come from strangers. An escape
+sequence in one of them could retitle the terminal, hide lines, or forge them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config_tree import redacted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def visible(text: str) -> str:
+    """The text with escapes, carriage returns and changes of direction spelt out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def tell(text: str) -> None:
+    """A message on standard error."""
+    sys.stderr.write(visible(redacted(text)) + "\n")
+    sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """A message on standard output."""
+    sys.stdout.write(visible(redacted(text)) + "\n")
+
+
+def json_line(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """JSON that is as harmless to look at as to parse."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def console(**options: Any) -> Console:
+    """Rich's console, which takes texts as they are: neither markup nor escapes."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+
+    return Plain(highlight=False, **options)
+
+
+class LogFormatter(logging.Formatter):
+    """Lines of log.txt, which people read in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As any formatter's, but visible and without secrets."""
+        return visible(redacted(super().format(record)))
