@@ -29,6 +29,7 @@ def written(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)  # a link that somebody put there
         yield beside
         os.replace(beside, path)
     except OSError as error:
@@ -48,10 +49,11 @@ def locked(run: Path) -> Iterator[None]:
     The lock is the kernel's: it ends with the process, however that ends.
 
     Raises:
-        InputError: another process has it; names that process.
+        InputError: another process has it; names that process. Or a link in it leads elsewhere.
     """
     import fcntl
 
+    sealed.refuse_links(run)
     path = run / LOCK
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -77,8 +79,9 @@ def in_use(run: Path) -> bool:
     import fcntl
 
     try:
-        with (run / LOCK).open("r", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        handle = os.open(run / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb"):
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:  # no lock, or a folder that cannot be read
@@ -131,7 +134,9 @@ def write_manifest(run: Path, facts: Mapping[str, Any]) -> None:
 
 
 def verify(run: Path, names: list[str]) -> None:
-    """Checks files against the manifest.
+    """Checks files of a finished run against its manifest.
+
+    What is opened afterwards is read again: `sealed.Sealed.read` gives the bytes that it checked.
 
     Raises:
         InputError: no manifest, or a file that is missing, unlisted or altered; names the file.

@@ -23,7 +23,6 @@ MAX_TEXT = 64 << 20
 """Bytes of a JSON file of a run; a plan of 40,000 columns and 10 ops takes a third of it."""
 MAX_VALUES = 4_000_000
 """Values in one JSON file: small ones take 20 times their text in memory."""
-READ_AT_ONCE = 1 << 20
 
 Read = Callable[[Path], bytes]
 """A file's bytes, checked or not."""
@@ -123,13 +122,16 @@ def read_within(folder: Path, name: str, limit: int | None = None) -> bytes:
     try:
         with _descended(folder, parts[:-1]) as at:
             handle = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
-            with open(handle, "rb") as file:
+            try:
                 info = os.fstat(handle)
                 if not stat.S_ISREG(info.st_mode):
                     raise InputError(f"{path} is no file")
                 if limit is not None and info.st_size > limit:
                     raise InputError(f"{path} is too large: {info.st_size >> 20} MB")
-                return file.read()
+                with open(handle, "rb", closefd=False) as file:
+                    return file.read()
+            finally:
+                os.close(handle)
     except FileNotFoundError:
         raise InputError(
             f"{path} is missing",

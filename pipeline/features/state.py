@@ -67,3 +67,14 @@ def _loaded(entry: Any, folder: Path, read: sealed.Read) -> Any:
     if isinstance(entry, list):
         return [_loaded(v, folder, read) for v in entry]
     return entry
+
+
+def tables_in(entry: Any) -> list[str]:
+    """Names of the Parquet files that a dumped state refers to."""
+    if isinstance(entry, dict):
+        if set(entry) == {"$table"}:
+            return [str(entry["$table"])]
+        return [name for value in entry.values() for name in tables_in(value)]
+    if isinstance(entry, list):
+        return [name for value in entry for name in tables_in(value)]
+    return []

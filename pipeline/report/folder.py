@@ -61,8 +61,15 @@ def read(run: Path) -> Folder:
         plan=_json(run / "features" / "plan.json", data),
         metrics=_json(run / "evaluate" / "metrics.json", data),
         curves=_json(run / "evaluate" / "curves.json", data),
-        sidecars={p.stem: _json(p, data) for p in sorted((run / "train").glob("*.json"))},
+        sidecars={path.stem: _json(path, data) for path in _sidecars(run, seal)},
     )
+
+
+def _sidecars(run: Path, seal: Sealed | None) -> list[Path]:
+    """Those that are there, and those that should be."""
+    listed = [run / name for name in (seal.files if seal else ())]
+    wanted = {path for path in listed if path.parent == run / "train" and path.suffix == ".json"}
+    return sorted(wanted | {*(run / "train").glob("*.json")})
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,17 @@ def render(found: Folder) -> str:
         stages=tables.stages(found.ledger),
         plan=tables.plan(found.plan) if found.plan else {},
         columns=found.schema.get("schema", {}).get("columns", []),
-        warnings=found.manifest.get("warnings", []),
+        warnings=_warnings(found),
         versions=found.manifest.get("versions", {}),
         config_text=found.config_text,
         command=_command(found.path),
     )
+
+
+def _warnings(found: Folder) -> list[str]:
+    if not found.manifest:
+        return ["The run has no manifest.json: nothing vouches for what is shown here."]
+    return list(found.manifest.get("warnings", []))
 
 
 def _header(found: Folder) -> dict[str, Any]:

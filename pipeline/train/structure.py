@@ -82,7 +82,10 @@ def _of_forest(fitted: Fitted) -> str:
 
     if not fitted.content:  # of one class
         return ""
-    model = treelite.Model.deserialize_bytes(fitted.content)
+    try:
+        model = treelite.Model.deserialize_bytes(fitted.content)
+    except treelite.TreeliteError as error:
+        return f"no Treelite checkpoint: {error}"
     header = model.get_header_accessor()
     if int(model.num_feature) != len(fitted.features):
         return "its features are not those of its sidecar"

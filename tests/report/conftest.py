@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pipeline.artifacts import write_manifest
 from pipeline.evaluate import curves, metrics
 from pipeline.evaluate.metrics import Scored
 from pipeline.matrix import Target
@@ -104,7 +105,6 @@ def write_run(
     manifest = {
         "best": metrics.best(measured), "warnings": [f"{names[-1]} has 3 missing values"], "refit": True,
         "classes": list(classes), "task": task, "versions": {"python": "3.11.9", "xgboost": "3.2.0"},
-        "files": {"train/xgboost.ubj": "ab" * 32},
     }  # fmt: skip
     schema = {"columns": [{"name": n, "dtype": "float64", "kind": "numeric"} for n in names]}
     found = curves.collect(held, sets, trained, measured)
@@ -121,7 +121,14 @@ def write_run(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     lines = "".join(json.dumps(line) + "\n" for line in ledger)
     (folder / "ledger.jsonl").write_text(lines, encoding="utf-8")
+    seal(folder)
     return folder
+
+
+def seal(folder: Path) -> None:
+    """Makes the manifest vouch for the files as they are now."""
+    facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    write_manifest(folder, facts)
 
 
 @pytest.fixture
@@ -133,4 +140,5 @@ def fake_run(tmp_path):
         folder.mkdir()
         return write_run(folder, *args, **changes)
 
+    make.seal = seal
     return make

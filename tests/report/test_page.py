@@ -111,12 +111,13 @@ def test_the_page_fetches_nothing(fake_run):
 
 def test_sections_without_a_file_are_left_out(fake_run):
     run = fake_run()
-    for name in ("evaluate/metrics.json", "evaluate/curves.json", "features/plan.json",
-                 "ingest/schema.json", "manifest.json", "ledger.jsonl", "train/xgboost.json"):  # fmt: skip
+    for name in ("manifest.json", "evaluate/metrics.json", "evaluate/curves.json",
+                 "features/plan.json", "ingest/schema.json", "ledger.jsonl", "train/xgboost.json"):  # fmt: skip
         (run / name).unlink()
         html = page.write_report(run).read_text(encoding="utf-8")
     headings = re.findall("<h2>(.*?)</h2>", html)
     assert headings == ["Score new data", "What was run"]
+    assert "has no manifest.json: nothing vouches for" in html
     assert "<script" not in html
 
 
@@ -131,6 +132,7 @@ def test_a_run_without_validation_rows_or_slices_has_a_page(fake_run):
         model["valid"] = dict.fromkeys(model["valid"])
     (run / "evaluate/curves.json").write_text(json.dumps(curves))
     (run / "evaluate/metrics.json").write_text(json.dumps(measured))
+    fake_run.seal(run)
     html = page.write_report(run).read_text(encoding="utf-8")
     assert "Validation rows" not in html
     assert "ROC curve" not in html
@@ -147,6 +149,7 @@ def test_manifest_and_ledger_may_know_less_or_more(fake_run):
         '{"stage": "train forest", "asked": "auto", "device": "cpu", "reason": "no cuML",'
         ' "seconds": 125, "note": "smaller samples"}\n'
     )
+    fake_run.seal(run)
     shown = "".join(parsed(page.write_report(run).read_text(encoding="utf-8")).text)
     shown = re.sub(r"\s+", " ", shown)
     for text in (
@@ -175,6 +178,32 @@ def test_a_damaged_file_is_named(fake_run, name, text):
     run = fake_run()
     (run / name).write_text(text)
     with pytest.raises(InputError, match=re.escape(name)):
+        page.write_report(run)
+    if name != "manifest.json":  # what a run wrote that ended in the middle
+        (run / "manifest.json").unlink()
+        with pytest.raises(InputError, match=re.escape(name)):
+            page.write_report(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "ledger.jsonl", "ingest/schema.json", "features/plan.json",
+             "evaluate/metrics.json", "evaluate/curves.json", "train/xgboost.json"],
+)  # fmt: skip
+def test_an_altered_or_removed_file_is_refused_by_name(fake_run, name):
+    run = fake_run()
+    (run / name).write_bytes((run / name).read_bytes() + b"\n")
+    with pytest.raises(InputError, match=rf"{re.escape(name)} was altered after the run"):
+        page.write_report(run)
+    (run / name).unlink()
+    with pytest.raises(InputError, match=re.escape(name)):
+        page.write_report(run)
+    assert not (run / "report.html").exists()
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused(fake_run):
+    run = fake_run()
+    (run / "train" / "other.json").write_text("{}")
+    with pytest.raises(InputError, match="other.json is not in the run's manifest"):
         page.write_report(run)
 
 
