@@ -11,15 +11,11 @@ from urllib.parse import quote
 
 import yaml
 
+from pipeline.config_size import SafeLoader, check_size
 from pipeline.errors import ConfigError
 
 MAX_BYTES = 2 << 20
 """Of a config: 40,000 column names take half of it."""
-MAX_VALUES = 250_000
-"""Keys and values, those that an alias repeats counted each time."""
-MAX_DEPTH = 50
-SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""LibYAML's, where it is there: ten times as fast."""
 
 
 def read_yaml(path: Path) -> Any:
@@ -69,37 +65,10 @@ def parsed(text: str, where: str) -> Any:
         yaml.YAMLError: it is not YAML.
     """
     try:
-        _check_size(text, where)
+        check_size(text, where)
         return yaml.load(text, Loader=SafeLoader)
     except (ValueError, LookupError, AttributeError) as error:  # 2026-99-99, !!int x, 5,000 digits
         raise ConfigError(f"{where}: {error}", fix="write it in quotes to have a text") from None
-
-
-def _check_size(text: str, where: str) -> None:
-    """Checks depth and size before anything is built: LibYAML's loader recurses without an end.
-
-    An alias counts as much as what it repeats, so that neither aliases nor merge keys explode.
-    """
-    sizes: dict[str, int] = {}  # of what has an anchor, once it has ended
-    around: list[tuple[int, str | None]] = []  # (size before, anchor) of the collections around
-    size = 0
-    for event in yaml.parse(text, Loader=SafeLoader):
-        size += 1
-        if isinstance(event, yaml.CollectionStartEvent):
-            around.append((size, event.anchor))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            before, anchor = around.pop()
-            sizes |= {anchor: size - before + 1} if anchor else {}
-        elif isinstance(event, yaml.AliasEvent):
-            if any(anchor == event.anchor for _, anchor in around):
-                raise ConfigError(f"{where}: the alias *{event.anchor} holds itself")
-            size += sizes.get(str(event.anchor), 1)
-        if len(around) > MAX_DEPTH or size > MAX_VALUES:
-            raise ConfigError(
-                f"{where}: more than {MAX_VALUES:,} values, what aliases repeat counted each time"
-                if size > MAX_VALUES
-                else f"{where}: more than {MAX_DEPTH} levels"
-            )
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:

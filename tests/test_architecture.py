@@ -16,7 +16,17 @@ LAYERS = [  # a module imports from its own row or from rows below it
     {"train", "evaluate", "features", "ingest"},
     {"cluster", "expression", "matrix"},
     {"device"},
-    {"artifacts", "ledger", "config", "config_tree", "validation", "columns", "sealed", "terminal"},
+    {
+        "artifacts",
+        "ledger",
+        "config",
+        "config_tree",
+        "config_size",
+        "validation",
+        "columns",
+        "sealed",
+        "terminal",
+    },
     {"errors", "signals"},
 ]
 GPU_LIBRARIES = {"cudf", "cupy", "cuml", "rmm", "nvforest", "dask_cuda", "dask_cudf", "raft_dask",

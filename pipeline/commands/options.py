@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +69,26 @@ def config_of(
     """The checked `Config` of a file, or of data and target, with overrides."""
     from pipeline.config import Config
 
-    return Config.parse(config_tree(config, data, target), overrides)
+    checked = Config.parse(config_tree(config, data, target), overrides)
+    if not any(o.partition("=")[0].strip() in ("cluster", "cluster.kind") for o in overrides):
+        refuse_elsewhere(checked.cluster.kind)
+    return checked
+
+
+def refuse_elsewhere(kind: str) -> None:
+    """Checks that no file sends the run to another host's scheduler: Dask's messages are pickles.
+
+    Raises:
+        ConfigError: it does; the command line may.
+    """
+    from pipeline.errors import ConfigError
+
+    own = kind in ("process", "cores", "gpus")
+    if not own and not re.match(r"\w+://(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|$)", kind):
+        raise ConfigError(
+            f"cluster.kind: {kind} names a scheduler on another host, which can run any code here",
+            fix=f"if you trust it, name it on the command line: --cluster {kind}",
+        )
 
 
 def overrides_of(given: list[str] | None, **options: Any) -> list[str]:

@@ -12,6 +12,8 @@ from pipeline.errors import DataError
 from pipeline.ingest.files import File
 from pipeline.ingest.stores import opened
 
+LONGEST = 16 << 20
+"""Bytes of a line: what goes on longer is no table."""
 CHUNK = 256 << 10  # fits the cache: counting newlines is fastest so (0.15 s for 800 MB)
 
 
@@ -45,6 +47,8 @@ def head(file: File, options: Mapping[str, Any], size: int) -> bytes:
             if not more:
                 return data
             data += bytes(more)
+            if len(data) > LONGEST:
+                raise _endless(file, 0)
     return data if len(data) < size else data[: data.rfind(b"\n") + 1]
 
 
@@ -83,5 +87,18 @@ def chunks(file: File, options: Mapping[str, Any], start: int) -> Iterator[bytes
             inner.seek(start)
         elif start:
             inner.read(start)
+        at = ended = start
         while chunk := inner.read(CHUNK):
             yield chunk
+            at += len(chunk)
+            if (newline := chunk.rfind(b"\n")) >= 0:
+                ended = at - len(chunk) + newline + 1
+            if at - ended > LONGEST:
+                raise _endless(file, ended)
+
+
+def _endless(file: File, at: int) -> DataError:
+    return DataError(
+        f"{file.path}: the line that begins at byte {at:,} is longer than {LONGEST >> 20} MB",
+        fix="a CSV has a record a line: are its line ends newlines, and its quotes closed?",
+    )

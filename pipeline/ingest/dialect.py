@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,9 @@ from pipeline.errors import ConfigError, SchemaError, shorten
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 256 << 10  # bytes
+MAX_HEADER = 4 << 20
+"""Bytes of the first line."""
+MAX_COLUMNS = 100_000
 BOM = b"\xef\xbb\xbf"
 BINARY = {
     b"PK\x03\x04": "a zip or Excel file", b"\x1f\x8b": "compressed with gzip (name it .gz)",
@@ -62,6 +66,7 @@ def settle(head: bytes, path: str, config: Csv) -> Dialect:
     first, _ = _first(text, delimiter, config.quote)
     if not first:
         raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
+    _check_count(first, path)
     if config.header is True:
         names = checked_names(first, path)
     elif config.header is False:
@@ -89,6 +94,7 @@ def header_of(head: bytes, path: str, dialect: Dialect) -> tuple[str, ...]:
     first, _ = _first(_decoded(head, path), dialect.delimiter, dialect.quote)
     if not first:
         raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
+    _check_count(first, path)
     if dialect.header:
         return checked_names(first, path)
     return dialect.names if len(first) == len(dialect.names) else tuple(first)
@@ -142,14 +148,37 @@ def _decoded(head: bytes, path: str) -> str:
             f"{path}: lines end with a carriage return alone",
             fix="rewrite the line ends: tr '\\r' '\\n' < old.csv > new.csv",
         )
+    _check_width(head, path)
     return _text(head)
 
 
+def _check_width(head: bytes, path: str) -> None:
+    """Checks the first line's length before it is taken apart."""
+    end = head.find(b"\n")
+    first = head if end < 0 else head[:end]
+    if len(first) > MAX_HEADER:
+        raise SchemaError(
+            f"{path}: its first line has {len(first):,} bytes, at most {MAX_HEADER:,} are read",
+            fix="a table of so many columns is better turned into rows",
+        )
+
+
+def _check_count(fields: list[str], path: str) -> None:
+    if len(fields) > MAX_COLUMNS:
+        raise SchemaError(
+            f"{path}: its first line has {len(fields):,} fields, at most {MAX_COLUMNS:,} are read",
+            fix="a table of so many columns is better turned into rows",
+        )
+
+
 def _text(head: bytes) -> str:
-    return head[:SNIFFED].removeprefix(BOM).decode("utf-8", "replace")
+    """The beginning, with all of the first line."""
+    end = max(SNIFFED, head.find(b"\n", 0, MAX_HEADER) + 1)
+    return head[:end].removeprefix(BOM).decode("utf-8", "replace")
 
 
 def _reader(text: str, delimiter: str, quote: str | None) -> Any:
+    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is no rule of CSV
     lines = (line.removesuffix("\r") + "\n" for line in text.split("\n"))
     if quote is None:
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import ColumnType
-from pipeline.errors import SchemaError
+from pipeline.errors import MachineError, SchemaError
 from pipeline.ingest.files import File
 from pipeline.ingest.stores import opened
 from pipeline.ingest.values import ISO, ZONED, SourceColumn
@@ -29,12 +29,17 @@ def reader(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> 
     """The file, with the ``text`` columns read as dictionaries.
 
     Raises:
-        SchemaError: it is no Parquet file, or damaged.
+        SchemaError: it is no Parquet file, or damaged. MachineError: memory ends.
     """
     with opened(file.path, options) as stream:
         try:
             yield pq.ParquetFile(stream, read_dictionary=list(text))
-        except (pa.ArrowInvalid, OSError) as error:
+        except pa.ArrowMemoryError as error:
+            raise MachineError(
+                f"{file.path}: a row group does not fit into memory: {error}",
+                fix="write it with smaller row groups, or is it damaged?",
+            ) from None
+        except (pa.ArrowException, OSError) as error:
             raise SchemaError(
                 f"{file.path} is no readable Parquet file: {str(error).splitlines()[0]}",
                 fix="was it written to the end?",
@@ -100,7 +105,24 @@ def groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, int]]:
         meta = parquet.metadata
         parts = [meta.row_group(i) for i in range(meta.num_row_groups)]
         least = 8 * meta.num_columns
+        for part in parts:
+            _check_claim(part, file)
         return [(p.num_rows, max(p.total_byte_size, least * p.num_rows)) for p in parts]
+
+
+def _check_claim(part: Any, file: File) -> None:
+    """Checks that a row group can have the rows that the footer says, before any are made room for.
+
+    A page has at most 2^31 values, and takes eight bytes or more.
+    """
+    for i in range(part.num_columns):
+        column = part.column(i)
+        if part.num_rows > (column.total_compressed_size // 8 + 1) << 31:
+            raise SchemaError(
+                f"{file.path}: its footer says {part.num_rows:,} rows, column "
+                f"{column.path_in_schema!r} has {column.total_compressed_size:,} bytes of them",
+                fix="was it written to the end?",
+            )
 
 
 def read_groups(
@@ -116,6 +138,14 @@ def read_groups(
             )
             for at in range(0, len(names), AT_ONCE)
         ]
+        claimed = sum(parquet.metadata.row_group(i).num_rows for i in numbers)
+    for table in tables:
+        if table.num_rows != claimed and names:
+            raise SchemaError(
+                f"{file.path}: its footer says {claimed:,} rows, where there are "
+                f"{table.num_rows:,}",
+                fix="was it written to the end?",
+            )
     return pa.table({name: table[name] for table in tables for name in table.column_names})
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config_tree import from_environment
+from pipeline.config_tree import from_environment, redacted
 from pipeline.errors import InputError, MachineError, PipelineError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(
@@ -43,14 +43,15 @@ def filesystem(path: str, options: Mapping[str, Any]) -> Any:
         fix = f'pip install "pipeline[{extra}]"' if extra else str(error)
         raise MachineError(f"{path}: no library for {protocol}:// is installed", fix=fix) from None
     except ValueError as error:
-        raise InputError(f"{path}: {error}", fix="use a path or s3://, gs://, abfs://") from None
+        fix = "use a path or s3://, gs://, abfs://"
+        raise InputError(f"{path}: {redacted(str(error))}", fix=fix) from None
     except TypeError as error:
-        raise InputError(f"{path}: {error}", fix="check storage_options") from None
+        raise InputError(f"{path}: {redacted(str(error))}", fix="check storage_options") from None
 
 
 def reason(error: Exception) -> str:
     """What the system said, in its own words."""
-    return str(getattr(error, "strerror", None) or error).lower()
+    return redacted(str(getattr(error, "strerror", None) or error)).lower()
 
 
 CREDENTIALS = (
@@ -73,14 +74,15 @@ def explained(path: str) -> Iterator[None]:
             f"{path} cannot be read: {reason(error) or 'permission denied'}", fix=CREDENTIALS
         ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {reason(error)}") from error
+        raise InputError(f"{path} cannot be read: {reason(error)}") from None
     except Exception as error:
         if not any(kind.__module__.split(".")[0] in STORES for kind in type(error).__mro__):
             raise
         if "credentials" in type(error).__name__.lower():
-            raise InputError(f"{path} cannot be read: {error}", fix=CREDENTIALS) from None
+            told = redacted(str(error))
+            raise InputError(f"{path} cannot be read: {told}", fix=CREDENTIALS) from None
         raise MachineError(
-            f"{path} cannot be reached: {error}",
+            f"{path} cannot be reached: {redacted(str(error))}",
             fix="check the network, and the endpoint (AWS_ENDPOINT_URL, or storage_options: "
             "{endpoint_url: …})",
         ) from None

@@ -58,8 +58,14 @@ def known(root: Path) -> list[Known]:
             f"there is no folder {str(root)!r}",
             fix="runs lie in data/runs, or wherever --out named",
         )
-    found = [p for p in root.iterdir() if not p.is_symlink() and (p / "config.yaml").is_file()]
+    found = [p for p in root.iterdir() if not p.is_symlink() and _is_run(p)]
     return sorted((_known(path) for path in found), key=lambda run: (run.started, run.folder))
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a run made the folder: others have a config.yaml too, and `clean` is for runs."""
+    logs = ("log.txt", "ledger.jsonl")
+    return (path / "config.yaml").is_file() and any((path / name).is_file() for name in logs)
 
 
 def _known(path: Path) -> Known:
