@@ -33,9 +33,13 @@ def say(text: str) -> None:
     sys.stdout.write(visible(redacted(text)) + "\n")
 
 
-def json_line(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+def json_line(
+    value: Any, *, indent: int | None = None, ascii_only: bool = False, allow_nan: bool = False
+) -> str:
     """JSON that is as harmless to look at as to parse."""
-    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=allow_nan)
+    if text.isascii() and "\x7f" not in text:
+        return text
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 

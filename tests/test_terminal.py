@@ -1,13 +1,21 @@
-"""Terminals that cannot show every letter: nothing fails, and JSON stays JSON."""
+"""Terminals that cannot show every letter, and letters that no terminal should obey."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from rich.table import Table
+
+from pipeline import terminal
+from pipeline.__main__ import status_of
+from pipeline.cluster.client import log_to_file
+from pipeline.commands.options import print_json
+from pipeline.ledger import Ledger
 from pipeline.matrix import Target
 from pipeline.runner import Outcome
 from pipeline.summary import print_outcome
@@ -56,3 +64,65 @@ def test_metrics_fit_a_narrow_terminal(capsys, monkeypatch):
     assert "…" not in shown and shown.count("0.1235") == 15
     for word in ("baseline", "xgboost *", "precision", "accuracy", "threshold"):
         assert word in shown
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202egnp.exe\u2028"
+"""A title, a cleared screen, a C1 sequence, a line rewritten, and a name that reads backwards."""
+
+
+def harmless(text):
+    return all(c.isprintable() or c in "\n\t" for c in text)
+
+
+def test_nothing_that_a_terminal_obeys_is_told(capsys, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal.tell(EVIL)
+    terminal.say(EVIL)
+    table = Table(EVIL, title=EVIL)
+    table.add_row(f"[red]{EVIL}[/red] [link=http://x]y[/link] :smile:")
+    terminal.console(width=200).print(table, EVIL)
+    print_json({EVIL: [EVIL]})
+    shown = capsys.readouterr()
+    assert harmless(shown.out) and harmless(shown.err)
+    assert "[red]" in shown.out and "[link=http://x]" in shown.out and ":smile:" in shown.out
+    as_json = shown.out[shown.out.index("\n{") :]
+    assert json.loads(as_json) == {EVIL: [EVIL]}
+
+
+def test_nor_logged_nor_in_the_ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl", "cpu", "cpu", EVIL)
+    with ledger.stage("read") as entry:
+        entry.notes.append(EVIL)
+    told = (tmp_path / "ledger.jsonl").read_text()
+    assert harmless(told) and json.loads(told)["notes"] == [EVIL]
+    log_to_file(tmp_path / "log.txt")
+    logger = logging.getLogger("distributed.test")
+    try:
+        raise ValueError(EVIL)
+    except ValueError:
+        logger.exception("it is %s", EVIL)
+    finally:
+        for handler in list(logging.getLogger("distributed").handlers):
+            handler.close()
+            logging.getLogger("distributed").removeHandler(handler)
+    logged = (tmp_path / "log.txt").read_text()
+    assert "ValueError" in logged and harmless(logged)
+
+
+def test_a_run_on_hostile_names_says_nothing_that_is_obeyed(tmp_path, capfd):
+    names = {"x": EVIL.replace("\r", ""), "y": "y"}
+    rows = "".join(f"{i % 7},v{i % 2}\x1b[31m\n" for i in range(80))
+    (tmp_path / "d.csv").write_text(f"{names['x']},y\n{rows}", encoding="utf-8")
+    options = ["--set", "models={xgboost: {rounds: 2}}", "--set", "refit=never", "--no-dashboard"]
+    run = ["run", "--data", str(tmp_path / "d.csv"), "--target", "y", "--out", str(tmp_path / "r")]
+    assert status_of([*run, *options, "-v"]) == 0
+    for command in (["plan", *run[1:5]], ["runs", str(tmp_path)],
+                    ["predict", str(tmp_path / "r"), str(tmp_path / "d.csv"), "--out",
+                     str(tmp_path / "s.csv"), "--keep", "no\x1b[5m"]):  # fmt: skip
+        assert status_of(command) in (0, 2)
+    shown = capfd.readouterr()
+    assert harmless(shown.out) and harmless(shown.err)
+    for name in ("log.txt", "ledger.jsonl"):
+        assert harmless((tmp_path / "r" / name).read_text())
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "\x1b" not in page

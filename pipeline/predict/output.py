@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.artifacts import written
 
-FORMULA = r"^[\s\x00]*[=+\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20]"
+FORMULA = "^\\s*[=+@\t\r\n|%\uff1d\uff0b\uff0d\uff20-]"
 """How a cell begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind
 blanks and in full width; ``|`` and ``%`` begin DDE calls in old ones."""
 NUMBER = r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report import drawing
+from pipeline.terminal import json_line, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -42,10 +42,15 @@ def template(name: str) -> Template:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        loader=FunctionLoader(asset),
+        autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, loader=FunctionLoader(asset),
     )  # fmt: skip
     return environment.get_template(name)
+
+
+def _shown(value: Any) -> Any:
+    """Texts without control characters, which HTML forbids, and without changes of direction."""
+    return visible(value) if type(value) is str else value
 
 
 def asset(name: str) -> str:
@@ -55,7 +60,7 @@ def asset(name: str) -> str:
 
 def _in_script(value: Any) -> str:
     """JSON for a script element: no text in it can close the element or open a comment."""
-    written = json.dumps(value, ensure_ascii=False, allow_nan=True)
+    written = json_line(value, allow_nan=True)
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
