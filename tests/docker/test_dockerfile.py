@@ -88,7 +88,8 @@ def test_the_dockerfile_has_no_fault():
         (" && rm -rf /var/lib/apt/lists/*", "", "apt lists are left"),
         ("--no-install-recommends ", "", "recommended packages are installed"),
         ("-c constraints.txt -r", "-r", "pip installs what is not pinned"),
-        ("==${SETUPTOOLS}", "", "pip installs what is not pinned"),
+        ('"setuptools==${SETUPTOOLS}" "cyclonedx-bom==${CYCLONEDX}"', "setuptools cyclonedx-bom",
+         "pip installs what is not pinned"),
         ("--no-cache-dir ", "", "pip's cache is left"),
         ("HEALTHCHECK ", "# ", "no HEALTHCHECK"),
         ("install -y --no-install-recommends ca-", "install -y --no-install-recommends gcc ca-",
@@ -109,6 +110,15 @@ def test_labels_and_version_are_those_of_the_package():
     for name in ("title", "description", "version", "revision", "licenses", "base.name"):
         assert f"org.opencontainers.image.{name}=" in labels
     assert f"ARG VERSION={pipeline.__version__}\n" in DOCKERFILE
+
+
+def test_the_image_says_what_is_in_it():
+    build = [rest for name, rest in stages(DOCKERFILE)[0] if name == "RUN"]
+    made = [i for i, rest in enumerate(build) if "cyclonedx-py environment" in rest]
+    (where,) = re.findall(r"-o (\S+) /opt/pipeline/bin/python$", build[made[0]].strip())
+    assert made == [len(build) - 1] and "dist/*.whl" in build[-1], "after the package is installed"
+    assert where.startswith("/opt/pipeline/") and "COPY --from=build /opt/pipeline " in DOCKERFILE
+    assert f'pipeline.sbom="{where}"' in DOCKERFILE
 
 
 def sent(path, rules):

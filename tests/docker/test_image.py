@@ -131,6 +131,12 @@ def test_nothing_of_the_build_is_left(buildah):
         left = root / path.split(":")[0].lstrip("/")
         if left.is_file():  # an empty file that a mount lay on
             assert not left.stat().st_size or not left.name.endswith(".conf")
+    bom = json.loads((root / "opt/pipeline/sbom.cdx.json").read_text())
+    listed = {(re.sub("[-_.]+", "-", c["name"].lower()), c["version"]) for c in bom["components"]}
+    (packages,) = (root / "opt/pipeline/lib").glob("python3*/site-packages")
+    stems = [p.name.removesuffix(".dist-info").partition("-") for p in packages.glob("*.dist-info")]
+    assert listed == {(re.sub("[-_.]+", "-", n.lower()), v) for n, _, v in stems}
+    print(f"\n{len(listed)} components in the SBOM")
     sent = {p.relative_to(root / "app").parts[0] for p in (root / "app").rglob("*")}
     assert sent == {"LICENSE", "conf", "data"}
     assert (root / "app/data/flights/flights.parquet").is_file()

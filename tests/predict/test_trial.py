@@ -91,12 +91,17 @@ def test_nothing_of_an_altered_model_is_opened(folder, monkeypatch):
         Scorer.load(folder, "forest")
 
 
-def test_without_a_manifest_nothing_is_opened_unless_it_is_trusted(made, bare, tmp_path, capsys):
+def test_without_a_manifest_nothing_is_opened_unless_it_is_trusted(
+    made, bare, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "psutil.py").write_text("open('ran', 'w').close()")  # whose folder may this be?
     new, out = str(made / "d.csv"), str(tmp_path / "o.csv")
     assert status_of(["predict", str(bare), new, "--out", out]) == 2
     told = capsys.readouterr().err
     assert "has no manifest.json" in told and "--trust" in told
     assert status_of(["predict", str(bare), new, "--out", out, "--trust", "-q"]) == 0
+    assert not (tmp_path / "ran").exists()
     predict_files(made / "run", [new], tmp_path / "whole.csv")
     assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "o.csv").read_bytes()
 
