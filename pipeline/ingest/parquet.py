@@ -33,7 +33,7 @@ def reader(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> 
     """
     with opened(file.path, options) as stream:
         try:
-            yield pq.ParquetFile(stream, read_dictionary=list(text))
+            yield _opened(stream, file, text)
         except pa.ArrowMemoryError as error:
             raise MachineError(
                 f"{file.path}: a row group does not fit into memory: {error}",
@@ -44,6 +44,19 @@ def reader(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> 
                 f"{file.path} is no readable Parquet file: {str(error).splitlines()[0]}",
                 fix="was it written to the end?",
             ) from None
+
+
+def _opened(stream: Any, file: File, text: Sequence[str]) -> Any:
+    try:
+        return pq.ParquetFile(stream, read_dictionary=list(text))
+    except pa.ArrowException:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # what pandas has registered to read the metadata of its own types
+        raise SchemaError(
+            f"{file.path}: its metadata cannot be read: {type(error).__name__}: {error}",
+            fix="write it again, without the types of one library",
+        ) from None
 
 
 def source_columns(

@@ -51,21 +51,21 @@ def test_so_does_this_process(client, tmp_path):
 # -- schedulers on other hosts ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["tcp://10.0.0.7:8786", "tls://dask.example:8786", "tcp://127.0.0.1.example:1", "s.json"],
-)
-def test_no_config_sends_a_run_to_another_host(tmp_path, capsys, kind):
+ELSEWHERE = ("tcp://10.0.0.7:8786", "tls://dask.example:1", "tcp://127.0.0.1.example:1", "s.json")
+
+
+def test_no_config_sends_a_run_to_another_host(tmp_path, capsys):
     """Whoever runs a scheduler can run code in the client: Dask's messages are pickles."""
     (tmp_path / "d.csv").write_text("x,y\n1,0\n2,1\n")
-    (tmp_path / "c.yaml").write_text(
-        f"data: {{path: {tmp_path}/d.csv, target: y}}\ncluster: {{kind: '{kind}', timeout: 1}}\n"
-    )
-    for command in ("run", "plan"):
-        assert status_of([command, str(tmp_path / "c.yaml")]) == 2
-        told = capsys.readouterr().err
-        assert "can run any code here" in told and f"--cluster {kind}" in told
-    assert status_of(["run", str(tmp_path / "c.yaml"), "--cluster", "tcp://127.0.0.1:1"]) == 3
+    config, data = tmp_path / "c.yaml", f"data: {{path: {tmp_path}/d.csv, target: y}}\n"
+    for kind in ELSEWHERE:
+        config.write_text(f"{data}cluster: {{kind: '{kind}', timeout: 1}}\n")
+        for command in ("run", "plan"):
+            assert status_of([command, str(config)]) == 2
+            told = capsys.readouterr().err
+            assert "can run any code here" in told and f"--cluster {kind}" in told
+    told_so = ["run", str(config), "--cluster", "tcp://127.0.0.1:1"]
+    assert status_of(told_so) == 3, "there it is looked for"
 
 
 # -- tls:// ----------------------------------------------------------------------------------------
