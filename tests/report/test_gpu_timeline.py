@@ -90,6 +90,7 @@ def test_the_page_shows_the_time_line_and_the_stages_gpu_figures(fake_run, curve
     lines = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
     lines[0]["gpu"] = {"mean_busy": 0.834, "peak_memory": 5_000_000_000, "mean_watts": 431.4}
     (run / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    fake_run.seal(run)
     html = page.write_report(run).read_text(encoding="utf-8")
     assert "GPUs over time" in html
     for text in ("GPU busy", "83.4 %", "5 GB", "431 W"):

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import Config, run
 from pipeline.__main__ import status_of
-from pipeline.artifacts import in_use, locked
+from pipeline.artifacts import in_use, locked, write_manifest
 from pipeline.errors import InputError
 from pipeline.runner import Listener
 from pipeline.tools import runs
@@ -70,7 +70,7 @@ def test_runs_are_listed_oldest_first_with_what_they_are(folder, capsys):
     five, stopped, damaged, _ = found
     assert five.test == metrics["models"]["xgboost"]["test"]["roc_auc"]
     assert (five.rows, five.best, five.device, five.target) == (300, "xgboost", "cpu", "y")
-    assert stopped.reason == "after split" and "metrics.json is not JSON" in damaged.reason
+    assert stopped.reason == "after split" and "metrics.json was altered" in damaged.reason
     assert status_of(["runs", str(folder), "--json"]) == 0
     assert [r["state"] for r in json.loads(capsys.readouterr().out)] == [r.state for r in found]
     assert status_of(["runs", str(folder)]) == 0
@@ -109,6 +109,22 @@ def test_clean_lists_and_with_yes_removes_what_it_was_told(folder, capsys):
     assert (folder / "notes").is_dir(), "no run folder"
 
 
+def test_clean_removes_no_folder_that_is_no_run_and_nothing_behind_a_link(folder, capsys):
+    project, outside = folder / "project", folder.parent / "outside"
+    project.mkdir()
+    (project / "config.yaml").write_text("mine: 1\n")
+    outside.mkdir()
+    (outside / "kept.txt").write_text("kept")
+    for name in ("stopped", "damaged"):
+        (folder / name / "train" / "link").symlink_to(outside)
+        (folder / name / "kept.txt").symlink_to(outside / "kept.txt")
+    (folder / "whole").symlink_to(outside)
+    assert status_of(["clean", str(folder), "--stopped", "--keep", "0", "--yes"]) == 0
+    capsys.readouterr()
+    assert {p.name for p in folder.iterdir()} == {"notes", "project", "link", "whole"}
+    assert (outside / "kept.txt").read_text() == "kept" and (project / "config.yaml").exists()
+
+
 def test_compare_shows_what_differs(made, capsys):
     assert status_of(["compare", str(made / "five"), str(made / "nine"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -144,6 +160,7 @@ def test_a_run_owns_its_folder_until_it_ends(made, tmp_path):
 def test_names_from_files_are_not_obeyed_by_the_terminal(folder, capsys):
     config = folder / "nine" / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", 'seed: 0\n"\\e[31mred": 1'))
+    write_manifest(folder / "nine", json.loads((folder / "nine" / "manifest.json").read_text()))
     assert status_of(["compare", str(folder / "five"), str(folder / "nine")]) == 0
     shown = capsys.readouterr().out
     assert "\\x1b[31mred" in shown and "\x1b[31mred" not in shown
