@@ -24,7 +24,7 @@ def main() -> None:
     status = status_of(sys.argv[1:])
     number = signals.received()
     if number and status:
-        _tell("stopped")
+        _tell(signals.stopped())
         status = 128 + number
     sys.exit(status)
 
@@ -38,7 +38,7 @@ def status_of(arguments: list[str]) -> int:
     try:
         return cli.invoke(arguments)
     except PipelineError as error:
-        _tell(f"error: {error}")
+        _tell("\n  → ".join([f"error: {error}", *getattr(error, "__notes__", ())]))
         return error.status
     except (KeyboardInterrupt, SystemExit):  # of `signals`
         return INTERRUPTED

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pipeline import sealed
 from pipeline.errors import InputError, MachineError
 from pipeline.sealed import MANIFEST
 
 LOCK = ".lock"
+STAGES = "stages"
+"""The folder of what each stage left (`pipeline.resume`), with hashes of its own."""
 # Not artefacts: they grow while the run goes on, or are made again from the others.
 UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html"})
 
@@ -42,6 +45,30 @@ def written(path: Path) -> Iterator[Path]:
             beside.unlink()
 
 
+def linked(source: Path, path: Path) -> None:
+    """``path`` as another name of a finished file, which nobody changes; a copy where links fail.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written to.
+    """
+    with written(path) as beside:
+        try:
+            os.link(source, beside)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, beside)
+
+
+def below(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def published(place: Path, folder: Path) -> None:
+    """Makes the files below ``place`` also those of ``folder``."""
+    for path in below(place):
+        linked(path, folder / path.relative_to(place))
+
+
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """A block during which no other process works in the run folder.
@@ -51,19 +78,9 @@ def locked(run: Path) -> Iterator[None]:
     Raises:
         InputError: another process has it; names that process. Or a link in it leads elsewhere.
     """
-    import fcntl
-
     sealed.refuse_links(run)
     path = run / LOCK
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = path.read_text(encoding="utf-8").strip()
-            raise InputError(
-                f"{run} is in use by another process" + (f" ({owner})" if owner else ""),
-                fix="wait for it, stop it, or name another folder",
-            ) from None
+    with _lock(path, run) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()}")
         file.flush()
@@ -72,6 +89,32 @@ def locked(run: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 path.unlink()
+
+
+def _lock(path: Path, run: Path) -> TextIO:
+    """The lock's file, locked; that of a process which ends just now is gone from its path."""
+    import fcntl
+
+    while True:
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise MachineError(
+                f"{run} cannot be written to: {error.strerror}",
+                fix="choose another folder with --out",
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BlockingIOError:
+            owner = path.read_text(encoding="utf-8").strip()
+            file.close()
+            raise InputError(
+                f"{run} is in use by another process" + (f" ({owner})" if owner else ""),
+                fix="wait for it, stop it, or name another folder",
+            ) from None
+        file.close()
 
 
 def in_use(run: Path) -> bool:
@@ -123,7 +166,7 @@ def artefacts(run: Path) -> list[Path]:
         for p in found
         if p.name not in UNHASHED
         and not p.name.startswith(".")
-        and "tmp" not in p.relative_to(run).parts
+        and p.relative_to(run).parts[0] not in ("tmp", STAGES)
     )
 
 

@@ -10,17 +10,20 @@ import typer
 
 from pipeline import __version__
 from pipeline.commands import bench, folders, predict
+from pipeline.commands.init import init
 from pipeline.commands.options import (
     ConfigArgument,
     DataOption,
     DeviceOption,
     JsonOption,
     QuietOption,
+    ResumeOption,
     RowsOption,
     SetOption,
     TargetOption,
     VerboseOption,
     config_of,
+    config_of_run,
     overrides_of,
     print_json,
 )
@@ -76,7 +79,9 @@ def top(
     epilog="Examples:\n\n  python -m pipeline run\n\n"
     "  python -m pipeline run --data sales.parquet --target revenue\n\n"
     "  python -m pipeline run conf/flights.yaml --rows 50000 --set models.xgboost.rounds=50\n\n"
-    "  python -m pipeline run my.yaml --device gpu --out results/today --json"
+    "  python -m pipeline run my.yaml --device gpu --out results/today --json\n\n"
+    "  python -m pipeline run --resume data/runs/flights-20260101-120000\n\n"
+    "  python -m pipeline run --resume results/today --set models.forest.trees=300"
 )
 def run(
     config: ConfigArgument = None,
@@ -92,6 +97,7 @@ def run(
         Path | None,
         typer.Option("--out", metavar="DIR", help="The run folder itself: absent or empty."),
     ] = None,
+    resume: ResumeOption = None,
     set_: SetOption = None,
     dashboard: Annotated[
         bool, typer.Option("--dashboard/--no-dashboard", help="Dask's dashboard and /metrics.")
@@ -111,11 +117,14 @@ def run(
 ) -> None:
     """Reads, builds features, trains, evaluates; leaves a run folder with a report.
 
-    With only --data and --target, everything else is chosen.
+    With only --data and --target, everything else is chosen. --resume RUN goes on with a run that
+    stopped, or changes one: what does not depend on a change of config, data or program is kept.
     """
     overrides = overrides_of(set_, rows=rows, device=device, cluster=cluster)
     if not dashboard:
         overrides.append("cluster.dashboard=false")
+    if resume is not None:
+        config = config_of_run(resume, config, data, out=out, profile=profile)
     checked = config_of(config, data, target, overrides)
     if dry_run:
         _show_plan(checked, as_json)
@@ -128,7 +137,7 @@ def run(
     heard = listener(quiet=quiet, verbose=verbose)
     try:
         if profile is None:
-            outcome = run_config(checked, out=out, listener=heard)
+            outcome = run_config(checked, out=out, resume=resume, listener=heard)
         else:
             from pipeline.commands.profile import profiled
 
@@ -138,17 +147,7 @@ def run(
             raise
         restart.on_cpu(lost)
     if as_json:
-        print_json(
-            {
-                "run": str(outcome.folder),
-                "best": outcome.best,
-                "metrics": outcome.metrics,
-                "seconds": outcome.seconds,
-                "memory": outcome.memory,
-                "fallbacks": list(outcome.fallbacks),
-                "warnings": list(outcome.warnings),
-            }
-        )
+        print_json(outcome.to_json())
         return
     from pipeline.summary import print_outcome
 
@@ -222,36 +221,6 @@ def doctor(as_json: JsonOption = False) -> None:
         print_findings(findings)
 
 
-@app.command(
-    epilog="Example:\n\n  python -m pipeline init sales.csv --target revenue --out conf/sales.yaml"
-)
-def init(
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="CSV or Parquet.")],
-    target: Annotated[
-        str, typer.Option("--target", metavar="T", help="A column, or an expression.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write; standard output if absent."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
-) -> None:
-    """Writes a config with what was found in the data, to be edited."""
-    from pipeline.artifacts import write_text
-    from pipeline.errors import InputError
-    from pipeline.terminal import tell
-    from pipeline.tools.init import make_config
-
-    if out is not None and out.exists() and not force:
-        raise InputError(f"{str(out)!r} is there already", fix="another --out, or --force")
-    text = make_config(data, target)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        write_text(out, text)
-        tell(f"wrote {out}; run it with: python -m pipeline run {out}")
-
-
 @app.command(epilog="Example:\n\n  python -m pipeline report data/runs/flights-20260101-120000")
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Makes a run's report.html again."""
@@ -269,6 +238,9 @@ def schema() -> None:
     print_json(config_schema())
 
 
+app.command(
+    epilog="Example:\n\n  python -m pipeline init sales.csv --target revenue --out conf/sales.yaml"
+)(init)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(
     epilog="Examples:\n\n  python -m pipeline runs\n\n  python -m pipeline runs results --json"

@@ -21,6 +21,7 @@ from pipeline.features.plan import model_columns, pruned, walk
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import split
 from pipeline.ingest.blocks import Block
+from pipeline.ingest.files import File, find
 from pipeline.ingest.sample import Sample, sample
 from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
@@ -48,6 +49,8 @@ class Job:
     models: Mapping[str, ModelParams]
     tables: Mapping[str, pd.DataFrame]
     """Side tables that an op joins: used columns, ``attrs["keys"]``."""
+    table_files: Mapping[str, Sequence[File]]
+    """What each of them was read of."""
     left_out: Mapping[str, str]
     """Columns that are never features, with the reason."""
     features: tuple[str, ...]
@@ -158,9 +161,13 @@ def prepare(config: Config) -> Job:
     filters: list[Expression] = []
     ops: tuple[Op, ...] | None = None
     tables: dict[str, pd.DataFrame] = {}
+    files: dict[str, Sequence[File]] = {}
     if parsed is not None:
         filters = _filters(parsed, source)
-        ops, tables = _with_tables([o for o in parsed if not isinstance(o, Filter)], config)
+        found = [op for op in parsed if not isinstance(op, Filter)]
+        names = [op.table for op in found if isinstance(op, Join)]
+        files = {n: find(config.data.tables[n]) for n in names if n in config.data.tables}
+        ops, tables = _with_tables(found, config)  # after: a file that changes now is not known
     left_out = _left_out(config, source)
     features, width = _features(ops, source, left_out)
     reads = {*features, *target.columns, *(n for f in filters for n in f.columns)}
@@ -169,7 +176,7 @@ def prepare(config: Config) -> Job:
     _check_names(reads, source, config)
     ordered = tuple(n for n in source.names if n in reads)
     return Job(
-        config, choice, contract, source, target, tuple(filters), ops, models, tables,
+        config, choice, contract, source, target, tuple(filters), ops, models, tables, files,
         left_out, tuple(features), width, ordered,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline import reading, stages
+from pipeline import planning, reading, stages
 from pipeline.cluster.client import spread
 from pipeline.cluster.memory import RUNGS, Rung, give_back
 from pipeline.device.choose import frames_of
@@ -25,7 +25,7 @@ from pipeline.errors import DeviceError, DeviceFull, DeviceLost
 from pipeline.train.held import Held
 
 if TYPE_CHECKING:
-    from pipeline.runner import Session
+    from pipeline.session import Session
 
 T = TypeVar("T")
 CPU = "the CPU"
@@ -158,7 +158,7 @@ def _helps(rung: Rung, work: Work, stage: str) -> bool:
     if rung.stream:
         found = work.rows or work.read
         return found is None or found.plan.hold
-    blocks = reading.blocks_of(session.job, session.at_once, rung)
+    blocks = planning.blocks_of(session.job, session.at_once, rung)
     return len(blocks) > session.partitions
 
 

@@ -5,11 +5,12 @@ A stage that the device cannot end has a line for each attempt before: a `Fallba
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,6 +20,8 @@ import psutil
 from pipeline.config_tree import redacted
 from pipeline.errors import MachineError
 from pipeline.terminal import json_line
+
+RESUMED = "the run goes on"
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Entry:
     """Of ``h2d``, the bytes of the input files that the device decoded itself."""
     gpu: dict[str, float] = field(default_factory=dict)
     """What the GPUs did (`pipeline.device.timeline.Timeline.meter`); no part of a line without."""
+    resume: str = ""
+    """Why it was kept, or done again; no part of a line of a run that began anew."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -111,14 +116,36 @@ class Ledger:
         self._append({**found, "event": f"{reason}; goes on with: {to}"})
         return found
 
-    def _append(self, found: Mapping[str, object]) -> None:
-        told = {k: v for k, v in found.items() if v or k != "gpu"}
-        line = redacted(json_line(told))
+    def recall(self, found: Mapping[str, Any]) -> None:
+        """Notes again what had made a stage fall that is kept."""
+        self.fallbacks.append(Fallback(**found))  # type: ignore[typeddict-item]
+        self._append({**found, "event": f"{found['reason']}; went on with: {found['rung']}"})
+
+    def goes_on(self) -> None:
+        """Says that the lines before are those of a run that stopped, whatever the last one is."""
+        stopped = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+        self._append({"event": RESUMED}, "\n" if stopped else "")
+
+    def _append(self, found: Mapping[str, object], before: str = "") -> None:
+        told = {k: v for k, v in found.items() if v or k not in ("gpu", "resume")}
+        line = f"{before}{redacted(json_line(told))}\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(line)
         except OSError as error:
-            raise MachineError(f"{self.path} cannot be written: {error.strerror}") from error
+            with suppress(OSError):
+                os.truncate(self.path, size)  # no half of a line
+            raise MachineError(
+                f"{self.path} cannot be written: {error.strerror}", fix="free some space"
+            ) from error
+
+
+def last_run(lines: Sequence[bytes]) -> int:
+    """Where the lines begin that the last process wrote: those before tell what it kept."""
+    mark = json_line({"event": RESUMED}).encode()
+    marks = [i for i, line in enumerate(lines) if line == mark]
+    return marks[-1] + 1 if marks else 0
 
 
 class _PeakMemory:

@@ -43,7 +43,8 @@ def stage_lines(entry: Entry, verbose: bool) -> list[str]:
     line = f"{entry.stage:<16} {entry.rows:>13,} rows {entry.seconds:>8.2f} s  {entry.device}"
     if verbose:
         line += f"  peak {entry.peak_host / 1e9:.2f} GB"
-    return [line, *(f"  {note}" for note in entry.notes)]
+    said = [entry.resume] if entry.resume else []
+    return [line, *(f"  {note}" for note in (*said, *entry.notes))]
 
 
 class _Live:

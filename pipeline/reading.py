@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cluster import memory, partitions
+from pipeline.cluster import partitions
 from pipeline.cluster.capacity import capacity, device_capacity
 from pipeline.cluster.client import spread
-from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung
+from pipeline.cluster.memory import MemoryPlan
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import Schema
 from pipeline.device import crossing
@@ -24,15 +24,16 @@ from pipeline.features.chain import Context
 from pipeline.ingest import load, prepare, split, target
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.prepare import Counts, Preparation
-from pipeline.job import Job
-from pipeline.ledger import Entry
+from pipeline.ingest.settled import Settlement
 from pipeline.matrix import Target
+from pipeline.planning import plan_notes, planned_blocks
 
 if TYPE_CHECKING:
-    from pipeline.runner import Session
+    from pipeline.session import Session
 
 SAMPLE_ROWS = 1_000_000
 """Rows of the sample for quantiles and time cuts (decision 5)."""
+REJECTED = "rejected.parquet"
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,38 @@ class RowSet:
 
 def read(session: Session) -> Read:
     """Reads the used columns."""
-    job = session.job
-    with session.ledger.stage("read") as entry:
+    with session.stage("read") as doing:
         blocks, plan = _planned(session, session.device)
-        entry.rows = total = sum(block.rows for block in blocks)
-        csv = job.contract.format == "csv"
-        entry.notes += plan_notes(plan, csv, spread(session.client))
+        session.decide(plan)
+        total = sum(block.rows for block in blocks)
+        if not _looked_at(session):
+            plan = replace(plan, hold=False, staging=0)
         load.notes(session.client)  # of whatever read before
         reads = _reads(session, blocks, plan, session.device)
-        _set_aside(session, reads)
-        job.contract.write(session.folder / "ingest" / "schema.json")
+        notes = doing.entry.notes
+        if doing.kept is None:
+            doing.entry.rows = total
+            notes += plan_notes(plan, session.job.contract.format == "csv", spread(session.client))
+            doing.files = _left(session, reads)
         frames = load.frames(reads)
         if plan.staging:
-            frames = _staged(session, frames, session.device, entry)
-        entry.notes += load.notes(session.client)
+            frames = _staged(session, frames, session.device, notes)
+        notes += load.notes(session.client)
     return Read(frames, session.device, total, plan)
+
+
+def _looked_at(session: Session) -> bool:
+    """Whether any stage that is to be done works on the rows."""
+    return session.kept.left("split", "features", "train", "evaluate", "refit")
+
+
+def _left(session: Session, reads: Partitions) -> list[Path]:
+    """Writes what the reading leaves."""
+    ingest = session.folder / "ingest"
+    (ingest / REJECTED).unlink(missing_ok=True)
+    _set_aside(session, reads)
+    session.job.contract.write(ingest / "schema.json")
+    return [path for path in (ingest / "schema.json", ingest / REJECTED) if path.exists()]
 
 
 def read_again(session: Session, device: str) -> Read:
@@ -93,7 +111,7 @@ def read_again(session: Session, device: str) -> Read:
     blocks, plan = _planned(session, device)
     frames = load.frames(_reads(session, blocks, plan, device))
     if plan.staging:
-        frames = _staged(session, frames, device, None)
+        frames = _staged(session, frames, device, [])
     return Read(frames, device, sum(block.rows for block in blocks), plan)
 
 
@@ -155,56 +173,6 @@ def _planned(session: Session, device: str) -> tuple[list[Block], MemoryPlan]:
     return blocks, plan
 
 
-def at_once(job: Job, threads: int) -> int:
-    """Partitions that this process works on at a time: one on a GPU."""
-    return 1 if job.choice.name == "gpu" else threads
-
-
-def planned_blocks(
-    job: Job, threads: int, folder: Path | None, shared: int | None = None, *,
-    device: int | None = None, rung: Rung = PLANNED,
-) -> tuple[list[Block], MemoryPlan]:  # fmt: skip
-    """The blocks of the run, and what their rows will hold in memory.
-
-    Args:
-        job: the run.
-        threads: of all workers.
-        folder: the run's, where CSV would be staged; it need not be there yet. None: nowhere.
-        shared: what the workers of a cluster may hold together, instead of ``memory.host``.
-        device: what the GPUs may hold together.
-        rung: what gives way in any case.
-    """
-    blocks = blocks_of(job, threads, rung)
-    free = 0 if folder is None else free_at(folder)
-    return blocks, job.memory_plan(blocks, threads, free, shared, device=device, rung=rung)
-
-
-def blocks_of(job: Job, threads: int, rung: Rung) -> list[Block]:
-    """What the run reads at a time on this rung."""
-    limit = memory.limit_of(job.config.memory)
-    size = memory.block_bytes(limit, job.device_limit) // rung.smaller
-    return load.planned(job.contract, job.config.data.rows, threads, size)
-
-
-def free_at(folder: Path) -> int:
-    """Bytes free on the disk where the folder is or will be."""
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    return shutil.disk_usage(there).free
-
-
-def plan_notes(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
-    """What the ledger says of a plan that does not simply hold all rows."""
-    if plan.hold:
-        return []
-    held, limit = plan.held / 1e9, plan.limit / 1e9
-    whose = "the workers' limit" if workers else "the limit"
-    found = [f"streaming: held rows would take {held:.1f} GB, {whose} is {limit:.1f} GB"]
-    if csv and not plan.staging:
-        why = "the workers share no disk" if workers else "the disk has no room"
-        found.append(f"CSV read again in each pass: {why} for staging it")
-    return found
-
-
 def _reads(session: Session, blocks: list[Block], plan: MemoryPlan, device: str) -> Partitions:
     job = session.job
     reads = load.reads(
@@ -216,50 +184,41 @@ def _reads(session: Session, blocks: list[Block], plan: MemoryPlan, device: str)
     return partitions.held(session.client, partitions.each(reads, load.read_packed, device))
 
 
-def _staged(session: Session, frames: Partitions, device: str, entry: Entry | None) -> Partitions:
+def _staged(session: Session, frames: Partitions, device: str, notes: list[str]) -> Partitions:
     folder = session.folder / "tmp" / "staged"
     shutil.rmtree(folder, ignore_errors=True)  # those of a rung above
     found = load.staged(session.client, frames, folder, device)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    if entry is not None:
-        entry.notes.append(f"CSV staged once as Arrow files of {size / 1e9:.2f} GB")
+    notes.append(f"CSV staged once as Arrow files of {size / 1e9:.2f} GB")
     return found
 
 
 def _set_aside(session: Session, reads: Partitions) -> None:
     if session.job.config.data.on_bad_rows == "error":
         return
-    path = session.folder / "ingest" / "rejected.parquet"
+    path = session.folder / "ingest" / REJECTED
     if rejected := load.write_rejected(session.client, reads, path):
         session.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")
 
 
 def split_rows(session: Session, found: Read) -> RowSet:
     """Settles classes, sets and weights of what was read."""
-    job, client, device = session.job, session.client, session.device
+    job, device = session.job, session.device
     config, plan = job.config, _held_by(found, device)
-    with session.ledger.stage("split") as entry:
-        spec = Preparation(
-            device, job.target, job.filters, config.split, config.seed,
-            min(1.0, SAMPLE_ROWS / max(found.total, 1)), config.data.weight, job.kept,
-            plan.hold,
-        )  # fmt: skip
-        frames = _crossed(found, device)
-        seen = partitions.reduced(client, frames, prepare.look, prepare.looked, spec)
-        entry.notes += dropped_notes(seen)
-        _refuse_nothing(seen)
-        settled = target.settle(seen.target, config.data)
+    spec = Preparation(
+        device, job.target, job.filters, config.split, config.seed,
+        min(1.0, SAMPLE_ROWS / max(found.total, 1)), config.data.weight, job.kept, plan.hold,
+    )  # fmt: skip
+    with session.stage("split") as doing:
+        if doing.kept is None:
+            parts, settled = _settled(session, found, spec, doing.entry.notes)
+            doing.found = settled.to_json()
+            doing.entry.rows = sum(settled.counts.rows.values())
+        else:
+            settled = Settlement.from_json(doing.kept)
+            parts = _prepared(session, found, spec, settled.target, settled.cuts)
         session.listener.say(f"task {settled.target.task}: {settled.why}")
-        cuts = split.cuts(seen.times, config.split)
-        parts = _prepared(session, found, spec, settled.target, cuts)
-        classes = len(settled.target.classes)
-        counts = partitions.reduced(
-            client, parts, prepare.counted, prepare.count_merged, device, classes, config.seed,
-            plan.train_rate,
-        )  # fmt: skip
-        split.check_counts(dict(counts.rows), config.split)
-        entry.rows = sum(counts.rows.values())
-        entry.notes += load.notes(session.client)
+    classes = len(settled.target.classes)
     source = replace(
         job.source,
         classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
@@ -267,9 +226,30 @@ def split_rows(session: Session, found: Read) -> RowSet:
     context = Context(device, config.seed, settled.target.task, classes, spec.sample_rate)
     meta = frames_of(device).empty([*source.only(job.kept), *prepare.own_columns(spec)])
     return RowSet(
-        parts, source, meta, settled.target, settled.why, counts, context, plan, spec, cuts,
-        found.device,
+        parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,
+        settled.cuts, found.device,
     )  # fmt: skip
+
+
+def _settled(
+    session: Session, found: Read, spec: Preparation, notes: list[str]
+) -> tuple[Partitions, Settlement]:
+    """The rows with labels and sets, and what two passes over them settled."""
+    config, client = session.job.config, session.client
+    frames = _crossed(found, spec.device)
+    seen = partitions.reduced(client, frames, prepare.look, prepare.looked, spec)
+    notes += dropped_notes(seen)
+    _refuse_nothing(seen)
+    settled = target.settle(seen.target, config.data)
+    cuts = split.cuts(seen.times, config.split)
+    parts = _prepared(session, found, spec, settled.target, cuts)
+    counts = partitions.reduced(
+        client, parts, prepare.counted, prepare.count_merged, spec.device,
+        len(settled.target.classes), config.seed, found.plan.train_rate,
+    )  # fmt: skip
+    split.check_counts(dict(counts.rows), config.split)
+    notes += load.notes(client)
+    return parts, Settlement(settled.target, settled.why, cuts, counts)
 
 
 def _crossed(found: Read, device: str) -> Partitions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import __version__
-from pipeline.artifacts import write_json, write_manifest, written
+from pipeline.artifacts import published, read_json, write_json, write_manifest, written
 from pipeline.cluster import partitions
 from pipeline.cluster.memory import give_back
 from pipeline.columns import SET
@@ -30,9 +30,10 @@ from pipeline.train.model import Fitted
 
 if TYPE_CHECKING:
     from pipeline.reading import RowSet
-    from pipeline.runner import Session
+    from pipeline.session import Doing, Session
     from pipeline.stages import Built
 
+EVALUATED = ("metrics.json", "curves.json", "predictions.parquet")
 JUDGED: tuple[SetName, ...] = ("valid", "test")
 WRITTEN_AT_ONCE = 1 << 17
 """Rows of a row group of predictions.parquet."""
@@ -47,30 +48,36 @@ def evaluate(
 ) -> tuple[dict[str, Any], str]:
     """Scores the held-out rows; writes metrics.json, curves.json and predictions.parquet."""
     folder = session.folder / "evaluate"
-    with session.ledger.stage("evaluate") as entry:
-        feed = built.feed.on(session.device)
-        own = scoring(models, feed.device)
-        scores = scored(feed, JUDGED, {name: model.predict for name, model in own.items()})
-        give_back()
-        values = _slices(session, rows)
-        sets = {w: _as_scored(_judged(rows, found), values) for w, found in scores.items()}
-        found = metrics.collect(
-            rows.target,
-            sets,
-            rows=rows.counts.rows,
-            prior=_prior(rows),
-        )
-        best = metrics.best(found)
-        write_json(folder / "metrics.json", found)
-        write_json(folder / "curves.json", curves.collect(rows.target, sets, models, found))
-        _write_predictions(session, scores, rows.target)
-        entry.rows = sum(rows.counts.rows[which] for which in JUDGED)
-        if rows.plan.scored < 1:
-            kept = sum(len(own.label) for own in sets.values())
-            note = f"metrics of a sample of {kept:,} of {entry.rows:,} rows: {rows.plan.short_of}"
-            entry.notes.append(note)
-            session.warn(note)
-    return found, best
+    with session.stage("evaluate") as doing:
+        if doing.kept is not None:
+            found = read_json(folder / "metrics.json")
+        else:
+            found = _evaluated(session, rows, built, models, doing)
+            doing.files = [folder / name for name in EVALUATED]
+    return found, metrics.best(found)
+
+
+def _evaluated(
+    session: Session, rows: RowSet, built: Built, models: Mapping[str, Fitted], doing: Doing
+) -> dict[str, Any]:
+    folder, entry = session.folder / "evaluate", doing.entry
+    feed = built.feed.on(session.device)
+    own = scoring(models, feed.device)
+    scores = scored(feed, JUDGED, {name: model.predict for name, model in own.items()})
+    give_back()
+    values = _slices(session, rows)
+    sets = {w: _as_scored(_judged(rows, found), values) for w, found in scores.items()}
+    found = metrics.collect(rows.target, sets, rows=rows.counts.rows, prior=_prior(rows))
+    write_json(folder / "metrics.json", found)
+    write_json(folder / "curves.json", curves.collect(rows.target, sets, models, found))
+    _write_predictions(session, scores, rows.target)
+    entry.rows = sum(rows.counts.rows[which] for which in JUDGED)
+    if rows.plan.scored < 1:
+        kept = sum(len(own.label) for own in sets.values())
+        note = f"metrics of a sample of {kept:,} of {entry.rows:,} rows: {rows.plan.short_of}"
+        entry.notes.append(note)
+        session.warn(note)
+    return found
 
 
 def scoring(models: Mapping[str, Fitted], device: str) -> dict[str, Fitted]:
@@ -191,16 +198,14 @@ def save(
 ) -> None:
     """The plan, the models, golden rows and the manifest: what `predict` needs."""
     folder, config = session.folder, session.job.config
-    fit.save(built.plan, folder / "features")
-    for fitted in models.values():
-        store.save(fitted, folder / "train")
-    shutil.rmtree(folder / "train" / "segments", ignore_errors=True)  # for a training that stopped
+    refitted = built.feed.rows("test") == 0
+    _publish(session, refitted, list(models))
     if built.golden is not None:
         feed = built.feed.on(session.device)
         table = golden.make(scoring(models, feed.device), feed, built.golden)
         with written(folder / "golden.parquet") as beside:
             table.to_parquet(beside, index=False)
-    target = rows.target
+    target, keys = rows.target, session.kept.keys
     facts = {
         "format": 1,
         "pipeline": __version__,
@@ -211,11 +216,12 @@ def save(
         "classes": list(target.classes),
         "models": list(models),
         "best": best,
-        "refit": built.feed.rows("test") == 0,
+        "refit": refitted,
         "rows": dict(rows.counts.rows),
         "device": session.job.choice.name,
         "fallbacks": session.ledger.fallbacks,
         "seed": config.seed,
+        "keys": {e.stage: keys[e.stage] for e in session.ledger.entries if e.stage in keys},
         "versions": versions(),
         "inputs": [
             {"path": f.path, "bytes": f.size, "fingerprint": f.fingerprint}
@@ -224,6 +230,18 @@ def save(
         "warnings": session.warnings,
     }
     write_manifest(folder, facts)
+
+
+def _publish(session: Session, refitted: bool, models: Sequence[str]) -> None:
+    """Makes what the last stages left the run's: their files get a second name."""
+    folder, kept = session.folder, session.kept
+    for old in (folder / "features", folder / "train"):  # with the segments of what is done
+        shutil.rmtree(old, ignore_errors=True)
+    (folder / "golden.parquet").unlink(missing_ok=True)
+    stage = "refit features" if refitted else "features"
+    published(kept.place(stage) / fit.FOLDER, folder / "features")
+    for name in models:
+        published(kept.place(f"{'refit' if refitted else 'train'} {name}"), folder / "train")
 
 
 def versions() -> dict[str, str]:

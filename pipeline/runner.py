@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from pipeline.artifacts import locked, write_text
 from pipeline.cluster import remote
 from pipeline.cluster.client import check, connected, spread, workers
 from pipeline.cluster.gauges import Progress
-from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, give_back, settled
+from pipeline.cluster.memory import MemoryPlan, give_back, settled
 from pipeline.cluster.meters import metered
 from pipeline.cluster.prometheus import published
 from pipeline.cluster.sampling import recorded
@@ -23,69 +22,19 @@ from pipeline.config import Config
 from pipeline.device import ranges
 from pipeline.device.choose import settle
 from pipeline.device.timeline import Timeline
-from pipeline.errors import InputError, MachineError
+from pipeline.folders import RUNS, check_empty, resumed_folder, run_folder
 from pipeline.ingest import stores
 from pipeline.job import Job, prepare, refitted
 from pipeline.ledger import Entry, Fallback, Ledger
 from pipeline.matrix import Target
+from pipeline.resume import resumable, tidied
+from pipeline.session import Listener, Session
 
 if TYPE_CHECKING:
     from pipeline.ladder import Work
     from pipeline.train.model import Fitted
 
-RUNS = Path("data/runs")
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Hears how a run goes; the command line prints it."""
-
-    stage: Callable[[Entry, bool], None] = lambda entry, ended: None
-    """Called with a stage's ledger entry when it starts (False) and ends (True)."""
-    say: Callable[[str], None] = lambda text: None
-    """Called with a line for the user."""
-    progress: Callable[[str, int, int], None] = lambda what, done, planned: None
-    """Called as models train, with the rounds or trees so far, and those planned."""
-    planned: Callable[[MemoryPlan, Sequence[int]], None] = lambda plan, rows: None
-    """Called once with the memory plan and the rows of each partition."""
-
-
-@dataclass
-class Session:
-    """What the stages of one run share."""
-
-    job: Job
-    folder: Path
-    ledger: Ledger
-    client: Any
-    threads: int
-    listener: Listener
-    warnings: list[str] = field(default_factory=list)
-    rung: Rung = PLANNED
-    """How much the run has given up for want of GPU memory (`pipeline.ladder`)."""
-    partitions: int = 0
-    """Into how many the rows were divided last."""
-
-    def __post_init__(self) -> None:
-        self.device = self.job.choice.name
-        """Where the stage at hand runs: the run's device, or the CPU in its place."""
-
-    @property
-    def at_once(self) -> int:
-        """Partitions that are worked on at a time."""
-        one = self.job.choice.name == "gpu" and not spread(self.client)
-        return 1 if one else self.threads
-
-    def runs_on(self, device: str, reason: str = "") -> None:
-        """Says where the stage at hand runs, and why if not on the run's device."""
-        self.device = device
-        self.ledger.device = device
-        self.ledger.reason = reason or self.job.choice.reason
-
-    def warn(self, text: str) -> None:
-        """A line for the user, the report and the manifest."""
-        self.warnings.append(text)
-        self.listener.say(f"warning: {text}")
+__all__ = ["RUNS", "Listener", "Outcome", "Session", "run", "run_folder"]
 
 
 @dataclass(frozen=True)
@@ -104,47 +53,72 @@ class Outcome:
     where there is a GPU, also its own (``device``)."""
     fallbacks: tuple[Fallback, ...] = ()
     """Stages that the GPU could not end as planned, and what each went on with."""
+    resumed: Mapping[str, str] = field(default_factory=dict)
+    """Why each stage was kept or done again; empty where the run began anew."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "run": str(self.folder), "best": self.best, "metrics": self.metrics,
+            "seconds": self.seconds, "memory": self.memory, "fallbacks": list(self.fallbacks),
+            "resumed": dict(self.resumed), "warnings": list(self.warnings),
+        }  # fmt: skip
 
 
 def run(
-    config: Config, *, out: str | Path | None = None, listener: Listener | None = None,
-    serial: bool = False,
+    config: Config, *, out: str | Path | None = None, resume: str | Path | None = None,
+    listener: Listener | None = None, serial: bool = False,
 ) -> Outcome:  # fmt: skip
     """Runs a config from the data to a folder that scores new data.
 
     Args:
         out: the run folder, absent or empty; None: ``data/runs/<name>-<time>``.
+        resume: instead of ``out``, a folder where a run has stopped or finished: what does not
+            change with the config, the data and the program is kept (`pipeline.resume`).
         serial: partitions are computed in the calling thread, for profilers that see only that one;
             ``cluster.kind: process`` without a dashboard.
 
     Raises:
         InputError: config or data are at fault. MachineError: the machine is.
     """
-    from dask.system import CPU_COUNT
-
     started = time.perf_counter()
     listener = listener or Listener()
     job = _checked(config)
-    folder = run_folder(config.name, out)
+    folder = run_folder(config.name, out) if resume is None else resumed_folder(resume)
+    with locked(folder), resumable(folder):
+        if resume is None:
+            check_empty(folder)
+        else:
+            tidied(folder)
+        write_text(folder / "config.yaml", config.to_yaml())
+        return _run(job, folder, listener, started, resumed=resume is not None, serial=serial)
+
+
+def _run(
+    job: Job, folder: Path, listener: Listener, started: float, *, resumed: bool, serial: bool
+) -> Outcome:
+    """The run in a folder that is locked."""
+    from dask.system import CPU_COUNT
+
     progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
     listener = _heard_by(listener, progress, timeline)
-    choice = job.choice
+    choice, cluster = job.choice, job.config.cluster
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
         on_stage=listener.stage,
         span=ranges.span,
     )  # fmt: skip
+    if resumed:
+        ledger.goes_on()
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
     with (
-        locked(folder),
         signals.discarded(folder / "tmp"),
-        connected(config.cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
-        recorded(client, config.cluster, choice.name, timeline),
-        published(progress, client, config.cluster, lambda: timeline.latest) as pages,
+        connected(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
+        recorded(client, cluster, choice.name, timeline),
+        published(progress, client, cluster, lambda: timeline.latest) as pages,
         settled(),
     ):
-        write_text(folder / "config.yaml", config.to_yaml())
         for what, url in pages.items():
             listener.say(f"{what} {url}")
         threads = CPU_COUNT
@@ -154,7 +128,10 @@ def run(
             remote.check_paths(client, files, job.contract.storage_options, stores.reached)
         # not earlier: dask-cuda's workers must not find a CUDA context here
         ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
-        return _stages(Session(job, folder, ledger, client, threads, listener), started)
+        session = Session(
+            job, folder, ledger, client, threads, listener, resumed=resumed, recorded=True
+        )
+        return _stages(session, started)
 
 
 def _checked(config: Config) -> Job:
@@ -185,49 +162,6 @@ def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Lis
         listener.planned(plan, rows)
 
     return replace(listener, stage=stage, progress=training, planned=planned)
-
-
-def run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
-    """A new folder for a run, below ``root``; never one that another run has just made.
-
-    Raises:
-        InputError: ``out`` is a file, or a folder with something in it.
-        MachineError: the folder cannot be made.
-    """
-    if out is not None and "://" in str(out):
-        raise InputError(
-            f"--out {str(out)!r} is a URL: a run folder is local",
-            fix="name a folder, and copy it once the run has finished",
-        )
-    try:
-        return _new_folder(name, root) if out is None else _given_folder(Path(out))
-    except OSError as error:
-        raise MachineError(
-            f"the run folder cannot be made: {error.strerror}: {error.filename}",
-            fix="choose another one with --out",
-        ) from None
-
-
-def _new_folder(name: str, root: Path) -> Path:
-    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    number = 0
-    while True:
-        folder = root / (f"{stem}-{number}" if number else stem)
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
-
-
-def _given_folder(folder: Path) -> Path:
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(
-            f"--out {str(folder)!r} is not empty", fix="name a folder that is absent or empty"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _stages(session: Session, started: float) -> Outcome:
@@ -261,6 +195,7 @@ def _stages(session: Session, started: float) -> Outcome:
         session.folder, metrics, best, round(seconds, 3), work.rows.target,
         tuple(session.warnings), memory_of(work.rows.plan, session.ledger.entries),
         tuple(session.ledger.fallbacks),
+        {entry.stage: entry.resume for entry in session.ledger.entries if entry.resume},
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ PATIENCE = 3.0
 _received: list[int] = []
 _deferring: list[None] = []
 _spare: list[Path] = []
+_words: list[str] = []
 
 
 def watch() -> None:
@@ -78,6 +79,22 @@ def discarded(folder: Path) -> Iterator[None]:
         _spare.remove(folder)
 
 
+@contextmanager
+def leaving(words: str) -> Iterator[None]:
+    """A block of which `stopped` says the words, if a signal ends it."""
+    _words.append(words)
+    try:
+        yield
+    finally:
+        if not _received:
+            _words.remove(words)
+
+
+def stopped() -> str:
+    """What a command says that a signal has ended."""
+    return "; ".join(["stopped", *_words])
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if not _deferring:
@@ -107,6 +124,6 @@ def _end(read: int, numbers: set[int]) -> None:
     time.sleep(PATIENCE)
     for folder in list(_spare):
         shutil.rmtree(folder, ignore_errors=True)
-    sys.stderr.write("stopped\n")
+    sys.stderr.write(f"{stopped()}\n")
     sys.stderr.flush()
     os._exit(128 + number)

@@ -9,24 +9,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.artifacts import below
 from pipeline.cluster import partitions
 from pipeline.cluster.memory import give_back
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import SETS
 from pipeline.features import chain, fit
 from pipeline.features.fit import FittedPlan, Fitting
+from pipeline.features.known import States
 from pipeline.features.op import Op
-from pipeline.features.registry import parse_ops
+from pipeline.features.registry import op_entry, parse_ops
 from pipeline.ingest import prepare
+from pipeline.keys import fingerprints
 from pipeline.matrix import SetName
 from pipeline.reading import RowSet, on
-from pipeline.train import golden
+from pipeline.train import golden, store
 from pipeline.train import model as models_of
 from pipeline.train.held import Held, HeldFeed
 from pipeline.train.model import Fitted
 
 if TYPE_CHECKING:
-    from pipeline.runner import Session
+    from pipeline.session import Doing, Session
+
+GOLDEN = "golden.parquet"
+"""In the stage's folder: the rows of `golden.rows`."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +75,19 @@ def features(session: Session, rows: RowSet, *, last: bool) -> Built:
     Args:
         last: nothing needs the rows' frames afterwards: each goes when its matrices are made.
     """
-    with session.ledger.stage("features") as entry:
+    with session.stage("features") as doing:
         rows = on(rows, session.device)
+        counts = {**rows.counts.rows, "train": rows.counts.sampled}
+        if doing.kept is not None:
+            choice = Choice(parse_ops(doing.kept["ops"]), doing.kept["left_out"])
+            wanted = session.kept.left("train", "evaluate")
+            return _kept(session, rows, choice, counts, doing, last=last, wanted=wanted)
         ops, left_out = session.job.ops, session.job.left_out
         choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
-        counts = {**rows.counts.rows, "train": rows.counts.sampled}
-        built = _built(session, rows, choice, counts, everything=False, last=last)
-        entry.rows = sum(rows.counts.rows.values())
-        entry.notes += notes_of(built.plan)
+        doing.found = {"ops": list(map(op_entry, choice.ops)), "left_out": dict(choice.left_out)}
+        built = _built(session, rows, choice, counts, doing, everything=False, last=last)
+        doing.entry.rows = sum(rows.counts.rows.values())
+        doing.entry.notes += notes_of(built.plan)
     return built
 
 
@@ -96,23 +107,67 @@ def chosen(session: Session, rows: RowSet) -> Choice:
 
 
 def _built(
-    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], *,
+    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], doing: Doing, *,
     everything: bool, last: bool,
 ) -> Built:  # fmt: skip
-    """The ops fitted on the partitions' training rows, and the matrices of all their rows."""
+    """The ops fitted on the partitions' training rows, and the matrices of all their rows.
+
+    What is fitted is used as it is loaded from its files, in this process as in any later one.
+    """
     job, client = session.job, session.client
+    known = _known(session, doing)
     fitting = fit.fit(
         client, _training(rows, everything), meta=rows.meta, source=rows.source,
         context=rows.context, ops=choice.ops, tables=job.tables, left_out=job.left_out,
+        known=known,
     )  # fmt: skip
+    known.tidy(fitting.plan.steps)
+    doing.told += known.notes()
     filters = tuple(expression.text for expression in job.filters)
     dropped = [
         {**d, "reason": choice.left_out.get(d["column"], d["reason"])} for d in fitting.plan.dropped
     ]
     plan = replace(fitting.plan, filters=filters, dropped=tuple(dropped))
-    feed = _feed(session, rows, replace(fitting, plan=plan), counts, last)
+    plan = fit.saved(plan, doing.place / fit.FOLDER)
+    remaining = plan.steps[len(plan.steps) - len(fitting.remaining) :]
+    feed = _feed(session, rows, replace(fitting, plan=plan, remaining=remaining), counts, last)
     drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
+    doing.files = below(doing.place / fit.FOLDER)
+    if drawn is not None:
+        doing.files += [golden.save(drawn, doing.place / GOLDEN)]
     return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
+
+
+def _known(session: Session, doing: Doing) -> States:
+    """States that an earlier run in the folder has fitted on the same rows."""
+    job = session.job
+    tables = {
+        name: [fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
+        for name, files in job.table_files.items()
+    }
+    return States(doing.place / "fitted", session.rows_key(doing.name), tables)
+
+
+def _kept(
+    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], doing: Doing, *,
+    last: bool, wanted: bool, everything: bool = False,
+) -> Built:  # fmt: skip
+    """The features that are kept, and matrices of the rows if they are wanted."""
+    plan = fit.load(doing.place / fit.FOLDER)
+    drawn = golden.load(doing.place / GOLDEN) if session.job.config.golden else None
+    if not wanted:
+        device, features = rows.context.device, plan.features
+        feed = HeldFeed(session.client, _nothing, features, rows.target, device, counts)
+        return Built(choice, plan, feed, drawn, rows.parts, everything, last)
+    fitting = fit.replayed(
+        session.client, _training(rows, everything), plan, meta=rows.meta, context=rows.context
+    )
+    feed = _feed(session, rows, fitting, counts, last)
+    return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
+
+
+def _nothing(*sets: SetName) -> Partitions:
+    raise AssertionError(f"the matrices of {sets} were not wanted: all that needs them is kept")
 
 
 def again(session: Session, rows: RowSet, built: Built, device: str | None = None) -> Built:
@@ -177,24 +232,39 @@ def train(session: Session, rows: RowSet, built: Built, name: str, *, last: bool
     Args:
         last: no other model trains on these matrices.
     """
-    with session.ledger.stage(f"train {name}") as entry:
-        found = models_of.train(
-            name, session.job.models[name], _fed(session, built, last),
-            seed=session.job.config.seed, threads=session.threads,
-            checkpoint=session.folder / "train" / "segments" / name,
-            cache=_cache(session, rows), most=_most(rows), progress=session.listener.progress,
-        )  # fmt: skip
-        entry.rows = built.feed.rows("train")
-        if rows.plan.train_rate < 1:
+    with session.stage(f"train {name}") as doing:
+        found = _trained(session, rows, built, name, doing, last=last)
+        if rows.plan.train_rate < 1 and doing.kept is None:
             note = (
-                f"{name} trains on a sample of {entry.rows:,} of "
+                f"{name} trains on a sample of {built.feed.rows('train'):,} of "
                 f"{rows.counts.rows['train']:,} rows: {rows.plan.short_of}"
             )
-            entry.notes.append(note)
+            doing.entry.notes.insert(0, note)
             session.warn(note)
-        entry.notes += found.notes
+        doing.entry.rows = built.feed.rows("train")
     give_back()
     return found
+
+
+def _trained(
+    session: Session, rows: RowSet, built: Built, name: str, doing: Doing, *, last: bool,
+    rounds: int | None = None,
+) -> Fitted:  # fmt: skip
+    """The model, as it is loaded from its files: the same in this process as in any later one."""
+    if doing.kept is None:
+        doing.spare = session.segments(doing.name)
+        found = models_of.train(
+            name, session.job.models[name], _fed(session, built, last),
+            seed=session.job.config.seed, threads=session.threads, checkpoint=doing.spare,
+            rounds=rounds, cache=_cache(session, rows), most=_most(rows),
+            progress=session.listener.progress,
+        )  # fmt: skip
+        store.save(found, doing.place)
+        doing.files = [doing.place / file for file in store.files(name)]
+        doing.told += found.told
+        doing.entry.notes += found.notes
+        return store.as_saved(found, doing.place, session.device)
+    return store.load(name, doing.place, session.device, bulk=True)
 
 
 def _fed(session: Session, built: Built, last: bool) -> HeldFeed:
@@ -226,12 +296,18 @@ def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> i
 def refit_features(session: Session, rows: RowSet, choice: Choice) -> Built:
     """The features once more, fitted on all rows."""
     total = sum(rows.counts.rows.values())
-    with session.ledger.stage("refit features") as entry:
+    with session.stage("refit features") as doing:
         rows = on(rows, session.device)
+        if doing.kept is not None:
+            counts, wanted = doing.kept["counts"], session.kept.left("refit")
+            return _kept(
+                session, rows, choice, counts, doing, everything=True, last=True, wanted=wanted
+            )
         parts = _training(rows, everything=True)
         counts = {"train": _sampled(session, rows, parts, total), "valid": 0, "test": 0}
-        built = _built(session, rows, choice, counts, everything=True, last=True)
-        entry.rows = total
+        doing.found = {"counts": counts}
+        built = _built(session, rows, choice, counts, doing, everything=True, last=True)
+        doing.entry.rows = total
     return built
 
 
@@ -240,13 +316,8 @@ def refit(
     rounds: Mapping[str, int],
 ) -> Fitted:  # fmt: skip
     """A model once more on all rows, with the rounds that were found."""
-    with session.ledger.stage(f"refit {name}") as entry:
-        found = models_of.train(
-            name, session.job.models[name], _fed(session, built, last),
-            seed=session.job.config.seed, threads=session.threads, rounds=rounds[name],
-            cache=_cache(session, rows), most=_most(rows), progress=session.listener.progress,
-        )  # fmt: skip
-        entry.rows = sum(rows.counts.rows.values())
-        entry.notes += found.notes
+    with session.stage(f"refit {name}") as doing:
+        found = _trained(session, rows, built, name, doing, last=last, rounds=rounds[name])
+        doing.entry.rows = sum(rows.counts.rows.values())
     give_back()
     return found

@@ -11,7 +11,22 @@ ROOT = Path(__file__).parents[1] / "pipeline"
 MODULES = sorted(ROOT.rglob("*.py"))
 LAYERS = [  # a module imports from its own row or from rows below it
     {"__main__", "cli", "commands", ""},
-    {"runner", "ladder", "restart", "job", "reading", "stages", "summary", "tools", "progress"},
+    {
+        "runner",
+        "ladder",
+        "restart",
+        "job",
+        "reading",
+        "stages",
+        "summary",
+        "tools",
+        "progress",
+        "session",
+        "keys",
+        "resume",
+        "planning",
+        "folders",
+    },
     {"results", "predict", "report"},
     {"train", "evaluate", "features", "ingest"},
     {"cluster", "expression", "matrix"},

@@ -1,4 +1,4 @@
-"""A run whose GPU is lost: started again on the CPU under `auto`, ended with a command under `gpu`."""
+"""A run whose GPU is lost: goes on with the CPU under `auto`, ends with a command under `gpu`."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def lost_in(folder):
     return error
 
 
-def test_the_same_command_runs_again_and_nothing_half_written_remains(replaced, tmp_path):
+def test_the_same_command_goes_on_in_the_folder(replaced, tmp_path):
     with pytest.raises(SystemExit):
         restart.on_cpu(lost_in(tmp_path / "run"))
-    assert replaced["arguments"] == ARGUMENTS
+    assert replaced["arguments"] == [*ARGUMENTS, "--resume", str(tmp_path / "run")]
     assert "cudaErrorIllegalAddress" in replaced["lost"]
-    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "run" / "ingest" / "schema.json").exists()
 
 
 def test_auto_is_then_the_cpu_and_says_why(monkeypatch):
     monkeypatch.setenv(LOST, "features: the GPU failed: cudaErrorIllegalAddress")
     found = choose("auto", look=lambda: pytest.fail("a GPU was looked for"))
-    assert (found.asked, found.name) == ("auto", "cpu")
+    assert (found.asked, found.name, found.lost) == ("auto", "cpu", True)
     assert "cudaErrorIllegalAddress" in found.reason
 
 

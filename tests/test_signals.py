@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +40,7 @@ __main__.main()
 PATIENCE = 20
 
 
-def stopped(command, number, *arguments):
+def stopped(command, number, *arguments, before=lambda process: None):
     """(status, what standard error said after the first line, output); within PATIENCE seconds."""
     process = subprocess.Popen(
         [sys.executable, "-c", command, *arguments],
@@ -53,6 +54,7 @@ def stopped(command, number, *arguments):
             if line.startswith(("ready", "split")):
                 break
         time.sleep(0.3)
+        before(process)
         process.send_signal(number)
         try:
             out, err = process.communicate(timeout=PATIENCE)
@@ -96,9 +98,33 @@ def test_a_run_that_is_stopped_leaves_no_manifest(tmp_path):
         "--set", "models.xgboost={rounds: 100000, early_stopping: 0}",
     )  # fmt: skip
     assert (status, out) == (130, "")
-    assert "Traceback" not in err and err.endswith("stopped\n")
+    command = f"python -m pipeline run --resume {tmp_path / 'run'}"
+    assert "Traceback" not in err and err.endswith(f"stopped; go on with: {command}\n")
     assert not (tmp_path / "run" / "manifest.json").exists()
     assert not (tmp_path / "run" / "tmp").exists()
+    assert {"read.json", "split.json"} <= {p.name for p in (tmp_path / "run" / "stages").iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_workers_of_a_run_that_is_stopped_end_with_it(tmp_path, number):
+    table = "x,y\n" + "".join(f"{i * 7919 % 5003},{i * 31 % 2}\n" for i in range(5000))
+    (tmp_path / "d.csv").write_text(table)
+    workers = []
+
+    def seen(process):
+        workers.extend(psutil.Process(process.pid).children(recursive=True))
+
+    status, err, _ = stopped(
+        "from pipeline.__main__ import main\nif __name__ == '__main__': main()", number,
+        "run", "--data", str(tmp_path / "d.csv"), "--target", "y", "--out", str(tmp_path / "run"),
+        "--no-dashboard", "--cluster", "cores", "--set", "models.forest=null",
+        "--set", "models.xgboost={rounds: 100000, early_stopping: 0}", before=seen,
+    )  # fmt: skip
+    assert status == 128 + number and "--resume" in err
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
+    assert alive == []
 
 
 def test_a_reader_that_has_gone_is_no_error():

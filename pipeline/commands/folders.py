@@ -115,7 +115,8 @@ def _runs_table(found: Sequence[Known]) -> Table:
 def _say_reasons(found: Sequence[Known]) -> None:
     for run in found:
         if run.reason:
-            _say(f"{Path(run.folder).name}: {run.state} {run.reason}")
+            how = f"; go on with: {run.resume}" if run.resume else ""
+            _say(f"{Path(run.folder).name}: {run.state} {run.reason}{how}")
 
 
 def _compared(

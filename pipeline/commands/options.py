@@ -34,6 +34,12 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Overrides a key; the value is YAML. Repeatable."),
 ]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume", metavar="RUN", help="Go on with this run; its config if none is named."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
@@ -89,6 +95,34 @@ def refuse_elsewhere(kind: str) -> None:
             f"cluster.kind: {kind} names a scheduler on another host, which can run any code here",
             fix=f"if you trust it, name it on the command line: --cluster {kind}",
         )
+
+
+def config_of_run(
+    resume: Path, config: Path | None, data: list[str] | None, *,
+    out: Path | None, profile: str | None,
+) -> Path | None:  # fmt: skip
+    """The config that goes on in a run folder: the one that is named, else the folder's own."""
+    from pipeline.errors import InputError
+
+    if out is not None and out.resolve() != resume.resolve():
+        raise InputError(
+            f"--out {str(out)!r} and --resume {str(resume)!r} are two run folders",
+            fix="--resume RUN is the folder itself; leave --out away",
+        )
+    if profile is not None:
+        raise InputError(
+            "--profile with --resume: stages that are kept cannot be measured",
+            fix="profile a run of its own",
+        )
+    if config is not None or data:
+        return config
+    own = resume / "config.yaml"
+    if own.is_file():
+        return own
+    raise InputError(
+        f"--resume {str(resume)!r}: there is no {own}, so no run has begun there",
+        fix="name the config too: python -m pipeline run CONFIG --resume RUN",
+    )
 
 
 def overrides_of(given: list[str] | None, **options: Any) -> list[str]:

@@ -29,10 +29,12 @@ class Choice:
     reason: str
     gpus: tuple[Gpu, ...] = ()
     """Those that work, when a GPU is used."""
+    lost: bool = False
+    """The run had a GPU, and goes on without it."""
 
 
 LOST = "PIPELINE_DEVICE_LOST"
-"""Environment variable: why the run that this process repeats lost its GPU (`pipeline.restart`)."""
+"""Environment variable: why the run that goes on here has lost its GPU (`pipeline.restart`)."""
 
 
 def choose(
@@ -56,7 +58,7 @@ def choose(
     if asked == "cpu":
         return Choice(asked, "cpu", "asked for")
     if asked == "auto" and (lost := os.environ.get(LOST)):
-        return Choice(asked, "cpu", f"run again from its start on the CPU: {lost}")
+        return Choice(asked, "cpu", f"goes on with the CPU: {lost}", lost=True)
     found = look()
     reason, fix = found.reason, found.fix
     if reason is None:

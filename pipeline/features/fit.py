@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,12 +20,15 @@ from pipeline.device import Frame
 from pipeline.expression import parse
 from pipeline.features import chain, state
 from pipeline.features.chain import Context, Step
+from pipeline.features.known import States
 from pipeline.features.op import Op
 from pipeline.features.plan import Walk, model_columns, next_phase, pruned, walk
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.matrix import Feature
 
 PLAN = "plan.json"
+FOLDER = "plan"
+"""What a stage calls the folder of its plan, in its own."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Fitting:
 def fit(
     client: Any, parts: Partitions, *, meta: Frame, ops: Sequence[Op], source: Schema,
     context: Context, tables: Mapping[str, pd.DataFrame], left_out: Mapping[str, str],
+    known: States | None = None,
 ) -> Fitting:  # fmt: skip
     """Fits the ops on the training rows of the partitions.
 
@@ -73,6 +78,7 @@ def fit(
         parts: frames of the source's columns and the runner's own, ids as index.
         meta: such a frame without rows.
         left_out: columns that may not be features, with the reason.
+        known: states that were fitted before, and where new ones are kept.
 
     Raises:
         ConfigError: the ops do not fit the columns, or leave text.
@@ -90,9 +96,11 @@ def fit(
         order, pending = [base + i for i in order], [base + i for i in pending]
         if pending:
             phase += 1
+            if known is not None:
+                known.recognise(steps)
             _fit_phase(
                 client, parts, steps, order=order, pending=pending,
-                passes=passes, phase=phase, context=context,
+                passes=passes, phase=phase, context=context, known=known,
             )  # fmt: skip
             walked = _resolved_again(walked, places, steps, source)
         elif boundary:
@@ -138,22 +146,37 @@ def _first_step(walked: Walk, place: int, tables: Mapping[str, pd.DataFrame]) ->
 
 def _fit_phase(
     client: Any, parts: Partitions, steps: list[Step], *, order: list[int],
-    pending: list[int], passes: list[int], phase: int, context: Context,
+    pending: list[int], passes: list[int], phase: int, context: Context, known: States | None,
 ) -> None:  # fmt: skip
-    """One pass over the partitions: summaries of the pending steps, merged and finished."""
+    """One pass over the partitions: summaries of the pending steps, merged and finished.
+
+    Of steps whose state is known nothing is summarised; all else is as if they were fitted.
+    """
+    open_ = [i for i in pending if known is None or not known.has(i)]
+    summaries = _summaries(client, parts, steps, order, open_, context=context) if open_ else {}
+    for i in pending:
+        step = steps[i]
+        passes[i] += 1
+        done = passes[i] == step.op.passes
+        fitted = step.op.finish(summaries[i], step.state) if i in summaries else step.state
+        if done and known is not None:
+            fitted = known.settled(i, fitted)
+        op = step.op.settled(fitted) if done else step.op
+        steps[i] = replace(step, op=op, state=fitted, done=done, phase=phase)
+
+
+def _summaries(
+    client: Any, parts: Partitions, steps: list[Step], order: list[int], pending: list[int], *,
+    context: Context,
+) -> dict[int, Any]:  # fmt: skip
+    """What one pass finds for the pending steps, by their places."""
     used = chain.awake({i: steps[i] for i in order}, pending)
     ordered = list(used.values())
     positions = [list(used).index(i) for i in pending]
     sent = partitions.shared(client, ordered)
     merge = partial(chain.merged, steps=ordered)
-    summaries = partitions.reduced(client, parts, chain.summarised, merge, sent, positions, context)
-    for position, i in zip(positions, pending, strict=True):
-        step = steps[i]
-        fitted = step.op.finish(summaries[position], step.state)
-        passes[i] += 1
-        done = passes[i] == step.op.passes
-        op = step.op.settled(fitted) if done else step.op
-        steps[i] = replace(step, op=op, state=fitted, done=done, phase=phase)
+    found = partitions.reduced(client, parts, chain.summarised, merge, sent, positions, context)
+    return {i: found[position] for position, i in zip(positions, pending, strict=True)}
 
 
 def _resolved_again(walked: Walk, places: list[int], steps: list[Step], source: Schema) -> Walk:
@@ -191,6 +214,22 @@ def _dropped(
         for c in source
         if c.name not in used
     )
+
+
+def saved(plan: FittedPlan, folder: Path) -> FittedPlan:
+    """The plan as it is loaded from the folder, which then holds nothing else.
+
+    Its fitted states stay the objects that they are, of which a device may have copies: they have
+    been loaded from their own files (`known.States`).
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    save(plan, folder)
+    found = load(folder)
+    steps = [
+        replace(new, state=old.state) if old.phase else new
+        for old, new in zip(plan.steps, found.steps, strict=True)
+    ]
+    return replace(found, steps=tuple(steps))
 
 
 def save(plan: FittedPlan, folder: Path) -> None:

@@ -69,6 +69,25 @@ def _loaded(entry: Any, folder: Path, read: sealed.Read) -> Any:
     return entry
 
 
+def same(state: Any, loaded: Any) -> Any:
+    """What was loaded of a state that was dumped, with its own frames where these are the same.
+
+    Of a frame a device may have a copy, which is known by the frame's identity.
+    """
+    if isinstance(loaded, pd.DataFrame):
+        return state if state.equals(loaded) and _kinds(state) == _kinds(loaded) else loaded
+    if isinstance(loaded, dict):
+        own = {str(key): value for key, value in state.items()}
+        return {key: same(own[key], value) for key, value in loaded.items()}
+    if isinstance(loaded, list):
+        return [same(a, b) for a, b in zip(state, loaded, strict=True)]
+    return loaded
+
+
+def _kinds(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(str(name), str(dtype)) for name, dtype in frame.dtypes.items()]
+
+
 def tables_in(entry: Any) -> list[str]:
     """Names of the Parquet files that a dumped state refers to."""
     if isinstance(entry, dict):

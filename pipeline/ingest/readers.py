@@ -43,6 +43,15 @@ def read_block(
         SchemaError: there is no such column.
     """
     unchanged(contract.files[block.file])
+    try:
+        return _read(block, contract, names, device, on_bad_rows)
+    finally:  # what was read of a file that is written to meanwhile proves nothing, nor do errors
+        unchanged(contract.files[block.file])
+
+
+def _read(
+    block: Block, contract: Contract, names: list[str], device: Frames, on_bad_rows: str
+) -> tuple[Frame, pd.DataFrame | None]:
     if (reading := device.reading()) is not None:
         try:
             made = device_blocks.read(block, contract, names, device, reading)

@@ -12,6 +12,7 @@ from pipeline import sealed
 from pipeline.artifacts import UNHASHED
 from pipeline.config_tree import yaml_tree
 from pipeline.errors import InputError
+from pipeline.ledger import last_run
 from pipeline.sealed import Sealed
 
 Json = dict[str, Any]
@@ -110,7 +111,9 @@ def _json(path: Path, data: _Bytes) -> Json:
 
 def _lines(path: Path, data: _Bytes) -> list[Json]:
     found = []
-    for number, line in enumerate((data(path) or b"").splitlines(), 1):
+    lines = (data(path) or b"").splitlines()
+    first = last_run(lines)
+    for number, line in enumerate(lines[first:], first + 1):
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):

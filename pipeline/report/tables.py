@@ -240,7 +240,7 @@ def _reasons(lines: Sequence[Json]) -> list[Json]:
 
 def _notes(entry: Json) -> list[str]:
     notes = entry.get("notes") or []
-    single = [str(entry[k]) for k in ("event", "note") if entry.get(k)]
+    single = [str(entry[k]) for k in ("event", "note", "resume") if entry.get(k)]
     return [*single, *(str(n) for n in notes)]
 
 

@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
 from pipeline.job import Job, prepare
-from pipeline.reading import at_once, free_at, planned_blocks
+from pipeline.planning import at_once, free_at, planned_blocks
 from pipeline.runner import RUNS
 
 PARTS = {

@@ -13,6 +13,7 @@ from pipeline.artifacts import in_use
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary
 from pipeline.report import folder as folders
+from pipeline.resume import command
 
 State = Literal["finished", "running", "stopped", "damaged"]
 
@@ -41,6 +42,8 @@ class Known:
     test: float | None = None
     reason: str = ""
     """Why it is damaged, or the last stage that a stopped one has finished."""
+    resume: str = ""
+    """The command that goes on with a stopped one."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -95,7 +98,8 @@ def _facts(run: folders.Folder) -> dict[str, Any]:
         "rows": max((int(e["rows"]) for e in stages), default=0),
     }
     if not run.manifest:
-        return facts | {"reason": f"after {stages[-1]['stage']}" if stages else "before reading"}
+        reason = f"after {stages[-1]['stage']}" if stages else "before reading"
+        return facts | {"reason": reason, "resume": command(run.path)}
     best, name = run.manifest["best"], primary(run.metrics["task"]).name
     of_best = run.metrics["models"][best]
     judged = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}

@@ -23,7 +23,8 @@ from pipeline.ladder import Work, climbed
 from pipeline.ledger import Ledger
 from pipeline.matrix import Matrix
 from pipeline.reading import RowSet
-from pipeline.runner import Listener, Session, each_model
+from pipeline.runner import each_model
+from pipeline.session import Listener, Session
 from pipeline.stages import Built
 from pipeline.train.model import Fitted
 

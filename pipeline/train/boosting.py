@@ -18,7 +18,7 @@ from typing import Any
 import xgboost as xgb
 
 from pipeline import signals
-from pipeline.artifacts import read_json, write_json, written
+from pipeline.artifacts import file_hash, read_json, write_json, written
 from pipeline.train.model import Progress
 
 FIRST_SEGMENT = 25
@@ -178,8 +178,15 @@ def _line(rounds: int, history: History) -> str:
     return f"round {rounds}, {'valid' if 'valid' in history else 'train'} {metric} {values[-1]:.5f}"
 
 
-def save(plan: Plan, folder: Path | None, state: Boosted) -> None:
-    """Writes a checkpoint of the trees so far in the folder, if there is one."""
+def save(plan: Plan, folder: Path | None, notes: Sequence[str], state: Boosted) -> None:
+    """Writes a checkpoint of the trees so far in the folder, if there is one.
+
+    Args:
+        plan: what is boosted.
+        folder: None: nothing is kept.
+        notes: what is said of the training so far.
+        state: the trees.
+    """
     if folder is None:
         return
     trees, history, segments, done = state.packed()
@@ -187,6 +194,7 @@ def save(plan: Plan, folder: Path | None, state: Boosted) -> None:
     with written(folder / model) as beside:
         beside.write_bytes(trees)
     facts = {"key": plan.key(), "model": model, "segments": segments, "done": done}
+    facts |= {"sha256": hashlib.sha256(trees).hexdigest(), "notes": list(notes)}
     write_json(folder / STATE, {**facts, "history": history})
     for old in folder.glob("rounds-*.ubj"):  # the state names the new one: the others are spare
         if old.name != model:
@@ -194,11 +202,20 @@ def save(plan: Plan, folder: Path | None, state: Boosted) -> None:
 
 
 def resumed(plan: Plan, folder: Path | None) -> Boosted:
-    """The trees of the folder's checkpoint, if it has one of this plan; else none."""
+    """The trees of the folder's checkpoint, if it has one of this plan, intact; else none."""
     if folder is None or not (folder / STATE).is_file():
         return Boosted()
     facts = read_json(folder / STATE)
     if facts["key"] != plan.key():
         return Boosted()
-    trees = (folder / facts["model"]).read_bytes()
+    path = folder / Path(facts["model"]).name
+    if not path.is_file() or file_hash(path) != facts["sha256"]:
+        return Boosted()
+    trees = path.read_bytes()
     return Boosted.unpacked(trees, facts["history"], facts["segments"], facts["done"])
+
+
+def notes(folder: Path | None) -> list[str]:
+    """What was said of the training whose checkpoint is the last."""
+    assert folder is not None
+    return list(read_json(folder / STATE)["notes"])

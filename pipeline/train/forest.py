@@ -17,7 +17,7 @@ from pipeline.matrix import Feature, Feed, Target
 from pipeline.train.held import HeldFeed
 from pipeline.train.model import Fitted, Progress
 from pipeline.train.params import ForestParams
-from pipeline.train.scores import ForestScore, fill_in
+from pipeline.train.scores import FEW, ForestScore, fill_in
 from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
 
 NAME = "forest"
@@ -78,14 +78,16 @@ def train(
 
 def loaded(
     content: bytes, target: Target, features: tuple[Feature, ...], *,
-    on: str, facts: Mapping[str, Any], common: Mapping[str, Any],
+    on: str, facts: Mapping[str, Any], common: Mapping[str, Any], bulk: bool = False,
 ) -> Fitted:  # fmt: skip
     """The forest of a Treelite checkpoint and its sidecar, scoring on the device ``on``."""
     fill = np.array(facts["fill"], dtype="float32")
     present = list(facts["present"])
     return Fitted(
         NAME, target, features,
-        score=ForestScore(target, fill, present, frames_of(on), checkpoint=content),
+        score=ForestScore(
+            target, fill, present, frames_of(on), checkpoint=content, few=0 if bulk else FEW
+        ),
         content=content, importances=facts["importances"],
         details={"fill": facts["fill"], "present": facts["present"]}, **common,
     )  # fmt: skip

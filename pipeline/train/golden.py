@@ -7,10 +7,12 @@ that no row of the data is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pipeline.artifacts import written
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError
 from pipeline.matrix import Feed, Matrix
@@ -25,6 +27,19 @@ TOLERANCE = 1e-5
 def rows(feed: Feed, n: int, seed: int) -> np.ndarray:
     """``n`` golden rows (fewer if there are fewer training rows): float32 (n, k), on the host."""
     return _shuffled(_few_rows(feed, n, seed), seed)
+
+
+def save(x: np.ndarray, path: Path) -> Path:
+    """Writes `rows` for a later process; returns the path."""
+    table = pd.DataFrame(x, columns=[str(j) for j in range(x.shape[1])])
+    with written(path) as beside:
+        table.to_parquet(beside, index=False)
+    return path
+
+
+def load(path: Path) -> np.ndarray:
+    """What `save` wrote."""
+    return np.ascontiguousarray(pd.read_parquet(path).to_numpy(dtype="float32"))
 
 
 def make(models: Mapping[str, Fitted], feed: Feed, x: np.ndarray) -> pd.DataFrame:

@@ -44,11 +44,13 @@ class Fitted:
     history: Mapping[str, Mapping[str, list[float]]]
     """Set → metric → value per round, if there are rounds."""
     notes: tuple[str, ...]
-    """What the ledger says of the training."""
+    """What the ledger says of the training; part of what is saved."""
     device: str
     """"cpu" or "gpu": where it was trained."""
     details: Mapping[str, Any]
     """The model's own part of the sidecar."""
+    told: tuple[str, ...] = ()
+    """What the ledger says of how this process came to it, which another may not say."""
 
     def predict(self, x: Array) -> Array:
         """Scores for the ``x`` of a `pipeline.matrix.Matrix`, on its device.

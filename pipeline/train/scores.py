@@ -65,11 +65,13 @@ class ForestScore:
     estimator: Any = None
     """That of the library that trained, as long as it is there."""
     checkpoint: bytes = b""
+    few: int = FEW
+    """Rows up to which Treelite's interpreter scores, whose last bits are others."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # without what is cached below: Treelite's models are pointers, which pickle refuses
         own = (self.target, self.fill, self.present, self.device, self.estimator, self.checkpoint)
-        return ForestScore, own
+        return ForestScore, (*own, self.few)
 
     def __call__(self, x: Array) -> Array:
         """Scores as `Fitted.predict` describes them, float64."""
@@ -87,7 +89,7 @@ class ForestScore:
     def _raw(self, x: Array) -> Array:
         if self.device.name == "gpu":
             return self._on_the_gpu(x).astype("float64").reshape(len(x), -1)
-        if self.estimator is None and len(x) <= FEW:
+        if self.estimator is None and len(x) <= self.few:
             import treelite
 
             raw = treelite.gtil.predict(self._model, x, nthread=1)

@@ -67,10 +67,11 @@ def train(
         _identity(params, feed),
     )  # fmt: skip
     last = boosting.resumed(plan, checkpoint)
-    if last.segments:
-        notes.append(f"goes on from round {last.rounds} of {plan.rounds}")
-    if not last.done:
-        keep = partial(boosting.save, plan, checkpoint)
+    told = (f"goes on from round {last.rounds} of {plan.rounds}",) if last.segments else ()
+    if last.done:
+        notes += boosting.notes(checkpoint)
+    else:
+        keep = partial(boosting.save, plan, checkpoint, notes)
         boost = _boosting(feed, cache)
         last = boost(params, feed, plan, start=last, keep=keep, progress=progress, notes=notes)
     assert last.booster is not None
@@ -80,14 +81,18 @@ def train(
         booster = booster[:kept]
         notes.append(f"{kept} rounds kept of {last.rounds}: best on valid")
     if not booster.get_score():
-        # XGBoost drops splits that gain less than 1e-6, which is much for targets below 1e-4
-        small = ", or the target's numbers are too small: multiply them"
-        small = small if feed.target.task == "regression" else ""
-        notes.append(f"no tree splits, all rows get the same score: no column helps{small}")
+        notes.append(_no_split(feed.target))
     return fitted(
         booster, feed.target, tuple(feed.features), on=feed.device, rounds=kept,
-        history=last.history, notes=tuple(notes), device=feed.device,
+        history=last.history, notes=tuple(notes), device=feed.device, told=told,
     )  # fmt: skip
+
+
+def _no_split(target: Target) -> str:
+    # XGBoost drops splits that gain less than 1e-6, which is much for targets below 1e-4
+    small = ", or the target's numbers are too small: multiply them"
+    small = small if target.task == "regression" else ""
+    return f"no tree splits, all rows get the same score: no column helps{small}"
 
 
 def _boosting(feed: Feed, cache: Path | None) -> Callable[..., Boosted]:

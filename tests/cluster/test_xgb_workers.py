@@ -111,10 +111,10 @@ def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_pa
     whole = trained(feed, **params)
     save = boosting.save
 
-    def full(plan, folder, state):
+    def full(plan, folder, notes, state):
         if state.done:
             raise MachineError("the disk is full")
-        save(plan, folder, state)
+        save(plan, folder, notes, state)
 
     monkeypatch.setattr(gang, "POLL", 0.05)
     monkeypatch.setattr(boosting, "save", full)
@@ -123,7 +123,7 @@ def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_pa
     assert 1 <= json.loads((tmp_path / boosting.STATE).read_text())["segments"] < 6
     monkeypatch.undo()
     resumed = trained(feed, checkpoint=tmp_path, **params)
-    assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.notes)
+    assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.told)
     assert resumed.content.save_raw("ubj") == whole.content.save_raw("ubj")
     assert resumed.history == whole.history
     again = trained(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trains"), **params)

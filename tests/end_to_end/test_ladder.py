@@ -110,7 +110,7 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
     assert f"pipeline run {tmp_path / 'run'}/config.yaml --device cpu" in caught.value.fix
     assert set(on(tmp_path / "run").values()) == {"gpu"}
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
-        "config.yaml", "ingest", "ledger.jsonl", "log.txt",
+        "config.yaml", "ingest", "ledger.jsonl", "log.txt", "stages",
     ]  # fmt: skip
 
 

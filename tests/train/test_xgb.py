@@ -133,6 +133,17 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     assert len(list(tmp_path.glob("*.ubj"))) == 1
     again = fit(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trained"), **params)
     assert raw(again) == raw(whole)
+    assert (resumed.notes, again.notes) == (whole.notes, whole.notes)
+    assert resumed.told == ("goes on from round 50 of 110",) and whole.told == ()
+
+
+def test_a_checkpoint_whose_trees_are_not_its_own_is_not_gone_on_from(tmp_path):
+    feed, params = feed_of("binary"), {"rounds": 60, "early_stopping": 0}
+    whole = fit(feed, checkpoint=tmp_path, **params)
+    (trees,) = tmp_path.glob("*.ubj")
+    trees.write_bytes(trees.read_bytes()[:-7])
+    again = fit(feed, checkpoint=tmp_path, **params)
+    assert again.told == () and raw(again) == raw(whole)
 
 
 @pytest.mark.parametrize("task", TASKS)
