@@ -34,27 +34,27 @@ class Member:
 
 
 def members(client: Any, parts: Partitions) -> list[Member]:
-    """Workers with partitions: those that hold them, or in turn where none is held.
+    """Workers with equal shares of the partitions: every so many-th, however they came to lie.
 
-    Who holds more than an equal share (it came first, or read faster) sends what is beyond it to
-    the others: together they are as fast as the one with the most.
+    A share is the same in each run with as many workers, so that together they do the same to the
+    bit; it goes to the worker that holds most of it (`partitions.held` sees to that).
     """
     from distributed import futures_of
 
-    addresses = list(workers(client))
+    free = list(workers(client))
+    count = min(len(free), len(parts))
+    shares = [tuple(range(first, len(parts), len(free))) for first in range(count)]
     if parts.calls:
-        owners = [addresses[i % len(addresses)] for i in range(len(parts))]
-    else:
-        futures = [futures_of(item)[0] for item in parts.items]
-        holders = client.who_has(futures)
-        load, share = dict.fromkeys(addresses, 0), -(-len(futures) // len(addresses))
-        owners = []
-        for future in futures:
-            known = [a for a in holders.get(future.key, ()) if load.get(a, share) < share]
-            owners.append(min(known or addresses, key=load.__getitem__))
-            load[owners[-1]] += 1
-    found = {a: tuple(i for i, owner in enumerate(owners) if owner == a) for a in addresses}
-    return [Member(a, positions) for a, positions in found.items() if positions]
+        return [Member(address, share) for address, share in zip(free, shares, strict=False)]
+    futures = [futures_of(item)[0] for item in parts.items]
+    holders = client.who_has(futures)
+    found = []
+    for share in shares:
+        held = [a for i in share for a in holders.get(futures[i].key, ())]
+        address = max(free, key=held.count)
+        free.remove(address)
+        found.append(Member(address, share))
+    return found
 
 
 def together(

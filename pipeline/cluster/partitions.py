@@ -10,6 +10,7 @@ its future loses it (distributed 2026.7).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +41,9 @@ class Partitions:
         if isinstance(self.items, list):
             self.items.clear()
 
-    def tasks(self) -> list[Any]:
-        """New delayed values, one a partition."""
-        from dask import delayed
+    def tasks(self, addresses: Sequence[str] = ()) -> list[Any]:
+        """New delayed values, one a partition; on these workers in turn, as long as they live."""
+        from dask import annotate, delayed
 
         if not self.calls:
             return [i if hasattr(i, "dask") else delayed(i, traverse=False) for i in self.items]
@@ -50,10 +51,12 @@ class Partitions:
         arguments = [list(own) for _, own in self.calls]
         lazy = delayed(called, pure=False)
         name = passes.named(functions[-1].__name__.strip("_"))
-        return [
-            lazy(item, functions, arguments, dask_key_name=(name, i))
-            for i, item in enumerate(self.items)
-        ]
+        made = []
+        for i, item in enumerate(self.items):
+            where = [addresses[i % len(addresses)]] if addresses else None
+            with annotate(workers=where, allow_other_workers=True) if where else nullcontext():
+                made.append(lazy(item, functions, arguments, dask_key_name=(name, i)))
+        return made
 
 
 def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]) -> Any:
@@ -93,13 +96,15 @@ def shared(client: Any, value: Any) -> Any:
 def held(client: Any, parts: Partitions, *, instead_of: Partitions | None = None) -> Partitions:
     """The partitions computed now and kept in memory; a failed one raises its error here.
 
+    In a cluster each lies on the same worker in every run (by its position, `gang.members`).
+
     Args:
         instead_of: held partitions that nothing needs any more once these are made of them. They
             are let go one by one as that happens: nobody may use them afterwards.
     """
     from distributed import futures_of, wait
 
-    kept = list(client.persist(parts.tasks()))
+    kept = list(client.persist(parts.tasks(list(workers(client)) if spread(client) else ())))
     if instead_of is not None:
         instead_of.let_go()
     futures = futures_of(kept)

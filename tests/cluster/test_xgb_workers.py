@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from distributed import wait
+from distributed import futures_of, wait
 
 from pipeline.cluster import gang, partitions
 from pipeline.cluster.client import workers
@@ -102,7 +102,17 @@ def test_a_worker_that_holds_all_partitions_shares_them(two):
     kept = two.persist(tasks, workers=[first])
     wait(kept)
     found = gang.members(two, partitions.Partitions(list(kept)))
-    assert {m.address: m.positions for m in found} == {first: (0, 1, 2, 3), second: (4, 5, 6)}
+    assert {m.address: m.positions for m in found} == {first: (0, 2, 4, 6), second: (1, 3, 5)}
+
+
+def test_partitions_lie_where_they_did_in_every_run(two):
+    first, second = workers(two)
+    for _ in range(3):
+        parts = held_by(two, partition, 5)
+        futures = [futures_of(item)[0] for item in parts.items]
+        holders = two.who_has(futures)
+        assert [holders[f.key] for f in futures] == [(a,) for a in (first, second) * 2 + (first,)]
+        assert [m.positions for m in gang.members(two, parts)] == [(0, 2, 4), (1, 3)]
 
 
 def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from pipeline.features import state as stored
 from pipeline.features.op import Op
 from pipeline.features.registry import REGISTRY, op_class
 
-FEW, MANY = 6, 500
+FEW, MANY = 6, 200
 UNDERFLOW = 1e-150
 """Squares of smaller numbers have no digits left: what is summed of them is only about 0."""
 

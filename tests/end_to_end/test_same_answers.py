@@ -203,9 +203,12 @@ def sample():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["process", "cores"])
 @pytest.mark.parametrize("task", TASKS)
-def test_five_runs_are_the_same_to_the_bit(task, sample, tmp_path):
+def test_five_runs_are_the_same_to_the_bit(task, kind, sample, tmp_path):
     tree = flights(task, written(sample, tmp_path / "data", 6))
+    workers = {"workers": 2} if kind == "cores" else {}
+    tree["cluster"] = {"kind": kind, "dashboard": False, **workers}
     first, *others = [in_a_new_process(tree, tmp_path, number) for number in range(RUNS)]
     for other in others:
         assert_same_bits(first, other)
