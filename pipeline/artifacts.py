@@ -19,7 +19,7 @@ LOCK = ".lock"
 STAGES = "stages"
 """The folder of what each stage left (`pipeline.resume`), with hashes of its own."""
 # Not artefacts: they grow while the run goes on, or are made again from the others.
-UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html"})
+UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html", "audit.json"})
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import __version__
-from pipeline.commands import bench, folders, predict
+from pipeline.commands import audit, bench, folders, predict
 from pipeline.commands.init import init
 from pipeline.commands.options import (
     ConfigArgument,
@@ -242,6 +242,7 @@ app.command(
     epilog="Example:\n\n  python -m pipeline init sales.csv --target revenue --out conf/sales.yaml"
 )(init)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
+app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(
     epilog="Examples:\n\n  python -m pipeline runs\n\n  python -m pipeline runs results --json"
 )(folders.runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +44,10 @@ class Serial:
     def compute(self, task: Any) -> Done:
         """The task's value, computed now."""
         return Done(task.compute(scheduler="synchronous"))
+
+    def as_current(self) -> AbstractContextManager[None]:
+        """Nothing: Dask's own functions are told what computes them."""
+        return nullcontext()
 
     def subscribe_topic(self, *_: Any) -> None:
         """Nobody tells anything: there are no workers."""

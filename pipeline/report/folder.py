@@ -35,6 +35,8 @@ class Folder:
     curves: Json
     sidecars: dict[str, Json]
     """By model: ``train/<model>.json``."""
+    audit: Json
+    """What `python -m pipeline audit` found, if it was asked."""
 
 
 def read(run: Path) -> Folder:
@@ -63,6 +65,7 @@ def read(run: Path) -> Folder:
         metrics=_json(run / "evaluate" / "metrics.json", data),
         curves=_json(run / "evaluate" / "curves.json", data),
         sidecars={path.stem: _json(path, data) for path in _sidecars(run, seal)},
+        audit=_json(run / "audit.json", data),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import write_text
-from pipeline.report import charts, document, folder, tables, text, timeline
+from pipeline.report import audit, charts, document, folder, tables, text, timeline
 from pipeline.report.folder import Folder
 
 REPORT = "report.html"
@@ -53,6 +53,7 @@ def render(found: Folder) -> str:
         importances=tables.importances(found.curves),
         stages=tables.stages(found.ledger),
         plan=tables.plan(found.plan) if found.plan else {},
+        audit=audit.section(found.audit),
         columns=found.schema.get("schema", {}).get("columns", []),
         warnings=_warnings(found),
         versions=found.manifest.get("versions", {}),

@@ -107,13 +107,14 @@ class Side:
 
 
 @contextmanager
-def opened(job: Job, folder: Path, listener: Listener) -> Iterator[Side]:
+def opened(job: Job, folder: Path, listener: Listener, *, serial: bool = False) -> Iterator[Side]:
     """A side that has not begun, with a Dask client of its own in this process.
 
     Args:
         job: with the side's device as its choice.
         folder: absent; the run's files, of which nothing is needed afterwards.
         listener: hears of the stages.
+        serial: partitions are computed in the calling thread.
     """
     from dask.system import CPU_COUNT
 
@@ -124,7 +125,8 @@ def opened(job: Job, folder: Path, listener: Listener) -> Iterator[Side]:
         on_stage=listener.stage, meter=lambda: frames_of(choice.name).meter(),
     )  # fmt: skip
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
-    with connected(job.config.cluster, choice.name, CPU_COUNT, folder / "tmp") as client:
+    tmp, cluster = folder / "tmp", job.config.cluster
+    with connected(cluster, choice.name, CPU_COUNT, tmp, serial=serial) as client:
         yield Side(Work(Session(job, folder, ledger, client, CPU_COUNT, told)))
 
 

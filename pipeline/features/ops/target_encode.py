@@ -124,7 +124,7 @@ class TargetEncode(Op):
                 missing = ~device.xp.isfinite(times)
             return {"times": [device.multiset(times[rows.sampled() & ~missing])]}
         assert rows.label is not None, "target_encode is fitted on rows with a label"
-        fold, tables = self._folds(frame, rows, state), {}
+        fold, tables = self.folds_of(frame, rows, state), {}
         for output in state["outputs"]:
             codes, values = device.codes(frame[output["column"]])
             tables[output["column"]] = sums_by_key(
@@ -179,12 +179,12 @@ class TargetEncode(Op):
 
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Encodes each training row with the means over the folds that are not its own."""
-        fold = self._folds(frame, rows, state)
+        fold = self.folds_of(frame, rows, state)
         if rows.trains is not None:
             fold = rows.device.xp.where(rows.trains, fold, self.folds)
         return self._looked_up(frame, state, rows, fold)
 
-    def _folds(self, frame: Frame, rows: Rows, state: State) -> Array:
+    def folds_of(self, frame: Frame, rows: Rows, state: State) -> Array:
         """int64 (n,): the fold of each training row."""
         device = rows.device
         if self.by == "random":

@@ -75,7 +75,7 @@ def test_equals_the_naive_computation(task, by, device):
     all_rows = Rows(device, device.xp.arange(150), None, None, task, TASKS[task])
     frame = device.to_device(host)[op.reads(schema)]
     full = device.to_host(op.transform(frame, state, all_rows))
-    fold = device.to_host(op._folds(frame, all_rows, state))
+    fold = device.to_host(op.folds_of(frame, all_rows, state))
     assert list(full.columns) == [c.name for c in op.produces(schema)] == list(own.columns)
     assert len(set(fold)) > 1
     for column in ["t", "n"]:

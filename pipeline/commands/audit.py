@@ -1,0 +1,100 @@
+"""`audit` on the command line: the findings, the file, and the status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.options import JsonOption, QuietOption, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.evaluate.audit.finding import Finding
+    from pipeline.tools.audit.checks import Audit
+
+EXAMPLES = (
+    "Examples:\n\n  python -m pipeline audit data/runs/flights-20260101-120000\n\n"
+    "  python -m pipeline audit RUN --strict --json\n\n"
+    "  python -m pipeline audit RUN --data /mnt/data/flights.parquet"
+)
+STYLES = {"fail": "bold red", "warn": "yellow", "info": "cyan"}
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="PATH", help="Where the run's data are now."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Looks for leaks from test to train and for drift; status 4 if the metrics are not to be
+    believed.
+
+    Leaves audit.json in the run folder, and the findings in its report.
+    """
+    from pipeline import signals
+    from pipeline.artifacts import write_json
+    from pipeline.errors import CheckFailed
+    from pipeline.progress import listener
+    from pipeline.report.page import write_report
+    from pipeline.runner import run_folder
+    from pipeline.tools.audit import checks
+
+    folder = run_folder("audit", None)
+    with signals.discarded(folder):
+        told = listener(quiet=quiet, verbose=False)
+        found = checks.audit(run, folder, data=data, listener=told)
+    write_json(run / checks.FILE, found.to_json())
+    write_report(run)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(found)
+    if standing := found.standing(strict=strict):
+        raise CheckFailed(
+            f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
+            examples=[f"{f.severity} {f.check}: {_plain(f.column or f.what)}" for f in standing],
+            fix="change the config as proposed and run again",
+        )
+
+
+def _print(found: Audit) -> None:
+    """A line per check, then the findings with the lines of config against them."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False)
+    for check in found.checks:
+        grave = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
+        mark = Text(f"{grave:<5}", STYLES.get(grave, "green"))
+        console.print(mark, f"{check.check:<10}", _plain(check.said), soft_wrap=True)
+    for finding in found.findings:
+        _print_finding(console, finding)
+    counts = [f"{sum(f.severity == s for f in found.findings):,} {s}" for s in STYLES]
+    sample = f", {found.sampled:,} of them refitted" if found.sampled else ""
+    rows = sum(found.rows.values())
+    console.print(f"{', '.join(counts)} · {rows:,} rows{sample} · {found.seconds:.1f} s")
+
+
+def _print_finding(console: Console, finding: Finding) -> None:
+    from rich.text import Text
+
+    name = f"{_plain(finding.column)}: " if finding.column else ""
+    console.print()
+    console.print(
+        Text(finding.severity, STYLES[finding.severity]), f"{finding.check}:",
+        f"{name}{_plain(finding.what)}", soft_wrap=True,
+    )  # fmt: skip
+    if finding.config:
+        console.print(f"  → {_plain(finding.config)}", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey: names come from strangers' files."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

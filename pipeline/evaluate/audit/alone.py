@@ -1,0 +1,188 @@
+"""How well one column alone predicts the target of rows that it was not fitted on.
+
+Of a number: the mean label in bins of the training rows, which hold equally many each, or a
+straight line where that is better. Of a category: the mean label of each code. Both are drawn to
+the overall mean as if `SMOOTH` more rows had that. A shallow tree would cut where it pays; with up
+to `MAX_BINS` quantiles there is a cut within 1/256 of the rows of any place, and nothing to tune.
+
+Binary targets are measured by AUC, numbers by R², more classes by the share of the Brier score of
+the class frequencies that is gone (which is R² of the classes' indicators).
+
+The limits come from 18 tables that hold no leak (docs/trust.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluate.ranking import rank, roc_auc
+from pipeline.matrix import Task
+
+Strength = Literal["", "notable", "strong", "alone"]
+MAX_BINS = 256
+ROWS_PER_BIN = 20
+SMOOTH = 5.0
+NEIGHBOURS = 8
+MIN_ROWS = 20
+"""Fewer test rows tell nothing."""
+LIMITS: Mapping[Task, tuple[float, float, float]] = {
+    "binary": (0.85, 0.95, 0.99),
+    "multiclass": (0.6, 0.9, 0.97),
+    "regression": (0.6, 0.9, 0.98),
+}
+"""From where on a column is notable (enough to confirm a suspicious name), strong, alone."""
+METRIC: Mapping[Task, str] = {"binary": "AUC", "multiclass": "Brier skill", "regression": "R²"}
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a column alone is worth on the test rows."""
+
+    value: float
+    """In the task's `METRIC`."""
+    strength: Strength
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The training and the test rows' labels, and what they are."""
+
+    train: Array
+    """float64 (n,): 0/1, 0…k-1 or the value; ``test``: (m,)."""
+    test: Array
+    task: Task
+    n_classes: int = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether a score would tell anything: some test rows, and not all of them alike."""
+        return len(self.test) >= MIN_ROWS and bool((self.test != self.test[0]).any())
+
+
+def score(train: Array, test: Array, labels: Labels, *, category: bool) -> Score | None:
+    """The worth of one column; None where the rows are too few, or all test labels are equal.
+
+    Args:
+        train: (n,) numbers, missing as NaN, or int codes, missing as -1; ``test``: (m,).
+        category: they are codes.
+    """
+    if not labels.enough or not len(train):
+        return None
+    target = _indicators(labels.train, labels)
+    if category:
+        codes, at, size = train, test, int(max(train.max(), test.max(initial=-1))) + 1
+        found = _means(codes, at, size, target)
+    else:
+        edges = _edges(train)
+        size = len(edges) + 1
+        found = _means(_binned(train, edges), _binned(test, edges), size, target)
+    value = _worth(found, labels)
+    if not category and labels.task == "regression":
+        value = max(value, _worth(_line(train, test, target), labels))
+    return Score(round(value, 4), strength(value, labels.task))
+
+
+def nearby(train: Array, test: Array, labels: Labels) -> float | None:
+    """The worth of the mean label of the `NEIGHBOURS` training rows that are next in time.
+
+    Args:
+        train: float64 (n,) times, missing as NaN; ``test``: (m,). Rows without a time get the mean.
+
+    Returns:
+        In the task's `METRIC`; None as for `score`.
+    """
+    known = np.flatnonzero(~np.isnan(train))
+    if not labels.enough or len(known) < NEIGHBOURS:
+        return None
+    target = _indicators(labels.train, labels)
+    order = known[np.argsort(train[known], kind="stable")]
+    sums = np.concatenate([np.zeros((1, target.shape[1])), np.cumsum(target[order], axis=0)])
+    at = np.searchsorted(train[order], test) - NEIGHBOURS // 2
+    first = np.clip(at, 0, len(order) - NEIGHBOURS)
+    found = (sums[first + NEIGHBOURS] - sums[first]) / NEIGHBOURS
+    found = np.where(np.isnan(test)[:, None], target.mean(axis=0), found)
+    return round(_worth(found, labels), 4)
+
+
+def chance(labels: Labels) -> float:
+    """What a column without worth stays below, but for one time in a thousand.
+
+    Of AUC 0.5 and three standard errors of the Mann-Whitney statistic; the others are below 0.
+    """
+    if labels.task != "binary":
+        return 0.0
+    positive = max(float(labels.test.sum()), 1.0)
+    negative = max(len(labels.test) - positive, 1.0)
+    return 0.5 + 3 * float(np.sqrt((1 / positive + 1 / negative) / 12))
+
+
+def strength(value: float, task: Task) -> Strength:
+    """How grave a score is by the task's limits."""
+    notable, strong, alone = LIMITS[task]
+    if value >= alone:
+        return "alone"
+    if value >= strong:
+        return "strong"
+    return "notable" if value >= notable else ""
+
+
+def _indicators(label: Array, labels: Labels) -> Array:
+    """float64 (n, k): the label, or an indicator per class of more than two."""
+    if labels.task != "multiclass":
+        return label[:, None]
+    found: Array = (label[:, None] == np.arange(labels.n_classes)).astype("float64")
+    return found
+
+
+def _edges(values: Array) -> Array:
+    """Between bins that hold equally many training rows, as far as equal values allow."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return known
+    bins = int(np.clip(len(known) // ROWS_PER_BIN, 4, MAX_BINS))
+    at = (len(known) * np.arange(1, bins)) // bins
+    return np.unique(np.partition(known, np.unique(at))[at])
+
+
+def _binned(values: Array, edges: Array) -> Array:
+    """int64 (n,): the bin of each row, -1 where the value is missing."""
+    found: Array = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+    return found
+
+
+def _means(codes: Array, at: Array, size: int, target: Array) -> Array:
+    """float64 (m, k): the smoothed mean of the training rows with each test row's code."""
+    rows = np.bincount(codes + 1, minlength=size + 1).astype("float64")
+    prior = target.mean(axis=0)
+    sums = np.stack([np.bincount(codes + 1, t, minlength=size + 1) for t in target.T], axis=1)
+    means = (sums + SMOOTH * prior) / (rows + SMOOTH)[:, None]
+    found: Array = means[at + 1]
+    return found
+
+
+def _line(train: Array, test: Array, target: Array) -> Array:
+    """float64 (m, 1): the straight line through the training rows; their mean where missing."""
+    known = np.isfinite(train)
+    x, y, mean = train[known].astype("float64"), target[known, 0], target.mean()
+    if len(x) < MIN_ROWS or (spread := float(((x - x.mean()) ** 2).mean())) == 0:
+        return np.full((len(test), 1), mean)
+    slope = float(((x - x.mean()) * (y - y.mean())).mean()) / spread
+    line = y.mean() + slope * (test.astype("float64") - x.mean())
+    found: Array = np.where(np.isfinite(test), line, mean)[:, None]
+    return found
+
+
+def _worth(found: Array, labels: Labels) -> float:
+    if labels.task == "binary":
+        return roc_auc(rank(labels.test, found[:, 0])) or 0.5
+    truth = _indicators(labels.test, labels)
+    lost = float(((truth - found) ** 2).sum())
+    whole = float(((truth - truth.mean(axis=0)) ** 2).sum())
+    return 1.0 - lost / whole

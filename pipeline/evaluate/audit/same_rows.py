@@ -1,0 +1,92 @@
+"""The findings about rows and entities that are in the training set and in the test set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from pipeline.evaluate.audit.facts import Checked, Facts
+from pipeline.evaluate.audit.finding import Finding, Severity
+from pipeline.evaluate.audit.look import SPAN
+from pipeline.evaluate.audit.names import is_entity
+from pipeline.evaluate.audit.overlap import Shared, shared, twins
+
+SOME, MANY = 0.01, 0.05
+"""Shares of the test rows that are in training from which on it is told, and may fail."""
+COPIES = 0.1
+"""Labels of equal rows that spread less than this share of all labels' spread are no chance."""
+ENTITIES = 20
+"""Fewer different values are categories, which come again in any new data."""
+
+
+def check_rows(facts: Facts, kept: int) -> Checked:
+    """Test rows with the features, and the label, of a training row.
+
+    Args:
+        kept: of 2^32, the bound below which contents were compared (`Spec.kept`).
+    """
+    found = twins(facts.look.contents, facts.target.task)
+    share = found.both / max(found.test, 1)
+    facts_ = {**asdict(found), "share": round(share, 6), "compared": round(kept / SPAN, 6)}
+    said = (
+        f"{found.both:,} of {found.test:,} test rows have the features and the label of a training "
+        f"row, {found.features:,} the features"
+    )
+    if share < SOME:
+        return Checked("rows", said, (), facts_)
+    copied = found.spread is not None and found.spread < COPIES
+    severity: Severity = "warn"
+    if share >= MANY and copied and facts.split.by != "time":
+        severity = "fail"
+    told = f"{share:.1%} of the test rows are in the training set too, label included"
+    if found.spread is not None:
+        told += f"; labels of equal training rows differ {found.spread:.0%} as much as all labels"
+    finding = Finding("rows", severity, "", told, facts_, _together(facts))
+    return Checked("rows", said, [finding], facts_)
+
+
+def _together(facts: Facts) -> str:
+    """A split by the column with the most values: equal rows share it."""
+    if facts.split.by == "time":
+        return ""
+    sample = facts.look.sample
+    whole = [n for n in facts.plan.needed if n in sample and not sample[n].isna().any()]
+    if not whole:
+        return ""
+    column = max(whole, key=lambda name: sample[name].nunique())
+    return "" if sample[column].nunique() < ENTITIES else facts.split_by("group", column)
+
+
+def check_entities(facts: Facts) -> Checked:
+    """Someone or something with rows in both sets, by columns that look like its name."""
+    findings, measured = [], {}
+    for name, values in facts.look.entities.items():
+        found = shared(values, facts.look.entity_rows[name])
+        measured[name] = asdict(found)
+        if found.train < ENTITIES or not found.both or found.per_entity < 1.01:
+            continue
+        if finding := _spans(name, found, facts):
+            findings.append(finding)
+    said = f"{len(measured):,} columns that may name entities"
+    return Checked("entities", said, findings, measured)
+
+
+def _spans(name: str, found: Shared, facts: Facts) -> Finding | None:
+    """The finding about a column whose values are in both sets."""
+    score, share = facts.score(facts.codes(name)), found.rows / max(found.of, 1)
+    strength = "" if score is None else score.strength
+    named = is_entity(name)
+    if not named and (not strength or facts.split.by == "time"):
+        return None
+    severity: Severity = "warn"
+    if facts.split.by == "time":  # later rows of the same entities are what will come
+        severity = "info"
+    elif strength == "alone" or (named and strength == "strong"):
+        severity = "fail"
+    told = (
+        f"{found.both:,} of its {found.test:,} values in the test set are in the training set too:"
+        f" {share:.1%} of the test rows, {found.per_entity:.1f} training rows a value"
+    )
+    if score is not None:
+        told += f"; the label's mean by value alone scores {score.value:.4f}"
+    config = facts.split_by("group", name) if severity != "info" else ""
+    return Finding("entities", severity, name, told, {**asdict(found), "share": share}, config)

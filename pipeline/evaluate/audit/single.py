@@ -1,0 +1,67 @@
+"""Columns that predict the target almost alone, and columns whose names tell of the future."""
+
+from __future__ import annotations
+
+from pipeline.evaluate.audit.alone import LIMITS, METRIC, Score
+from pipeline.evaluate.audit.facts import Checked, Facts
+from pipeline.evaluate.audit.finding import Finding, Severity
+from pipeline.evaluate.audit.names import after_the_fact
+
+ENOUGH = 100
+"""With fewer test rows a score is no proof: nothing fails."""
+
+
+def check_alone(facts: Facts) -> Checked:
+    """Every column of the models' matrix, one by one."""
+    task, rows = facts.target.task, len(facts.labels.test)
+    metric, (_, strong, most) = METRIC[task], LIMITS[task]
+    if not facts.labels.enough:
+        return Checked("alone", f"{rows:,} test rows are too few, or all alike: nothing was scored")
+    ranked = sorted(facts.scores.items(), key=lambda item: -item[1].value)
+    findings = [
+        Finding(
+            "alone", _severity(score, rows), name,
+            f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
+            f" (from {most if score.strength == 'alone' else strong} on it is told)",
+            {"metric": metric, "value": score.value, "rows": rows},
+            facts.dropped([name]),
+        )
+        for name, score in ranked if score.strength in ("strong", "alone")
+    ]  # fmt: skip
+    top = f"; the highest {metric} is {ranked[0][1].value:.4f}, of {ranked[0][0]}" if ranked else ""
+    return Checked(
+        "alone", f"{len(ranked):,} columns scored one by one on {rows:,} test rows{top}", findings,
+        {"metric": metric, "scores": {name: score.value for name, score in ranked}},
+    )  # fmt: skip
+
+
+def _severity(score: Score, rows: int) -> Severity:
+    return "fail" if score.strength == "alone" and rows >= ENOUGH else "warn"
+
+
+def check_names(facts: Facts) -> Checked:
+    """The names of all columns that the models' columns are made of."""
+    findings = []
+    for name in facts.used:
+        hint, why = after_the_fact(name, sorted(facts.source.target))
+        if not hint:
+            continue
+        score, rows = facts.best(name), len(facts.labels.test)
+        confirmed = score is not None and score.strength != ""
+        severity: Severity = "warn" if hint == "plain" or confirmed else "info"
+        if confirmed and rows >= ENOUGH:
+            severity = "fail"
+        what = f"may be known only afterwards: {why}"
+        if score is not None:
+            metric = METRIC[facts.target.task]
+            limit = LIMITS[facts.target.task][0]
+            what += f"; alone it has {metric} {score.value:.4f}"
+            what += f" (from {limit} on that confirms it)" if confirmed else ""
+        findings.append(
+            Finding(
+                "names", severity, name, what,
+                {"hint": hint, "value": None if score is None else score.value},
+                facts.without(name),
+            )
+        )  # fmt: skip
+    return Checked("names", f"{len(facts.used):,} names of columns that the models use", findings)

@@ -1,0 +1,159 @@
+"""`audit RUN`: reads the run's rows once more, refits its features, and runs every check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.cluster import partitions
+from pipeline.evaluate.audit import look as looks
+from pipeline.evaluate.audit import same_rows, shift, single, times
+from pipeline.evaluate.audit.facts import Checked, Facts
+from pipeline.evaluate.audit.finding import Finding, by_severity
+from pipeline.evaluate.audit.lineage import lineage
+from pipeline.evaluate.audit.look import Look, Spec
+from pipeline.reading import RowSet
+from pipeline.runner import Listener, Session
+from pipeline.tools.audit import refit
+from pipeline.tools.audit.fitted_state import check_encodings, check_fitted
+from pipeline.tools.audit.refit import Sampled
+from pipeline.tools.audit.reopened import Reopened, reopened
+from pipeline.tools.sides import opened
+
+FORMAT = 1
+FILE = "audit.json"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the checks found."""
+
+    run: str
+    rows: Mapping[str, int]
+    """Per set."""
+    sampled: int
+    """Rows of the sample that was refitted, scored and compared."""
+    checks: tuple[Checked, ...]
+    seconds: float
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Of all checks, the gravest first."""
+        return by_severity(f for check in self.checks for f in check.findings)
+
+    def standing(self, *, strict: bool) -> list[Finding]:
+        """Those that make the audit fail."""
+        grave = {"fail", "warn"} if strict else {"fail"}
+        return [f for f in self.findings if f.severity in grave]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json`` and ``audit.json``."""
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "passed": not self.standing(strict=False),
+            "rows": dict(self.rows),
+            "sampled": self.sampled,
+            "findings": [asdict(f) for f in self.findings],
+            "checks": [
+                {"check": c.check, "said": c.said, "measured": dict(c.measured)}
+                for c in self.checks
+            ],
+            "seconds": self.seconds,
+        }
+
+
+def audit(
+    run: Path, folder: Path, *, data: Sequence[str] | None = None,
+    listener: Listener | None = None, serial: bool = False,
+) -> Audit:  # fmt: skip
+    """Opens a finished run, reads its data again and checks both.
+
+    Args:
+        run: the run's folder, in which nothing is written.
+        folder: absent; for files meanwhile, which nobody needs afterwards.
+        data: where the run's data are now; None: where its config says.
+        listener: hears of the stages.
+        serial: partitions are computed in the calling thread.
+
+    Raises:
+        InputError: no finished run, a file altered, no data, or others that do not fit.
+    """
+    started, listener = time.perf_counter(), listener or Listener()
+    found = reopened(run, data)
+    with opened(found.job, folder, listener, serial=serial) as side:
+        side.read()
+        session, rows = side.session, side.rows
+        with session.ledger.stage("look") as entry:
+            spec = _spec(found, rows)
+            with session.client.as_current():
+                seen = partitions.reduced(session.client, rows.parts, looks.look, looks.seen, spec)
+            entry.rows = seen.rows
+        rows.parts.let_go()
+        checks = [_data(found, rows), *_checks(session, found, rows, seen, spec)]
+    return Audit(
+        str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),
+        round(time.perf_counter() - started, 3),
+    )  # fmt: skip
+
+
+def _spec(found: Reopened, rows: RowSet) -> Spec:
+    total = sum(rows.counts.rows.values())
+    features = [n for n in found.saved.needed if n in found.job.kept]
+    return looks.spec_of(
+        rows.context.device, rows.context.seed, total,
+        features=features, entities=found.entities, times=found.times,
+    )  # fmt: skip
+
+
+def _data(found: Reopened, rows: RowSet) -> Checked:
+    """Whether these are the rows that the run had."""
+    changed, then = list(found.changed), dict(found.manifest.get("rows", {}))
+    now = dict(rows.counts.rows)
+    if then != now:
+        changed.append(f"the run had {_sets(then)} rows, now there are {_sets(now)}")
+    findings = [
+        Finding("data", "warn", "", f"not the run's data: {what}; the findings are about the data "
+                "as they are now")
+        for what in changed
+    ]  # fmt: skip
+    said = "other data than the run's" if changed else "the run's data, unchanged"
+    return Checked("data", f"{said}: {_sets(now)} rows", findings, {"changed": changed})
+
+
+def _sets(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in rows.items())
+
+
+def _checks(
+    session: Session, found: Reopened, rows: RowSet, seen: Look, spec: Spec
+) -> list[Checked]:
+    of, timed = Sampled(session, rows, seen.sample), partial(_timed, session, len(seen.sample))
+    base = timed("refit", partial(refit.fitted, of))
+    before = refit.matrices(of, base.plan)
+    facts = Facts(
+        found.config.split, rows.target, rows.source, seen, base.plan, before["train"],
+        before["test"], lineage(base.plan),
+        base.choice.ops if found.config.features is None else None,
+    )  # fmt: skip
+    checks: dict[str, Callable[[], Checked]] = {
+        "fitted": partial(check_fitted, of, base, before, facts),
+        "encodings": partial(check_encodings, of, base, facts),
+        "rows": partial(same_rows.check_rows, facts, spec.kept),
+        "entities": partial(same_rows.check_entities, facts),
+        "times": partial(times.check_times, facts),
+        "alone": partial(single.check_alone, facts),
+        "names": partial(single.check_names, facts),
+        "drift": partial(shift.check_drift, facts),
+    }
+    return [timed(name, check) for name, check in checks.items()]
+
+
+def _timed(session: Session, rows: int, name: str, work: Callable[[], Any]) -> Any:
+    with session.ledger.stage(name) as entry:
+        entry.rows = rows
+        return work()

@@ -1,0 +1,50 @@
+"""The report's section on leaks and drift: what `audit` left, and nothing where it left nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_page import HOSTILE, parsed
+
+from pipeline.errors import InputError
+from pipeline.report import folder, page
+
+
+def finding(severity, text):
+    return {
+        "check": "alone", "severity": severity, "column": text, "what": text, "measured": {},
+        "config": f"- drop: [{text}]",
+    }  # fmt: skip
+
+
+def audited(run, **changes):
+    found = {
+        "findings": [finding("fail", text) for text in HOSTILE] + [finding("info", "dest")],
+        "checks": [{"check": "alone", "said": "9 columns scored"}],
+        "rows": {"train": 70, "valid": 10, "test": 20}, "sampled": 100, **changes,
+    }  # fmt: skip
+    (run / "audit.json").write_text(json.dumps(found), encoding="utf-8")
+    return run
+
+
+def test_a_run_that_was_not_audited_has_no_section(fake_run):
+    assert "Leaks and drift" not in page.render(folder.read(fake_run()))
+
+
+def test_findings_are_shown_and_escaped(fake_run):
+    found = parsed(page.render(folder.read(audited(fake_run()))))
+    assert not {"img", "b"} & set(found.tags)
+    shown = "".join(found.text)
+    assert f"{len(HOSTILE)} fail, 0 warn, 1 info; 100 rows, all of them refitted" in shown
+    for text in [*HOSTILE, "9 columns scored", "- drop: [dest]"]:
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"findings": [{}]}, {"findings": [finding("grave", "x")]}, {"rows": [1]}, {"checks": 3}],
+)
+def test_a_file_that_audit_did_not_write_is_refused(fake_run, changes):
+    with pytest.raises(InputError, match="not what `audit` wrote"):
+        page.render(folder.read(audited(fake_run(), **changes)))

@@ -1,0 +1,58 @@
+"""A finished run's folder as far as the audit opens it, without training a model; and its audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.artifacts import write_manifest, write_text
+from pipeline.config import Config
+from pipeline.evaluate.audit.proposal import applied
+from pipeline.features import fit
+from pipeline.job import prepare
+from pipeline.runner import Listener
+from pipeline.tools.audit.checks import audit
+from pipeline.tools.sides import opened
+
+QUICK = {"models": {"xgboost": {"rounds": 1}}, "cluster": {"kind": "process", "dashboard": False}}
+
+
+def fitted_run(tree: dict, folder: Path) -> Path:
+    """Writes config, plan and manifest of a run into ``folder/run``."""
+    config = Config.parse({**QUICK, "refit": "never", "golden": 0, "device": "cpu", **tree})
+    run = folder / "run"
+    with opened(prepare(config), folder / "made", Listener(), serial=True) as side:
+        side.read()
+        side.build()
+        rows, job = side.rows, side.session.job
+        fit.save(side.built.plan, run / "features")
+    write_text(run / "config.yaml", config.to_yaml())
+    inputs = [
+        {"path": f.path, "bytes": f.size, "fingerprint": f.fingerprint} for f in job.contract.files
+    ]
+    write_manifest(run, {"rows": dict(rows.counts.rows), "inputs": inputs, "warnings": []})
+    return run
+
+
+def audited(tree: dict, folder: Path, **options):
+    """What the audit says of the config's run."""
+    run = fitted_run(tree, folder)
+    return audit(run, folder / "meanwhile", serial=True, **options)
+
+
+def found(report, check, severity=None, column=None):
+    """The findings of a check."""
+    return [
+        f
+        for f in report.findings
+        if f.check == check
+        and severity in (None, f.severity)
+        and (column is None or column in f.column.split(", "))
+    ]
+
+
+def mended(tree: dict, *findings):
+    """The config's tree with the findings' lines in it."""
+    for finding in findings:
+        assert finding.config, finding
+        tree = applied(tree, finding.config)
+    return tree

@@ -1,0 +1,117 @@
+"""`audit` on the command line, over real flights: clean as configured, and with what is known only
+after departure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from audited import fitted_run, found, mended
+
+from pipeline import Config, run
+from pipeline.__main__ import status_of
+from pipeline.artifacts import verify
+from pipeline.tools.audit import checks
+
+ROOT = Path(__file__).parents[2]
+QUICK = [
+    "models.xgboost.rounds=5", "models.forest=null", "refit=never", "cluster.dashboard=false",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def configured(rows, *overrides):
+    tree = yaml.safe_load((ROOT / "conf" / "flights.yaml").read_text())
+    if rows:
+        tree["data"]["rows"] = rows
+    config = Config.parse(tree, [*QUICK, *overrides])
+    return yaml.safe_load(config.to_yaml())
+
+
+def manifest_of(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def test_the_default_config_passes_and_its_folder_is_as_it_was(tmp_path, capsys):
+    folder = run(Config.parse(configured(12_000)), out=tmp_path / "run").folder
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert status_of(["audit", str(folder), "--json", "-q"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] and not [f for f in told["findings"] if f["severity"] == "fail"]
+    assert told == json.loads((folder / "audit.json").read_text())
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    changed = {p.name for p in after if after[p] != before.get(p)}
+    assert changed == {"audit.json", "report.html"} and set(before) <= set(after)
+    verify(folder, list(manifest_of(folder)["files"]))
+    assert "Leaks and drift" in (folder / "report.html").read_text(encoding="utf-8")
+    warned = bool([f for f in told["findings"] if f["severity"] == "warn"])
+    assert status_of(["audit", str(folder), "--strict", "-q"]) == (4 if warned else 0)
+    assert "ok    fitted" in capsys.readouterr().out
+
+
+def test_a_delay_that_is_known_only_afterwards_fails(tmp_path):
+    tree = configured(12_000)
+    drop = tree["features"][-1]["drop"]
+    leaky = [c for c in drop if c not in ("dep_delay", "arr_time")]
+    tree["features"][-1] = {"drop": leaky}
+    folder = fitted_run(tree, tmp_path / "leaky")
+    report = checks.audit(folder, tmp_path / "meanwhile")
+    (delay,) = found(report, "names", "fail", "dep_delay")
+    assert "shares 'delay' with the target's 'arr_delay'" in delay.what
+    assert delay.config == "- drop: [dep_delay]"
+    assert found(report, "names", column="arr_time")
+    after = checks.audit(
+        fitted_run(mended(tree, delay), tmp_path / "mended"), tmp_path / "meanwhile again"
+    )
+    assert not found(after, "names", column="dep_delay") and not found(after, "names", "fail")
+
+
+def test_a_random_split_of_flights_is_told(tmp_path):
+    tree = configured(12_000)
+    tree["split"] = {"by": "random"}
+    report = checks.audit(fitted_run(tree, tmp_path), tmp_path / "meanwhile")
+    (order,) = found(report, "times", "warn", "time_hour")
+    assert order.config == "split: {by: time, column: time_hour, valid: 0.1, test: 0.2}"
+    assert found(report, "entities", "warn", "tailnum")
+
+
+def test_an_altered_or_unfinished_run_is_not_opened(tmp_path, capsys):
+    folder = fitted_run(configured(2_000), tmp_path)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("smooth: 20", "smooth: 21") + "\n")
+    assert status_of(["audit", str(folder), "-q"]) == 2
+    assert "config.yaml was altered after the run" in capsys.readouterr().err
+    (folder / "manifest.json").unlink()
+    assert status_of(["audit", str(folder), "-q"]) == 2
+    assert "is no finished run" in capsys.readouterr().err
+    assert not (folder / "audit.json").exists()
+
+
+def test_data_that_are_gone_are_asked_for(tmp_path, capsys):
+    tree = configured(2_000)
+    folder = fitted_run(tree, tmp_path)
+    manifest = manifest_of(folder)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("flights.parquet", "gone.parquet"))
+    from pipeline.artifacts import file_hash
+
+    manifest["files"]["config.yaml"] = file_hash(config)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert status_of(["audit", str(folder), "-q"]) == 2
+    said = capsys.readouterr().err
+    assert "gone.parquet" in said and "--data PATH" in said
+    where = str(ROOT / "data" / "flights" / "flights.parquet")
+    assert status_of(["audit", str(folder), "-q", "--data", where]) == 0
+
+
+@pytest.mark.slow
+def test_all_flights_pass(tmp_path):
+    report = checks.audit(fitted_run(configured(None), tmp_path), tmp_path / "meanwhile")
+    assert not found(report, "fitted") and not report.standing(strict=False)
+    assert report.sampled == sum(report.rows.values()) == 327_346
