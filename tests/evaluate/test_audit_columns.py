@@ -9,6 +9,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from pipeline.evaluate.audit import alone, drift
 from pipeline.evaluate.audit.alone import Labels
 from pipeline.evaluate.audit.names import after_the_fact, is_entity, words
+from pipeline.matrix import Target
 
 RNG = np.random.default_rng(0)
 N, M = 4000, 1000
@@ -61,6 +62,17 @@ def test_columns_without_a_difference_have_no_worth(values):
         own = labels(task, k)
         found = alone.score(values[:N], values[N:], own, category=False)
         assert found.value <= 0.5 and found.strength == ""
+
+
+def test_numbers_near_the_limits_and_many_classes_are_scored():
+    huge = labels("regression")
+    x = np.r_[huge.train, huge.test] * 1e300
+    assert alone.score(x[:N], x[N:], huge, category=False).value > 0.999
+    many = RNG.integers(0, 500, N + M).astype("float64")
+    own = alone.labels_of(many[:N], many[N:], Target("multiclass", tuple(range(500))))
+    assert own.n_classes == alone.MAX_CLASSES and own.train.max() == alone.MAX_CLASSES - 1
+    codes = many.astype("int64")
+    assert alone.score(codes[:N], codes[N:], own, category=True).value > 0.2
 
 
 def test_too_few_rows_or_one_label_are_not_scored():

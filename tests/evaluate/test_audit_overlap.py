@@ -127,6 +127,12 @@ def test_times_are_the_first_and_last_of_each_set():
         assert pd.Timestamp(last, unit="us") == own.max() and count == len(own)
 
 
+def test_the_sample_fits_the_memory():
+    assert looks.sample_rows(10, 10**12) == looks.SAMPLE_ROWS
+    assert looks.sample_rows(1000, 10**12) == 20_000
+    assert looks.sample_rows(100, 80_000_000) == 10_000
+
+
 # -- proposals -------------------------------------------------------------------------------------
 
 ODD = ["a b", "x: y", "- z", "#", "größe", "{c}", "yes", "12", 'q"q', "a\nb"]

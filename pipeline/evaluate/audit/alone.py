@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.ranking import rank, roc_auc
-from pipeline.matrix import Task
+from pipeline.matrix import Target, Task
 
 Strength = Literal["", "notable", "strong", "alone"]
 MAX_BINS = 256
 ROWS_PER_BIN = 20
 SMOOTH = 5.0
 NEIGHBOURS = 8
+MAX_CLASSES = 20
 MIN_ROWS = 20
 """Fewer test rows tell nothing."""
 LIMITS: Mapping[Task, tuple[float, float, float]] = {
@@ -64,6 +65,18 @@ class Labels:
     def enough(self) -> bool:
         """Whether a score would tell anything: some test rows, and not all of them alike."""
         return len(self.test) >= MIN_ROWS and bool((self.test != self.test[0]).any())
+
+
+def labels_of(train: Array, test: Array, target: Target) -> Labels:
+    """Labels; of more than `MAX_CLASSES` the most frequent, the others as one."""
+    k = len(target.classes)
+    if target.task != "multiclass" or k <= MAX_CLASSES:
+        return Labels(train, test, target.task, k)
+    place = np.full(k, MAX_CLASSES - 1.0)
+    rows = np.bincount(train.astype("int64"), minlength=k)
+    place[np.argsort(-rows, kind="stable")[: MAX_CLASSES - 1]] = np.arange(MAX_CLASSES - 1.0)
+    own, other = (place[label.astype("int64")] for label in (train, test))
+    return Labels(own, other, target.task, MAX_CLASSES)
 
 
 def score(train: Array, test: Array, labels: Labels, *, category: bool) -> Score | None:
@@ -170,11 +183,13 @@ def _means(codes: Array, at: Array, size: int, target: Array) -> Array:
 def _line(train: Array, test: Array, target: Array) -> Array:
     """float64 (m, 1): the straight line through the training rows; their mean where missing."""
     known = np.isfinite(train)
-    x, y, mean = train[known].astype("float64"), target[known, 0], target.mean()
+    y, mean = target[known, 0], target.mean()
+    scale = float(np.abs(train[known]).max(initial=0.0)) or 1.0  # whose square may be infinite
+    x, at = train[known] / scale, test / scale
     if len(x) < MIN_ROWS or (spread := float(((x - x.mean()) ** 2).mean())) == 0:
         return np.full((len(test), 1), mean)
     slope = float(((x - x.mean()) * (y - y.mean())).mean()) / spread
-    line = y.mean() + slope * (test.astype("float64") - x.mean())
+    line = y.mean() + slope * (at - x.mean())
     found: Array = np.where(np.isfinite(test), line, mean)[:, None]
     return found
 

@@ -68,8 +68,8 @@ class Facts:
     @cached_property
     def labels(self) -> Labels:
         """Of the sample."""
-        task, k = self.target.task, len(self.target.classes)
-        return Labels(_labels(self.train), _labels(self.test), task, k)
+        train, test = (np.asarray(m.label, "float64") for m in (self.train, self.test))
+        return alone.labels_of(train, test, self.target)
 
     @cached_property
     def scores(self) -> Mapping[str, Score]:
@@ -129,8 +129,3 @@ class Facts:
     def split_by(self, by: str, column: str) -> str:
         """The line that divides the rows in another way."""
         return proposal.split_by(self.split, by, column)
-
-
-def _labels(matrix: Matrix) -> Array:
-    label: Array = np.asarray(matrix.label, "float64")
-    return label

@@ -22,6 +22,10 @@ from pipeline.device.choose import frames_of
 
 SAMPLE_ROWS = 500_000
 """Rows of the sample at most: what is refitted, scored and compared, all at once in memory."""
+SAMPLE_VALUES = 20_000_000
+"""Values of the sample at most, in columns of the data and of the matrix."""
+VALUE_BYTES = 80
+"""Of memory for each: frame and matrix, both with other values too, and what is made of them."""
 HASHED_ROWS = 5_000_000
 """Rows at most whose hashes are compared."""
 SPAN = 2**32
@@ -77,13 +81,23 @@ class Look:
 
 def spec_of(
     device: str, seed: int, rows: int, *, features: Sequence[str], entities: Sequence[str],
-    times: Sequence[str],
+    times: Sequence[str], sample_rows: int = SAMPLE_ROWS,
 ) -> Spec:  # fmt: skip
     """With bounds by the number of rows."""
     return Spec(
         device, seed, tuple(features), tuple(entities), tuple(times),
-        _bound(SAMPLE_ROWS, rows), _bound(HASHED_ROWS, rows),
+        _bound(sample_rows, rows), _bound(HASHED_ROWS, rows),
     )  # fmt: skip
+
+
+def sample_rows(columns: int, memory: int) -> int:
+    """How many rows the sample may have.
+
+    Args:
+        columns: of the data and of the matrix together.
+        memory: bytes that it may take, with what is made of it.
+    """
+    return min(SAMPLE_ROWS, min(SAMPLE_VALUES, memory // VALUE_BYTES) // max(columns, 1))
 
 
 def _bound(wanted: int, rows: int) -> int:

@@ -140,7 +140,7 @@ def _own_time(facts: Facts) -> str | None:
 def _shown(facts: Facts, name: str, value: Any) -> Any:
     """A time as text; a number as it is."""
     if facts.source[name].kind != "datetime":
-        return value
+        return value if np.isfinite(value) else str(value)
     try:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)).isoformat()
     except OverflowError:  # of a year that Python does not know

@@ -103,10 +103,12 @@ def audit(
 
 def _spec(found: Reopened, rows: RowSet) -> Spec:
     total = sum(rows.counts.rows.values())
+    columns = len(found.job.kept) + len(found.saved.features)
     features = [n for n in found.saved.needed if n in found.job.kept]
     return looks.spec_of(
         rows.context.device, rows.context.seed, total,
         features=features, entities=found.entities, times=found.times,
+        sample_rows=looks.sample_rows(columns, rows.plan.limit),
     )  # fmt: skip
 
 
