@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples:\n\n  python -m pipeline audit data/runs/flights-20260101-120000\n\n"
-    "  python -m pipeline audit RUN --strict --json\n\n"
+    "  python -m pipeline audit RUN --strict --accept alone:last_price\n\n"
     "  python -m pipeline audit RUN --data /mnt/data/flights.parquet"
 )
 STYLES = {"fail": "bold red", "warn": "yellow", "info": "cyan"}
@@ -30,6 +30,10 @@ def audit(
         typer.Option("--data", metavar="PATH", help="Where the run's data are now."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", metavar="CHECK:COLUMN", help="A finding that is no fault."),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -38,6 +42,8 @@ def audit(
 
     Leaves audit.json in the run folder, and the findings in its report.
     """
+    from dataclasses import replace
+
     from pipeline import signals
     from pipeline.artifacts import write_json
     from pipeline.errors import CheckFailed
@@ -50,6 +56,7 @@ def audit(
     with signals.discarded(folder):
         told = listener(quiet=quiet, verbose=False)
         found = checks.audit(run, folder, data=data, listener=told)
+    found = replace(found, accepted=tuple(accept or ()))
     write_json(run / checks.FILE, found.to_json())
     write_report(run)
     if as_json:
@@ -59,8 +66,9 @@ def audit(
     if standing := found.standing(strict=strict):
         raise CheckFailed(
             f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
-            examples=[f"{f.severity} {f.check}: {_plain(f.column or f.what)}" for f in standing],
-            fix="change the config as proposed and run again",
+            examples=[f"{f.severity} {_plain(f.name)}" for f in standing],
+            fix="change the config as proposed and run again; or, where you know better, "
+            f"--accept {_plain(standing[0].name)}",
         )
 
 
@@ -76,6 +84,10 @@ def _print(found: Audit) -> None:
         console.print(mark, f"{check.check:<10}", _plain(check.said), soft_wrap=True)
     for finding in found.findings:
         _print_finding(console, finding)
+    known = {f.name for f in found.findings}
+    for name in found.accepted:
+        said = "accepted" if name in known else "there is no such finding to accept"
+        console.print(f"{_plain(name)}: {said}", soft_wrap=True)
     counts = [f"{sum(f.severity == s for f in found.findings):,} {s}" for s in STYLES]
     sample = f", {found.sampled:,} of them refitted" if found.sampled else ""
     rows = sum(found.rows.values())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from audited import audited, fitted_run, found, mended
 
+from pipeline import job as jobs
+from pipeline.cluster import memory
 from pipeline.config import Config
 from pipeline.features import chain
 from pipeline.features.ops.target_encode import TargetEncode
 from pipeline.features.registry import parse_ops
+from pipeline.ingest import load
 from pipeline.tools import sides
 from pipeline.tools.audit import checks
 
@@ -239,3 +244,17 @@ def test_data_that_changed_since_the_run_are_told(tmp_path):
         run, tmp_path / "two", data=[str(tmp_path / "elsewhere.parquet")], serial=True
     )
     assert not found(moved, "data")
+
+
+def test_streamed_csv_is_audited_as_held_parquet_is(tmp_path, monkeypatch):
+    frame = table(user_id=np.random.default_rng(5).integers(0, 90, N), when=hours())
+    held = audited(config(frame, tmp_path), tmp_path / "held")
+    true_plan = memory.plan
+    monkeypatch.setattr(jobs, "plan", lambda *a, **o: replace(true_plan(*a, **o), hold=False))
+    monkeypatch.setattr(memory, "block_bytes", lambda *limits: 8_000)
+    monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    tree = {"data": {"path": str(tmp_path / "data.csv"), "target": "y"}}
+    streamed = audited(tree, tmp_path / "streamed")
+    assert streamed.findings == held.findings and len(held.findings) > 1
+    assert [c.measured for c in streamed.checks] == [c.measured for c in held.checks]

@@ -81,6 +81,17 @@ def test_a_random_split_of_flights_is_told(tmp_path):
     assert found(report, "entities", "warn", "tailnum")
 
 
+def test_a_finding_that_somebody_accepts_does_not_stand(tmp_path, capsys):
+    tree = configured(4_000)
+    tree["features"][-1] = {"drop": ["dep_time", "arr_time", "air_time", "month", "day"]}
+    folder = str(fitted_run(tree, tmp_path))
+    assert status_of(["audit", folder, "-q"]) == 4
+    assert "--accept names:dep_delay" in capsys.readouterr().err
+    assert status_of(["audit", folder, "-q", "--accept", "names:dep_delay", "--accept", "x"]) == 0
+    said = capsys.readouterr().out
+    assert "names:dep_delay: accepted" in said and "x: there is no such finding" in said
+
+
 def test_an_altered_or_unfinished_run_is_not_opened(tmp_path, capsys):
     folder = fitted_run(configured(2_000), tmp_path)
     config = folder / "config.yaml"

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.columns import SET, SETS, Schema
@@ -93,12 +94,12 @@ class Facts:
         """A column of the data."""
         column, sets = self.look.sample[name], self._sets
         category = self.source[name].kind == "text"
-        values = cpu.codes(column)[0].astype("int64") if category else cpu.floats(column)
+        values = _codes(column) if category else cpu.floats(column)
         return Values(values[sets == 0], values[sets == SETS.index("test")], category)
 
     def codes(self, name: str) -> Values:
         """A column of the data as codes, whatever its type."""
-        codes, sets = cpu.codes(self.look.sample[name])[0].astype("int64"), self._sets
+        codes, sets = _codes(self.look.sample[name]), self._sets
         return Values(codes[sets == 0], codes[sets == SETS.index("test")], True)
 
     @cached_property
@@ -129,3 +130,11 @@ class Facts:
     def split_by(self, by: str, column: str) -> str:
         """The line that divides the rows in another way."""
         return proposal.split_by(self.split, by, column)
+
+
+def _codes(series: pd.Series) -> Array:
+    """int64 (n,): positions among the sorted values, -1 where missing: whatever the partitions."""
+    codes, values = cpu.codes(series)
+    place = np.append(np.argsort(np.argsort(values)), -1)
+    found: Array = place[codes].astype("int64")
+    return found

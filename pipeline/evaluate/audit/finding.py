@@ -27,6 +27,11 @@ class Finding:
     config: str = ""
     """YAML, as `pipeline.evaluate.audit.proposal` explains; empty where no config helps."""
 
+    @property
+    def name(self) -> str:
+        """What ``--accept`` calls it: ``alone:dep_delay``, or the check where it names no column."""
+        return f"{self.check}:{self.column}" if self.column else self.check
+
 
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:
     """The gravest first, otherwise in the order given."""

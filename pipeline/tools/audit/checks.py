@@ -39,26 +39,29 @@ class Audit:
     """Rows of the sample that was refitted, scored and compared."""
     checks: tuple[Checked, ...]
     seconds: float
+    accepted: tuple[str, ...] = ()
+    """Names of findings that somebody has looked at and takes for no fault."""
 
     @property
     def findings(self) -> list[Finding]:
         """Of all checks, the gravest first."""
         return by_severity(f for check in self.checks for f in check.findings)
 
-    def standing(self, *, strict: bool) -> list[Finding]:
-        """Those that make the audit fail."""
+    def standing(self, *, strict: bool = False) -> list[Finding]:
+        """Those that make the audit fail: ``fail``, with ``strict`` also ``warn``; not accepted."""
         grave = {"fail", "warn"} if strict else {"fail"}
-        return [f for f in self.findings if f.severity in grave]
+        return [f for f in self.findings if f.severity in grave and f.name not in self.accepted]
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json`` and ``audit.json``."""
         return {
             "format": FORMAT,
             "run": self.run,
-            "passed": not self.standing(strict=False),
+            "passed": not self.standing(),
+            "accepted": list(self.accepted),
             "rows": dict(self.rows),
             "sampled": self.sampled,
-            "findings": [asdict(f) for f in self.findings],
+            "findings": [{"name": f.name, **asdict(f)} for f in self.findings],
             "checks": [
                 {"check": c.check, "said": c.said, "measured": dict(c.measured)}
                 for c in self.checks
