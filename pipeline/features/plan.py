@@ -95,11 +95,14 @@ class Pruned:
 def pruned(walked: Walk, source: Schema, left_out: Mapping[str, str]) -> Pruned:
     """Goes backwards from the columns that the models get."""
     needed = set(walked.final.without([*walked.final.target, *left_out]).names)
-    ops, alive = list(walked.ops), [True] * len(walked.ops)
+    ops, alive, named = list(walked.ops), [True] * len(walked.ops), set[str]()
     for position in reversed(range(len(ops))):
         schema = walked.schemas[position]
         settled = walked.open_from is None or position < walked.open_from - 1
-        op = ops[position] = _narrowed(ops[position], schema, needed) if settled else ops[position]
+        # what a later op takes away by its name must be there, though nothing needs it
+        wanted = needed | (named - set(schema.names))
+        op = ops[position] = _narrowed(ops[position], schema, wanted) if settled else ops[position]
+        named |= set(op.removes(schema))
         made = {c.name for c in op.produces(schema)}
         if made and settled and not made & needed:
             alive[position] = False

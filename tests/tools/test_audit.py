@@ -158,7 +158,7 @@ def test_sets_that_overlap_in_time_are_found(tmp_path):
     which = np.repeat(["train", "valid", "test"], [1000, 200, 300])
     which[[950, 1300]] = ["test", "train"]
     frame = table(when=hours(), which=which)
-    tree = config(frame, tmp_path, [*OPS, {"drop": ["when"]}], split={"by": "column", "column": "which"})  # fmt: skip
+    tree = config(frame, tmp_path, [*OPS, {"drop": ["when", "which"]}], split={"by": "column", "column": "which"})  # fmt: skip
     finding, _, after = see(tree, tmp_path, "times", "fail", "when")
     assert "not before the first test row" in finding.what
 
@@ -184,7 +184,7 @@ GIVEN_AWAY = {
     "binary, where it is missing": (CLASSES == "a", np.where(CLASSES == "a", RNG.normal(size=N), np.nan)),
     "multiclass": (CLASSES, np.char.add(CLASSES, "!")),
     "regression": (NUMBERS, NUMBERS * 3 + 1 + RNG.normal(size=N) / 20),
-    "regression, not in a line": (NUMBERS, np.round(NUMBERS**3, 3)),
+    "regression, not in a line": (NUMBERS, NUMBERS**3),
 }  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def test_columns_that_drift_are_found(tmp_path):
     _, report, _ = see(tree, tmp_path, "drift", "warn", "z")
     (town,) = found(report, "drift", "warn", "town")
     assert town.measured["unseen"] == pytest.approx(150, abs=3)
-    assert [f.column for f in found(report, "drift")] == ["town", "z"]
+    assert {f.column for f in found(report, "drift", "warn")} == {"town", "z"}
 
 
 # -- the data --------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_data_that_changed_since_the_run_are_told(tmp_path):
     report = checks.audit(run, tmp_path / "one", serial=True)
     told = [f.what for f in found(report, "data", "warn")]
     assert any("bytes and has" in what for what in told)
-    assert any("now there are 837 train" in what for what in told), told
+    assert any("now there are 836 train" in what for what in told), told
     table().to_parquet(tmp_path / "elsewhere.parquet")
     moved = checks.audit(
         run, tmp_path / "two", data=[str(tmp_path / "elsewhere.parquet")], serial=True

@@ -1,9 +1,10 @@
 """How well one column alone predicts the target of rows that it was not fitted on.
 
-Of a number: the mean label in bins of the training rows, which hold equally many each, or a
-straight line where that is better. Of a category: the mean label of each code. Both are drawn to
-the overall mean as if `SMOOTH` more rows had that. A shallow tree would cut where it pays; with up
-to `MAX_BINS` quantiles there is a cut within 1/256 of the rows of any place, and nothing to tune.
+Of a number: the mean label in bins of the training rows, which hold equally many each; where a
+number is predicted, lines from bin to bin or one straight line if these do better. Of a category:
+the mean label of each code. Means are drawn to the overall mean as if `SMOOTH` more rows had that.
+A shallow tree would cut where it pays; with up to `MAX_BINS` quantiles there is a cut within 1/256
+of the rows of any place, and nothing to tune.
 
 Binary targets are measured by AUC, numbers by R², more classes by the share of the Brier score of
 the class frequencies that is gone (which is R² of the classes' indicators).
@@ -89,16 +90,15 @@ def score(train: Array, test: Array, labels: Labels, *, category: bool) -> Score
     if not labels.enough or not len(train):
         return None
     target = _indicators(labels.train, labels)
+    edges = train[:0] if category else _edges(train)
     if category:
-        codes, at, size = train, test, int(max(train.max(), test.max(initial=-1))) + 1
-        found = _means(codes, at, size, target)
+        found = _means(train, test, int(max(train.max(), test.max(initial=-1))) + 1, target)
     else:
-        edges = _edges(train)
-        size = len(edges) + 1
-        found = _means(_binned(train, edges), _binned(test, edges), size, target)
+        found = _means(_binned(train, edges), _binned(test, edges), len(edges) + 1, target)
     value = _worth(found, labels)
     if not category and labels.task == "regression":
-        value = max(value, _worth(_line(train, test, target), labels))
+        lines = (_line(train, test, target), _joined(train, test, target, edges))
+        value = max(value, *(_worth(line, labels) for line in lines))
     return Score(round(value, 4), strength(value, labels.task))
 
 
@@ -191,6 +191,22 @@ def _line(train: Array, test: Array, target: Array) -> Array:
     slope = float(((x - x.mean()) * (y - y.mean())).mean()) / spread
     line = y.mean() + slope * (at - x.mean())
     found: Array = np.where(np.isfinite(test), line, mean)[:, None]
+    return found
+
+
+def _joined(train: Array, test: Array, target: Array, edges: Array) -> Array:
+    """float64 (m, 1): lines through the bins' mean values and mean labels; the mean if missing."""
+    known, mean = np.isfinite(train), target.mean()
+    bins = _binned(train[known], edges)
+    rows = np.bincount(bins, minlength=1)
+    used = rows > 0
+    x, y = (
+        np.bincount(bins, weights=v, minlength=1)[used] / rows[used]
+        for v in (train[known], target[known, 0])
+    )
+    if not len(x) or not np.isfinite(x).all():
+        return np.full((len(test), 1), mean)
+    found: Array = np.where(np.isnan(test), mean, np.interp(test, x, y))[:, None]
     return found
 
 

@@ -29,7 +29,7 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """What ``--accept`` calls it: ``alone:dep_delay``, or the check where it names no column."""
+        """What ``--accept`` calls it: ``alone:dep_delay``, or just the check."""
         return f"{self.check}:{self.column}" if self.column else self.check
 
 

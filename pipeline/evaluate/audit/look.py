@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,15 +69,30 @@ class Look:
     """What was seen of some partitions."""
 
     rows: int
-    sample: pd.DataFrame
-    """On the host, in storage dtypes, row ids as index."""
-    contents: Contents
+    samples: tuple[pd.DataFrame, ...]
+    """On the host, in storage dtypes, row ids as index; one a partition."""
+    hashed: tuple[Contents, ...]
+    """One a partition."""
     entities: Mapping[str, Array]
     """By column int64 (k,): ``hash * 4 + set`` of the entities, each once per set."""
     entity_rows: Mapping[str, Array]
     """By column int64 (k,): the rows of each."""
     times: Mapping[str, tuple[Range | None, ...]]
     """By column: the range in each set; None where it has no value."""
+
+    @cached_property
+    def sample(self) -> pd.DataFrame:
+        """The rows of the sample."""
+        return cpu.concat(list(self.samples))
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Of all rows that were hashed."""
+        parts = self.hashed
+        return Contents(
+            np.concatenate([c.hash for c in parts]), np.concatenate([c.label for c in parts]),
+            np.concatenate([c.set for c in parts]),
+        )  # fmt: skip
 
 
 def spec_of(
@@ -107,12 +123,13 @@ def _bound(wanted: int, rows: int) -> int:
 def look(frame: Frame, spec: Spec) -> Look:
     """One partition: frames of `pipeline.ingest.prepare.assigned`."""
     device = frames_of(spec.device)
-    frame = frame.assign(**{name: device.unpacked(frame[name]) for name in frame.columns})
     sets, label = device.arrays(frame[SET])[0].astype("int8"), device.floats(frame[LABEL])
     sampled = device.hash_ints(device.ids(frame), spec.seed + 2) < spec.sampled
     entities = {name: _entities(frame[name], sets, spec, device) for name in spec.entities}
+    sample = frame[sampled]
+    sample = sample.assign(**{name: device.unpacked(sample[name]) for name in sample.columns})
     return Look(
-        len(frame), device.to_host(frame[sampled]), _contents(frame, sets, label, spec, device),
+        len(frame), (device.to_host(sample),), (_contents(frame, sets, label, spec, device),),
         {name: found for name, (found, _) in entities.items()},
         {name: rows for name, (_, rows) in entities.items()},
         {name: _ranges(frame[name], sets, device) for name in spec.times},
@@ -152,16 +169,8 @@ def _ranges(column: Any, sets: Any, device: Frames) -> tuple[Range | None, ...]:
 def seen(a: Look, b: Look) -> Look:
     """Two partitions."""
     return Look(
-        a.rows + b.rows, cpu.concat([a.sample, b.sample]), _both(a.contents, b.contents),
-        *_added(a, b),
+        a.rows + b.rows, (*a.samples, *b.samples), (*a.hashed, *b.hashed), *_added(a, b),
         {name: tuple(map(_spanned, own, b.times[name])) for name, own in a.times.items()},
-    )  # fmt: skip
-
-
-def _both(a: Contents, b: Contents) -> Contents:
-    return Contents(
-        np.concatenate([a.hash, b.hash]), np.concatenate([a.label, b.label]),
-        np.concatenate([a.set, b.set]),
     )  # fmt: skip
 
 
