@@ -55,7 +55,7 @@ def audit(
     folder = run_folder("audit", None)
     with signals.discarded(folder):
         told = listener(quiet=quiet, verbose=False)
-        found = checks.audit(run, folder, data=data, listener=told)
+        found = checks.audit(run, folder / "run", data=data, listener=told)
     found = replace(found, accepted=tuple(accept or ()))
     write_json(run / checks.FILE, found.to_json())
     write_report(run)

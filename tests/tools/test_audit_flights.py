@@ -39,7 +39,7 @@ def manifest_of(folder):
 
 
 def test_the_default_config_passes_and_its_folder_is_as_it_was(tmp_path, capsys):
-    folder = run(Config.parse(configured(12_000)), out=tmp_path / "run").folder
+    folder = run(Config.parse(configured(6_000)), out=tmp_path / "run").folder
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert status_of(["audit", str(folder), "--json", "-q"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -50,39 +50,39 @@ def test_the_default_config_passes_and_its_folder_is_as_it_was(tmp_path, capsys)
     assert changed == {"audit.json", "report.html"} and set(before) <= set(after)
     verify(folder, list(manifest_of(folder)["files"]))
     assert "Leaks and drift" in (folder / "report.html").read_text(encoding="utf-8")
-    warned = bool([f for f in told["findings"] if f["severity"] == "warn"])
-    assert status_of(["audit", str(folder), "--strict", "-q"]) == (4 if warned else 0)
-    assert "ok    fitted" in capsys.readouterr().out
 
 
 def test_a_delay_that_is_known_only_afterwards_fails(tmp_path):
-    tree = configured(12_000)
+    tree = configured(6_000)
     drop = tree["features"][-1]["drop"]
     leaky = [c for c in drop if c not in ("dep_delay", "arr_time")]
     tree["features"][-1] = {"drop": leaky}
     folder = fitted_run(tree, tmp_path / "leaky")
-    report = checks.audit(folder, tmp_path / "meanwhile")
+    report = checks.audit(folder, tmp_path / "meanwhile", serial=True)
     (delay,) = found(report, "names", "fail", "dep_delay")
     assert "shares 'delay' with the target's 'arr_delay'" in delay.what
     assert delay.config == "- drop: [dep_delay]"
     assert found(report, "names", column="arr_time")
     after = checks.audit(
-        fitted_run(mended(tree, delay), tmp_path / "mended"), tmp_path / "meanwhile again"
+        fitted_run(mended(tree, delay), tmp_path / "mended"),
+        tmp_path / "meanwhile again",
+        serial=True,
     )
     assert not found(after, "names", column="dep_delay") and not found(after, "names", "fail")
 
 
+@pytest.mark.slow
 def test_a_random_split_of_flights_is_told(tmp_path):
     tree = configured(12_000)
     tree["split"] = {"by": "random"}
-    report = checks.audit(fitted_run(tree, tmp_path), tmp_path / "meanwhile")
+    report = checks.audit(fitted_run(tree, tmp_path), tmp_path / "meanwhile", serial=True)
     (order,) = found(report, "times", "warn", "time_hour")
     assert order.config == "split: {by: time, column: time_hour, valid: 0.1, test: 0.2}"
     assert found(report, "entities", "warn", "tailnum")
 
 
 def test_a_finding_that_somebody_accepts_does_not_stand(tmp_path, capsys):
-    tree = configured(4_000)
+    tree = configured(2_500)
     tree["features"][-1] = {"drop": ["dep_time", "arr_time", "air_time", "month", "day"]}
     folder = str(fitted_run(tree, tmp_path))
     assert status_of(["audit", folder, "-q"]) == 4
@@ -90,6 +90,7 @@ def test_a_finding_that_somebody_accepts_does_not_stand(tmp_path, capsys):
     assert status_of(["audit", folder, "-q", "--accept", "names:dep_delay", "--accept", "x"]) == 0
     said = capsys.readouterr().out
     assert "names:dep_delay: accepted" in said and "x: there is no such finding" in said
+    assert "ok    fitted" in said and "→ - drop: [dep_delay]" in said
 
 
 def test_an_altered_or_unfinished_run_is_not_opened(tmp_path, capsys):
@@ -117,12 +118,12 @@ def test_data_that_are_gone_are_asked_for(tmp_path, capsys):
     assert status_of(["audit", str(folder), "-q"]) == 2
     said = capsys.readouterr().err
     assert "gone.parquet" in said and "--data PATH" in said
-    where = str(ROOT / "data" / "flights" / "flights.parquet")
-    assert status_of(["audit", str(folder), "-q", "--data", where]) == 0
 
 
 @pytest.mark.slow
 def test_all_flights_pass(tmp_path):
-    report = checks.audit(fitted_run(configured(None), tmp_path), tmp_path / "meanwhile")
+    report = checks.audit(
+        fitted_run(configured(None), tmp_path), tmp_path / "meanwhile", serial=True
+    )
     assert not found(report, "fitted") and not report.standing(strict=False)
     assert report.sampled == sum(report.rows.values()) == 327_346
