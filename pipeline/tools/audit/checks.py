@@ -117,7 +117,7 @@ def _spec(found: Reopened, rows: RowSet) -> Spec:
 
 def _data(found: Reopened, rows: RowSet) -> Checked:
     """Whether these are the rows that the run had."""
-    changed, then = list(found.changed), dict(found.manifest.get("rows", {}))
+    changed, then = list(found.changed), dict(found.manifest["rows"])
     now = dict(rows.counts.rows)
     if then != now:
         changed.append(f"the run had {_sets(then)} rows, now there are {_sets(now)}")

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import MANIFEST, read_json, verify
+from pipeline import sealed
 from pipeline.columns import RESERVED
 from pipeline.config import Cluster, Config
+from pipeline.config_tree import yaml_tree
 from pipeline.errors import InputError
 from pipeline.evaluate.audit.names import is_entity
 from pipeline.features import fit
 from pipeline.features.fit import FittedPlan
 from pipeline.job import Job, prepare
+from pipeline.sealed import MANIFEST
 
 MAX_ENTITIES = 20
 """Columns at most that are looked at as names of entities, by name first."""
@@ -26,6 +28,7 @@ class Reopened:
 
     run: Path
     manifest: Mapping[str, Any]
+    """Its ``rows`` and ``inputs``."""
     config: Config
     """The run's, with the data's new place if one was given."""
     job: Job
@@ -50,26 +53,37 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
     Raises:
         InputError: no finished run, a file altered, no data, or others that do not fit.
     """
-    if not (run / MANIFEST).is_file():
+    seal = sealed.opened(run)
+    if seal is None:
         raise InputError(
             f"{str(run)!r} is no finished run: it has no {MANIFEST}",
             fix="name the folder that `python -m pipeline run` printed",
         )
-    manifest = read_json(run / MANIFEST)
-    verify(run, ["config.yaml", f"features/{fit.PLAN}"])
-    verify(run, [f"features/{name}" for name in fit.table_files(run / "features")])
-    config = Config.load(run / "config.yaml")
+    path = run / "config.yaml"
+    config = Config.parse(yaml_tree(seal.read(path), path))
     if data:
         config = config.model_copy(
             update={"data": config.data.model_copy(update={"path": tuple(data)})}
         )
-    saved = fit.load(run / "features")
+    with sealed.fitting(run):
+        saved = fit.load(run / "features", seal.read)
+        manifest = _plain(seal.manifest)
     job = _job(config, data)
     entities, times = _entities(job, saved), _times(job)
     return Reopened(
         run, manifest, config, _keeping(job, {*entities, *times}), saved, entities, times,
         tuple(_changed(manifest, job, moved=bool(data))),
     )  # fmt: skip
+
+
+def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the manifest the rows per set and the input files."""
+    rows = {str(name): int(n) for name, n in manifest["rows"].items()}
+    inputs = [
+        {"path": str(i["path"]), "bytes": int(i["bytes"]), "fingerprint": str(i["fingerprint"])}
+        for i in manifest["inputs"]
+    ]
+    return {"rows": rows, "inputs": inputs}
 
 
 def _job(config: Config, data: Sequence[str] | None) -> Job:
@@ -118,18 +132,18 @@ def _keeping(job: Job, names: set[str]) -> Job:
 
 def _changed(manifest: Mapping[str, Any], job: Job, *, moved: bool) -> list[str]:
     """How the main table's files differ from those that the run read."""
-    then = {str(i["path"]): i for i in manifest.get("inputs", [])}
+    then = {i["path"]: i for i in manifest["inputs"]}
     now = {f.path: f for f in job.contract.files}
     if moved:
         sizes = [
-            sorted(int(i["bytes"]) for i in then.values()),
+            sorted(i["bytes"] for i in then.values()),
             sorted(f.size for f in now.values()),
         ]
         return [] if sizes[0] == sizes[1] else ["the given files have other sizes than the run's"]
     found = [f"{path} is new" for path in now if path not in then]
     found += [f"{path} is gone" for path in then if path not in now]
     for path in (p for p in now if p in then):
-        size = int(then[path]["bytes"])
+        size = then[path]["bytes"]
         if size != now[path].size:
             found.append(f"{path} had {size:,} bytes and has {now[path].size:,}")
         elif then[path]["fingerprint"] != now[path].fingerprint:
