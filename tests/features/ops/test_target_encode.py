@@ -206,5 +206,5 @@ def test_infinite_times_have_a_fold_but_make_no_cut(tmp_path):
     state = fit_op(op, schema, [(frame, rows)])
     assert state["cuts"] == [2.0]
     json.dumps(stored.dump(state, tmp_path, 0), allow_nan=False)
-    folds = op._folds(frame, rows, state)
+    folds = op.folds_of(frame, rows, state)
     assert folds.tolist() == [1, 1, 1, 0, 1, 0]
