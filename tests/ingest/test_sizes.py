@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GIGABYTE = 1 << 30
 PROGRAM = """
-import json, resource, sys
+import json, resource, sys, time
 import psutil
 import pipeline.runner, pipeline.job, pipeline.tools.plan, pipeline.ingest.load, pipeline.reading
 import pyarrow.parquet, pyarrow.csv, pyarrow.compute, xgboost
@@ -31,13 +30,14 @@ import pipeline.terminal
 pipeline.terminal.tell = said.append
 for arguments in json.loads(sys.argv[1]):
     del said[:]
+    started = time.perf_counter()
     status = status_of(arguments)
-    sys.stdout.write(json.dumps([status, said]) + "\\n")
+    sys.stdout.write(json.dumps([status, said, time.perf_counter() - started]) + "\\n")
 """
 
 
 def told(*commands):
-    """(status, message) of each command, in one process that may have a gigabyte."""
+    """(status, message, seconds) of each command, in one process that may have a gigabyte."""
     few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(commands)],
@@ -47,7 +47,7 @@ def told(*commands):
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     assert len(lines) == len(commands), done.stdout + done.stderr
-    return [(status, "\n".join(said)) for status, said in lines]
+    return [(status, "\n".join(said), seconds) for status, said, seconds in lines]
 
 
 def varint(number):
@@ -132,7 +132,9 @@ def test_what_is_too_large_is_an_error_within_a_gigabyte(tmp_path):
         else:
             commands.append(["run", "--data", path, "--target", "y", "--out", str(tmp_path / "out" / name),
                              "--no-dashboard"])  # fmt: skip
-    for (name, pattern), (status, message) in zip(wanted.items(), told(*commands), strict=True):
+    found = zip(wanted.items(), told(*commands), strict=True)
+    for (name, pattern), (status, message, seconds) in found:
+        print(f"{name}: {seconds:.2f} s")
         assert status in (2, 3), f"{name}: {status} {message}"
         assert re.search(pattern, message), f"{name}: {message}"
         assert "Traceback" not in message and "out of memory:" not in message, f"{name}: {message}"
