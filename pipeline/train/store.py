@@ -142,8 +142,10 @@ def _booster(content: bytes, path: Path) -> Any:
     import xgboost
 
     try:
+        if not content:  # XGBoost 3.2 ends the process
+            raise ValueError("empty")
         return xgboost.Booster(model_file=bytearray(content))
-    except xgboost.core.XGBoostError:
+    except ValueError:  # XGBoostError is one, and what a name that is no UTF-8 raises
         raise InputError(
             f"{path} is not a model of XGBoost: it was damaged after the run wrote it",
             fix="restore it, or run the config again",

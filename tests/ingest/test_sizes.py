@@ -17,6 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config import Csv
+from pipeline.ingest import dialect
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, resource, sys, time
@@ -138,3 +141,10 @@ def test_what_is_too_large_is_an_error_within_a_gigabyte(tmp_path):
         assert status in (2, 3), f"{name}: {status} {message}"
         assert re.search(pattern, message), f"{name}: {message}"
         assert "Traceback" not in message and "out of memory:" not in message, f"{name}: {message}"
+
+
+def test_a_header_of_half_a_megabyte_is_read_to_its_end(tmp_path):
+    names = [f"column{i}" for i in range(40_000)]
+    head = (",".join(names) + "\n" + ",".join("1" * len(names)) + "\n").encode()
+    found = dialect.settle(head, "d.csv", Csv())
+    assert found.names == tuple(names) and dialect.data_start(head, found)[1] == 2

@@ -85,9 +85,10 @@ def test_damaged_and_missing_files(trained, tmp_path, name):
 
 def test_an_xgboost_file_that_is_none(trained, tmp_path):
     store.save(trained["binary"][1]["xgboost"], tmp_path)
-    (tmp_path / "xgboost.ubj").write_bytes(b"{no model}")
-    with pytest.raises(InputError, match="damaged"):
-        store.load("xgboost", tmp_path)
+    for content in (b"{no model}", b""):
+        (tmp_path / "xgboost.ubj").write_bytes(content)
+        with pytest.raises(InputError, match="damaged"):
+            store.load("xgboost", tmp_path)
 
 
 @pytest.mark.parametrize("task", TARGETS)
