@@ -184,13 +184,17 @@ def tidied(folder: Path) -> None:
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
+def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
     """A block that says how to go on with the run in the folder, if it does not end.
+
+    Args:
+        folder: the run's.
+        cluster: its kind.
 
     Raises:
         MachineError: the disk is full, or may not be written to.
     """
-    told = f"go on with: {command(folder)}"
+    told = f"go on with: {command(folder, cluster)}"
     with signals.leaving(told):
         try:
             yield
@@ -209,6 +213,8 @@ def resumable(folder: Path) -> Iterator[None]:
             raise
 
 
-def command(folder: Path) -> str:
-    """What goes on with the run in the folder."""
-    return f"python -m pipeline run --resume {shlex.quote(os.fspath(folder))}"
+def command(folder: Path, cluster: str = "") -> str:
+    """What goes on with the run in the folder; a scheduler's address is said again."""
+    own = f"python -m pipeline run --resume {shlex.quote(os.fspath(folder))}"
+    here = cluster in ("", "process", "cores", "gpus")
+    return own if here else f"{own} --cluster {shlex.quote(cluster)}"

@@ -85,7 +85,7 @@ def run(
     listener = listener or Listener()
     job = _checked(config)
     folder = run_folder(config.name, out) if resume is None else resumed_folder(resume)
-    with locked(folder), resumable(folder):
+    with locked(folder), resumable(folder, config.cluster.kind):
         if resume is None:
             check_empty(folder)
         else:

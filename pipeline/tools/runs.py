@@ -98,8 +98,9 @@ def _facts(run: folders.Folder) -> dict[str, Any]:
         "rows": max((int(e["rows"]) for e in stages), default=0),
     }
     if not run.manifest:
+        kind = str((config.get("cluster") or {}).get("kind", ""))
         reason = f"after {stages[-1]['stage']}" if stages else "before reading"
-        return facts | {"reason": reason, "resume": command(run.path)}
+        return facts | {"reason": reason, "resume": command(run.path, kind)}
     best, name = run.manifest["best"], primary(run.metrics["task"]).name
     of_best = run.metrics["models"][best]
     judged = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}

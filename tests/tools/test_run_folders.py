@@ -125,6 +125,24 @@ def test_clean_removes_no_folder_that_is_no_run_and_nothing_behind_a_link(folder
     assert (outside / "kept.txt").read_text() == "kept" and (project / "config.yaml").exists()
 
 
+def test_a_stopped_run_of_a_cluster_goes_on_where_it_is_told_to(folder):
+    config = folder / "stopped" / "config.yaml"
+    config.write_text(config.read_text().replace("kind: process", "kind: tcp://10.0.0.7:8786"))
+    (stopped,) = (run for run in runs.known(folder) if run.state == "stopped")
+    assert stopped.resume.endswith("/stopped --cluster tcp://10.0.0.7:8786")
+    assert status_of(["run", "--resume", str(folder / "stopped")]) == 2
+
+
+def test_nothing_is_resumed_in_a_folder_with_links(folder, capsys):
+    victim = folder.parent / "victim.txt"
+    victim.write_text("mine")
+    (folder / "stopped" / "log.txt").unlink()
+    (folder / "stopped" / "log.txt").symlink_to(victim)
+    assert status_of(["run", "--resume", str(folder / "stopped")]) == 2
+    assert "is a link: a run writes nothing through links" in capsys.readouterr().err
+    assert victim.read_text() == "mine"
+
+
 def test_compare_shows_what_differs(made, capsys):
     assert status_of(["compare", str(made / "five"), str(made / "nine"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
