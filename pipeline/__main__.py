@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from typing import Any
 
 from pipeline import signals
 from pipeline.errors import PipelineError
@@ -33,6 +34,7 @@ def status_of(arguments: list[str]) -> int:
     """Runs one command line; the exit status (see `pipeline.errors`)."""
     from pipeline import cli
 
+    warnings.showwarning = _warned
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
@@ -65,6 +67,14 @@ def _unforeseen(error: Exception) -> int:
     _tell("".join(traceback.format_exception(error)).rstrip())
     _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
     return 1
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: Any = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """A library's warning, which may quote names of columns."""
+    _tell(f"{category.__name__}: {message}")
 
 
 def _tell(text: str) -> None:

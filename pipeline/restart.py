@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from pipeline.device.choose import LOST
 from pipeline.errors import DeviceLost
+from pipeline.terminal import tell
 
 
 def on_cpu(lost: DeviceLost) -> NoReturn:
@@ -19,7 +20,7 @@ def on_cpu(lost: DeviceLost) -> NoReturn:
     It goes on in the folder of the run, with the stage that the GPU did not end; the ledger, the
     report and the manifest say why it runs on the CPU.
     """
-    sys.stderr.write(f"warning: {lost.message}; going on with it on the CPU\n")
+    tell(f"warning: {lost.message}; going on with it on the CPU")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     arguments = sys.orig_argv[1:]

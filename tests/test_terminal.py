@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 from rich.table import Table
@@ -87,6 +88,18 @@ def test_nothing_that_a_terminal_obeys_is_told(capsys, monkeypatch):
     assert "[red]" in shown.out and "[link=http://x]" in shown.out and ":smile:" in shown.out
     as_json = shown.out[shown.out.index("\n{") :]
     assert json.loads(as_json) == {EVIL: [EVIL]}
+
+
+def test_nor_warned(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(
+            "pipeline.cli.invoke", lambda arguments: warnings.warn(EVIL, stacklevel=1)
+        )
+        status_of([])
+        shown = capsys.readouterr().err
+    assert shown.startswith("UserWarning: ") and harmless(shown)
 
 
 def test_nor_logged_nor_in_the_ledger(tmp_path):

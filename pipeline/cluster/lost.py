@@ -6,6 +6,7 @@ import os
 import sys
 
 from pipeline.errors import DeviceLost
+from pipeline.terminal import tell
 
 STATUS = 3
 """Of such a process, in the log."""
@@ -29,6 +30,5 @@ def leave(error: BaseException) -> None:
     except ValueError:  # no worker
         return
     if guarded and isinstance(found := translated(error), DeviceLost):
-        sys.stderr.write(f"{found.message}: this worker ends, its nanny starts another\n")
-        sys.stderr.flush()
+        tell(f"{found.message}: this worker ends, its nanny starts another")
         os._exit(STATUS)

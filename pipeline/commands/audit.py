@@ -74,10 +74,11 @@ def audit(
 
 def _print(found: Audit) -> None:
     """A line per check, then the findings with the lines of config against them."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False)
+    from pipeline.terminal import console as plain
+
+    console = plain()
     for check in found.checks:
         grave = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
         mark = Text(f"{grave:<5}", STYLES.get(grave, "green"))
