@@ -34,7 +34,7 @@ def status_of(arguments: list[str]) -> int:
     """Runs one command line; the exit status (see `pipeline.errors`)."""
     from pipeline import cli
 
-    warnings.showwarning = _warned
+    warnings.showwarning = _warned  # type: ignore[assignment]  # where is not told
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
@@ -69,10 +69,7 @@ def _unforeseen(error: Exception) -> int:
     return 1
 
 
-def _warned(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int,
-    file: Any = None, line: str | None = None,
-) -> None:  # fmt: skip
+def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """A library's warning, which may quote names of columns."""
     _tell(f"{category.__name__}: {message}")
 
