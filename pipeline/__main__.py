@@ -34,7 +34,7 @@ def status_of(arguments: list[str]) -> int:
     """Runs one command line; the exit status (see `pipeline.errors`)."""
     from pipeline import cli
 
-    warnings.showwarning = _warned  # type: ignore[assignment]  # where is not told
+    warnings.showwarning = _warned
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
