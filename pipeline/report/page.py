@@ -59,6 +59,7 @@ def render(found: Folder) -> str:
         versions=found.manifest.get("versions", {}),
         config_text=found.config_text,
         command=_command(found.path),
+        audit_command=f"python -m pipeline audit {_near(found.path)}",
     )
 
 
@@ -119,6 +120,10 @@ def _rows(rows: dict[str, int]) -> str:
 
 def _command(run: Path) -> str:
     """The command that scores new data with this run, from the working directory."""
+    return f"python -m pipeline predict {_near(run)} DATA --out predictions.parquet"
+
+
+def _near(run: Path) -> str:
+    """The run folder as a command names it from the working directory."""
     near = os.path.relpath(run)
-    shown = str(run) if near.startswith("..") else near
-    return f"python -m pipeline predict {shlex.quote(shown)} DATA --out predictions.parquet"
+    return shlex.quote(str(run) if near.startswith("..") else near)

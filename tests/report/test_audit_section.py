@@ -28,14 +28,16 @@ def audited(run, **changes):
     return run
 
 
-def test_a_run_that_was_not_audited_has_no_section(fake_run):
-    assert "Leaks and drift" not in page.render(folder.read(fake_run()))
+def test_a_run_that_was_not_audited_has_the_command(fake_run):
+    shown = "".join(parsed(page.render(folder.read(fake_run()))).text)
+    assert "Nobody has looked yet" in shown and "python -m pipeline audit " in shown
 
 
 def test_findings_are_shown_and_escaped(fake_run):
     found = parsed(page.render(folder.read(audited(fake_run()))))
     assert not {"img", "b"} & set(found.tags)
     shown = "".join(found.text)
+    assert "Nobody has looked yet" not in shown
     assert f"{len(HOSTILE)} fail, 0 warn, 1 info; 100 rows, all of them refitted" in shown
     for text in [*HOSTILE, "9 columns scored", "- drop: [dest]"]:
         assert text in shown

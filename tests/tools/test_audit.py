@@ -203,6 +203,13 @@ def test_a_column_that_gives_the_target_away_is_gone_with_its_line(tmp_path):
     see(tree, tmp_path, "alone", "fail", "column")
 
 
+def test_a_time_that_tells_the_target_wants_another_split(tmp_path):
+    when = hours()
+    tree = config(table(when=when, y=np.sin(np.arange(N) / 40)), tmp_path)
+    finding, _, _ = see(tree, tmp_path, "alone", "warn", "when__days")
+    assert finding.config == "split: {by: time, column: when, valid: 0.1, test: 0.2}"
+
+
 def test_a_name_and_a_score_together_fail(tmp_path):
     frame = table()
     later = np.where(frame["y"], 1.0, -1.0) + np.random.default_rng(1).normal(size=N) * 0.8

@@ -117,6 +117,12 @@ class Facts:
         own = [self.scores[n] for n in features_of(column, self.made_of) if n in self.scores]
         return max(own, key=lambda score: score.value, default=None)
 
+    def time_of(self, name: str) -> str | None:
+        """The one column of times that a column of the matrix is made of; None if of others."""
+        (first, *others) = self.made_of[name]
+        timed = not others and first in self.source and self.source[first].kind == "datetime"
+        return first if timed else None
+
     def without(self, column: str) -> str:
         """The line of config that takes away from the models what is made of a column."""
         return self.dropped(features_of(column, self.made_of))

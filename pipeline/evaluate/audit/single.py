@@ -19,15 +19,10 @@ def check_alone(facts: Facts) -> Checked:
         return Checked("alone", f"{rows:,} test rows are too few, or all alike: nothing was scored")
     ranked = sorted(facts.scores.items(), key=lambda item: -item[1].value)
     findings = [
-        Finding(
-            "alone", _severity(score, rows), name,
-            f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
-            f" (from {most if score.strength == 'alone' else strong} on it is told)",
-            {"metric": metric, "value": score.value, "rows": rows},
-            facts.dropped([name]),
-        )
-        for name, score in ranked if score.strength in ("strong", "alone")
-    ]  # fmt: skip
+        _alone(name, score, most if score.strength == "alone" else strong, facts)
+        for name, score in ranked
+        if score.strength in ("strong", "alone")
+    ]
     top = f"; the highest {metric} is {ranked[0][1].value:.4f}, of {ranked[0][0]}" if ranked else ""
     return Checked(
         "alone", f"{len(ranked):,} columns scored one by one on {rows:,} test rows{top}", findings,
@@ -35,8 +30,18 @@ def check_alone(facts: Facts) -> Checked:
     )  # fmt: skip
 
 
-def _severity(score: Score, rows: int) -> Severity:
-    return "fail" if score.strength == "alone" and rows >= ENOUGH else "warn"
+def _alone(name: str, score: Score, limit: float, facts: Facts) -> Finding:
+    metric, rows = METRIC[facts.target.task], len(facts.labels.test)
+    what = f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
+    what += f" (from {limit} on it is told)"
+    severity: Severity = "fail" if score.strength == "alone" and rows >= ENOUGH else "warn"
+    line, time = facts.dropped([name]), facts.time_of(name)
+    if time is not None and facts.split.by != "time":
+        # of neighbours in time one is in the training set: that tells nothing of later times
+        what += f"; it is made of {time}, and the split is not by time"
+        severity, line = "warn", facts.split_by("time", time)
+    measured = {"metric": metric, "value": score.value, "rows": rows}
+    return Finding("alone", severity, name, what, measured, line)
 
 
 def check_names(facts: Facts) -> Checked:
