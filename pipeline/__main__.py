@@ -6,10 +6,11 @@ import io
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 from pipeline import signals
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 
 INTERRUPTED = 130
 NOISE = ("DataFrame is highly fragmented", "The number of unique classes is greater than 50%")
@@ -19,6 +20,9 @@ NOISE = ("DataFrame is highly fragmented", "The number of unique classes is grea
 def main() -> None:
     """The console script's entry point; never returns."""
     signals.watch()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows \u2192 for an arrow
             stream.reconfigure(errors="backslashreplace")
@@ -38,6 +42,7 @@ def status_of(arguments: list[str]) -> int:
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
+        _check_here()
         return cli.invoke(arguments)
     except PipelineError as error:
         _tell("\n  → ".join([f"error: {error}", *getattr(error, "__notes__", ())]))
@@ -51,6 +56,17 @@ def status_of(arguments: list[str]) -> int:
         return _unforeseen(error)
 
 
+def _check_here() -> None:
+    """Checks that there is a working directory, which paths are relative to."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise InputError(
+            f"the working directory is not there any more: {error.strerror}",
+            fix="change to a folder that is: cd DIR",
+        ) from None
+
+
 def _unforeseen(error: Exception) -> int:
     """Tells an error that nothing below has turned into one of ours; the exit status."""
     if "pipeline.device.gpu.frames" in sys.modules:
@@ -59,6 +75,9 @@ def _unforeseen(error: Exception) -> int:
         if (found := translated(error)) is not None:
             _tell(f"error: {found}\n  → run with --device cpu, or with fewer rows")
             return found.status
+    if "dask config file" in str(error):  # Dask reads its own when it is first imported
+        _tell(f"error: {str(error).partition(',')[0]}\n  → correct or remove it")
+        return 2
     if isinstance(error, MemoryError):
         _tell(f"error: out of memory: {error}\n  → use fewer rows (--rows N) or a larger machine")
         return 3

@@ -27,9 +27,11 @@ from pipeline.commands.options import (
     overrides_of,
     print_json,
 )
+from pipeline.commands.usage import Commands, command_of
 
 app = typer.Typer(
     name="pipeline",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,7 +52,7 @@ def invoke(arguments: list[str]) -> int:
         0, 2 for a mistake in the arguments (already printed), 130 after Ctrl-C.
     """
     try:
-        typer.main.get_command(app).main(arguments, prog_name="pipeline")
+        command_of(app).main(arguments, prog_name="pipeline")
     except SystemExit as stop:
         if stop.code != 1:
             return int(stop.code or 0)
@@ -224,10 +226,10 @@ def doctor(as_json: JsonOption = False) -> None:
 @app.command(epilog="Example:\n\n  python -m pipeline report data/runs/flights-20260101-120000")
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Makes a run's report.html again."""
-    from pipeline.report.page import write_report
+    from pipeline.report.page import remade
     from pipeline.terminal import say
 
-    say(str(write_report(run)))
+    say(str(remade(run)))
 
 
 @app.command(epilog="Example:\n\n  python -m pipeline schema > pipeline.schema.json")

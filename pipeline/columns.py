@@ -69,6 +69,8 @@ class Schema:
     """Columns that the target is made of: no op reads them, but for lag with a gap."""
     classes: tuple[str, ...] = ()
     """The classes of a multiclass target as text, in label order; empty for other tasks."""
+    unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Columns of the files that no frame has, and why: for messages."""
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -84,8 +86,21 @@ class Schema:
         try:
             return self._by_name[name]
         except KeyError:
-            fix = nearest(name, self.names)
-            raise ConfigError(f"there is no column {name!r}", fix=fix) from None
+            message, fix = self.absent(name)
+            raise ConfigError(message, fix=fix) from None
+
+    def absent(self, name: str, others: Iterable[str] = ()) -> tuple[str, str]:
+        """Why there is no column of that name, and what to do.
+
+        Args:
+            others: words that may have been meant instead of a column.
+        """
+        if name in self.unreadable:
+            return (
+                f"column {name!r} cannot be read: {self.unreadable[name]}",
+                "leave it out, or write numbers, text or times into columns of their own",
+            )
+        return f"there is no column {name!r}", nearest(name, [*self.names, *others])
 
     @property
     def names(self) -> list[str]:
@@ -158,8 +173,8 @@ def _names(entries: tuple[str, ...], schema: Schema, where: str) -> set[str]:
         elif entry.startswith("re:"):
             found |= _matching(entry[3:], schema.names, where) - schema.target
         else:
-            fix = nearest(entry, [*schema.names, *SELECTORS])
-            raise ConfigError(f"{where}: there is no column {entry!r}", fix=fix)
+            message, fix = schema.absent(entry, SELECTORS)
+            raise ConfigError(f"{where}: {message}", fix=fix)
     return found
 
 

@@ -29,7 +29,7 @@ def _texts(value: Any) -> Any:
     return [str(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 ColumnType = Literal["integer", "float", "decimal", "bool", "date", "datetime", "text"]
 
@@ -73,7 +73,7 @@ class Source(Section):
 class Table(Source):
     """A side table: unique by its keys."""
 
-    keys: Names
+    keys: Annotated[Names, Field(min_length=1)]
 
 
 class Data(Source):
@@ -170,6 +170,7 @@ class Cluster(Section):
     kind: str = Field(
         "process",
         pattern=r"^(process|cores|gpus|(tcp|tls|ws|wss|ucx)://.+|file:.+|.+\.json)$",
+        examples=["process", "cores", "gpus", "tcp://host:8786", "scheduler.json"],
     )
     """``process``, ``cores``, ``gpus``, a scheduler's address, or its scheduler file (.json)."""
     dashboard: bool = True
@@ -199,7 +200,10 @@ def _bytes(value: Any) -> Any:
     if isinstance(value, str):
         from dask.utils import parse_bytes
 
-        return parse_bytes(value)
+        try:
+            return parse_bytes(value)
+        except (ValueError, OverflowError):
+            raise ValueError("must be a size such as 2GB or 512MiB, or auto") from None
     return value
 
 
@@ -231,7 +235,9 @@ Refit = Literal["auto", "always", "never"]
 class Config(Section):
     """One run: data in, features, models out."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+    name: str = Field(
+        "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64, examples=["sales-2026.1"]
+    )
     seed: int = Field(0, ge=0, lt=2**31)
     data: Data
     split: Split = Split()

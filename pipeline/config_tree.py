@@ -9,30 +9,41 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
-from pipeline.config_size import SafeLoader, check_size
+from pipeline.config_yaml import tree_of
 from pipeline.errors import ConfigError
 
 MAX_BYTES = 2 << 20
 """Of a config: 40,000 column names take half of it."""
+DATA_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".zst", ".parquet", ".pq")
 
 
-def read_yaml(path: Path) -> Any:
-    """The tree in a YAML file, read by the safe loader; of bounded size, aliases included."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The tree in a YAML file, read by the safe loader; of bounded size, aliases included.
+
+    Raises:
+        ConfigError: no such file, not YAML, or not keys with values.
+    """
+    what = repr(str(path))
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no config {str(path)!r}",
+            f"there is no config {what}",
             fix="name a YAML file, or make one: python -m pipeline init DATA --target T",
         ) from None
     except IsADirectoryError:
-        raise ConfigError(f"{str(path)!r} is a folder", fix="name a YAML file") from None
-    except PermissionError:
-        raise ConfigError(f"{str(path)!r} cannot be read: permission denied") from None
-    return yaml_tree(data, path)
+        raise ConfigError(f"{what} is a folder", fix="name a YAML file") from None
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{what} cannot be read: {problem}", fix="name a YAML file") from None
+    tree = yaml_tree(data, path)
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            f"the config {what} is no mapping of keys",
+            fix=_as_data(path) or "start it with `data:`",
+        )
+    return tree
 
 
 def yaml_tree(data: bytes, path: Path) -> Any:
@@ -41,34 +52,26 @@ def yaml_tree(data: bytes, path: Path) -> Any:
     Raises:
         ConfigError: it is not YAML, or too large or too deep; names the line.
     """
+    what = repr(str(path))
     if len(data) > MAX_BYTES:
         raise ConfigError(
-            f"{str(path)!r} is too large for a config: more than {MAX_BYTES >> 20} MB",
+            f"{what} is too large for a config: more than {MAX_BYTES >> 20} MB",
             fix="was a data file meant? Name that with --data",
         )
     try:
-        return parsed(data.decode("utf-8"), str(path))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{str(path)!r} is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{str(path)!r}{at}: {problem}") from None
+        return tree_of(data.decode("utf-8-sig"), what)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{what} is not UTF-8 text (line {line})", fix=_as_data(path) or "save it as UTF-8"
+        ) from None
 
 
-def parsed(text: str, where: str) -> Any:
-    """The tree in a YAML text.
-
-    Raises:
-        ConfigError: it is too large or too deep, or a value is not of the type that its tag says.
-        yaml.YAMLError: it is not YAML.
-    """
-    try:
-        check_size(text, where)
-        return yaml.load(text, Loader=SafeLoader)
-    except (ValueError, LookupError, AttributeError) as error:  # 2026-99-99, !!int x, 5,000 digits
-        raise ConfigError(f"{where}: {error}", fix="write it in quotes to have a text") from None
+def _as_data(path: Path) -> str:
+    """What to do with a config that is data."""
+    if path.suffix.lower() not in DATA_ENDINGS:
+        return ""
+    return f"it looks like data: python -m pipeline run --data {path} --target T"
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
@@ -78,10 +81,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"--set {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
         )
-    try:
-        value = parsed(text, f"--set {path.strip()}")
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override!r}: the value is not YAML") from None
+    value = tree_of(text, f"--set {path.strip()}")
     node: Any = tree
     *parents, last = path.strip().split(".")
     for part in parents:

@@ -23,6 +23,8 @@ from pathlib import Path
 
 MAX_EXAMPLES = 5
 MAX_VALUE_CHARS = 80
+MAX_LINES, MAX_LINE_CHARS = 3, 500
+"""Of a message, of an example and of a fix: paths and names may be as long as they like."""
 
 
 class PipelineError(Exception):
@@ -36,17 +38,24 @@ class PipelineError(Exception):
 
     def render(self) -> str:
         """The whole text: message, examples, fix, a line each."""
-        lines = [self.message]
-        lines += [f"  {example}" for example in self.examples[:MAX_EXAMPLES]]
+        lines = [_bounded(self.message)]
+        lines += [f"  {_bounded(example, 1)}" for example in self.examples[:MAX_EXAMPLES]]
         if len(self.examples) > MAX_EXAMPLES:
             lines.append(f"  … and {len(self.examples) - MAX_EXAMPLES} more")
         if self.fix:
-            lines.append(f"  → {self.fix}")
+            lines.append(f"  → {_bounded(self.fix)}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Raised in a Dask worker, read in the client: keyword arguments must survive pickling.
         return (_rebuild, (type(self), self.message, self.examples, self.fix))
+
+
+def _bounded(text: str, most: int = MAX_LINES) -> str:
+    """The first lines of a text, each without its middle if it is too long."""
+    half, lines = MAX_LINE_CHARS // 2, text.splitlines()[:most]
+    fit = (s if len(s) <= MAX_LINE_CHARS else f"{s[:half]}…{s[-half:]}" for s in lines)
+    return "\n".join(fit)
 
 
 def _rebuild(
@@ -100,11 +109,17 @@ class CheckFailed(PipelineError):
     status = 4
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'?"`` for the closest known name; empty if none is close."""
+    close = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"did you mean 'x'?"`` for the closest known name, or the list of known names."""
+    """`near`, or else the list of known names."""
     names = [str(k) for k in known]
-    if close := get_close_matches(str(name), names, n=1, cutoff=0.6):
-        return f"did you mean {close[0]!r}?"
+    if found := near(name, names):
+        return found
     shown = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
     return f"known: {shown}" if names else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
         InputError: ``out`` is a file, or a folder with something in it.
         MachineError: the folder cannot be made.
     """
-    if out is not None and "://" in str(out):
+    if out is not None and re.match(r"[a-z0-9]+:/", str(out)):  # a `Path` has lost one slash
         raise InputError(
             f"--out {str(out)!r} is a URL: a run folder is local",
             fix="name a folder, and copy it once the run has finished",

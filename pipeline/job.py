@@ -25,7 +25,7 @@ from pipeline.ingest.files import File, find
 from pipeline.ingest.sample import Sample, sample
 from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
-from pipeline.ingest.target import expression_of
+from pipeline.ingest.target import expression_of, of_target
 from pipeline.train.forest import MATRIX_ROWS, nodes
 from pipeline.train.model import ModelParams, ordered, parse_models
 from pipeline.train.params import ForestParams
@@ -155,7 +155,8 @@ def prepare(config: Config) -> Job:
     parsed = None if config.features is None else parse_ops(config.features)
     contract = settle(config.data)
     target = expression_of(config.data.target, contract.schema.names)
-    target.check(contract.schema)
+    with of_target():
+        target.check(contract.schema)
     split.check(config.split, contract.schema)
     source = replace(contract.schema, target=frozenset(target.columns))
     filters: list[Expression] = []
@@ -276,9 +277,8 @@ def _check_names(reads: set[str], source: Schema, config: Config) -> None:
         if name not in source:
             where = {config.data.weight: "data.weight", config.split.column: "split.column"}
             key = where.get(name, "evaluate.slices")
-            raise ConfigError(
-                f"{key}: there is no column {name!r}", fix=nearest(name, source.names)
-            )
+            message, fix = source.absent(name)
+            raise ConfigError(f"{key}: {message}", fix=fix)
         if name in RESERVED:
             raise ConfigError(
                 f"column {name!r} has a name that the pipeline keeps for itself",

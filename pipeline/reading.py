@@ -239,7 +239,7 @@ def _settled(
     frames = _crossed(found, spec.device)
     seen = partitions.reduced(client, frames, prepare.look, prepare.looked, spec)
     notes += dropped_notes(seen)
-    _refuse_nothing(seen)
+    _refuse_nothing(session, seen)
     settled = target.settle(seen.target, config.data)
     cuts = split.cuts(seen.times, config.split)
     parts = _prepared(session, found, spec, settled.target, cuts)
@@ -248,6 +248,7 @@ def _settled(
         len(settled.target.classes), config.seed, found.plan.train_rate,
     )  # fmt: skip
     split.check_counts(dict(counts.rows), config.split)
+    prepare.check_labels(counts, settled.target)
     notes += load.notes(client)
     return parts, Settlement(settled.target, settled.why, cuts, counts)
 
@@ -270,7 +271,13 @@ def _prepared(
     return partitions.held(session.client, parts, instead_of=found.parts)
 
 
-def _refuse_nothing(seen: prepare.Look) -> None:
+def _refuse_nothing(session: Session, seen: prepare.Look) -> None:
+    rejected = session.folder / "ingest" / REJECTED
+    if seen.rows == 0 and rejected.is_file():
+        raise DataError(
+            "the data have no rows but bad ones, which on_bad_rows: quarantine has set aside",
+            fix=f"{rejected} has the reason of each",
+        )
     if seen.rows == 0:
         raise DataError("the data have no rows", fix="check data.path and on_bad_rows")
     if seen.rows == seen.filtered:

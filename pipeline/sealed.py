@@ -194,14 +194,15 @@ MISFITS = (LookupError, TypeError, ValueError, AttributeError, RecursionError, A
 
 
 @contextmanager
-def fitting(run: Path) -> Iterator[None]:
-    """A block that puts a run's files together: where they do not fit, that is an `InputError`."""
+def fitting(*runs: Path) -> Iterator[None]:
+    """A block that puts runs' files together: where they do not fit, that is an `InputError`."""
     try:
         yield
     except PipelineError:
         raise
     except MISFITS as error:
         raise InputError(
-            f"{run}: its files do not fit together: {type(error).__name__}: {shorten(str(error))}",
+            f"{' or '.join(map(str, runs))}: its files do not fit together: "
+            f"{type(error).__name__}: {shorten(str(error))}",
             fix="they are not of one run, or were damaged: run the config again",
         ) from error

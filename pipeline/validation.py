@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.errors import ConfigError, nearest, shorten
+from pipeline.errors import ConfigError, near, nearest, shorten
 
 M = TypeVar("M", bound=BaseModel)
+MAX_FIXES = 3
+KEYS = "must be keys with values, {{key: value}}"
+RULES: Mapping[str, str] = {
+    "extra_forbidden": "unknown key", "missing": "missing", "invalid_key": "a key must be text",
+    "string_type": "must be text", "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false", "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number", "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a smaller number", "float_type": "must be a number",
+    "float_parsing": "must be a number", "finite_number": "must be a finite number",
+    "tuple_type": "must be a list", "list_type": "must be a list", "dict_type": KEYS,
+    "mapping_type": KEYS, "model_type": KEYS, "too_short": "must not be empty",
+    "greater_than": "must be more than {gt}", "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}", "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_too_long": "must have at most {max_length} letters",
+    "recursion_loop": "holds itself",
+}  # fmt: skip
+"""pydantic's types of errors, in words of the config."""
+COMPLETE = frozenset({"extra_forbidden", "missing"})
+"""Told without the value."""
+UNION = re.compile(r"(literal|tuple|list|constrained-|function-).*|int|float|str|bool|none")
 
 
 def validated(model: type[M], value: Any, where: str = "") -> M:
@@ -25,20 +48,68 @@ def validated(model: type[M], value: Any, where: str = "") -> M:
 
 
 def _explained(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
-    lines, fix = [], ""
+    lines: dict[str, list[str]] = {}
+    got: dict[str, str] = {}
+    fixes: dict[str, str] = {}
     for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in (where, *item["loc"]) if str(part))
+        path = ".".join(str(part) for part in (where, *_keys_of(item["loc"])) if str(part))
         if item["type"] == "extra_forbidden":
-            fix = fix or nearest(str(item["loc"][-1]), _keys(model, item["loc"][:-1]))
-            lines.append(f"{path}: unknown key")
-        elif item["type"] == "missing":
-            lines.append(f"{path}: missing")
-        else:
-            text = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {text}{_got(item['input'], path)}")
-    if len(lines) == 1:
-        return ConfigError(lines[0], fix=fix)
-    return ConfigError(f"{where or 'config'}: {len(lines)} mistakes", examples=lines, fix=fix)
+            known = _known(model, item["loc"][:-1])
+            fixes[path] = nearest(str(item["loc"][-1]), known)
+        elif fix := _fix(item):
+            fixes[path] = fix
+        lines.setdefault(path, []).append(_rule(item, model))
+        got[path] = "" if item["type"] in COMPLETE else _got(item["input"], path)
+    told = [f"{path}: {' or '.join(rules)}{got[path]}" for path, rules in lines.items()]
+    if len(told) == 1:
+        return ConfigError(told[0], fix=next(iter(fixes.values()), ""))
+    shown = "; ".join(f"{path}: {fix}" for path, fix in list(fixes.items())[:MAX_FIXES])
+    return ConfigError(f"{where or 'config'}: {len(told)} mistakes", examples=told, fix=shown)
+
+
+def _keys_of(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The keys of a place, without what pydantic puts there for the parts of a union."""
+    return loc[:-1] if len(loc) > 1 and UNION.fullmatch(str(loc[-1])) else loc
+
+
+def _rule(item: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """What a value must be, in the config's terms."""
+    if item["type"] == "string_pattern_mismatch":
+        field = _model_at(model, item["loc"][:-1]).model_fields.get(str(item["loc"][-1]))
+        if field is not None and field.examples:
+            return "must be such as " + ", ".join(map(str, field.examples))
+    if rule := RULES.get(item["type"]):
+        return rule.format(**item.get("ctx", {}))
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _fix(item: Mapping[str, Any]) -> str:
+    """What to write instead, where that is clear."""
+    value, kind = item["input"], item["type"]
+    fix = ""
+    if kind == "missing":
+        fix = "add it; `python -m pipeline schema` describes every key"
+    elif kind == "string_type" and isinstance(value, bool):
+        fix = "YAML reads yes, no, on and off as true and false: quote the text"
+    elif kind == "string_type" and isinstance(value, int | float):
+        fix = f'quote it: "{value}"'
+    elif kind == "literal_error" and isinstance(value, str):
+        fix = near(value, re.findall(r"'([^']*)'", str(item["ctx"]["expected"])))
+    elif kind in ("int_parsing", "float_parsing"):
+        fix = _as_number(str(value).strip(), whole=kind == "int_parsing")
+    return fix
+
+
+def _as_number(text: str, *, whole: bool) -> str:
+    """How a number is written that people wrote as ``1e3``, ``1,000`` or ``10%``."""
+    share = text.endswith("%")
+    try:
+        number = float(text.removesuffix("%").replace(",", "")) / (100 if share else 1)
+    except ValueError:
+        return ""
+    if not math.isfinite(number) or (whole and number != int(number)):
+        return ""
+    return f"write {int(number) if whole else number}"
 
 
 def _got(value: Any, path: str) -> str:
@@ -47,8 +118,14 @@ def _got(value: Any, path: str) -> str:
     return "" if hidden else f" (got {shorten(value)})"
 
 
-def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+def _known(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that the (nested) model at ``path`` knows."""
+    fields = _model_at(model, path).model_fields
+    return [f.alias or name for name, f in fields.items()]
+
+
+def _model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The (nested) model at ``path``."""
     for part in path:
         info = model.model_fields.get(str(part)) or next(
             (f for f in model.model_fields.values() if f.alias == part), None
@@ -59,4 +136,4 @@ def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
         if not nested:
             break
         model = nested[0]
-    return [f.alias or name for name, f in model.model_fields.items()]
+    return model

@@ -37,6 +37,7 @@ LAYERS = [  # a module imports from its own row or from rows below it
         "config",
         "config_tree",
         "config_size",
+        "config_yaml",
         "validation",
         "columns",
         "sealed",

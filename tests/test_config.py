@@ -43,7 +43,7 @@ def test_refit_takes_booleans():
     ("changes", "message"),
     [
         ({"devce": "gpu"}, "devce: unknown key\n  → did you mean 'device'"),
-        ({"device": "tpu"}, "device: Input should be 'auto', 'gpu' or 'cpu'"),
+        ({"device": "tpu"}, "device: must be 'auto', 'gpu' or 'cpu'"),
         ({"data": {"path": "a"}}, "data.target: missing"),
         ({"split": {"by": "time"}}, "by: time needs a column"),
         ({"split": {"by": "random", "column": "x"}}, "by: random takes no column"),

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.commands.usage import rows
+
 DEFAULT_CONFIG = Path("conf/flights.yaml")
 
 ConfigArgument = Annotated[
@@ -25,7 +27,7 @@ TargetOption = Annotated[
     typer.Option("--target", metavar="T", help="A column, or an expression such as 'delay > 15'."),
 ]
 RowsOption = Annotated[
-    int | None, typer.Option("--rows", metavar="N", min=1, help="Only the first N rows.")
+    int | None, typer.Option("--rows", metavar="N", parser=rows, help="Only the first N rows.")
 ]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", metavar="auto|gpu|cpu", help="Where the stages run.")

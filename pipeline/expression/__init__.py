@@ -24,7 +24,6 @@ import numpy as np
 
 from pipeline.columns import Column, Schema
 from pipeline.device import Frame, Frames, Series, cpu
-from pipeline.errors import nearest
 from pipeline.expression.evaluate import Scene, value_of
 from pipeline.expression.nodes import Name, Node, mistake, names
 from pipeline.expression.syntax import FUNCTIONS, parse_nodes
@@ -51,10 +50,7 @@ class Expression:
         """
         for name in names(self.root):
             if name.column not in schema:
-                raise mistake(
-                    self.text, name.at, f"there is no column {name.column!r}",
-                    nearest(name.column, schema.names),
-                )  # fmt: skip
+                raise mistake(self.text, name.at, *schema.absent(name.column))
         empty = cpu.empty([schema[name] for name in self.columns])
         return Column(self.text, self._value(empty, cpu).kind)
 

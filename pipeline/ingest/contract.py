@@ -43,7 +43,8 @@ class Contract:
     @property
     def schema(self) -> Schema:
         """The columns in storage dtypes."""
-        return Schema(tuple(Column(c.name, c.dtype) for c in self.columns))
+        columns = tuple(Column(c.name, c.dtype) for c in self.columns)
+        return Schema(columns, unreadable=self.unreadable)
 
     @property
     def csv_dialect(self) -> Dialect:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.ingest.dialect import Dialect
+from pipeline.ingest.dialect import Dialect, not_utf8
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.values import SourceColumn, converted, misfits
 
@@ -151,11 +151,6 @@ def _values(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.Chun
     if values is None:  # misfits has left only words that fit
         raise AssertionError(f"column {column.name!r}: the two readers disagree")
     return values
-
-
-def not_utf8(word: str) -> bool:
-    """Whether a field's bytes were no UTF-8 (see `records`)."""
-    return not word.isascii() and any("\udc80" <= c <= "\udcff" for c in word)
 
 
 def _shown(text: str) -> str:

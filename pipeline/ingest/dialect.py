@@ -24,7 +24,11 @@ BINARY = {
     b"PK\x03\x04": "a zip or Excel file", b"\x1f\x8b": "compressed with gzip (name it .gz)",
     b"\x28\xb5\x2f\xfd": "compressed with zstd (name it .zst)", b"PAR1": "a Parquet file",
     b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"ARROW1": "an Arrow file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file", b"%PDF": "a PDF document",
+    b"<!doctype html": "an HTML page", b"<html": "an HTML page",
+    b"version https://git-lfs": "a pointer of Git LFS (fetch the file: git lfs pull)",
 }  # fmt: skip
+"""By the first bytes, in small letters where they are letters."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Dialect:
         """The inverse of `to_json`."""
         lists = {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
         return Dialect(**{**data, **lists})
+
+
+TEXT = "CSV must be UTF-8 text: in Excel, save it as `CSV UTF-8`"
 
 
 def settle(head: bytes, path: str, config: Csv) -> Dialect:
@@ -104,8 +111,15 @@ def checked_names(names: list[str], path: str) -> tuple[str, ...]:
     """Column names; an empty one becomes ``unnamed_<position>`` (as pandas writes its index).
 
     Raises:
-        SchemaError: two columns have one name.
+        SchemaError: two columns have one name, or one is no UTF-8 text.
     """
+    for name in names:
+        if not_utf8(name):
+            raise SchemaError(
+                f"{path}: the column name {name.encode('utf-8', 'surrogateescape')!r} in the "
+                "header is not UTF-8 text",
+                fix="save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW",
+            )
     filled = tuple(name.strip() or f"unnamed_{i}" for i, name in enumerate(names, 1))
     twice = [name for name, count in Counter(filled).items() if count > 1]
     if twice:
@@ -129,6 +143,11 @@ def data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
     return start, lines + 1
 
 
+def not_utf8(word: str) -> bool:
+    """Whether bytes of a text decoded with ``surrogateescape`` were no UTF-8."""
+    return not word.isascii() and any("\udc80" <= c <= "\udcff" for c in word)
+
+
 def _check_characters(config: Csv) -> None:
     for key, value in (("delimiter", config.delimiter), ("quote", config.quote)):
         if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
@@ -137,12 +156,19 @@ def _check_characters(config: Csv) -> None:
         raise ConfigError(f"csv.delimiter and csv.quote are both {config.quote!r}")
 
 
+def kind_of(head: bytes) -> str:
+    """What a file that begins so is, if it is plainly no CSV; else an empty text."""
+    low = head[:32].lower()
+    return next(
+        (w for magic, w in BINARY.items() if head.startswith(magic) or low.startswith(magic)), ""
+    )
+
+
 def _decoded(head: bytes, path: str) -> str:
-    for magic, what in BINARY.items():
-        if head.startswith(magic):
-            raise SchemaError(f"{path} is no CSV: it is {what}", fix="CSV must be UTF-8 text")
+    if found := kind_of(head):
+        raise SchemaError(f"{path} is no CSV: it is {found}", fix=TEXT)
     if b"\0" in head[:4096]:
-        raise SchemaError(f"{path} is no CSV: it has NUL bytes", fix="CSV must be UTF-8 text")
+        raise SchemaError(f"{path} is no CSV: it has NUL bytes", fix=TEXT)
     if b"\r" in head and b"\n" not in head:
         raise SchemaError(
             f"{path}: lines end with a carriage return alone",
@@ -174,7 +200,7 @@ def _check_count(fields: list[str], path: str) -> None:
 def _text(head: bytes) -> str:
     """The beginning, with all of the first line."""
     end = max(SNIFFED, head.find(b"\n", 0, MAX_HEADER) + 1)
-    return head[:end].removeprefix(BOM).decode("utf-8", "replace")
+    return head[:end].removeprefix(BOM).decode("utf-8", "surrogateescape")
 
 
 def _reader(text: str, delimiter: str, quote: str | None) -> Any:

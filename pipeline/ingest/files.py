@@ -202,6 +202,11 @@ def _local_file(path: str, root: str) -> File:
 def _missing(path: str) -> InputError:
     from difflib import get_close_matches
 
+    if os.path.islink(path):
+        return InputError(
+            f"{path!r} is a link to {os.readlink(path)!r}, which is not there",
+            fix="name the file itself, or mend the link",
+        )
     folder, name = os.path.split(path)
     try:
         close = get_close_matches(name, os.listdir(folder or "."), n=1)

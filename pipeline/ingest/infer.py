@@ -11,8 +11,8 @@ from typing import Any
 from pipeline.config import ColumnType
 from pipeline.errors import SchemaError, shorten
 from pipeline.ingest.content import head, piece
-from pipeline.ingest.csv_rows import not_utf8, records
-from pipeline.ingest.dialect import Dialect, data_start
+from pipeline.ingest.csv_rows import records
+from pipeline.ingest.dialect import Dialect, data_start, not_utf8
 from pipeline.ingest.files import File
 from pipeline.ingest.stores import is_remote
 from pipeline.ingest.values import ISO, ZONED, SourceColumn, misfits

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 
 from pipeline.config import ColumnType
 from pipeline.errors import MachineError, SchemaError
+from pipeline.ingest.dialect import kind_of
 from pipeline.ingest.files import File
 from pipeline.ingest.stores import opened
 from pipeline.ingest.values import ISO, ZONED, SourceColumn
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 NUMBERS = frozenset({"integer", "float", "decimal"})
+MAGIC = b"PAR1"
 AT_ONCE = 16
 """Columns decoded at a time: all of their buffers live until the last is done (400 columns of
 150,000 rows, 480 MB: 1.96 GB at once, 1.17 GB so)."""
@@ -40,9 +42,10 @@ def reader(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> 
                 fix="write it with smaller row groups, or is it damaged?",
             ) from None
         except (pa.ArrowException, OSError) as error:
+            stream.seek(0)
             raise SchemaError(
                 f"{file.path} is no readable Parquet file: {str(error).splitlines()[0]}",
-                fix="was it written to the end?",
+                fix=_instead(stream.read(64)),
             ) from None
 
 
@@ -57,6 +60,17 @@ def _opened(stream: Any, file: File, text: Sequence[str]) -> Any:
             f"{file.path}: its metadata cannot be read: {type(error).__name__}: {error}",
             fix="write it again, without the types of one library",
         ) from None
+
+
+def _instead(head: bytes) -> str:
+    """What a file that begins so may be."""
+    if head.startswith(MAGIC):
+        return "was it written to the end? write or copy it again"
+    if found := kind_of(head):
+        return f"it is {found}"
+    if head and head.isascii() and b"\0" not in head:
+        return "it looks like text: if it is CSV, name it .csv or say format: csv"
+    return "was it written to the end? write or copy it again"
 
 
 def source_columns(

@@ -201,6 +201,26 @@ class Counts:
     """Training rows, or their weight."""
 
 
+def check_labels(counts: Counts, target: Target) -> None:
+    """Refuses training rows that nothing can be learnt from.
+
+    Raises:
+        DataError: all their weights are 0, or they are of one class.
+    """
+    if counts.weight == 0:
+        raise DataError(
+            "data.weight: the weights of all training rows are 0",
+            fix="name another column of weights, or leave data.weight out",
+        )
+    present = [c for i, c in enumerate(target.classes) if counts.classes.get(float(i), 0) > 0]
+    if target.classes and len(present) < 2:
+        raise DataError(
+            f"the training rows are all of one class, {present[0]!r}: there is nothing to learn",
+            examples=[f"classes in all sets: {', '.join(map(repr, target.classes))}"],
+            fix="split by: random, or other shares of valid and test, or take more rows",
+        )
+
+
 def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float) -> Counts:
     """One partition's counts; ``rate`` is the share of the training rows that the models get."""
     device = frames_of(device_name)

@@ -6,13 +6,14 @@ everything on a CPU, is read here, on the host.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from pipeline.device import Frame, Frames
-from pipeline.errors import DataError
+from pipeline.errors import DataError, shorten
 from pipeline.ingest import csv_block, device_blocks, parquet, rejected, storage, tally
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.content import span
@@ -95,9 +96,18 @@ def _fix(bad: BadRow, contract: Contract) -> str:
     if contract.where == NEW:
         return _as_trained(known, bad.value, contract.csv_dialect)
     better = _wider(known, bad.value, contract.csv_dialect)
-    return (
-        f"{contract.where}.types: {{{bad.column}: {better}}} reads the column as {better}; {aside}"
-    )
+    types = f"{contract.where}.types: {{{bad.column}: {better}}} reads the column as {better}"
+    hint = _hint(bad.value, contract.where) if better == "text" else ""
+    return f"{hint}{types}; {aside}"
+
+
+def _hint(value: str, where: str) -> str:
+    """What a value that is none of its column may have been meant to be."""
+    if re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", value):
+        return "numbers have a decimal point and no separators of thousands; "
+    if re.fullmatch(r"\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty", value, re.I):
+        return f"if {shorten(value)} means missing, name it in {where}.csv.missing; "
+    return ""
 
 
 def _as_trained(column: SourceColumn, value: str, dialect: Dialect | None) -> str:
@@ -127,6 +137,8 @@ def _read_parquet(
             arrays[column.name] = storage.stored(column, table[column.name])
         except pa.ArrowInvalid as error:
             fix = f"{contract.where}.types: {{{column.name}: float}} or text"
+            if column.type == "text":
+                fix = "write it as UTF-8 text, or leave the column out"
             if contract.where == NEW:
                 fix = _as_trained(column, "", None)
             raise DataError(

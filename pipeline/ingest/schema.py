@@ -158,6 +158,8 @@ def _parquet(
         _same_types(settled, found, files[0], file, source.types)
         _readable(found, file, source.types, wanted)
         settled = {n: c or found[n] for n, c in settled.items()}
+    if wanted is None and not rows:
+        raise SchemaError(f"{files[0].path} has columns but no rows", fix="name files with rows")
     columns = [_typed(n, c, source.types.get(n)) for n, c in settled.items()]
     folders = _folders(files, source.types, set(settled))
     return Contract(

@@ -50,6 +50,9 @@ def check(split: Split, schema: Schema) -> None:
     """
     if split.column is None:
         return
+    if split.column not in schema:
+        message, fix = schema.absent(split.column)
+        raise ConfigError(f"split.column: {message}", fix=fix)
     column = schema[split.column]
     if split.by == "time" and column.kind not in ("numeric", "datetime"):
         raise ConfigError(

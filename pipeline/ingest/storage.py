@@ -21,7 +21,8 @@ def stored(column: SourceColumn, values: pa.ChunkedArray) -> Any:
     """The column's values as a pandas array in its storage dtype.
 
     Raises:
-        pa.ArrowInvalid: a value does not fit (an unsigned integer beyond int64, …).
+        pa.ArrowInvalid: a value does not fit (an unsigned integer beyond int64, text that is not
+            UTF-8, …).
     """
     if column.dtype == "text":
         return categories(values)
@@ -52,6 +53,7 @@ def categories(values: pa.ChunkedArray) -> pd.Categorical:
     if not pa.types.is_dictionary(values.type):
         values = values.cast(pa.string()).dictionary_encode()
     array = values.unify_dictionaries().combine_chunks()
+    array.dictionary.validate(full=True)  # Parquet's writers may put any bytes there
     if array.dictionary.null_count or len(array.dictionary.unique()) < len(array.dictionary):
         array = array.cast(pa.string()).dictionary_encode()
     words = pd.Index(pd.array(array.dictionary, dtype="str"))

@@ -35,6 +35,10 @@ def read_table(
     for key in table.keys:
         if key not in known:
             raise SchemaError(f"{where}.keys: there is no column {key!r}", fix=nearest(key, known))
+    for column in columns or ():
+        if column not in known:
+            message, fix = contract.schema.absent(column)
+            raise SchemaError(f"{where}: {message}", fix=fix)
     wanted = list(dict.fromkeys([*table.keys, *(known if columns is None else columns)]))
     blocks = plan_blocks(contract)
     frames = [read_block(block, contract, wanted, cpu)[0] for block in blocks]

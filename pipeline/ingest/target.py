@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,26 @@ class Settled:
 
 
 def expression_of(target: str, names: Collection[str]) -> Expression:
-    """The target as an expression; the name of a column is that column, however odd."""
-    return column(target) if target in names else parse(target)
+    """The target as an expression; the name of a column is that column, however odd.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if target in names:
+        return column(target)
+    with of_target():
+        return parse(target)
+
+
+@contextmanager
+def of_target() -> Iterator[None]:
+    """Says of an expression's mistakes that it is the target's."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(
+            f"data.target: {error.message}", examples=error.examples, fix=error.fix
+        ) from None
 
 
 def summarise(frame: Frame, expression: Expression, device: Frames) -> Summary:

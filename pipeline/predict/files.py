@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,10 +16,12 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline import sealed
-from pipeline.config import Config, Source, Table
+from pipeline.columns import Dtype
+from pipeline.config import ColumnType, Config, Source, Table
 from pipeline.config_tree import has_password, yaml_tree
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
+from pipeline.features.ops.join import Join
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import Contract, against
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
     from pipeline.device import Frame
 
 ENDINGS = (".csv", ".parquet")
+TYPES: Mapping[Dtype, ColumnType] = {
+    "int64": "integer", "int32": "integer", "float64": "float", "float32": "float", "bool": "bool",
+    "datetime": "datetime", "text": "text",
+}  # fmt: skip
+"""How a column of a side table is read again."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ def predict_files(
     shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
     source = validated(Source, {"path": tuple(data), **shared}, "DATA")
     contract = against(wanted, source, scorer.columns, keep)
+    _check_apart(out, scorer.run, contract, tables)
     _check_keep(keep, contract, scorer)
     blocks = plan_blocks(contract)
     # Rows that depend on each other need one frame of all blocks; no rows, one without any.
@@ -163,6 +171,25 @@ def _check_options(paths: Sequence[str], config: Config, trust: bool) -> None:
         )
 
 
+def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str]) -> None:
+    """Refuses an output that would replace what is read."""
+    if is_remote(out):
+        return
+    path = Path(out).resolve()
+    if path.is_dir():
+        raise InputError(f"--out {out!r} is a folder", fix="name a file in it")
+    inputs = [*(f.path for f in contract.files), *(t.partition("=")[2] for t in tables)]
+    if path in (Path(p).resolve() for p in inputs if not is_remote(p)):
+        raise InputError(
+            f"--out {out!r} is a file that is read: it would be replaced", fix="another --out"
+        )
+    if path.is_relative_to(run.resolve()):
+        raise InputError(
+            f"--out {out!r} lies in the run folder, which holds what the run wrote",
+            fix="another --out",
+        )
+
+
 def _scored(
     scorer: Scorer, tables: Callable[[Scorer], Iterator[pa.Table]], path: Path, excel_safe: bool
 ) -> tuple[int, int, Choice]:
@@ -216,18 +243,14 @@ def _newer(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, p
             fix = nearest(name, config.data.tables)
             raise ConfigError(f"--table {name}: the run has no such side table", fix=fix)
         known: Table = config.data.tables[name]
-        used = [s.op.tables()[name] for s in scorer.plan.steps if name in s.op.tables()]
-        every = any(columns is None for columns in used)
-        columns = None if every else sorted({c for some in used for c in some or ()})
-        _, frame = read_table(name, replace_path(known, path), columns)
+        joins = [s.op for s in scorer.plan.steps if isinstance(s.op, Join) and s.op.table == name]
+        dtypes = {n: d for join in joins for n, d in (join.types or {}).items()}
+        types = {n: TYPES[d] for n, d in dtypes.items()} | dict(known.types)
+        table = known.model_copy(update={"path": (path,), "types": types})
+        _, frame = read_table(name, table, sorted(dtypes))
         frame.attrs["keys"] = tuple(known.keys)
         found[name] = frame
     return found
-
-
-def replace_path(table: Table, path: str) -> Table:
-    """The side table at another place."""
-    return table.model_copy(update={"path": (path,)})
 
 
 def _ahead(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline import sealed
 from pipeline.artifacts import write_text
 from pipeline.report import audit, charts, document, folder, tables, text, timeline
 from pipeline.report.folder import Folder
@@ -34,6 +35,16 @@ def write_report(run: Path) -> Path:
     path = run / REPORT
     write_text(path, render(found))
     return path
+
+
+def remade(run: Path) -> Path:
+    """`write_report` of a folder that may have been altered since its run.
+
+    Raises:
+        InputError: as `write_report`, or its files do not fit together.
+    """
+    with sealed.fitting(run):
+        return write_report(run)
 
 
 def render(found: Folder) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline import sealed
 from pipeline.errors import InputError
 from pipeline.report import folder as folders
 from pipeline.report.folder import Folder
@@ -33,6 +34,11 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
                 f"{str(run.path)!r} is no finished run: it has no manifest.json",
                 fix="`python -m pipeline runs` lists those that are",
             )
+    with sealed.fitting(*paths):
+        return _compared(runs)
+
+
+def _compared(runs: Sequence[Folder]) -> dict[str, Any]:
     return {
         "runs": [str(run.path) for run in runs],
         "config": differing([flat(run.config) for run in runs]),

@@ -70,7 +70,8 @@ def examine(source: Data) -> Findings:
     """Reads the sample, settles the task, and chooses the ops."""
     contract = settle(source)
     expression = targets.expression_of(source.target, contract.schema.names)
-    expression.check(contract.schema)
+    with targets.of_target():
+        expression.check(contract.schema)
     schema = replace(contract.schema.without(RESERVED), target=frozenset(expression.columns))
     planned = plan_blocks(contract, BLOCK_BYTES)
     looked = schema.without(schema.target)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import Config
-from pipeline.errors import DataError
+from pipeline.errors import InputError
 from pipeline.job import prepare
 from pipeline.tools.bench import rows
 
@@ -153,5 +153,5 @@ def test_data_without_rows_are_an_error(tmp_path):
     path = tmp_path / "d.parquet"
     pq.write_table(pa.table({"x": pa.array([], "f8"), "y": pa.array([], "i8")}), path)
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu", "features": []}
-    with pytest.raises(DataError, match="no rows to draw from"):
+    with pytest.raises(InputError, match="has columns but no rows"):
         rows.origin(prepare(Config.parse(tree)))

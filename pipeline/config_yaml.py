@@ -1,0 +1,108 @@
+"""The text of a config as a tree of plain values: YAML, with the place of each mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pipeline.config_size import SafeLoader, check_size
+from pipeline.errors import ConfigError, shorten
+
+FIXES = {
+    "constructor": "write plain values: YAML's tags (words after an exclamation mark) are not read",
+    "another document": "one file holds one config: remove the line ---",
+    "undefined alias": "a text that begins with * or & needs quotes",
+    "unhashable key": "a key is a word",
+    "twice": "keep one of them",
+    "no value": "write it in quotes to have a text",
+}
+"""By what the problem says."""
+TABS = "indent with blanks, not tabs"
+QUOTES = "look there and just before it; texts that hold any of : # [ ] { } , * & need quotes"
+
+
+def tree_of(text: str, what: str) -> Any:
+    """The tree in a YAML text.
+
+    Args:
+        text: one document.
+        what: it is, for messages.
+
+    Raises:
+        ConfigError: not YAML, too large or too deep; a key stands twice in a mapping; a value is
+            not of the type that its form or tag says.
+    """
+    try:
+        check_size(text, what)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            _refuse_doubles(node)
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.reader.ReaderError as error:
+        before = text.encode("utf-8", "replace")[: int(error.position)]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise ConfigError(
+            f"{what}, line {line}, column {column}: the character "
+            f"{shorten(chr(int(error.character)))} may not stand in YAML",
+            fix="remove it",
+        ) from None
+    except yaml.YAMLError as error:
+        raise _explained(error, text, what) from None
+
+
+def _explained(error: yaml.YAMLError, text: str, what: str) -> ConfigError:
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or "not YAML")
+    fix = next((fix for word, fix in FIXES.items() if word in problem), QUOTES)
+    if mark is None:
+        return ConfigError(f"{what}: {problem}", fix=fix)
+    lines = text.split("\n")
+    if mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
+        fix = TABS
+    return ConfigError(
+        f"{what}, line {mark.line + 1}, column {mark.column + 1}: {problem}", fix=fix
+    )
+
+
+def _refuse_doubles(root: yaml.Node | None) -> None:
+    """Checks that the keys of each mapping differ: of two the same, YAML itself takes the last.
+
+    Done before anything is constructed, which puts what ``<<`` merges among a mapping's own keys.
+    """
+    todo, seen = [root] if root is not None else [], set[int]()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if not isinstance(node, yaml.MappingNode):
+            todo += node.value
+            continue
+        first: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            todo += [key, value]
+            name = (key.tag, str(key.value))
+            if isinstance(key, yaml.ScalarNode) and name in first:
+                problem = f"the key {shorten(key.value)} stands here twice, first in line "
+                raise _mistake(f"{problem}{first[name]}", key)
+            first[name] = key.start_mark.line + 1
+
+
+class _Loader(SafeLoader):  # type: ignore[misc]
+    """The safe loader, which names the place of a value that is none."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, OverflowError) as error:
+            # 2026-02-30, !!int x, an integer of 5,000 digits
+            raise _mistake(f"{shorten(node.value)} is no value: {error}", node) from None
+
+
+def _mistake(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)

@@ -1,0 +1,47 @@
+"""The catalogue's command lines."""
+
+from __future__ import annotations
+
+from bad_case import GOOD, Case, bad_command
+
+COMMANDS: dict[str, Case] = {
+    "no such command": bad_command("trian c.yaml", "No such command 'trian'"),
+    "no such option": bad_command("run c.yaml --ouput x", "No such option", "--ou?t?put|--out"),
+    "an option without its value": bad_command("run c.yaml --rows", "--rows", "argument"),
+    "two configs": bad_command("run c.yaml d.yaml", "unexpected extra argument", r"d\.yaml"),
+    "--rows 0": bad_command("run c.yaml --rows 0", "--rows", "'0'", "at least 1"),
+    "--rows of text": bad_command("run c.yaml --rows many", "--rows", "'many'", "whole number"),
+    "--rows 1.5": bad_command("run c.yaml --rows 1.5", "--rows", "'1.5'", "whole number"),
+    "--data without --target": bad_command("run --data d.csv", "--data needs --target", "--target T"),
+    "--data that is not there": bad_command("run --data dd.csv --target y", r"'dd\.csv'", r"did you mean 'd\.csv'"),
+    "--target that is not there": bad_command("run --data d.csv --target yy --out run", "'yy'", "did you mean 'y'"),
+    "--set without =": bad_command("run c.yaml --set seed", "'seed' is not key=value", "for example"),
+    "--set of an unknown key": bad_command("run c.yaml --set sede=1", "sede", "did you mean 'seed'"),
+    "--set of a value that is no YAML": bad_command("run c.yaml --set seed=[", "--set seed, line"),
+    "--set below a value": bad_command("run c.yaml --set data.path.x=1", "'path'", "holds"),
+    "--set of a wrong type": bad_command("run c.yaml --set seed=x", "seed: must be a whole number", "'x'"),
+    "--set into a list": bad_command("run c.yaml --set features.0=x", "features"),
+    "--device of another framework": bad_command("run c.yaml --device cuda", "device", "'cuda'", "gpu"),
+    "--cluster of another kind": bad_command("run c.yaml --cluster spark", r"cluster\.kind", "'spark'", "cores"),
+    "--profile that is none": bad_command("run c.yaml --profile perf", "perf", "cprofile"),
+    "--out is a file": bad_command("run c.yaml --out d.csv", r"--out 'd\.csv'", "file|folder"),
+    "--out is not empty": bad_command("run c.yaml --out o", "--out 'o' is not empty", files={"o/a": ""}),
+    "--out below a file": bad_command("run c.yaml --out d.csv/run", "run folder cannot be made", status=3),
+    "--out is a URL": bad_command("run c.yaml --out s3://b/run", "is a URL", "local"),
+    "--json and an error": bad_command("run c.yaml --data gone.csv --json --out run", r"'gone\.csv'"),
+    "plan of data that are not there": bad_command("plan --data gone.csv --target y", r"'gone\.csv'"),
+    "init without --target": bad_command("init d.csv", "Missing option", "--target"),
+    "init of an unknown target": bad_command("init d.csv --target yy", "'yy'", "did you mean 'y'"),
+    "init over a file": bad_command("init d.csv --target y --out c.yaml", r"'c\.yaml' is there already", "--force"),
+    "init of an empty file": bad_command("init e.csv --target y", r"e\.csv is empty", files={"e.csv": ""}),
+    "predict without data": bad_command("predict done", "Missing argument", "DATA"),
+    "parity of one device": bad_command("parity c.yaml --devices cpu", "'cpu' is not two devices", "cpu,gpu"),
+    "parity of an unknown device": bad_command("parity c.yaml --devices cpu,tpu", "tpu"),
+    "bench of no rows": bad_command("bench c.yaml --rows 0", "--rows", "0"),
+    "bench of rows that are text": bad_command("bench c.yaml --rows many", "--rows", "many"),
+    "bench on an unknown device": bad_command("bench c.yaml --devices tpu", "--devices", "tpu"),
+    "bench of a price that is none": bad_command("bench c.yaml --devices cpu --price free", "--price", "free"),
+    "bench into a folder with files": bad_command("bench c.yaml --devices cpu --out o", "'o'", "empty", files={"o/a": GOOD}),
+    "compare of one run": bad_command("compare done", "Missing argument|RUN"),
+    "clean with a negative number": bad_command("clean --keep -1", "--keep", "at least|greater"),
+}  # fmt: skip

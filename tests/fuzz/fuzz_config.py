@@ -1,0 +1,33 @@
+"""Any bytes as a config: it is one, or an error of ours says why not.
+
+The first line that is a form feed alone ends the YAML; the lines after it are ``--set`` options.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fuzz_laws import SCRATCH, refused
+
+from pipeline.config import Config
+from pipeline.config_tree import read_yaml
+from pipeline.config_yaml import tree_of
+from pipeline.features.registry import op_entry, parse_ops
+from pipeline.train.model import parse_models
+
+
+def one(data: bytes) -> None:
+    """What is written back is read as the same."""
+    text, _, options = data.partition(b"\n\x0c\n")
+    path = Path(SCRATCH, "c.yaml")
+    path.write_bytes(text)
+    with refused():
+        tree = read_yaml(path)
+        overrides = options.decode("utf-8", "replace").split("\n") if options else []
+        config = Config.parse(tree, overrides)
+        again = Config.parse(tree_of(config.to_yaml(), "config.yaml"))
+        assert again == config, "config.yaml is another config"
+        ops = parse_ops(config.features or ())
+        entries = [op_entry(op) for op in ops]
+        assert [op_entry(op) for op in parse_ops(entries)] == entries, "plan.json has other ops"
+        parse_models(config.models)
