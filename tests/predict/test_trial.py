@@ -129,6 +129,14 @@ def test_a_forest_that_never_ends_is_refused_before_it_is_scored(bare):
     path = bare / CONTENT["forest"]
     path.write_bytes(crossed(path.read_bytes(), looping))
     with pytest.raises(InputError, match=r"forest\.tl: tree 1: a node is reached twice"):
+        structure.check(store.load("forest", path.parent), path.parent)
+
+
+@pytest.mark.slow
+def test_and_so_it_is_by_the_child(bare):
+    path = bare / CONTENT["forest"]
+    path.write_bytes(crossed(path.read_bytes(), looping))
+    with pytest.raises(InputError, match=r"forest\.tl: tree 1: a node is reached twice"):
         trial.passed(bare, "forest")
 
 
