@@ -11,6 +11,7 @@ import yaml
 from audited import audited, fitted_run, found, mended
 
 from pipeline import job as jobs
+from pipeline.__main__ import status_of
 from pipeline.cluster import memory
 from pipeline.config import Config
 from pipeline.features import chain
@@ -265,3 +266,43 @@ def test_streamed_csv_is_audited_as_held_parquet_is(tmp_path, monkeypatch):
     streamed = audited(tree, tmp_path / "streamed")
     assert streamed.findings == held.findings and len(held.findings) > 1
     assert [c.measured for c in streamed.checks] == [c.measured for c in held.checks]
+
+
+# -- on the command line ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def leaky(tmp_path, monkeypatch):
+    """The folder of a run with a column that fails."""
+    monkeypatch.chdir(tmp_path)
+    later = np.where(table()["y"], 1.0, -1.0) + np.random.default_rng(1).normal(size=N) * 0.8
+    return fitted_run(config(table(actual_end=later), tmp_path, OPS), tmp_path)
+
+
+def test_a_finding_that_somebody_accepts_does_not_stand(leaky, capsys):
+    assert status_of(["audit", str(leaky), "-q"]) == 4
+    assert "--accept names:actual_end" in capsys.readouterr().err
+    told = ["--accept", "names:actual_end", "--accept", "x"]
+    assert status_of(["audit", str(leaky), "-q", *told]) == 0
+    said = capsys.readouterr().out
+    assert "names:actual_end: accepted" in said and "x: there is no such finding" in said
+    assert "ok    fitted" in said and "→ - drop: [actual_end]" in said
+    assert not list((leaky.parent / "data" / "runs").iterdir()), "nothing is left meanwhile"
+
+
+def test_an_altered_or_unfinished_run_is_not_opened(leaky, capsys):
+    written = leaky / "config.yaml"
+    written.write_text(written.read_text() + "\n")
+    assert status_of(["audit", str(leaky), "-q"]) == 2
+    assert "config.yaml was altered after the run" in capsys.readouterr().err
+    (leaky / "manifest.json").unlink()
+    assert status_of(["audit", str(leaky), "-q"]) == 2
+    assert "is no finished run" in capsys.readouterr().err
+    assert not (leaky / "audit.json").exists()
+
+
+def test_data_that_are_gone_are_asked_for(leaky, capsys):
+    (leaky.parent / "data.parquet").rename(leaky.parent / "moved.parquet")
+    assert status_of(["audit", str(leaky), "-q"]) == 2
+    said = capsys.readouterr().err
+    assert "data.parquet" in said and "--data PATH" in said
