@@ -180,10 +180,17 @@ def dashboard_url(client: Any, cluster: Cluster) -> str | None:
     return f"http://{host}:{server.port}/status" if server is not None else None
 
 
+class _LogFile(logging.FileHandler):
+    """Where the disk is full it keeps quiet: the run's own files say so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        pass
+
+
 def log_to_file(path: Path) -> None:
     """Sends what `distributed` logs to the run's log.txt instead of the terminal."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(LogFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in ("distributed", "tornado", "asyncio", "bokeh", "py.warnings"):
         logger = logging.getLogger(name)

@@ -106,6 +106,15 @@ class ForestScore:
 
     @cached_property
     def _model(self) -> Any:
+        return self._parsed()
+
+    @cached_property
+    def _exported(self) -> Any:
+        import treelite.sklearn
+
+        return treelite.sklearn.export_model(self._parsed())  # which then goes
+
+    def _parsed(self) -> Any:
         import treelite
 
         try:
@@ -114,9 +123,3 @@ class ForestScore:
             raise InputError(
                 f"forest.tl is not a Treelite checkpoint: {error}", fix="run the config again"
             ) from None
-
-    @cached_property
-    def _exported(self) -> Any:
-        import treelite.sklearn
-
-        return treelite.sklearn.export_model(self._model)

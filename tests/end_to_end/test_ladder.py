@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from small_gpu import small_gpu
 
-from pipeline import Config, Scorer, run
+from pipeline import Config, Scorer, job, run
 from pipeline.cluster import memory
+from pipeline.device.choose import Choice
 from pipeline.errors import DeviceError, DeviceLost
 from pipeline.ingest import load
 from pipeline.runner import Listener
@@ -149,6 +150,12 @@ def test_a_lost_context_ends_the_run_with_what_to_do(config, tmp_path, monkeypat
     assert caught.value.folder == tmp_path / "run"
     assert caught.value.status == 3 and "--device cpu" in caught.value.fix
     assert lines(tmp_path / "run")[-1]["rung"] == "nothing, the run ends"
+    # what `pipeline.restart` does, in a process of its own
+    monkeypatch.setattr(job, "choose", lambda asked: Choice(asked, "cpu", "lost", lost=True))
+    done = run(config(), resume=tmp_path / "run")
+    assert done.resumed["split"] == "kept: nothing that it depends on has changed"
+    assert done.resumed["features"] == "done again: it had not finished"
+    assert {own["device"] for own in lines(tmp_path / "run")[-5:]} == {"cpu"}
 
 
 @pytest.mark.slow
