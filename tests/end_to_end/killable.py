@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 
+ROOT = Path(__file__).parents[2]
 PRELOADED = [
     "pipeline.runner", "pipeline.ladder", "distributed", "dask.dataframe", "xgboost", "treelite.sklearn",
     "sklearn.ensemble", "pipeline.report.page", "pipeline.train.xgb", "pipeline.train.forest",
@@ -66,7 +69,8 @@ def forked(
     process = context.Process(
         target=run_here, args=(json.loads(json.dumps(tree)), str(folder), resume)
     )
-    process.start()
+    with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):  # the checkout, not what is installed
+        process.start()
     if kill_when is None:
         process.join(600 if kill_after is None else kill_after)
     else:
