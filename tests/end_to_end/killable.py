@@ -59,11 +59,19 @@ def run_here(tree: dict, folder: str, resume: bool) -> None:
     run(Config.parse(tree), **{"resume" if resume else "out": folder})
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Files under their final names, as far as they stay while one looks."""
+    try:
+        return [p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
+    except OSError:  # a folder went meanwhile
+        return []
+
+
 def forked(
-    tree: dict, folder: Path, *, resume: bool = False, kill_after: float | None = None,
-    kill_when: Callable[[], bool] | None = None,
+    tree: dict, folder: Path, *, resume: bool = False, kill_when: Callable[[], bool] | None = None,
+    then: float = 0.0,
 ):  # fmt: skip
-    """The exit code of a process that runs the config; killed at that moment, if it still runs."""
+    """The exit code of a process that runs the config; killed when, and so many seconds later."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     process = context.Process(
@@ -72,10 +80,11 @@ def forked(
     with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):  # the checkout, not what is installed
         process.start()
     if kill_when is None:
-        process.join(600 if kill_after is None else kill_after)
+        process.join(600)
     else:
         while process.is_alive() and not kill_when():
             process.join(0.005)
+        process.join(then)
     process.kill()
     process.join()
     return process.exitcode
