@@ -18,7 +18,9 @@ EXAMPLES = (
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a model's file in its train/.")
+    ],
     data: Annotated[
         list[str],
         typer.Argument(metavar="DATA...", help="New CSV or Parquet: files, folders, globs."),

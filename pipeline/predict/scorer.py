@@ -52,7 +52,7 @@ class Scorer:
         """Opens a run folder: hashes first, then plan and model, then the golden rows.
 
         Args:
-            run: the folder.
+            run: the folder, or a model's file in its ``train/``.
             model: "best", or the name of one of its models.
             device: "cpu", "gpu" or "auto" (the GPU if there is one that works).
             trust: opens a run without a manifest too, once a child process has (`trial`).
@@ -61,7 +61,8 @@ class Scorer:
             InputError: no run there, a file altered, no such model, scores that differ.
             DeviceError: ``device="gpu"``, and it cannot.
         """
-        return opened(_vouched(Path(run), model, trust), model).on(choose(device))
+        folder, model = _named(Path(run), model)
+        return opened(_vouched(folder, model, trust), model).on(choose(device))
 
     def on(self, choice: Choice) -> Scorer:
         """This scorer on another device, where the golden rows are scored once more.
@@ -169,6 +170,14 @@ def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
     return str(name)
 
 
+def _named(path: Path, model: str) -> tuple[Path, str]:
+    """The run folder and the model: of a model's file, those that it is of."""
+    names = {file: name for name, file in store.CONTENT.items()}
+    if path.parent.name == "train" and path.name in names and path.is_file():
+        return path.parent.parent, names[path.name]
+    return path, model
+
+
 def _vouched(folder: Path, model: str, trust: bool) -> Sealed:
     """The run with its manifest; without one, with what a child process has found in it.
 
@@ -187,8 +196,9 @@ def _vouched(folder: Path, model: str, trust: bool) -> Sealed:
         raise InputError(
             f"{str(folder)!r} has no {MANIFEST}: nothing tells whether its files are what a run "
             "wrote, and a damaged or made-up model can crash whoever opens it",
-            fix="restore the manifest; or, if you trust where the run comes from, --trust opens "
-            "it, after a child process with limits on time and memory has",
+            fix="if the run has stopped, finish it: python -m pipeline run --resume RUN. Else "
+            "restore the manifest; or, if you trust where the run comes from, --trust opens it, "
+            "after a child process with limits on time and memory has",
         )
     return Sealed(folder, trial.passed(folder, model))
 

@@ -106,6 +106,14 @@ def test_without_a_manifest_nothing_is_opened_unless_it_is_trusted(
     assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "o.csv").read_bytes()
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_models_file_names_its_run(made, folder, name):
+    assert Scorer.load(folder / CONTENT[name]).model.name == name
+    (folder / "manifest.json").unlink()
+    with pytest.raises(InputError, match="has no manifest.json"):
+        Scorer.load(folder / CONTENT[name])
+
+
 def test_no_secret_is_in_the_childs_environment(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2hunter2")
     assert "hunter2hunter2" not in json.dumps(trial._environment())
