@@ -174,18 +174,3 @@ def write_manifest(run: Path, facts: Mapping[str, Any]) -> None:
     """``manifest.json``: the facts, and a hash of every artefact."""
     files = {p.relative_to(run).as_posix(): file_hash(p) for p in artefacts(run)}
     write_json(run / MANIFEST, {**facts, "files": files})
-
-
-def verify(run: Path, names: list[str]) -> None:
-    """Checks files of a finished run against its manifest.
-
-    What is opened afterwards is read again: `sealed.Sealed.read` gives the bytes that it checked.
-
-    Raises:
-        InputError: no manifest, or a file that is missing, unlisted or altered; names the file.
-    """
-    found = sealed.opened(run)
-    if found is None:
-        raise InputError(f"{run / MANIFEST} is missing", fix="is this a finished run's folder?")
-    for name in names:
-        found.read(run / name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import sealed
-from pipeline.artifacts import in_use, locked, read_json, verify, write_manifest, write_text
+from pipeline.artifacts import in_use, locked, read_json, write_manifest, write_text
 from pipeline.errors import InputError
 
 MODEL = "train/model.ubj"
@@ -35,7 +35,7 @@ def relisted(run, **files):
 def test_what_the_manifest_lists_is_read(run):
     found = sealed.opened(run)
     assert found.read(run / MODEL) == b"model"
-    verify(run, list(found.files))
+    assert all(found.read(run / name) for name in found.files)
     (run / "manifest.json").unlink()
     assert sealed.opened(run) is None
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import sealed
-from pipeline.artifacts import read_json, write_json
+from pipeline.artifacts import write_json
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import Schema
@@ -255,12 +255,6 @@ def save(plan: FittedPlan, folder: Path) -> None:
             "filters": list(plan.filters),
         },
     )
-
-
-def table_files(folder: Path) -> list[str]:
-    """Names of the Parquet files, within ``features/``, that the plan's states refer to."""
-    steps = read_json(folder / PLAN)["steps"]
-    return [f"{state.TABLES}/{name}" for s in steps for name in state.tables_in(s["state"])]
 
 
 def load(folder: Path, read: sealed.Read = sealed.plain) -> FittedPlan:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import Config, Scorer, run
-from pipeline.artifacts import verify
+from pipeline import Config, Scorer, run, sealed
 from pipeline.predict.files import predict_files
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +52,8 @@ def test_the_run_folder_is_complete(runs, name):
     outcome = runs(name)
     folder = outcome.folder
     manifest = json.loads((folder / "manifest.json").read_text())
-    verify(folder, list(manifest["files"]))
+    seal = sealed.opened(folder)
+    assert all(seal.read(folder / name) for name in manifest["files"])
     expected = {
         "config.yaml",
         "ledger.jsonl",

@@ -146,9 +146,14 @@ def test_the_plan_survives_its_files(client, tmp_path):
     one, _ = chain.new_matrix(whole, fitting.plan.steps, loaded.features, context)
     other, _ = chain.new_matrix(whole, loaded.steps, loaded.features, context)
     np.testing.assert_array_equal(one, other)
-    assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == sorted(
-        f.removeprefix("tables/") for f in fit.table_files(tmp_path)
-    )
+    read = []
+
+    def noted(path):
+        read.append(path)
+        return path.read_bytes()
+
+    fit.load(tmp_path, noted)
+    assert sorted(read) == sorted(p for p in tmp_path.rglob("*") if p.is_file())
 
 
 def test_columns_after_one_hot_are_found_once_it_is_fitted(client):

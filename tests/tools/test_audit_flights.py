@@ -10,9 +10,8 @@ import pytest
 import yaml
 from audited import fitted_run, found, mended
 
-from pipeline import Config, run
+from pipeline import Config, run, sealed
 from pipeline.__main__ import status_of
-from pipeline.artifacts import verify
 from pipeline.tools import sides
 from pipeline.tools.audit import checks
 
@@ -50,7 +49,8 @@ def test_the_default_config_passes_and_its_folder_is_as_it_was(tmp_path, capsys)
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     changed = {p.name for p in after if after[p] != before.get(p)}
     assert changed == {"audit.json", "report.html"} and set(before) <= set(after)
-    verify(folder, list(manifest_of(folder)["files"]))
+    seal = sealed.opened(folder)
+    assert all(seal.read(folder / name) for name in manifest_of(folder)["files"])
     assert "Leaks and drift" in (folder / "report.html").read_text(encoding="utf-8")
 
 
