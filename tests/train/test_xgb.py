@@ -164,7 +164,7 @@ def test_a_loaded_segment_goes_on_as_the_one_in_memory(task, parts, tmp_path):
         with pytest.raises(Killed):
             fit(feed, checkpoint=tmp_path, progress=die, **params)
     resumed = fit(feed, checkpoint=tmp_path, **params)
-    assert "goes on from round 50 of 60" in resumed.notes
+    assert resumed.told == ("goes on from round 50 of 60",)
     assert raw(resumed) == raw(whole)
     assert resumed.history == whole.history
 
