@@ -183,6 +183,25 @@ def test_nothing_unpickles_or_runs_text(path):
             assert node.attr not in BANNED_METHODS, f"{name_of(path)}:{node.lineno} .{node.attr}"
 
 
+WRITERS = {  # of standard output and error: JSON, YAML, our own words
+    "terminal.py", "cli.py", "signals.py", "predict/trial.py", "commands/init.py",
+    "commands/options.py",
+}  # fmt: skip
+
+
+@each_module
+def test_what_people_read_is_made_visible_first(path):
+    if name_of(path) in WRITERS:
+        return
+    for line, dotted in imports(tree_of(path)):
+        assert dotted != "rich.console", f"{name_of(path)}:{line}: pipeline.terminal.console"
+    for node in ast.walk(tree_of(path)):
+        text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        assert text not in ("sys.stdout.write", "sys.stderr.write"), (
+            f"{name_of(path)}:{node.lineno}: pipeline.terminal.tell or say"
+        )
+
+
 def frame_modules():
     """Modules that see a device's frames."""
     folders = ("features", "expression")

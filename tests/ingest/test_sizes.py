@@ -22,7 +22,8 @@ from pipeline.ingest import dialect
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import json, resource, sys, time
+import json, os, resource, sys, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the stacks of many threads are memory too
 import psutil
 import pipeline.runner, pipeline.job, pipeline.tools.plan, pipeline.ingest.load, pipeline.reading
 import pyarrow.parquet, pyarrow.csv, pyarrow.compute, xgboost
