@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -266,6 +267,27 @@ def test_streamed_csv_is_audited_as_held_parquet_is(tmp_path, monkeypatch):
     streamed = audited(tree, tmp_path / "streamed")
     assert streamed.findings == held.findings and len(held.findings) > 1
     assert [c.measured for c in streamed.checks] == [c.measured for c in held.checks]
+
+
+def test_odd_values_and_names_are_audited(tmp_path):
+    rng = np.random.default_rng(4)
+    frame = table(
+        **{
+            "infinite": np.where(rng.random(N) < 0.1, np.inf, rng.normal(size=N) * 1e300),
+            "edge": rng.choice([-(2**63), 2**63 - 1, 0], N),
+            "old": np.array(
+                ["0001-01-01", "9999-12-31", "1500-03-01"] * (N // 3), "datetime64[us]"
+            ),
+            "a: b\nc": rng.choice(["\x1b[31m", "", "#", "yes"], N),
+            "missing": np.nan,
+            "same": "same",
+            "label": rng.random(N) > 0.5,
+        }
+    )
+    report = audited(config(frame, tmp_path), tmp_path)
+    json.dumps(report.to_json(), allow_nan=False)
+    assert not report.standing(strict=False)
+    assert not found(report, "fitted") and not found(report, "encodings")
 
 
 # -- on the command line ---------------------------------------------------------------------------

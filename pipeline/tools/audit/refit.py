@@ -134,7 +134,7 @@ def _beyond(values: np.ndarray) -> Any:
     if not len(values):
         return 1
     high, low = values.max().item(), values.min().item()
-    limit = np.finfo("float32").max if values.dtype.kind == "f" else 2**62
+    limit = float(np.finfo("float32").max) if values.dtype.kind == "f" else 2**62
     return max(high, min(high + (high - low) + 1, max(limit, high)))
 
 
