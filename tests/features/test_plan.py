@@ -102,6 +102,15 @@ def test_an_op_on_many_columns_is_narrowed_to_those_that_are_used():
     assert kept.needed == {"a"}
 
 
+def test_what_is_dropped_by_its_name_is_still_made():
+    entries = [
+        {"scale": {"columns": ["a", "b"], "as": "{column}_z"}},
+        {"drop": ["b_z", "t", "when"]},
+    ]
+    found = pruned(walk(parse_ops(entries), SOURCE), SOURCE, {})
+    assert found.walked.final.names == ["a", "b", "y", "a_z"]
+
+
 def test_reading_the_target_is_refused_with_the_op_and_the_column():
     with pytest.raises(ConfigError, match=r"features\[0\]\.derive: the target is made of 'y'"):
         walk(parse_ops([{"derive": {"c": "y + 1"}}]), SOURCE)
