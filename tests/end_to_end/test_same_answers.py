@@ -90,12 +90,8 @@ def in_a_new_process(tree, folder, number):
     switch = f"import sys; sys.setswitchinterval({SWITCHES[number]});"
     main = f"{switch} from pipeline.__main__ import status_of; sys.exit(status_of(sys.argv[1:]))"
     out = folder / f"run {number}"
-    # A worker's training RMSE is told by as many threads as the variable says: 2e-16 apart.
-    threads = 1 + number % 3 if tree["cluster"]["kind"] == "process" else 1
-    environment = {
-        **os.environ, "PYTHONHASHSEED": str(number), "OMP_NUM_THREADS": str(threads),
-        "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+    # Not another OMP_NUM_THREADS: XGBoost adds up the RMSE that it tells of by threads.
+    environment = {**os.environ, "PYTHONHASHSEED": str(number), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", main, "run", str(path), "--out", str(out), "-q"],
         env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
