@@ -13,20 +13,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 KINDS = {
-    "faults injected and survived: kills, signals, full disks, files that vanish or grow, workers that die": (
-        "tests/end_to_end/test_resume.py tests/end_to_end/test_faults.py tests/test_signals.py "
-        "tests/cluster/test_dying_workers.py -k 'not another_config and not reader'"
+    "faults injected and survived (one of the tests kills 40 runs)": (
+        "tests/end_to_end/test_resume.py tests/end_to_end/test_faults.py tests/end_to_end/test_ladder.py "
+        "tests/test_signals.py tests/test_keys.py tests/cluster/test_dying_workers.py "
+        "tests/cluster/test_lost_context.py -k 'killed or wherever or two_runs or disk or read_only or ends_the_run "
+        "or grows or signal_ends or stopped or worker or down or lost or damaged or gone_or_altered'"
     ),
-    "bad inputs tried: configs, data, run folders, commands, environments": (
-        "tests/bad_input -k 'bad_input_is_refused or odd_environment'"
-    ),
-    "laws checked, each of one op": "tests/contract/test_laws.py -k for_many",
-    "layouts and runs compared to the bit": "tests/end_to_end/test_same_answers.py",
+    "bad inputs tried": "tests/bad_input -k 'bad_input_is_refused or odd_environment'",
+    "laws checked, each of one op (200 random frames each)": "tests/contract/test_laws.py -k for_many",
+    "runs and layouts compared to the bit": "tests/end_to_end/test_same_answers.py",
     "leaks planted and found": (
-        "tests/tools/test_audit.py tests/tools/test_audit_flights.py -k "
-        "'is_found or are_found or together_fail or another_split or only_afterwards or split_of_flights'"
+        "tests/tools/test_audit.py tests/tools/test_audit_flights.py "
+        "-k 'found or together_fail or another_split or only_afterwards or split_of_flights'"
     ),
-    "attacks tried: altered folders, damaged models, code, sizes, escapes, secrets, listeners": (
+    "attacks tried, and what they must leave as it is": (
         "tests/test_sealed.py tests/predict/test_trial.py tests/ingest/test_no_code.py "
         "tests/ingest/test_sizes.py tests/ingest/test_secrets.py tests/cluster/test_listening.py "
         "tests/predict/test_output.py tests/test_terminal.py"
@@ -47,7 +47,7 @@ def collected(arguments):
 
 def main():
     """Prints a line of Markdown for each kind."""
-    print("| what | tests | `pytest -m 'slow or not slow'` |\n|---|---:|---|")
+    print("| what | tests | `pytest --collect-only -q -o addopts=` |\n|---|---:|---|")
     for what, arguments in KINDS.items():
         print(f"| {what} | {collected(arguments):,} | `{arguments}` |")
 
