@@ -59,7 +59,7 @@ class Contract:
         Raises:
             SchemaError: there is no such column, it cannot be read, or its name is the runner's.
         """
-        wanted = list(names)
+        wanted = dict.fromkeys(names)
         known = {c.name for c in self.columns}
         for name in wanted:
             if name in self.unreadable:
@@ -71,7 +71,7 @@ class Contract:
                     f"column {name!r}: the name is reserved for the runner",
                     fix="rename it in the files, or leave it out",
                 )
-        return [c for c in self.columns if c.name in set(wanted)]
+        return [c for c in self.columns if c.name in wanted]
 
     def folder_words(self, file: int) -> dict[str, str | None]:
         """What a file's ``key=value`` folders say; None where Hive says that there is no value."""
