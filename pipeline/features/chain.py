@@ -157,7 +157,8 @@ def advanced(part: Part, steps: Sequence[Step]) -> Part:
 
 def _after(part: Part, step: Step) -> Part:
     declared = [column.name for column in step.produces]
-    kept = {n: s for n, s in part.columns.items() if n not in set(step.removes)}
+    removed = set(step.removes)
+    kept = {n: s for n, s in part.columns.items() if n not in removed}
     if not declared:
         return replace(part, columns=kept)
     seen = part.frame(step.reads)

@@ -89,7 +89,8 @@ def _absent(name: str, types: Mapping[str, str], found: Contract, spare: list[st
 
 def _only(source: Source, needed: list[str]) -> Source:
     """Types are checked for the needed columns only."""
-    types = {n: t for n, t in source.types.items() if n in set(needed)}
+    known = set(needed)
+    types = {n: t for n, t in source.types.items() if n in known}
     return source.model_copy(update={"types": types})
 
 

@@ -66,7 +66,8 @@ class Rename(Op):
 
     def removes(self, schema: Schema) -> list[str]:
         """The old names that are no new ones."""
-        return [n for n in self.reads(schema) if n not in set(self.columns.values())]
+        new = set(self.columns.values())
+        return [n for n in self.reads(schema) if n not in new]
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """The columns as they are."""
