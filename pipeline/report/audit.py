@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import InputError
@@ -11,8 +12,12 @@ Json = dict[str, Any]
 GRAVE = ("fail", "warn", "info")
 
 
-def section(found: Json) -> Json:
-    """What the template shows; empty where the run was not audited.
+def section(found: Json, files: Mapping[str, str]) -> Json:
+    """What the template shows; empty where the run was not audited, or has changed since.
+
+    Args:
+        found: ``audit.json``.
+        files: the hashes in the run's manifest.
 
     Raises:
         InputError: the file is none that `audit` wrote.
@@ -20,6 +25,8 @@ def section(found: Json) -> Json:
     if not found:
         return {}
     try:
+        if any(files.get(str(name)) != value for name, value in found["files"].items()):
+            return {}
         findings = [_finding(f) for f in found["findings"]]
         checks = [{"name": str(c["check"]), "said": str(c["said"])} for c in found["checks"]]
         counts = [f"{sum(f['severity'] == s for f in findings):,} {s}" for s in GRAVE]

@@ -64,7 +64,7 @@ def render(found: Folder) -> str:
         importances=tables.importances(found.curves),
         stages=tables.stages(found.ledger),
         plan=tables.plan(found.plan) if found.plan else {},
-        audit=audit.section(found.audit),
+        audit=audit.section(found.audit, found.manifest.get("files", {})),
         columns=found.schema.get("schema", {}).get("columns", []),
         warnings=_warnings(found),
         versions=found.manifest.get("versions", {}),

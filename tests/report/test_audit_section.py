@@ -19,9 +19,11 @@ def finding(severity, text):
 
 
 def audited(run, **changes):
+    manifest = json.loads((run / "manifest.json").read_text())
     found = {
         "findings": [finding("fail", text) for text in HOSTILE] + [finding("info", "dest")],
         "checks": [{"check": "alone", "said": "9 columns scored"}],
+        "files": {"config.yaml": manifest["files"]["config.yaml"]},
         "rows": {"train": 70, "valid": 10, "test": 20}, "sampled": 100, **changes,
     }  # fmt: skip
     (run / "audit.json").write_text(json.dumps(found), encoding="utf-8")
@@ -43,9 +45,21 @@ def test_findings_are_shown_and_escaped(fake_run):
         assert text in shown
 
 
+def test_findings_about_what_the_run_was_before_are_not_shown(fake_run):
+    run = audited(fake_run(), files={"config.yaml": "ab" * 32})
+    shown = "".join(parsed(page.render(folder.read(run))).text)
+    assert "Nobody has looked yet" in shown and "docs/audit.md" not in shown
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"findings": [{}]}, {"findings": [finding("grave", "x")]}, {"rows": [1]}, {"checks": 3}],
+    [
+        {"findings": [{}]},
+        {"findings": [finding("grave", "x")]},
+        {"rows": [1]},
+        {"checks": 3},
+        {"files": 1},
+    ],
 )
 def test_a_file_that_audit_did_not_write_is_refused(fake_run, changes):
     with pytest.raises(InputError, match="not what `audit` wrote"):

@@ -39,6 +39,8 @@ class Audit:
     """Rows of the sample that was refitted, scored and compared."""
     checks: tuple[Checked, ...]
     seconds: float
+    files: Mapping[str, str]
+    """Hashes of the run's config and plan: once these are others, so may be the findings."""
     accepted: tuple[str, ...] = ()
     """Names of findings that somebody has looked at and takes for no fault."""
 
@@ -57,6 +59,7 @@ class Audit:
         return {
             "format": FORMAT,
             "run": self.run,
+            "files": dict(self.files),
             "passed": not self.standing(),
             "accepted": list(self.accepted),
             "rows": dict(self.rows),
@@ -100,7 +103,7 @@ def audit(
         checks = [_data(found, rows), *_checks(session, found, rows, seen, spec)]
     return Audit(
         str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),
-        round(time.perf_counter() - started, 3),
+        round(time.perf_counter() - started, 3), found.manifest["files"],
     )  # fmt: skip
 
 

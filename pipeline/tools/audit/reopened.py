@@ -18,6 +18,7 @@ from pipeline.features.fit import FittedPlan
 from pipeline.job import Job, prepare
 from pipeline.sealed import MANIFEST
 
+CONFIG = "config.yaml"
 MAX_ENTITIES = 20
 """Columns at most that are looked at as names of entities, by name first."""
 
@@ -28,7 +29,7 @@ class Reopened:
 
     run: Path
     manifest: Mapping[str, Any]
-    """Its ``rows`` and ``inputs``."""
+    """Its ``rows`` and ``inputs``; ``files``: hashes of config and plan."""
     config: Config
     """The run's, with the data's new place if one was given."""
     job: Job
@@ -59,7 +60,7 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
             f"{str(run)!r} is no finished run: it has no {MANIFEST}",
             fix="name the folder that `python -m pipeline run` printed",
         )
-    path = run / "config.yaml"
+    path = run / CONFIG
     config = Config.parse(yaml_tree(seal.read(path), path))
     if data:
         config = config.model_copy(
@@ -77,13 +78,14 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
 
 
 def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the manifest the rows per set and the input files."""
+    """Of the manifest the rows per set, the input files, and what the audit is about."""
     rows = {str(name): int(n) for name, n in manifest["rows"].items()}
     inputs = [
         {"path": str(i["path"]), "bytes": int(i["bytes"]), "fingerprint": str(i["fingerprint"])}
         for i in manifest["inputs"]
     ]
-    return {"rows": rows, "inputs": inputs}
+    files = {name: str(manifest["files"][name]) for name in (CONFIG, f"features/{fit.PLAN}")}
+    return {"rows": rows, "inputs": inputs, "files": files}
 
 
 def _job(config: Config, data: Sequence[str] | None) -> Job:
