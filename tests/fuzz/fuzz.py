@@ -22,7 +22,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TARGETS = ("config", "csv", "expression", "schema")
 CORPUS = HERE / "corpus"
-LIMITS = ("-max_len=4096", "-timeout=25", "-rss_limit_mb=1500", "-print_final_stats=1")
+LENGTH = {"config": 2048, "csv": 400, "expression": 400, "schema": 1000}
+LIMITS = ("-timeout=25", "-rss_limit_mb=1500", "-print_final_stats=1")
 
 
 def target(name):
@@ -49,6 +50,7 @@ def run(name, seconds, found, keep):
     with tempfile.TemporaryDirectory() if keep is None else nullcontext(keep / name) as new:
         Path(new).mkdir(parents=True, exist_ok=True)
         options = [f"-max_total_time={seconds}", f"-artifact_prefix={found}/{name}-", *LIMITS]
+        options.append(f"-max_len={LENGTH[name]}")
         if (words := HERE / "words" / f"{name}.dict").is_file():
             options.append(f"-dict={words}")
         command = [sys.executable, __file__, name, "--here", str(new), str(CORPUS / name), *options]

@@ -25,9 +25,11 @@ def one(data: bytes) -> None:
         tree = read_yaml(path)
         overrides = options.decode("utf-8", "replace").split("\n") if options else []
         config = Config.parse(tree, overrides)
+        entries = [op_entry(op) for op in parse_ops(config.features or ())]
+        models = parse_models(config.models)
         again = Config.parse(tree_of(config.to_yaml(), "config.yaml"))
-        assert again == config, "config.yaml is another config"
-        ops = parse_ops(config.features or ())
-        entries = [op_entry(op) for op in ops]
+        assert again.to_yaml() == config.to_yaml(), "config.yaml is another config"
+        read = [op_entry(op) for op in parse_ops(again.features or ())]
+        assert read == entries, "config.yaml has other ops"
         assert [op_entry(op) for op in parse_ops(entries)] == entries, "plan.json has other ops"
-        parse_models(config.models)
+        assert parse_models(again.models) == models, "config.yaml has other models"
