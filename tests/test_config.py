@@ -95,7 +95,7 @@ def test_yaml_that_would_run_code_is_refused(tmp_path):
 def test_a_merged_key_is_no_double_one():
     text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: [*b, *a], y: 4}\n"
     assert tree_of(text, "it")["c"] == {"x": 3, "y": 4}
-    with pytest.raises(ConfigError, match="line 2, column 12: the key 'x' stands here twice, first in line 2"):  # fmt: skip
+    with pytest.raises(ConfigError, match="line 2, column 11: the key 'x' stands here twice, first in line 2"):  # fmt: skip
         tree_of("a: 1\nb: {x: 1, x: 2}\n", "it")
 
 
