@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from dataclasses import dataclass, field
 
 from pipeline.errors import ConfigError, nearest, shorten
@@ -73,7 +74,9 @@ def parse_nodes(text: str) -> Node:
     plain, quoted = _unquoted(text)
     lead = len(plain) - len(plain.lstrip())
     try:
-        tree = ast.parse(plain.lstrip(), mode="eval").body
+        with warnings.catch_warnings():  # `1and a` is an expression, whatever Python thinks of it
+            warnings.simplefilter("ignore")
+            tree = ast.parse(plain.lstrip(), mode="eval").body
     except SyntaxError as error:
         at = min(lead + max(0, (error.offset or 1) - 1), len(text) - 1)
         raise mistake(

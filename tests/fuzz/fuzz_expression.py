@@ -7,6 +7,7 @@ not depend on the rows beside them.
 from __future__ import annotations
 
 import math
+import warnings
 from functools import cache
 from typing import Any
 
@@ -30,7 +31,8 @@ def one(data: bytes) -> None:
     """Written out it is the same; values are plain Python's."""
     text = data.decode("utf-8", "replace")
     schema, frame = table()
-    with refused():
+    with warnings.catch_warnings(), refused():
+        warnings.simplefilter("error")
         expression = parse(text)
         again = parse(text_of(expression.root))
         same = without_places(again.root) == without_places(expression.root)
