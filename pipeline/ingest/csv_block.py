@@ -12,7 +12,7 @@ from pyarrow import csv
 from pipeline.ingest.blocks import NEWLINE, Block
 from pipeline.ingest.content import CHUNK
 from pipeline.ingest.csv_rows import read_lines
-from pipeline.ingest.dialect import Dialect
+from pipeline.ingest.dialect import BOM, Dialect
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.values import SourceColumn, convert_options, finished
 
@@ -86,9 +86,13 @@ def _suspicious(data: bytes, dialect: Dialect) -> bool:
     """Whether the block may read otherwise with other blocks around it.
 
     An odd number of quotes: one is not closed, or closed outside of it. A lone carriage return:
-    pyarrow ends the record there.
+    pyarrow ends the record there. A byte-order mark, which pyarrow takes away wherever it begins.
     """
-    if not data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+    if (
+        not data
+        or data.startswith(BOM)
+        or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n"))
+    ):
         return True
     if dialect.quote is None:
         return False

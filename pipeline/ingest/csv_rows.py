@@ -44,7 +44,7 @@ def records(data: bytes, dialect: Dialect) -> Iterator[Record]:
         return
     for number, line in enumerate(lines):
         text = line.removesuffix("\r")
-        if text:
+        if text.strip("\r"):  # Python's csv has no fields in a line of carriage returns alone
             yield _one(number, text, dialect)
 
 
