@@ -66,7 +66,7 @@ class ForestScore:
     """That of the library that trained, as long as it is there."""
     checkpoint: bytes = b""
     few: int = FEW
-    """Rows up to which Treelite's interpreter scores, whose last bits are others."""
+    """Rows up to which Treelite's interpreter scores, whose last bits may be others."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # without what is cached below: Treelite's models are pointers, which pickle refuses

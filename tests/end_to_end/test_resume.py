@@ -122,7 +122,7 @@ def test_another_config_in_the_folder_is_as_if_it_were_run_anew(whole, tmp_path)
     shutil.copytree(folder, tmp_path / "run")
     changed = deepcopy(tree)
     changed["features"][0]["fill"]["with"] = "mean"
-    changed["models"]["forest"]["trees"] = 3
+    changed["models"]["forest"]["trees"] = 20
     outcome = run(Config.parse(deepcopy(changed)), resume=tmp_path / "run")
     assert outcome.resumed == {
         stage: own["resume"] for stage, own in lines(tmp_path / "run").items()
@@ -134,7 +134,7 @@ def test_another_config_in_the_folder_is_as_if_it_were_run_anew(whole, tmp_path)
     assert lines(tmp_path / "run")["features"]["notes"] == [
         "kept: target_encode; fitted: fill, scale"
     ]
-    assert "models.forest.trees was 4, is 3" in outcome.resumed["train forest"]
+    assert "models.forest.trees was 30, is 20" in outcome.resumed["train forest"]
     run(Config.parse(deepcopy(changed)), out=tmp_path / "anew")
     assert left_of(tmp_path / "run") == left_of(tmp_path / "anew")
 

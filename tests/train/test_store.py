@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import treelite
 from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import InputError
@@ -46,6 +47,19 @@ def test_loaded_is_what_was_saved(trained, tmp_path, task, name):
     store.save(found, tmp_path / "again")
     for file in store.files(name):
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_a_forest_of_a_run_scores_alike_however_the_rows_are_divided(
+    trained, tmp_path, task, monkeypatch
+):
+    feed, models = trained[task]
+    store.save(models["forest"], tmp_path)
+    x = feed.sets["train"][0]
+    monkeypatch.setattr(treelite.gtil, "predict", lambda *a, **k: pytest.fail("another function"))
+    for own in (store.load("forest", tmp_path, bulk=True), store.on(models["forest"], "cpu")):
+        parts = [own.predict(part) for part in np.split(x, 4)]
+        assert np.array_equal(np.concatenate(parts), own.predict(x))
 
 
 def test_one_class_survives(tmp_path):
