@@ -238,6 +238,12 @@ def test_modules_and_functions_are_short(path):
             )
 
 
+def test_test_files_have_names_of_their_own():
+    """pytest imports them by these names alone: of two, one is not collected."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py")]
+    assert [n for n in set(names) if names.count(n) > 1 and n != "conftest.py"] == []
+
+
 @each_module
 def test_modules_say_what_they_are(path):
     assert ast.get_docstring(tree_of(path)), f"{name_of(path)} has no docstring"

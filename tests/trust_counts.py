@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = {
     "faults injected and survived (one of the tests kills 40 runs)": (
         "tests/end_to_end/test_resume.py tests/end_to_end/test_faults.py tests/end_to_end/test_ladder.py "
-        "tests/test_signals.py tests/test_keys.py tests/cluster/test_dying_workers.py "
+        "tests/test_signals.py tests/test_stage_keys.py tests/cluster/test_dying_workers.py "
         "tests/cluster/test_lost_context.py -k 'killed or wherever or two_runs or disk or read_only or ends_the_run "
         "or grows or signal_ends or stopped or worker or down or lost or damaged or gone_or_altered'"
     ),

@@ -238,7 +238,7 @@ def test_mistakes_are_named(monkeypatch):
     data = {"e": ["a", "b"], "t": [1, 2], "v": [1.0, 2.0]}
     with pytest.raises(ConfigError, match="give shift, diff or rolling"):
         parse_op({"lag": entry})
-    with pytest.raises(ConfigError, match="greater than or equal to 1"):
+    with pytest.raises(ConfigError, match="must be at least 1"):
         parse_op({"lag": {**entry, "shift": 0}})
     with pytest.raises(ConfigError, match="shift_2 is asked for twice"):
         parse_op({"lag": {**entry, "shift": [2, 2]}})
