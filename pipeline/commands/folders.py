@@ -103,6 +103,8 @@ def _runs_table(found: Sequence[Known]) -> Table:
     from pipeline.report.text import ABSENT, count, seconds, size
 
     table = _table("run", "state", "best", "test", "rows", "time", "size")
+    table.box, table.padding = None, (0, 1, 0, 0)  # 80 letters hold them all
+    table.columns[0].no_wrap = True  # a name that is to be copied: the others make room
     for run in found:
         score = ABSENT if run.test is None else f"{run.metric} {run.test:.4f}"
         table.add_row(
