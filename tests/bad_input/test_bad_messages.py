@@ -7,27 +7,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from bad_case import config
 
 from pipeline.__main__ import status_of
 
 GOOD_CSV = "a,b,y\n" + "".join(f"{i},{'xyz'[i % 3]},{i % 2}\n" for i in range(60))
-
-
-def config(**changes):
-    tree = {
-        "data": {"path": "d.csv", "target": "y"},
-        "models": {"xgboost": {"rounds": 3}, "forest": {"trees": 2}},
-        "cluster": {"kind": "process", "dashboard": False},
-        "refit": "never",
-    }
-    for path, value in changes.items():
-        node = tree
-        *parents, last = path.split("__")
-        for part in parents:
-            node = node.setdefault(part, {})
-        node[last] = value
-    return yaml.safe_dump(tree)
 
 
 # name: (files, config changes or whole text, status, what the message must say)
