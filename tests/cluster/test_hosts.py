@@ -100,13 +100,13 @@ def hosts(tmp_path_factory):
 
 
 def test_the_flights_on_three_hosts_are_those_of_one_process(hosts, tmp_path):
-    where = {
-        "cluster.kind": f"tcp://{NET}.1:8786", "cluster.workers": 2, "cluster.timeout": 120,
-        "cluster.dashboard": "true",
-    }  # fmt: skip
+    where = {"cluster.workers": 2, "cluster.timeout": 120, "cluster.dashboard": "true"}
     file = tmp_path / "flights.yaml"
     file.write_text(config(DATA / "flights.parquet", **where).to_yaml())
-    log = hosts.start(0, "pipeline", "run", str(file), "--out", str(tmp_path / "run"))
+    at = f"tcp://{NET}.1:8786"
+    log = hosts.start(
+        0, "pipeline", "run", str(file), "--cluster", at, "--out", str(tmp_path / "run")
+    )
     status = hosts.running[-1].wait(1800)
     assert status == 0, log.read_text()[-3000:]
     assert f"dashboard http://{NET}.1:8787/status" in log.read_text()
