@@ -47,7 +47,8 @@ def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress
         notes = [f"only {feed.target.classes[present[0]]!r} occurs: it is always predicted"]
         return forest.constant(feed, notes, {"fill": fill, "present": present})
     share = _share(params, rows, len(members))
-    notes = [f"{len(members)} workers grow trees, each on {share:.3g} of {rows:,} training rows"]
+    dealt_to_each = f"{'about ' if share < 1 else ''}{round(share * rows):,} of {rows:,}"
+    notes = [f"{len(members)} workers grow trees, each on {dealt_to_each} training rows"]
     progress(f"{params.trees} trees on {len(members)} workers", 0, params.trees)
     described = (feed.features, feed.target, feed.device)
     sent = partitions.shared(client, (params, described, present, share, seed))

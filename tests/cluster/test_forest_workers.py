@@ -18,7 +18,7 @@ def test_two_processes_grow_the_forest_of_one(two, client, tmp_path, monkeypatch
     monkeypatch.setattr(forest_workers, "ENOUGH", enough)
     here, there = (feed_of(c, held_by(c, partition)) for c in (client, two))
     alone, fitted = (trained(feed, "forest", **TREES) for feed in (here, there))
-    share = "1" if enough > 9000 else "0.5"
+    share = "9,000" if enough > 9000 else "about 4,500"
     assert f"2 workers grow trees, each on {share} of 9,000 training rows" in fitted.notes
     assert fitted.rounds == 20
     assert sum(fitted.importances.values()) == pytest.approx(1)
