@@ -119,8 +119,10 @@ def run(
 ) -> None:
     """Reads, builds features, trains, evaluates; leaves a run folder with a report.
 
-    With only --data and --target, everything else is chosen. --resume RUN goes on with a run that
-    stopped, or changes one: what does not depend on a change of config, data or program is kept.
+    With only --data and --target, everything else is chosen.
+
+    --resume RUN goes on with a run that stopped, or changes one: what a change of
+    config, data or program leaves as it was is kept.
     """
     overrides = overrides_of(set_, rows=rows, device=device, cluster=cluster)
     if not dashboard:

@@ -37,8 +37,7 @@ def audit(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Looks for leaks from test to train and for drift; status 4 if the metrics are not to be
-    believed.
+    """Looks for leaks from test to train, and for drift; status 4 if one fails.
 
     Leaves audit.json in the run folder, and the findings in its report.
     """
