@@ -9,7 +9,7 @@ from pipeline.terminal import console, tell
 
 if TYPE_CHECKING:
     from pipeline.ledger import Entry
-    from pipeline.runner import Listener
+    from pipeline.session import Listener
 
 
 def listener(*, quiet: bool, verbose: bool) -> Listener:
@@ -17,7 +17,7 @@ def listener(*, quiet: bool, verbose: bool) -> Listener:
 
     A terminal gets a live line with the stage that runs; anything else gets plain lines.
     """
-    from pipeline.runner import Listener
+    from pipeline.session import Listener
 
     if quiet:
         return Listener()

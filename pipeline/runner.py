@@ -22,7 +22,7 @@ from pipeline.config import Config
 from pipeline.device import ranges
 from pipeline.device.choose import settle
 from pipeline.device.timeline import Timeline
-from pipeline.folders import RUNS, check_empty, resumed_folder, run_folder
+from pipeline.folders import check_empty, resumed_folder, run_folder
 from pipeline.ingest import stores
 from pipeline.job import Job, prepare, refitted
 from pipeline.ledger import Entry, Fallback, Ledger
@@ -33,8 +33,6 @@ from pipeline.session import Listener, Session
 if TYPE_CHECKING:
     from pipeline.ladder import Work
     from pipeline.train.model import Fitted
-
-__all__ = ["RUNS", "Listener", "Outcome", "Session", "run", "run_folder"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 def visible(text: str) -> str:
     """The text with escapes, carriage returns and changes of direction spelt out."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return _spelt_out(text, but="\n\t")
+
+
+def one_line(text: str) -> str:
+    """The text with ends of lines and tabs spelt out too."""
+    return _spelt_out(text, but="")
+
+
+def _spelt_out(text: str, but: str) -> str:
+    return "".join(c if c.isprintable() or c in but else repr(c)[1:-1] for c in text)
 
 
 def tell(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.options import JsonOption, QuietOption, print_json
+from pipeline.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,9 +47,9 @@ def audit(
     from pipeline import signals
     from pipeline.artifacts import write_json
     from pipeline.errors import CheckFailed
+    from pipeline.folders import run_folder
     from pipeline.progress import listener
     from pipeline.report.page import write_report
-    from pipeline.runner import run_folder
     from pipeline.tools.audit import checks
 
     folder = run_folder("audit", None)
@@ -65,9 +66,9 @@ def audit(
     if standing := found.standing(strict=strict):
         raise CheckFailed(
             f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
-            examples=[f"{f.severity} {_plain(f.name)}" for f in standing],
+            examples=[f"{f.severity} {one_line(f.name)}" for f in standing],
             fix="change the config as proposed and run again; or, where you know better, "
-            f"--accept {_plain(standing[0].name)}",
+            f"--accept {one_line(standing[0].name)}",
         )
 
 
@@ -81,13 +82,13 @@ def _print(found: Audit) -> None:
     for check in found.checks:
         grave = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
         mark = Text(f"{grave:<5}", STYLES.get(grave, "green"))
-        console.print(mark, f"{check.check:<10}", _plain(check.said), soft_wrap=True)
+        console.print(mark, f"{check.check:<10}", one_line(check.said), soft_wrap=True)
     for finding in found.findings:
         _print_finding(console, finding)
     known = {f.name for f in found.findings}
     for name in found.accepted:
         said = "accepted" if name in known else "there is no such finding to accept"
-        console.print(f"{_plain(name)}: {said}", soft_wrap=True)
+        console.print(f"{one_line(name)}: {said}", soft_wrap=True)
     counts = [f"{sum(f.severity == s for f in found.findings):,} {s}" for s in STYLES]
     sample = f", {found.sampled:,} of them refitted" if found.sampled else ""
     rows = sum(found.rows.values())
@@ -97,16 +98,11 @@ def _print(found: Audit) -> None:
 def _print_finding(console: Console, finding: Finding) -> None:
     from rich.text import Text
 
-    name = f"{_plain(finding.column)}: " if finding.column else ""
+    name = f"{one_line(finding.column)}: " if finding.column else ""
     console.print()
     console.print(
         Text(finding.severity, STYLES[finding.severity]), f"{finding.check}:",
-        f"{name}{_plain(finding.what)}", soft_wrap=True,
+        f"{name}{one_line(finding.what)}", soft_wrap=True,
     )  # fmt: skip
     if finding.config:
-        console.print(f"  → {_plain(finding.config)}", soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    """Without what a terminal would obey: names come from strangers' files."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        console.print(f"  → {one_line(finding.config)}", soft_wrap=True)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.options import JsonOption, print_json
+from pipeline.folders import RUNS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from pipeline.tools.runs import Known
 
-RUNS = Path("data/runs")
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="[FOLDER]", help="Where the run folders are.")
 ]

@@ -27,8 +27,8 @@ def check_parity(
     """
     from pipeline import signals
     from pipeline.artifacts import write_json
+    from pipeline.folders import run_folder
     from pipeline.progress import listener
-    from pipeline.runner import run_folder
     from pipeline.tools.parity import choice_of, compare
 
     first, comma, second = devices.partition(",")

@@ -10,7 +10,8 @@ import typer
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.runner import Listener, Outcome
+    from pipeline.runner import Outcome
+    from pipeline.session import Listener
 
 
 def profiled(

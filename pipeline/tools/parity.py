@@ -26,7 +26,7 @@ from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.features.registry import op_entry
 from pipeline.job import prepare
 from pipeline.results import versions
-from pipeline.runner import Listener
+from pipeline.session import Listener
 from pipeline.tools.differences import CLOSE, EXACT, Check, Rule, paired, plain, within
 from pipeline.tools.sides import FOLD, SAMPLE, Side, opened
 from pipeline.train import golden, store

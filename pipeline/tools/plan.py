@@ -8,9 +8,9 @@ from pipeline.cluster.memory import MemoryPlan, available
 from pipeline.config import Config
 from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
+from pipeline.folders import RUNS
 from pipeline.job import Job, prepare
 from pipeline.planning import at_once, free_at, planned_blocks
-from pipeline.runner import RUNS
 
 PARTS = {
     "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",

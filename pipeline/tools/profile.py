@@ -21,7 +21,9 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.device.ranges import VARIABLE
 from pipeline.errors import ConfigError, InputError, MachineError, nearest
-from pipeline.runner import Listener, Outcome, run, run_folder
+from pipeline.folders import run_folder
+from pipeline.runner import Outcome, run
+from pipeline.session import Listener
 
 FILES = {
     "nsys": "profile.nsys-rep", "cprofile": "profile.pstats", "pyinstrument": "profile.html",

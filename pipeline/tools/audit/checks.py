@@ -17,7 +17,7 @@ from pipeline.evaluate.audit.finding import Finding, by_severity
 from pipeline.evaluate.audit.lineage import lineage
 from pipeline.evaluate.audit.look import Look, Spec
 from pipeline.reading import RowSet
-from pipeline.runner import Listener, Session
+from pipeline.session import Listener, Session
 from pipeline.tools.audit import refit
 from pipeline.tools.audit.fitted_state import check_encodings, check_fitted
 from pipeline.tools.audit.refit import Sampled

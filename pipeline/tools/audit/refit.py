@@ -24,7 +24,7 @@ from pipeline.features.ops.target_encode import TargetEncode
 from pipeline.features.registry import op_entry
 from pipeline.matrix import Matrix, SetName, Target
 from pipeline.reading import RowSet
-from pipeline.runner import Listener, Session
+from pipeline.session import Listener, Session
 from pipeline.stages import Choice, chosen
 
 WORD = "\x07held out"

@@ -17,8 +17,8 @@ from pipeline.device import rates as device_rates
 from pipeline.device.probe import Probe, probe
 from pipeline.device.rates import Rates
 from pipeline.errors import MachineError
+from pipeline.folders import run_folder
 from pipeline.job import Job, prepare
-from pipeline.runner import run_folder
 from pipeline.tools import measure
 from pipeline.tools.bench import cells, figures, rows
 from pipeline.tools.bench.cells import Cell
