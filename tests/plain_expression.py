@@ -106,6 +106,10 @@ def worth(tree, row):  # noqa: C901, PLR0911, PLR0912
     return values[0] and values[1] if op == "and" else values[0] or values[1]
 
 
+TRUTHS = {*COMPARE, "chain", "not", "and", "or", "is_missing"}
+"""What is true or false, whatever it is asked of."""
+
+
 def kind(tree):
     """ "float" where the language says float64."""
     if not isinstance(tree, tuple):
@@ -114,6 +118,8 @@ def kind(tree):
         return "float" if tree[1] == "x" else "int"
     if tree[0] == "/":
         return "float"
+    if tree[0] in TRUTHS:
+        return "int"
     parts = tree[2:] if tree[0] == "where" else tree[1:]
     return "float" if "float" in map(kind, parts) else "int"
 

@@ -2,6 +2,7 @@
 
     python tests/fuzz/fuzz.py --seconds 60              all targets, a quarter of the time each
     python tests/fuzz/fuzz.py csv --seconds 600         one of them
+    python tests/fuzz/fuzz.py --seed 1                  the same inputs each time, for CI
     python tests/fuzz/fuzz.py csv --replay FILE...      inputs again, without atheris
 
 A failure is printed with its input and the command that replays it; its file lies in the folder
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,18 +45,19 @@ def fuzzed(name, options):
     atheris.Fuzz()
 
 
-def run(name, seconds, found, keep):
+def run(name, seconds, found, keep, seed):
     """Fuzzes one target in a process of its own; its exit status."""
     found.mkdir(parents=True, exist_ok=True)
     before = set(found.iterdir())
     with tempfile.TemporaryDirectory() if keep is None else nullcontext(keep / name) as new:
         Path(new).mkdir(parents=True, exist_ok=True)
         options = [f"-max_total_time={seconds}", f"-artifact_prefix={found}/{name}-", *LIMITS]
-        options.append(f"-max_len={LENGTH[name]}")
+        options += [f"-max_len={LENGTH[name]}", f"-seed={seed}"]
         if (words := HERE / "words" / f"{name}.dict").is_file():
             options.append(f"-dict={words}")
         command = [sys.executable, __file__, name, "--here", str(new), str(CORPUS / name), *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        same = {**os.environ, "PYTHONHASHSEED": str(seed)} if seed else None
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=same)
     told = done.stderr.splitlines()
     stats = [line for line in told if line.startswith(("stat::number_of", "Done "))]
     print(f"{name}: status {done.returncode}; {'; '.join(stats)}", flush=True)
@@ -74,6 +77,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--found", type=Path, default=Path(tempfile.gettempdir(), "fuzz-found"))
     parser.add_argument("--keep", type=Path, metavar="DIR", help="for inputs that reach new code")
+    parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--here", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -86,7 +90,9 @@ def main():
         return 0
     seconds = max(1, given.seconds // len(names))
     with ThreadPoolExecutor(given.jobs) as pool:
-        done = list(pool.map(lambda name: run(name, seconds, given.found, given.keep), names))
+        done = list(
+            pool.map(lambda name: run(name, seconds, given.found, given.keep, given.seed), names)
+        )
     return int(any(done))
 
 
