@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pipeline.cluster.client import fitting
 from pipeline.cluster.estimate import WIDTH, Sizes, summary_bytes, text_bytes
 from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, device_limit_of, plan
 from pipeline.columns import RESERVED, Schema
-from pipeline.config import Config
+from pipeline.config import Cluster, Config
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import ConfigError, nearest
 from pipeline.expression import Expression, parse
@@ -39,6 +40,10 @@ class Job:
 
     config: Config
     choice: Choice
+    cluster: Cluster
+    """The config's, or what the device can use in its place."""
+    moved: str
+    """Why `cluster` is not the config's; "" where it is."""
     contract: Contract
     source: Schema
     """The data's columns with the target's marked."""
@@ -59,6 +64,17 @@ class Job:
     """Columns of the models' matrix, as far as they are known before fitting."""
     reads: tuple[str, ...]
     """All columns that are read from the files."""
+
+    @property
+    def place(self) -> dict[str, dict[str, str]]:
+        """Device and cluster: what was asked for, what is used, and why; for ``--json``."""
+        own, asked = self.choice, self.config.cluster.kind
+        return {
+            "device": {"asked": own.asked, "chosen": own.name, "reason": own.reason},
+            "cluster": {
+                "asked": asked, "chosen": self.cluster.kind, "reason": self.moved or "the config's",
+            },
+        }  # fmt: skip
 
     def sizes(self, blocks: Sequence[Block], threads: int) -> Sizes:
         """What the memory plan's estimates are made of; reads a sample."""
@@ -176,9 +192,10 @@ def prepare(config: Config) -> Job:
     reads |= {config.split.column} if config.split.column else set()
     _check_names(reads, source, config)
     ordered = tuple(n for n in source.names if n in reads)
+    cluster, moved = fitting(config.cluster, choice.name)
     return Job(
-        config, choice, contract, source, target, tuple(filters), ops, models, tables, files,
-        left_out, tuple(features), width, ordered,
+        config, choice, cluster, moved, contract, source, target, tuple(filters), ops, models,
+        tables, files, left_out, tuple(features), width, ordered,
     )  # fmt: skip
 
 

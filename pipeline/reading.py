@@ -81,6 +81,8 @@ def read(session: Session) -> Read:
         load.notes(session.client)  # of whatever read before
         reads = _reads(session, blocks, plan, session.device)
         notes = doing.entry.notes
+        if session.job.moved:
+            doing.told.append(f"cluster {session.job.cluster.kind} {session.job.moved}")
         if doing.kept is None:
             doing.entry.rows = total
             notes += plan_notes(plan, session.job.contract.format == "csv", spread(session.client))
@@ -159,7 +161,7 @@ def _planned(session: Session, device: str) -> tuple[list[Block], MemoryPlan]:
     if device != job.choice.name:
         job = replace(job, choice=Choice(job.choice.asked, device, job.choice.reason))
     if spread(client):
-        together = capacity(client, job.config.cluster, job.config.memory)
+        together = capacity(client, job.cluster, job.config.memory)
         own = device_capacity(client, job.config.memory) if device == "gpu" else None
         # staged files would lie on one host's disk: a pass reads the source again, on any worker
         blocks, plan = planned_blocks(job, session.threads, None, together, device=own, rung=rung)

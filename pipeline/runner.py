@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import signals
 from pipeline.artifacts import locked, write_text
 from pipeline.cluster import remote
-from pipeline.cluster.client import check, connected, spread, workers
+from pipeline.cluster.client import connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back, settled
 from pipeline.cluster.meters import metered
@@ -53,11 +53,13 @@ class Outcome:
     """Stages that the GPU could not end as planned, and what each went on with."""
     resumed: Mapping[str, str] = field(default_factory=dict)
     """Why each stage was kept or done again; empty where the run began anew."""
+    place: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """``device`` and ``cluster``: what was ``asked``, what was ``chosen``, and the ``reason``."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
-            "run": str(self.folder), "best": self.best, "metrics": self.metrics,
+            "run": str(self.folder), "best": self.best, "metrics": self.metrics, **self.place,
             "seconds": self.seconds, "memory": self.memory, "fallbacks": list(self.fallbacks),
             "resumed": dict(self.resumed), "warnings": list(self.warnings),
         }  # fmt: skip
@@ -100,7 +102,7 @@ def _run(
 
     progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
     listener = _heard_by(listener, progress, timeline)
-    choice, cluster = job.choice, job.config.cluster
+    choice, cluster = job.choice, job.cluster
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
         on_stage=listener.stage,
@@ -110,6 +112,8 @@ def _run(
         ledger.goes_on()
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
+    if job.moved:
+        listener.say(f"cluster {cluster.kind} {job.moved}")
     with (
         signals.discarded(folder / "tmp"),
         connected(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
@@ -135,10 +139,9 @@ def _run(
 def _checked(config: Config) -> Job:
     """The run, on the device that it will use; nothing of that device is in use yet."""
     job = prepare(config)
-    if config.cluster.is_address:
-        job = replace(job, choice=remote.of_workers(config.cluster, job.choice))
-    check(config.cluster, job.choice.name)
-    if config.cluster.kind == "process":
+    if job.cluster.is_address:
+        job = replace(job, choice=remote.of_workers(job.cluster, job.choice))
+    if job.cluster.kind == "process":
         settle(job.choice.name, config.memory.gpu)
     return job
 
@@ -194,6 +197,7 @@ def _stages(session: Session, started: float) -> Outcome:
         tuple(session.warnings), memory_of(work.rows.plan, session.ledger.entries),
         tuple(session.ledger.fallbacks),
         {entry.stage: entry.resume for entry in session.ledger.entries if entry.resume},
+        session.job.place,
     )  # fmt: skip
 
 

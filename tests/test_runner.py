@@ -10,7 +10,7 @@ import pytest
 from pipeline import Config, runner
 from pipeline.device.choose import frames_of
 from pipeline.device.usage import Usage
-from pipeline.errors import InputError, MachineError
+from pipeline.errors import DeviceError, InputError, MachineError
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
@@ -47,11 +47,35 @@ def test_the_device_is_not_touched_before_the_cluster_is_there(tmp_path, monkeyp
         runner.run(config, out=tmp_path / "run")
 
 
-def test_a_cluster_that_is_not_for_the_device_leaves_no_folder(tmp_path):
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_config_for_gpus_runs_without_one_and_says_so(tmp_path, monkeypatch, device):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
-    tree = {"data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "device": "cpu"}
-    with pytest.raises(InputError, match=r"cluster\.kind: gpus"):
-        runner.run(Config.parse({**tree, "cluster": "gpus"}), out=tmp_path / "run")
+    tree = {
+        "data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "device": device,
+        "models": {"xgboost": {"rounds": 2}}, "refit": "never",
+        "cluster": {"kind": "gpus", "dashboard": False, "workers": 4},
+    }  # fmt: skip
+    heard, why = [], "in place of gpus: the run's device is the cpu"
+    listener = runner.Listener(say=heard.append)
+    found = runner.run(Config.parse(tree), out=tmp_path / "run", listener=listener)
+    assert f"cluster process {why}" in heard
+    told = found.to_json()
+    assert told["cluster"] == {"asked": "gpus", "chosen": "process", "reason": why}
+    assert told["device"]["asked"] == device and told["device"]["chosen"] == "cpu"
+    first = json.loads((found.folder / "ledger.jsonl").read_text().splitlines()[0])
+    assert f"cluster process {why}" in first["notes"]
+    # what was asked for stays, for a host that has them
+    assert Config.load(found.folder / "config.yaml").cluster.kind == "gpus"
+
+
+def test_the_gpu_that_is_asked_for_and_not_there_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
+    tree = {"data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "device": "gpu"}
+    for kind in ("process", "cores", "gpus"):
+        with pytest.raises(DeviceError, match="device: gpu, but"):
+            runner.run(Config.parse({**tree, "cluster": kind}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.cluster.serial import Serial
 from pipeline.config import Cluster
-from pipeline.errors import InputError, MachineError
+from pipeline.errors import MachineError
 from pipeline.terminal import LogFormatter
 
 LOOPBACK = "127.0.0.1"
@@ -32,7 +32,6 @@ def connected(
     Raises:
         MachineError: no scheduler answers at the address, its workers are not like this process,
             workers do not start, or what the block needed of them is lost.
-        InputError: this kind of cluster is not for the device.
     """
     import dask
     from distributed import Client, KilledWorker
@@ -45,7 +44,6 @@ def connected(
         "distributed.comm.timeouts.connect": f"{cluster.timeout}s",
         "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.shared`
     })  # fmt: skip
-    check(cluster, device)
     if serial:
         yield Serial()
         return
@@ -73,22 +71,19 @@ def _plain(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def check(cluster: Cluster, device: str) -> None:
-    """Checks that this kind of cluster is for the device.
+def fitting(cluster: Cluster, device: str) -> tuple[Cluster, str]:
+    """(the cluster that the device can use, why it is not the one asked for).
 
-    Raises:
-        InputError: it is not.
+    The device is settled first. A kind that is not for it gives way to ``process``, so that one
+    config serves a laptop, CI and a host with GPUs; the reason is "" where none does.
     """
-    if cluster.kind == "gpus" and device != "gpu":
-        raise InputError(
-            "cluster.kind: gpus, but the run's device is the cpu",
-            fix="`python -m pipeline doctor` says what the GPUs lack; or use cluster: cores",
-        )
-    if cluster.kind == "cores" and device == "gpu":
-        raise InputError(
-            "cluster.kind: cores, but the run's device is the gpu: its processes would share one",
-            fix="use cluster: gpus, or --device cpu",
-        )
+    reasons = {
+        ("gpus", "cpu"): "in place of gpus: the run's device is the cpu",
+        ("cores", "gpu"): "in place of cores, whose processes would share one GPU; "
+        "--device cpu uses the cores",
+    }
+    why = reasons.get((cluster.kind, device), "")
+    return (cluster.model_copy(update={"kind": "process"}) if why else cluster), why
 
 
 def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:

@@ -35,10 +35,7 @@ def describe(config: Config) -> dict[str, Any]:
     phases, features = _phases(job)
     return {
         "name": config.name,
-        "device": {
-            "asked": job.choice.asked, "chosen": job.choice.name, "reason": job.choice.reason,
-        },
-        "cluster": config.cluster.kind,
+        **job.place,
         "threads": CPU_COUNT,
         "input": {
             "files": len(job.contract.files), "rows": rows, "partitions": len(blocks),
@@ -203,7 +200,7 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     if features["matrix"]:
         lines.append(("matrix", f"{len(features['matrix'])} columns of float32"))
     lines.append(("models", ", ".join(plan["models"])))
-    if plan["cluster"] != "process":
+    if plan["cluster"]["chosen"] != "process":
         size = _gb(plan["memory"]["held"])
         held = f"held on the workers if they have {size} GB together, else streamed"
         return [*lines, ("rows", held)]
@@ -211,9 +208,11 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cluster(plan: dict[str, Any]) -> str:
-    if plan["cluster"] == "process":
-        return f"process, {_counted(plan['threads'], 'thread')}"
-    return str(plan["cluster"])
+    cluster = plan["cluster"]
+    if cluster["chosen"] != "process":
+        return str(cluster["chosen"])
+    moved = f" ({cluster['reason']})" if cluster["asked"] != "process" else ""
+    return f"process, {_counted(plan['threads'], 'thread')}{moved}"
 
 
 def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:

@@ -125,7 +125,7 @@ def opened(job: Job, folder: Path, listener: Listener, *, serial: bool = False) 
         on_stage=listener.stage, meter=lambda: frames_of(choice.name).meter(),
     )  # fmt: skip
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
-    tmp, cluster = folder / "tmp", job.config.cluster
+    tmp, cluster = folder / "tmp", job.cluster
     with connected(cluster, choice.name, CPU_COUNT, tmp, serial=serial) as client:
         yield Side(Work(Session(job, folder, ledger, client, CPU_COUNT, told)))
 

@@ -149,13 +149,23 @@ def test_a_url_that_workers_do_not_reach_is_named_with_the_worker(two):
     assert caught.value.fix == "look for it"
 
 
-def test_kinds_that_do_not_fit_the_device_are_refused(tmp_path):
-    for kind, device in (("gpus", "cpu"), ("cores", "gpu")):
-        with (
-            pytest.raises(InputError, match=rf"cluster\.kind: {kind}"),
-            clients.connected(Cluster(kind=kind), device, 1, tmp_path / "tmp"),
-        ):
-            pass
+@pytest.mark.parametrize(
+    ("kind", "device", "used", "told"),
+    [
+        ("gpus", "cpu", "process", "in place of gpus"),
+        ("cores", "gpu", "process", "in place of cores"),
+        ("gpus", "gpu", "gpus", ""),
+        ("cores", "cpu", "cores", ""),
+        ("process", "gpu", "process", ""),
+        ("tcp://host:8786", "cpu", "tcp://host:8786", ""),
+        ("tcp://host:8786", "gpu", "tcp://host:8786", ""),
+    ],
+)
+def test_a_kind_that_is_not_for_the_device_gives_way_to_one_process(kind, device, used, told):
+    asked = Cluster(kind=kind, dashboard=False, workers=3)
+    found, why = clients.fitting(asked, device)
+    assert found == asked.model_copy(update={"kind": used})
+    assert told in why and bool(why) == bool(told)
 
 
 def has_gpu(asked):

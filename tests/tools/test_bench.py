@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import status_of
+from pipeline.config import Config
 from pipeline.device.choose import Choice
 from pipeline.device.probe import Gpu, Probe
 from pipeline.device.rates import Rate, Rates
@@ -137,9 +138,29 @@ def test_an_interruption_leaves_what_was_measured(data, with_gpu, capsys, monkey
     assert "200" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("kind", "clusters"),
+    [("gpus", {"cpu": "process", "gpu": "gpus"}), ("cores", {"cpu": "cores", "gpu": "process"})],
+)
+@pytest.mark.usefixtures("with_gpu")
+def test_each_device_has_the_cluster_that_it_can_use(data, capsys, monkeypatch, kind, clusters):
+    kinds = []
+
+    def run(cell, path, *_, **__):
+        kinds.append(Config.load(path).cluster.kind)
+        return made_up(cell)
+
+    monkeypatch.setattr(cells, "measured", run)
+    options = ["--rows", "100", "--repeat", "1", "--out", "o", "--set", f"cluster={kind}"]
+    assert status_of(["bench", "c.yaml", *options]) == 0
+    assert f": cluster process in place of {kind}" in " ".join(capsys.readouterr().err.split())
+    assert json.loads((data / "o" / "bench.json").read_text())["clusters"] == clusters
+    assert kinds == [kind] * 2  # the cell's run settles it by its --device
+
+
 def test_a_run_is_measured_in_a_process_of_its_own(data, capsys):
     options = ["--rows", "500", "--devices", "cpu", "--repeat", "1", "--out", "o", "-q"]
-    assert status_of(["bench", "c.yaml", *options]) == 0
+    assert status_of(["bench", "c.yaml", *options, "--set", "cluster=gpus"]) == 0
     found = json.loads((data / "o" / "bench.json").read_text())
     (line,) = found["summary"]
     assert line["runs"] == 1, line["failed"]

@@ -61,6 +61,7 @@ def lines(found):
 
 
 LAG = {
+    "cluster": "gpus",  # each side runs in this process, whatever the config says
     "features": [
         {"lag": {"by": ["e"], "order": "t", "columns": ["x"], "shift": [1]}},
         {"target_encode": {"columns": ["e"], "folds": 3}},

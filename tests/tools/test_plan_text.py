@@ -8,6 +8,18 @@ from pipeline.config import Config
 from pipeline.tools.plan import describe, print_plan
 
 
+def test_a_plan_for_gpus_is_that_of_one_process_where_there_are_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
+    tree = {"data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "cluster": "gpus"}
+    found = describe(Config.parse(tree))
+    assert found["cluster"]["asked"] == "gpus" and found["cluster"]["chosen"] == "process"
+    print_plan(found)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(in place of gpus: the run's device is the cpu)" in shown
+    assert "held: the data are read once" in shown
+
+
 @pytest.mark.parametrize(
     ("cluster", "rows"),
     [("process", "held: the data are read once"), ("cores", "held on the workers if they have 0.")],

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline import signals
 from pipeline.artifacts import write_json, write_text, written
+from pipeline.cluster.client import fitting
 from pipeline.config import Config
 from pipeline.device import rates as device_rates
 from pipeline.device.probe import Probe, probe
@@ -115,6 +116,10 @@ def started(
     job = prepare(config.model_copy(update={"device": "cpu"}))
     for name, reason in missing.items():
         say(f"{name}: not measured: {reason}")
+    clusters = {name: fitting(config.cluster, name) for name in devices}
+    for name, (cluster, moved) in clusters.items():
+        if moved:
+            say(f"{name}: cluster {cluster.kind} {moved}")
     machine = probe() if "gpu" in devices else Probe((), None)
     folder = run_folder(config.name, out, FOLDER)
     facts = {
@@ -124,6 +129,7 @@ def started(
             "prices": dict(asked.prices),
         },
         "missing": missing, "machine": measure.machine(),
+        "clusters": {name: cluster.kind for name, (cluster, _) in clusters.items()},
         "gpus": [
             {"name": g.name, "memory": g.memory, "capability": list(g.capability)}
             for g in machine.gpus
