@@ -18,7 +18,9 @@ from pipeline.validation import validated
 class Section(BaseModel):
     """Base of the config's sections: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
 
 
 def _listed(value: Any) -> Any:
@@ -229,7 +231,12 @@ class Evaluate(Section):
     """Columns whose values get metrics of their own."""
 
 
-Refit = Literal["auto", "always", "never"]
+def _when(value: Any) -> Any:
+    """YAML's ``true`` and ``false`` are what ``always`` and ``never`` mean."""
+    return {True: "always", False: "never"}[value] if isinstance(value, bool) else value
+
+
+Refit = Annotated[Literal["auto", "always", "never"], BeforeValidator(_when)]
 
 
 class Config(Section):
@@ -246,9 +253,7 @@ class Config(Section):
     models: Mapping[str, Mapping[str, Any] | None] | None = None
     """Parameters per model (`pipeline.train.model`); None: all; a model set to null is left out."""
     evaluate: Evaluate = Evaluate()
-    refit: Annotated[
-        Refit, BeforeValidator(lambda v: {True: "always", False: "never"}.get(v, v))
-    ] = "auto"
+    refit: Refit = "auto"
     """Fit once more on all rows after the evaluation; auto: below 500,000 rows."""
     golden: int = Field(50, ge=0, le=1000)
     """Rows (each column shuffled on its own) whose scores are checked when the run is loaded."""

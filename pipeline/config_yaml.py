@@ -92,8 +92,20 @@ def _refuse_doubles(root: yaml.Node | None) -> None:
             first[name] = key.start_mark.line + 1
 
 
+NOT_PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("binary", "set", "omap", "pairs")}
+"""Types of YAML that JSON, and so `config.yaml` and `plan.json`, do not have."""
+
+
 class _Loader(SafeLoader):  # type: ignore[misc]
-    """The safe loader, which names the place of a value that is none."""
+    """The safe loader for JSON's values, which names the place of a value that is none.
+
+    What looks like a date stays the text that it is: a column's name, a class, an op's constant.
+    """
+
+    yaml_constructors = {
+        **{tag: made for tag, made in SafeLoader.yaml_constructors.items() if tag not in NOT_PLAIN},
+        "tag:yaml.org,2002:timestamp": SafeLoader.construct_scalar,
+    }
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """The value of a node."""

@@ -83,7 +83,9 @@ class Rows:
 class Op(BaseModel):
     """Base of all ops. Think twice before adding anything to this class."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
 
     name: ClassVar[str]
     """The op's name in the YAML file; also its module's name."""

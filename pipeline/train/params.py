@@ -82,7 +82,7 @@ ClassWeights = Annotated[ClassWeight, BeforeValidator(_text_keys)]
 class XGBoostParams(BaseModel):
     """Gradient boosted trees. Any native XGBoost parameter may stand beside these."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     rounds: int = Field(1000, ge=1)
     """At most so many rounds; early stopping finds how many."""
@@ -164,7 +164,7 @@ class ForestParams(BaseModel):
     ================  ==================  ==================
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     trees: int = Field(100, ge=1, le=100_000)
     max_depth: int = Field(16, ge=1, le=64)

@@ -5,7 +5,9 @@ The first line that is a form feed alone ends the YAML; the lines after it are `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fuzz_laws import SCRATCH, refused
 
@@ -23,7 +25,12 @@ def one(data: bytes) -> None:
     path.write_bytes(text)
     with refused():
         tree = read_yaml(path)
-        overrides = options.decode("utf-8", "replace").split("\n") if options else []
+        lawful(tree, options.decode("utf-8", "replace").split("\n") if options else [])
+
+
+def lawful(tree: Any, overrides: Sequence[str] = ()) -> None:
+    """The same of a parsed tree."""
+    with refused():
         config = Config.parse(tree, overrides)
         entries = [op_entry(op) for op in parse_ops(config.features or ())]
         models = parse_models(config.models)

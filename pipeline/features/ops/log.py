@@ -33,7 +33,7 @@ class Log(Op):
 
     columns: Columns
     base: Literal["e", 2, 10] = "e"
-    offset: float = Field(1.0, ge=0, allow_inf_nan=False)
+    offset: float = Field(1.0, ge=0)
     """Added first; 1 makes 0 of 0 and is exact for small x (log1p)."""
     as_: str | None = Field(None, alias="as")
 

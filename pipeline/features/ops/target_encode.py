@@ -53,7 +53,7 @@ class TargetEncode(Op):
 
     columns: Columns
     folds: int = Field(5, ge=2, le=100)
-    smooth: float = Field(20.0, ge=0, allow_inf_nan=False)
+    smooth: float = Field(20.0, ge=0)
     by: Literal["random", "group", "time"] = "random"
     column: str | None = None
     """The group's or the time's column."""
