@@ -114,9 +114,8 @@ def _size(path: Path) -> int:
 
 
 def spare(
-    runs: Sequence[Known], *, keep: int | None, older: float | None, stopped: bool,
-    now: datetime | None = None,
-) -> list[Known]:  # fmt: skip
+    runs: Sequence[Known], *, keep: int | None, older: float | None, stopped: bool
+) -> list[Known]:
     """The runs that `clean` would remove: never one that a process works on.
 
     Args:
@@ -127,14 +126,12 @@ def spare(
 
     With both ``keep`` and ``older`` a finished run must meet both.
     """
-    finished = [run for run in runs if run.state == "finished"]
-    if keep is None and older is None:
-        old: list[Known] = []
-    else:
-        old = finished[: len(finished) - keep] if keep else finished
-        now = now or datetime.now()
-        days = {run.folder: (now - datetime.fromisoformat(run.started)).days for run in old}
-        old = [run for run in old if older is None or days[run.folder] >= older]
+    now, finished = datetime.now(), [run for run in runs if run.state == "finished"]
+    old = [] if keep is None and older is None else finished
+    if keep is not None:
+        old = old[: max(len(old) - keep, 0)]
+    if older is not None:
+        old = [r for r in old if (now - datetime.fromisoformat(r.started)).days >= older]
     broken = [run for run in runs if stopped and run.state in ("stopped", "damaged")]
     chosen = {run.folder for run in [*old, *broken]}
     return [run for run in runs if run.folder in chosen]

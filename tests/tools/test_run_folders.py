@@ -99,6 +99,7 @@ def test_clean_lists_and_with_yes_removes_what_it_was_told(folder, capsys):
 
     assert told("--keep", "1") == ["five"]
     assert told("--keep", "0") == ["five", "nine"]
+    assert told("--keep", "2") == told("--keep", "3") == []
     assert told("--older", "30") == ["five"]
     assert told("--older", "1", "--keep", "1") == ["five"]
     assert told("--older", "50") == []
