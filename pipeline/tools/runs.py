@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,8 +64,12 @@ def known(root: Path) -> list[Known]:
             f"there is no folder {str(root)!r}",
             fix="runs lie in data/runs, or wherever --out named",
         )
-    found = [p for p in root.iterdir() if not p.is_symlink() and _is_run(p)]
-    return sorted((_known(path) for path in found), key=lambda run: (run.started, run.folder))
+    found = []
+    for path in root.iterdir():
+        if not path.is_symlink() and _is_run(path):
+            with suppress(FileNotFoundError):  # another process removes it just now
+                found.append(_known(path))
+    return sorted(found, key=lambda run: (run.started, run.folder))
 
 
 def _is_run(path: Path) -> bool:
@@ -109,8 +116,14 @@ def _facts(run: folders.Folder) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int:
-    files = (p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-    return sum(p.stat().st_size for p in files)
+    """Bytes of all its files; a run that goes on renames and removes some while they are added."""
+    total = 0
+    for at, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                info = os.lstat(os.path.join(at, name))
+                total += info.st_size if stat.S_ISREG(info.st_mode) else 0
+    return total
 
 
 def spare(

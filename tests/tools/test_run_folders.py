@@ -91,6 +91,20 @@ def test_a_run_that_goes_on_is_neither_stopped_nor_removed(folder, capsys):
     capsys.readouterr()
 
 
+def test_files_that_vanish_while_they_are_counted_are_no_bug(folder, monkeypatch):
+    """A run that goes on renames its files, and `clean` elsewhere removes whole folders."""
+    real = os.lstat
+
+    def lstat(path):
+        if os.path.basename(path) == "metrics.json":
+            raise FileNotFoundError(path)
+        return real(path)
+
+    size = runs.known(folder)[0].bytes
+    monkeypatch.setattr(runs.os, "lstat", lstat)
+    assert 0 < runs.known(folder)[0].bytes < size
+
+
 def test_clean_lists_and_with_yes_removes_what_it_was_told(folder, capsys):
     def told(*options):
         assert status_of(["clean", str(folder), *options, "--json"]) == 0
