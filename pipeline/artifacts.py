@@ -77,6 +77,7 @@ def locked(run: Path) -> Iterator[None]:
 
     Raises:
         InputError: another process has it; names that process. Or a link in it leads elsewhere.
+        MachineError: the file system refuses.
     """
     sealed.refuse_links(run)
     path = run / LOCK
@@ -105,16 +106,31 @@ def _lock(path: Path, run: Path) -> TextIO:
             ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
         except BlockingIOError:
-            owner = path.read_text(encoding="utf-8").strip()
-            file.close()
+            with file:
+                file.seek(0)  # not read by its path, which its owner may remove just now
+                owner = file.read().strip()
             raise InputError(
                 f"{run} is in use by another process" + (f" ({owner})" if owner else ""),
                 fix="wait for it, stop it, or name another folder",
             ) from None
+        except OSError as error:
+            file.close()
+            raise MachineError(
+                f"{run} cannot be locked: {error.strerror}",
+                fix="choose a folder of another file system with --out",
+            ) from None
+        if _is_at(path, file):
+            return file
         file.close()
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    """Whether the path still leads to the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def in_use(run: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +16,7 @@ import pytest
 from pipeline import Config, run
 from pipeline.__main__ import status_of
 from pipeline.artifacts import in_use, locked, write_manifest
-from pipeline.errors import InputError
+from pipeline.errors import InputError, MachineError
 from pipeline.runner import Listener
 from pipeline.tools import runs
 
@@ -205,3 +207,22 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path):
         with pytest.raises(InputError, match=rf"in use by another process \(process {os.getpid()}"):
             locked(tmp_path).__enter__()
     assert not in_use(tmp_path) and not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_its_owner_removes_just_now_is_still_told(tmp_path, monkeypatch):
+    def leaves(file, _):
+        (tmp_path / ".lock").unlink()
+        raise BlockingIOError
+
+    monkeypatch.setattr(fcntl, "flock", leaves)
+    with pytest.raises(InputError, match="in use by another process"):
+        locked(tmp_path).__enter__()
+
+
+def test_a_file_system_without_locks_is_a_machine_error(tmp_path, monkeypatch):
+    def refuses(file, _):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with pytest.raises(MachineError, match="cannot be locked: No locks available"):
+        locked(tmp_path).__enter__()
