@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import socket
@@ -144,7 +145,7 @@ def free_address(address: str, what: str) -> str:
         try:
             probe.bind((host, int(port)))
         except (OSError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError) and error.errno == 98:  # in use
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 return f"{host}:0"
             raise MachineError(
                 f"the {what} cannot listen on {address!r}: {error}",
