@@ -185,6 +185,7 @@ def test_a_run_that_fails_is_a_cell_with_its_message(data, tmp_path, monkeypatch
         ({"rows": "1e5,x"}, "--rows 'x' is no number of rows"),
         ({"rows": "0.5"}, "--rows '0.5'"),
         ({"rows": "nan"}, "--rows 'nan'"),
+        ({"rows": "inf"}, "--rows 'inf'"),
         ({"rows": "1,"}, "empty entry"),
         ({"devices": "cpu,gpus"}, "did you mean 'gpu'"),
         ({"price": "gpu"}, "--price 'gpu' is no device=dollars"),

@@ -51,7 +51,7 @@ def _size(word: str) -> int:
         rows = float(word)
     except ValueError:
         rows = math.nan
-    if not (rows >= 1 and rows == int(rows)):
+    if not (1 <= rows < math.inf and rows == int(rows)):
         raise InputError(
             f"--rows {word!r} is no number of rows", fix="for example --rows 1e5,1e6,1e7"
         )
