@@ -14,7 +14,7 @@ from pipeline.columns import RESERVED, Schema
 from pipeline.config import Cluster, Config
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import ConfigError, nearest
-from pipeline.expression import Expression, parse
+from pipeline.expression import Expression
 from pipeline.features.op import Op
 from pipeline.features.ops.filter import Filter
 from pipeline.features.ops.join import Join
@@ -219,7 +219,7 @@ def _filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
     found, made = [], set[str]()
     for position, op in enumerate(ops):
         if isinstance(op, Filter):
-            expression = parse(op.where)
+            expression = op.expression()
             later = [n for n in expression.columns if n not in source or n in made]
             if later:
                 raise ConfigError(
@@ -228,7 +228,7 @@ def _filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
                     fix="filters come before the split and see only the data's own columns, as read"
                     + ("" if later[0] in source else ": " + nearest(later[0], source.names)),
                 )
-            expression.check(source)
+            op.check(source)
             found.append(expression)
         elif not op.tables() and not op.dynamic():
             made |= {c.name for c in op.produces(source)} if _fits(op, source) else set()

@@ -108,6 +108,12 @@ CASES = {
         {}, {"features": [{"derive": {"a": "a * 2"}}, {"filter": "a > 1"}, {"drop": ["b"]}]}, 2,
         "'a' is made by an op before it",
     ),
+    "filter that is a number": (
+        {}, {"features": [{"filter": "a"}, {"drop": ["b"]}]}, 2, "filter: 'a' is int64, not true or false",
+    ),
+    "filter that is text": (
+        {}, {"features": [{"filter": "b"}, {"drop": ["b"]}]}, 2, "filter: 'b' is text, not true or false",
+    ),
     "filter that drops everything": (
         {}, {"features": [{"filter": "a > 1000"}, {"drop": ["b"]}]}, 2, "filters drop all 60 rows",
     ),

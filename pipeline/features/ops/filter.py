@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from pipeline.columns import Schema
-from pipeline.device import Array, Frame, Frames
+from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.expression import Expression, parse
 from pipeline.features.op import Op, Rows, State
@@ -25,8 +25,10 @@ class Filter(Op):
         >>> from pipeline.device import cpu
         >>> from pipeline.features.registry import parse_op
         >>> from pipeline.features.try_op import frame_of
+        >>> from pipeline.ingest.prepare import passing
         >>> _, frame = frame_of({"distance": [200.0, 17.0, None]})
-        >>> parse_op({"filter": "distance > 50"}).keeps(frame, cpu).tolist()
+        >>> op = parse_op({"filter": "distance > 50"})
+        >>> passing(frame, op.expression(), cpu).tolist()
         [True, False, False]
     """
 
@@ -60,11 +62,6 @@ class Filter(Op):
                 f"filter: {self.where!r} is {dtype}, not true or false",
                 fix=f"compare it with something, for example {self.where} > 0",
             )
-
-    def keeps(self, frame: Frame, device: Frames) -> Array:
-        """bool (n,): where the expression is true."""
-        values, missing = device.arrays(self.expression().evaluate(frame, device))
-        return values & ~missing
 
     def reads(self, schema: Schema) -> list[str]:
         """The columns of the expression."""

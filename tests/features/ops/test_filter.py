@@ -5,6 +5,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of
+from pipeline.ingest.prepare import passing
 
 
 @pytest.mark.parametrize("entry", ["x > 1", {"where": "x > 1"}])
@@ -12,7 +13,7 @@ def test_missing_counts_as_false(entry, device):
     op = parse_op({"filter": entry})
     schema, host = frame_of({"x": [0.5, 2.0, None], "y": [1, 2, 3]})
     host.index = [10, 11, 12]
-    kept = device.to_host(op.keeps(device.to_device(host), device))
+    kept = device.to_host(passing(device.to_device(host), op.expression(), device))
     assert kept.dtype == "bool"
     assert kept.tolist() == [False, True, False]
     assert op.reads(schema) == ["x"]
@@ -22,7 +23,8 @@ def test_missing_counts_as_false(entry, device):
 
 def test_an_empty_partition(device):
     _, host = frame_of({"x": [1.0]})
-    kept = parse_op({"filter": "x > 1"}).keeps(device.to_device(host.iloc[:0]), device)
+    op = parse_op({"filter": "x > 1"})
+    kept = passing(device.to_device(host.iloc[:0]), op.expression(), device)
     assert len(kept) == 0
 
 
