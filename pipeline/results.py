@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -139,18 +140,15 @@ def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.Data
 
 def _write_predictions(session: Session, scores: Mapping[SetName, Scores], target: Target) -> None:
     """A table of the held-out rows: valid, then test, each by row id."""
-    writer = None
-    with written(session.folder / "evaluate" / "predictions.parquet") as beside:
-        try:
-            # test has rows (`split.check_counts`), so the file has its columns
-            for which in JUDGED:
-                for start in range(0, len(scores[which].ids), WRITTEN_AT_ONCE):
-                    table = _predictions(which, scores[which], start, target)
-                    writer = writer or pq.ParquetWriter(beside, table.schema)
-                    writer.write_table(table)
-        finally:
-            if writer is not None:
-                writer.close()
+    writer: Any = None
+    path = session.folder / "evaluate" / "predictions.parquet"
+    with written(path) as beside, ExitStack() as opened:
+        # test has rows (`split.check_counts`), so the file has its columns
+        for which in JUDGED:
+            for start in range(0, len(scores[which].ids), WRITTEN_AT_ONCE):
+                table = _predictions(which, scores[which], start, target)
+                writer = writer or opened.enter_context(pq.ParquetWriter(beside, table.schema))
+                writer.write_table(table)
 
 
 def _predictions(which: SetName, scores: Scores, start: int, target: Target) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,16 @@ def write(tables: Iterator[pa.Table], path: Path, excel_safe: bool = False) -> t
         (rows, rows without a prediction).
     """
     rows = unscored = 0
-    with written(path) as beside:
+    with written(path) as beside, ExitStack() as opened:
         writer: Any = None
         for number, table in enumerate(tables):
             rows += table.num_rows
             unscored += table["prediction"].null_count
             if path.suffix.lower() == ".csv":
                 _append(table.to_pandas(types_mapper=_nullable), beside, not number, excel_safe)
-            else:
-                writer = writer or pq.ParquetWriter(beside, table.schema)
-                writer.write_table(table)
-        if writer is not None:
-            writer.close()
+                continue
+            writer = writer or opened.enter_context(pq.ParquetWriter(beside, table.schema))
+            writer.write_table(table)
     return rows, unscored
 
 

@@ -74,7 +74,8 @@ def run(
                 late.start()
             with _Tree(process.pid) as tree:
                 assert process.stdout is not None
-                output = process.stdout.read().decode()
+                with process.stdout as pipe:
+                    output = pipe.read().decode()
                 _, status, used = os.wait4(process.pid, 0)
         except BaseException:  # we are stopped: so is what we started
             _ended(process)
