@@ -44,7 +44,7 @@ class Csv(Section):
     header: bool | Names = True
     """True: the first line names the columns. False: f0, f1, …. A list: the names, no header."""
     quote: str | None = '"'
-    newlines_in_values: bool = False
+    newlines_in_values: bool | None = None
     """Quoted fields may hold newlines. Such files are read from one end to the other."""
     missing: Names = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
     true: Names = ("true", "True", "TRUE")

@@ -86,8 +86,11 @@ def settle(head: bytes, path: str, config: Csv) -> Dialect:
                 examples=[f"its first line: {shorten(delimiter.join(first))}"],
                 fix="name every column, or set csv.delimiter",
             )
+    newlines = config.newlines_in_values
+    if newlines is None:
+        newlines = _has_newlines(text, delimiter, config.quote, cut=len(head) > SNIFFED)
     return Dialect(
-        delimiter, config.quote, config.header is True, names, config.newlines_in_values,
+        delimiter, config.quote, config.header is True, names, newlines,
         tuple(dict.fromkeys(("", *config.missing))), config.true, config.false,
     )  # fmt: skip
 
@@ -203,12 +206,37 @@ def _text(head: bytes) -> str:
     return head[:end].removeprefix(BOM).decode("utf-8", "surrogateescape")
 
 
-def _reader(text: str, delimiter: str, quote: str | None) -> Any:
+def _reader(text: str, delimiter: str, quote: str | None, strict: bool = False) -> Any:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is no rule of CSV
     lines = (line.removesuffix("\r") + "\n" for line in text.split("\n"))
     if quote is None:
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    return csv.reader(lines, delimiter=delimiter, quotechar=quote)
+    return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=strict)
+
+
+def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bool:
+    """Whether a record below the first goes over lines, and all have as many fields as the first.
+
+    Args:
+        text: the beginning of a file.
+        delimiter: between fields.
+        quote: around them.
+        cut: the file goes on, perhaps within the last record.
+    """
+    if quote is None or quote not in text:
+        return False
+    whole = text[: text.rfind("\n") + 1] if cut else text
+    reader = _reader(whole, delimiter, quote, strict=True)
+    width, line, found = 0, 0, False
+    try:
+        for row in reader:
+            if width and row and len(row) != width:
+                return False
+            found |= bool(width) and reader.line_num > line + 1
+            width, line = width or len(row), reader.line_num
+    except csv.Error as error:
+        return found and cut and "unexpected end of data" in str(error)
+    return found
 
 
 def _first(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:

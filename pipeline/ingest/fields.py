@@ -39,6 +39,8 @@ def typed(column: SourceColumn, words: Series, dialect: Dialect, device: Frames)
     missing = _mask(blank, device)
     if column.type == "bool":
         return _bools(words, missing, dialect, device)
+    if column.type in NUMERIC and column.pattern:
+        return None
     if column.type in NUMERIC:
         values = _numbers(words.where(~blank, "0"), column.type == "integer", device)
         dtype = column.dtype

@@ -14,6 +14,7 @@ from pipeline.ingest.content import head, piece
 from pipeline.ingest.csv_rows import records
 from pipeline.ingest.dialect import Dialect, data_start, not_utf8
 from pipeline.ingest.files import File
+from pipeline.ingest.numbers import ways
 from pipeline.ingest.stores import is_remote
 from pipeline.ingest.values import ISO, ZONED, SourceColumn, misfits
 
@@ -22,9 +23,9 @@ TURN = 10  # values; a first half of fewer says nothing about the rest
 SHARE = 0.99
 PROBE = 50  # distinct values; where none of them fits, the others are not looked at
 INTEGER = re.compile(r"\s*-?\d+\s*")
-CODE = re.compile(r"\s*[+-]?0\d")  # 007: digits that are no quantity
+CODE = re.compile(r"\s*[+-]?0\d+")  # 007: digits that are no quantity
 DATES = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%b-%Y", "%b %d, %Y")
-TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f")
+TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p")
 DATETIMES = tuple(f"{date} {time}" for date in DATES for time in TIMES)
 
 
@@ -91,6 +92,8 @@ def column(
     fit = _Fit(values, dialect)
     if asked in ("date", "datetime"):
         return _asked_date(name, asked, fit)
+    if values and asked in (None, "float", "decimal") and (written := _written(name, fit)):
+        return written
     if asked or not values:
         return SourceColumn(name, asked or "float")
     if fit(SourceColumn(name, "bool")):
@@ -108,6 +111,7 @@ class _Fit:
         self.values, self.dialect = values, dialect
         self.counts = Counter(values)
         self.distinct = list(self.counts)
+        self._wrong: dict[SourceColumn, list[str]] = {}
 
     def __call__(self, candidate: SourceColumn) -> bool:
         probe = self.distinct[:PROBE]
@@ -122,7 +126,10 @@ class _Fit:
 
     def wrong(self, candidate: SourceColumn) -> list[str]:
         """The distinct values that are not of the type."""
-        return [self.distinct[i] for i in misfits(candidate, self.distinct, self.dialect)]
+        if candidate not in self._wrong:
+            odd = misfits(candidate, self.distinct, self.dialect)
+            self._wrong[candidate] = [self.distinct[i] for i in odd]
+        return self._wrong[candidate]
 
 
 def _number(name: str, fit: _Fit) -> SourceColumn:
@@ -134,6 +141,17 @@ def _number(name: str, fit: _Fit) -> SourceColumn:
         return SourceColumn(name, "float")
     beyond = misfits(SourceColumn(name, "integer"), numbers, fit.dialect)
     return SourceColumn(name, "text" if beyond else "integer")
+
+
+def _written(name: str, fit: _Fit) -> SourceColumn | None:
+    """A number that is not written plainly, if more values are such than are plain numbers."""
+    plain = len(fit.wrong(SourceColumn(name, "float")))
+    known = ways(fit.distinct, fit.dialect.delimiter) if plain else []
+    found = [c for c in (SourceColumn(name, "float", way) for way in known) if fit(c)]
+    best = min(found, key=lambda c: len(fit.wrong(c)), default=None)
+    if best is None or len(fit.wrong(best)) >= plain or any(map(CODE.fullmatch, fit.distinct)):
+        return None
+    return best
 
 
 def _dates(name: str) -> list[SourceColumn]:

@@ -104,7 +104,7 @@ def _fix(bad: BadRow, contract: Contract) -> str:
 def _hint(value: str, where: str) -> str:
     """What a value that is none of its column may have been meant to be."""
     if re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", value):
-        return "numbers have a decimal point and no separators of thousands; "
+        return "all numbers of a column must be written in one way; "
     if re.fullmatch(r"\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty", value, re.I):
         return f"if {shorten(value)} means missing, name it in {where}.csv.missing; "
     return ""

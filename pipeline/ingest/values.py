@@ -15,6 +15,7 @@ from pyarrow import csv
 
 from pipeline.columns import Dtype
 from pipeline.config import ColumnType
+from pipeline.ingest import numbers
 from pipeline.ingest.dialect import Dialect
 
 ISO, ZONED = "iso", "iso zoned"
@@ -33,7 +34,8 @@ class SourceColumn:
     name: str
     type: ColumnType
     pattern: str | None = None
-    """Of dates and timestamps: ``iso``, ``iso zoned``, or a pattern of ``strptime``."""
+    """Of dates and timestamps: ``iso``, ``iso zoned``, or a pattern of ``strptime``. Of numbers
+    that are not written plainly: an example (`pipeline.ingest.numbers`)."""
     partition: bool = False
     """Its values are the ``key=value`` names of folders."""
 
@@ -60,7 +62,7 @@ class SourceColumn:
 
 
 def arrow_type(column: SourceColumn) -> pa.DataType:
-    """The type that ``pyarrow.csv`` reads the column as; patterned dates come as text."""
+    """The type that ``pyarrow.csv`` reads the column as; what has a pattern comes as text."""
     text = pa.dictionary(pa.int32(), pa.string())
     if column.pattern not in (None, ISO, ZONED):
         return text
@@ -86,18 +88,29 @@ def convert_options(
 
 
 def finished(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Patterned dates from the dictionary they were read as; None if a value does not fit."""
+    """Patterned values from the dictionary they were read as; None if one does not fit."""
     if column.pattern in (None, ISO, ZONED) or not pa.types.is_dictionary(values.type):
         return values
     chunks = []
     for chunk in values.chunks:
-        words = pd.Series(chunk.dictionary.to_pylist(), dtype="str")
-        stamps = pd.to_datetime(words, format=column.pattern, errors="coerce")
-        if stamps.isna().any():
+        known = _patterned(column, chunk.dictionary)
+        if known.null_count:
             return None
-        known = pa.array(stamps.to_numpy().astype("datetime64[us]"))
         chunks.append(known.take(chunk.indices))
-    return pa.chunked_array(chunks, pa.timestamp("us"))
+    return pa.chunked_array(chunks, _finished_type(column))
+
+
+def _finished_type(column: SourceColumn) -> pa.DataType:
+    return pa.float64() if column.dtype == "float64" else pa.timestamp("us")
+
+
+def _patterned(column: SourceColumn, words: pa.Array) -> pa.Array:
+    """float64, or timestamps in µs, by the column's pattern; null for words that misfit."""
+    if column.dtype == "float64":
+        return numbers.parsed(words, str(column.pattern))
+    texts = pd.Series(words.to_pylist(), dtype="str")
+    stamps = pd.to_datetime(texts, format=column.pattern, errors="coerce")
+    return pa.array(stamps.to_numpy().astype("datetime64[us]"))
 
 
 def converted(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.ChunkedArray | None:
@@ -105,7 +118,7 @@ def converted(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.Ch
     quoted = "\n".join('"' + word.replace('"', '""') + '"' for word in words)
     only = SourceColumn("c", column.type, column.pattern)
     if not words:
-        return pa.chunked_array([], pa.timestamp("us") if column.pattern else arrow_type(only))
+        return pa.chunked_array([], _finished_type(only) if only.pattern else arrow_type(only))
     try:
         table = csv.read_csv(
             io.BytesIO(quoted.encode() + b"\n"),
@@ -126,10 +139,8 @@ def misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[in
     if column.type == "text":
         return []
     if column.pattern not in (None, ISO, ZONED):
-        stamps = pd.to_datetime(
-            pd.Series(words, dtype="str"), format=column.pattern, errors="coerce"
-        )
-        odd = np.flatnonzero(stamps.isna().to_numpy())
+        values = _patterned(column, pa.array(words, pa.string()))
+        odd = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
         return [int(i) for i in odd if words[i] not in missing]
     plausible = _plausible(column, dialect)
     bad: list[int] = []

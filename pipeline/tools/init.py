@@ -92,8 +92,11 @@ def examine(source: Data) -> Findings:
     settled = targets.settle(values, source)
     profile = profiles.finish(seen, looked)
     choices = decide(looked, profile, settled.target)
+    rows = sum(block.rows for block in planned)  # of CSV the lines: a record may have several
+    if len(_spread(planned)) == len(planned):
+        rows = sampled + bad
     return Findings(
-        sum(block.rows for block in planned), sampled, bad, schema, profile, settled,
+        rows, sampled, bad, schema, profile, settled,
         tuple(choices), _unreadable(contract),
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ def source_of(flags: int, path: Path) -> Source:
         delimiter=[None, ",", ";", "\t"][flags & 3],
         header=[True, False, True, ["p", "q"]][flags >> 2 & 3],
         quote=None if flags >> 4 & 1 else '"',
-        newlines_in_values=bool(flags >> 5 & 1),
+        newlines_in_values=True if flags >> 5 & 1 else None,
     )
     types = {"p": "integer", "q": "text"} if flags >> 6 & 1 else {}
     return Source(path=str(path), csv=csv, types=types)

@@ -297,8 +297,33 @@ def test_quoted_newlines_where_declared_are_read_at_once(tmp_path, monkeypatch):
     assert frame["s"].to_list() == ["a\nb", 'c "d"\n', "e"]
 
 
+@pytest.mark.parametrize("sniffed", [None, 20, 23, 27])
+def test_quoted_newlines_are_found_in_the_first_lines(tmp_path, monkeypatch, sniffed):
+    if sniffed:
+        monkeypatch.setattr("pipeline.ingest.dialect.SNIFFED", sniffed)
+    source = write(tmp_path / "a.csv", 'n,s\n1,"a\n""b"""\n\n2,c\n3,"d\ne"\n4,f\n')
+    frame, _, contract = read(source)
+    assert contract.dialect.newlines_in_values
+    assert frame["s"].to_list() == ['a\n"b"', "c", "d\ne", "f"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('n,s\n1,"a\nb"\n2,c\n3\n', "line 2"),  # a record of another width
+        ('n,s\n1,"a\n2,b"c\n3,d\n', "line 2"),  # two stray quotes
+        ('n,s\n1,"a\n2,b\n3,c\n', "line 2"),  # one that is never closed
+        ('n,s\n1,"a b"\n2,"c\n', "line 3"),
+    ],
+)
+def test_stray_quotes_are_no_newlines_in_values(tmp_path, text, line):
+    with pytest.raises(DataError, match=rf"{line}: a quoted[\s\S]*newlines_in_values: true"):
+        read(write(tmp_path / "a.csv", text))
+
+
 def test_quoted_newlines_where_not_declared_say_so(tmp_path):
     source = write(tmp_path / "a.csv", 'n,s\n1,"a\nb"\n2,c\n')
+    source = source.model_copy(update={"csv": Csv(newlines_in_values=False)})
     with pytest.raises(DataError, match="newlines_in_values: true"):
         read(source)
 

@@ -1,5 +1,7 @@
 """The schema settled once: types, checks over files, new data against a run's contract."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -11,9 +13,11 @@ from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
+from pipeline.ingest.fields import typed
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import against, settle
 from pipeline.ingest.tables import read_table
+from pipeline.ingest.values import SourceColumn
 
 
 def csv(path, text, **more):
@@ -52,6 +56,8 @@ def whole(contract):
         (["1/31/2020", "2/1/2020"], "date"),
         (["31/1/2020 10:00", "2/1/2020 11:00"], "datetime"),
         (["1/2/2020", "2/1/2020"], "text"),
+        (["1/31/2020 1:05 PM", "2/1/2020 12:00:01 am"], "text"),
+        (["1/31/2020 1:05 PM", "2/1/2020 12:00 am"], "datetime"),
         (["10:30", "11:00"], "text"),
         (["1", "x"], "text"),
         (["1"] * 400 + ["x"], "integer"),
@@ -62,6 +68,58 @@ def whole(contract):
 def test_types_from_a_sample(tmp_path, values, found):
     lines = "".join(f"{v},k\n" for v in values)
     assert types(csv(tmp_path / "a.csv", "v,k\n" + lines))["v"][0] == found
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "words", "read", "way"),
+    [
+        (";", ["1,5", "-2", "3.000,25"], [1.5, -2, 3000.25], "1.234,56"),
+        (";", ["48,137", "9,000"], [48.137, 9.0], "1.234,56"),
+        (";", ["1,234.5", "2"], [1234.5, 2], "1,234.56"),
+        (",", ["1,234", "999", "-7"], [1234, 999, -7], "1,234.56"),
+        (",", ["$1,234.50", "-$3", "$-4", "5"], [1234.5, -3, -4, 5], "$1,234.56"),
+        (";", ["1.234,50 €", "0,99 €"], [1234.5, 0.99], "1.234,56 €"),
+        (",", ["12.5%", "+3 %"], [12.5, 3], "1,234.56%"),
+        (",", ["1 234.5", "7"], [1234.5, 7], "1 234.56"),
+        (";", ["1\u202f234,5", "7"], [1234.5, 7], "1 234,56"),
+        (",", ["1'234.5", "7e2"], [1234.5, 700], "1'234.56"),
+        (";", ["1,5", "x"] + ["2,5"] * 200, None, "1.234,56"),
+    ],
+)
+def test_numbers_as_people_write_them(tmp_path, delimiter, words, read, way):
+    lines = [f'"{word}"{delimiter}k' for word in words]
+    source = csv(tmp_path / "a.csv", "\n".join([f"v{delimiter}k", *lines, f"NA{delimiter}k"]))
+    contract = settle(source)
+    assert contract.columns[0] == SourceColumn("v", "float", way)
+    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+    if read is None:
+        with pytest.raises(
+            DataError, match=r"line 3, column 'v': 'x' is not a number \(1.234,56\)"
+        ):
+            whole(contract)
+        return
+    values = whole(contract)["v"].to_list()
+    assert values[:-1] == read and np.isnan(values[-1])
+    found = typed(contract.columns[0], pd.Series(words), contract.csv_dialect, cpu)
+    assert found is None, "a device's reader leaves them to the host's"
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "words"),
+    [
+        (",", ["1,5", "2,5"]),  # a list, where commas separate fields
+        (";", ["007", "1,5"]),
+        (",", ["$1", "€2"]),
+        (",", ["560 001", "110 001"]),
+        (",", ["192.168.100.200", "10.0.0.1"]),
+        (",", ["0,123", "1,234"]),
+        (",", ["1,23,456", "2"]),
+        (",", ["%", "$"]),
+    ],
+)
+def test_what_only_looks_like_numbers_stays_text(tmp_path, delimiter, words):
+    lines = "".join(f'"{word}"{delimiter}k\n' for word in words)
+    assert types(csv(tmp_path / "a.csv", f"v{delimiter}k\n{lines}"))["v"] == ("text", None)
 
 
 def test_types_said_in_the_config(tmp_path):

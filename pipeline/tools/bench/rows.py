@@ -180,6 +180,8 @@ def _type(column: SourceColumn, own: pa.DataType | None) -> pa.DataType:
             return own
     if column.type in ("date", "datetime"):
         column = SourceColumn(column.name, column.type, ZONED if column.pattern == ZONED else ISO)
+    if column.dtype == "float64":
+        return pa.float64()
     kind = arrow_type(column)
     return pa.string() if pa.types.is_dictionary(kind) else kind
 
