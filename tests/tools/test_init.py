@@ -144,3 +144,9 @@ def test_a_target_that_does_not_fit_is_an_error(tmp_path, target, told):
 def test_no_such_file(tmp_path):
     with pytest.raises(InputError):
         make_config(str(tmp_path / "none.csv"), "y")
+
+
+def test_rows_are_counted_where_values_go_over_lines(tmp_path):
+    lines = [f'{i % 7},"a\nb",{i % 2}' for i in range(40)]
+    (tmp_path / "d.csv").write_text("\n".join(["x,s,y", *lines]) + "\n")
+    assert "Counts below are of all 40 rows" in make_config(str(tmp_path / "d.csv"), "y")
