@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.config_tree import apply_override, has_password, read_yaml, refuse_secrets
 from pipeline.errors import ConfigError
@@ -25,6 +25,13 @@ class Section(BaseModel):
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ValueError(f"names {name!r} twice")
+    return names
 
 
 def _texts(value: Any) -> Any:
@@ -179,14 +186,14 @@ class Cluster(Section):
     dashboard_address: Address = "127.0.0.1:8787"
     metrics_address: Address = "127.0.0.1:0"
     """Where this process answers ``/metrics`` at a scheduler's address; 0: any free port."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=10_000)
     """Processes of ``cores`` (None: one per ``threads`` cores) and ``gpus`` (None: one a GPU); at a
     scheduler's address how many must be there before the run starts (None: one)."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=10_000)
     """Threads of a process of ``cores`` or ``gpus``; None: 1."""
     memory_limit: Size = 0
     """Host memory of such a process from which on Dask spills and pauses it; 0: never."""
-    timeout: int = Field(30, ge=1)
+    timeout: int = Field(30, ge=1, le=86_400)
     """Seconds to wait for a scheduler and its workers."""
     gpus: Gpus = Gpus()
 
@@ -227,7 +234,7 @@ class Memory(Section):
 class Evaluate(Section):
     """What is measured beside the metrics of the task."""
 
-    slices: Names = ()
+    slices: Annotated[Names, AfterValidator(_different)] = ()
     """Columns whose values get metrics of their own."""
 
 

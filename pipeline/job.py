@@ -189,7 +189,7 @@ def prepare(config: Config) -> Job:
     features, width = _features(ops, source, left_out)
     reads = {*features, *target.columns, *(n for f in filters for n in f.columns)}
     reads |= set(left_out) | set(config.evaluate.slices)
-    reads |= {config.split.column} if config.split.column else set()
+    reads |= {config.split.column} if config.split.column is not None else set()
     _check_names(reads, source, config)
     ordered = tuple(n for n in source.names if n in reads)
     cluster, moved = fitting(config.cluster, choice.name)
@@ -201,15 +201,15 @@ def prepare(config: Config) -> Job:
 
 def _left_out(config: Config, source: Schema) -> dict[str, str]:
     found = {}
-    if config.data.weight:
-        weight = config.data.weight
+    weight = config.data.weight
+    if weight is not None:
         if weight in source and source[weight].kind not in ("numeric", "bool"):
             raise ConfigError(
                 f"data.weight: column {weight!r} is {source[weight].kind}, not numeric",
                 fix="name a column of numbers >= 0",
             )
-        found[config.data.weight] = "the rows' weights"
-    if config.split.by == "column" and config.split.column:
+        found[weight] = "the rows' weights"
+    if config.split.by == "column" and config.split.column is not None:
         found[config.split.column] = "the split"
     return found
 

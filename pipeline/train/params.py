@@ -58,6 +58,8 @@ OWNED: Mapping[str, str] = {
 
 FEW_ROWS = 10_000
 """Below so many rows trees are small and slow: docs/decisions/0002-default-parameters.md."""
+INT32 = 2**31 - 1
+"""The largest number that XGBoost and cuML take."""
 MANY_ROWS = 100_000
 """From so many rows on a forest's leaves hold 20 rows at least, else 5."""
 
@@ -84,9 +86,9 @@ class XGBoostParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
-    rounds: int = Field(1000, ge=1)
+    rounds: int = Field(1000, ge=1, le=INT32)
     """At most so many rounds; early stopping finds how many."""
-    early_stopping: Annotated[int, BeforeValidator(_off)] = Field(50, ge=0)
+    early_stopping: Annotated[int, BeforeValidator(_off)] = Field(50, ge=0, le=INT32)
     """Rounds without a better score on the valid set until it stops; null or 0: never."""
     max_depth: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = "auto"
     """Levels of a tree; 0: no limit; auto: 4 below 10,000 rows, else 6."""
@@ -169,7 +171,7 @@ class ForestParams(BaseModel):
     trees: int = Field(100, ge=1, le=100_000)
     max_depth: int = Field(16, ge=1, le=64)
     """Always a number: cuML's default changed to unlimited, and so does the file's size."""
-    min_samples_leaf: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    min_samples_leaf: Literal["auto"] | Annotated[int, Field(ge=1, le=INT32)] = "auto"
     """Least rows in a leaf; auto: 5 below 100,000 rows, else 20. On flights 20 makes a third of the
     file that 1 makes, and scores better."""
     max_features: Literal["auto", "sqrt", "log2"] | Fraction = "auto"

@@ -102,5 +102,9 @@ CONFIGS: dict[str, Case] = {
     "time split without column": bad_config("split", "needs a column", split={"by": "time"}),
     "random split with column": bad_config("split", "takes no column", split={"by": "random", "column": "a"}),
     "slices by an unknown column": bad_config(r"evaluate\.slices", "'zz'", evaluate={"slices": ["zz"]}),
+    "slices by one column twice": bad_config(r"evaluate\.slices", "'a' twice", evaluate={"slices": ["a", "a"]}),
+    "weight without a name": bad_config(r"data\.weight", "no column ''", "known", data__weight=""),
+    "refit of another kind": bad_config("refit", r"'always'", r"\[1\]", refit=[1]),
+    "binary values": bad_config("constructor", "plain values", data__storage_options={"key": b"\x00"}),
     "monotone on an unknown column": bad_config("zz", "monotone", models={"xgboost": {"monotone": {"zz": 1}}}),
 }  # fmt: skip
