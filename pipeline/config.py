@@ -14,6 +14,9 @@ from pipeline.config_tree import apply_override, has_password, read_yaml, refuse
 from pipeline.errors import ConfigError
 from pipeline.validation import validated
 
+MODELS = ("xgboost", "forest")
+"""What is trained where the config does not say."""
+
 
 class Section(BaseModel):
     """Base of the config's sections: frozen, and unknown keys are errors."""
@@ -282,6 +285,8 @@ class Config(Section):
         """The config of a parsed YAML tree."""
         if not isinstance(tree, dict):
             raise ConfigError("the config is no mapping of keys", fix="start it with `data:`")
+        if not tree.get("models") and any(o.startswith("models.") for o in overrides):
+            tree["models"] = {name: {} for name in MODELS}  # an override names no other set
         for override in overrides:
             apply_override(tree, override)
         if isinstance(tree.get("cluster"), str):

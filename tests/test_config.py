@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipeline.config import Config
+from pipeline.config import MODELS, Config
 from pipeline.config_tree import from_environment
 from pipeline.config_yaml import tree_of
 from pipeline.errors import ConfigError
+from pipeline.train.params import PARAMS, parse_models
 
 GOOD = {"data": {"path": "a.csv", "target": "y"}}
 
@@ -24,12 +25,21 @@ def test_defaults_round_trip_through_yaml():
 
 def test_overrides_are_yaml_and_make_parents():
     config = Config.parse(tree(), ["models.xgboost.rounds=3", "split={by: time, column: t}"])
-    assert config.models == {"xgboost": {"rounds": 3}}
+    assert config.models["xgboost"] == {"rounds": 3}
     assert config.split.by == "time"
 
 
+def test_an_override_of_one_model_leaves_the_other():
+    config = Config.parse(tree(), ["models.forest.trees=3"])
+    assert config.models == {"xgboost": {}, "forest": {"trees": 3}}
+    config = Config.parse(tree(models={"forest": {}}), ["models.forest.trees=3"])
+    assert config.models == {"forest": {"trees": 3}}
+    assert set(MODELS) == set(PARAMS)
+
+
 def test_null_removes_a_model():
-    assert Config.parse(tree(), ["models.forest=null"]).models == {"forest": None}
+    config = Config.parse(tree(), ["models.forest=null"])
+    assert list(parse_models(config.models)) == ["xgboost"]
 
 
 def test_cluster_may_be_a_word():

@@ -12,7 +12,8 @@ from pipeline.commands.options import JsonOption, QuietOption, print_json
 EXAMPLES = (
     "Examples:\n\n  python -m pipeline predict data/runs/flights-20260101-120000 new.csv "
     "--out scores.csv\n\n  python -m pipeline predict RUN new.parquet --out scores.parquet "
-    "--model forest --keep flight --keep carrier\n\n  python -m pipeline predict RUN new.parquet "
+    "--model forest --keep flight --keep carrier\n\n  python -m pipeline predict RUN new.csv "
+    "--out - --quiet | head\n\n  python -m pipeline predict RUN new.parquet "
     "--out scores.parquet --device gpu"
 )
 
@@ -27,7 +28,7 @@ def predict(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help="Written as CSV or Parquet, by its ending."),
+        typer.Option("--out", metavar="FILE", help="CSV or Parquet, by its ending; - prints CSV."),
     ],
     model: Annotated[
         str, typer.Option("--model", metavar="best|xgboost|forest", help="Which model scores.")
@@ -58,9 +59,12 @@ def predict(
     quiet: QuietOption = False,
 ) -> None:
     """Scores new data; needs no target. One row per input row, in input order."""
+    from pipeline.errors import InputError
     from pipeline.predict.files import predict_files
     from pipeline.terminal import tell
 
+    if as_json and str(out) == "-":
+        raise InputError("--json and --out - both print", fix="--out FILE with --json")
     done = predict_files(
         run, data, out, model=model, keep=keep or [], tables=table or [], device=device,
         trust=trust, excel_safe=excel_safe,

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipeline import sealed
 from pipeline.columns import Dtype
 from pipeline.config import ColumnType, Config, Source, Table
-from pipeline.config_tree import has_password, yaml_tree
+from pipeline.config_tree import yaml_tree
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.features.ops.join import Join
@@ -35,7 +35,6 @@ from pipeline.validation import validated
 if TYPE_CHECKING:
     from pipeline.device import Frame
 
-ENDINGS = (".csv", ".parquet")
 TYPES: Mapping[Dtype, ColumnType] = {
     "int64": "integer", "int32": "integer", "float64": "float", "float32": "float", "bool": "bool",
     "datetime": "datetime", "text": "text",
@@ -71,8 +70,9 @@ class Scored:
     def text(self) -> str:
         """For people."""
         where, took = f"on the {self.device.name}", f"in {self.seconds:.1f} s"
+        out = "standard output" if self.out == output.STDOUT else self.out
         lines = [
-            f"{self.rows:,} rows scored by {self.model} {where} {took}: {self.out}",
+            f"{self.rows:,} rows scored by {self.model} {where} {took}: {out}",
             f"device {self.device.name}: {self.device.reason}",
         ]
         if self.unscored:
@@ -92,7 +92,8 @@ def predict_files(
 
     Args:
         data: files, folders, globs or URLs.
-        out: a file or a URL, written as CSV or Parquet, by its ending; complete or not there.
+        out: a file or a URL, written as CSV or Parquet, by its ending; complete or not there. ``-``
+            is CSV on standard output.
         keep: input columns copied beside the predictions.
         tables: ``NAME=PATH`` of side tables newer than the run's own copies.
         device: "cpu", "gpu", or "auto": the GPU for more than `place.FEW` rows, if there is one.
@@ -105,7 +106,7 @@ def predict_files(
     """
     started = time.perf_counter()
     out = str(out)
-    _check_out(out, excel_safe)
+    output.check(out, excel_safe)
     scorer = Scorer.load(run, model, trust=trust)
     config, wanted = _described(scorer)
     _check_options([*data, out, *tables], config, trust)
@@ -119,7 +120,7 @@ def predict_files(
     # Rows that depend on each other need one frame of all blocks; no rows, one without any.
     groups = [blocks] if scorer.whole or not blocks else [[block] for block in blocks]
     scorer = placed(scorer, choice_of(device, sum(block.rows for block in blocks)))
-    with sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out) as path:
+    with _place(out, config) as path:
         rows, unscored, choice = _scored(
             scorer,
             lambda own: _tables(own, contract, groups, keep, config),
@@ -131,13 +132,11 @@ def predict_files(
     return Scored(out, name, rows, unscored, extra, choice, seconds)
 
 
-def _check_out(out: str, excel_safe: bool) -> None:
-    if not out.lower().endswith(ENDINGS):
-        raise InputError(f"--out {out!r} ends in neither .csv nor .parquet")
-    if excel_safe and not out.lower().endswith(".csv"):
-        raise InputError("--excel-safe is for CSV", fix="--out FILE.csv")
-    if has_password(out):
-        raise InputError("--out holds a password", fix="give it in the environment")
+def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
+    """The local file to write to."""
+    if out == output.STDOUT:
+        return output.printed()
+    return sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out)
 
 
 def _described(scorer: Scorer) -> tuple[Config, Contract]:
@@ -173,7 +172,7 @@ def _check_options(paths: Sequence[str], config: Config, trust: bool) -> None:
 
 def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str]) -> None:
     """Refuses an output that would replace what is read."""
-    if is_remote(out):
+    if is_remote(out) or out == output.STDOUT:
         return
     path = Path(out).resolve()
     if path.is_dir():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.artifacts import written
+from pipeline.config_tree import has_password
+from pipeline.errors import InputError
 
 FORMULA = "^\\s*[=+@\t\r\n|%\uff1d\uff0b\uff0d\uff20-]"
 """How a cell begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind
 blanks and in full width; ``|`` and ``%`` begin DDE calls in old ones."""
 NUMBER = r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$"
 """What stays as it is: -1.5 is a number."""
+
+
+ENDINGS = (".csv", ".parquet")
+STDOUT = "-"
+
+
+def check(out: str, excel_safe: bool) -> None:
+    """Checks where the predictions are to go.
+
+    Raises:
+        InputError: it is neither CSV nor Parquet, holds a password, or does not fit the options.
+    """
+    if out != STDOUT and not out.lower().endswith(ENDINGS):
+        raise InputError(
+            f"--out {out!r} ends in neither .csv nor .parquet", fix="--out - prints CSV"
+        )
+    if excel_safe and out.lower().endswith(".parquet"):
+        raise InputError("--excel-safe is for CSV", fix="--out FILE.csv")
+    if has_password(out):
+        raise InputError("--out holds a password", fix="give it in the environment")
+
+
+@contextmanager
+def printed() -> Iterator[Path]:
+    """A CSV file to write to, whose bytes go to standard output if the block succeeds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "scores.csv")
+        yield path
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def write(tables: Iterator[pa.Table], path: Path, excel_safe: bool = False) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pipeline.config import MODELS
 from pipeline.errors import ConfigError, nearest
 from pipeline.validation import validated
 
@@ -208,7 +209,7 @@ def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
     Raises:
         ConfigError: an unknown model or key, or a value out of range; names the nearest.
     """
-    chosen: Mapping[str, Any] = models if models else {name: {} for name in PARAMS}
+    chosen: Mapping[str, Any] = models if models else {name: {} for name in MODELS}
     for name in chosen:
         if name not in PARAMS:
             raise ConfigError(f"models.{name}: there is no such model", fix=nearest(name, PARAMS))

@@ -150,3 +150,17 @@ def test_a_bad_block_ends_the_prediction_and_leaves_no_file(tmp_path, monkeypatc
     with pytest.raises(DataError):
         scored((folder,), tmp_path / "new.csv", tmp_path / "o.csv")
     assert not list(tmp_path.glob("o.csv*"))
+
+
+def test_dash_prints_the_bytes_of_the_file(made, tmp_path, capsysbinary):
+    predict_files(made[0], [str(made[1])], tmp_path / "o.csv", keep=["t"])
+    found = predict_files(made[0], [str(made[1])], "-", keep=["t"])
+    assert capsysbinary.readouterr().out == (tmp_path / "o.csv").read_bytes()
+    assert "standard output" in found.text()
+
+
+def test_dash_prints_nothing_where_a_value_is_bad(made, tmp_path, capsysbinary):
+    (tmp_path / "new.csv").write_text("e,t,x,n\na,1,0.5,3\nb,2,oops,4\n")
+    with pytest.raises(DataError, match="'oops'"):
+        predict_files(made[0], [str(tmp_path / "new.csv")], "-")
+    assert capsysbinary.readouterr().out == b""
