@@ -66,12 +66,13 @@ class Outcome:
 
 
 def run(
-    config: Config, *, out: str | Path | None = None, resume: str | Path | None = None,
+    config: Config | str | Path, *, out: str | Path | None = None, resume: str | Path | None = None,
     listener: Listener | None = None, serial: bool = False,
 ) -> Outcome:  # fmt: skip
     """Runs a config from the data to a folder that scores new data.
 
     Args:
+        config: as parsed, or the path of its YAML file.
         out: the run folder, absent or empty; None: ``data/runs/<name>-<time>``.
         resume: instead of ``out``, a folder where a run has stopped or finished: what does not
             change with the config, the data and the program is kept (`pipeline.resume`).
@@ -83,6 +84,7 @@ def run(
     """
     started = time.perf_counter()
     listener = listener or Listener()
+    config = Config.load(config) if isinstance(config, str | Path) else config
     job = _checked(config)
     folder = run_folder(config.name, out) if resume is None else resumed_folder(resume)
     with locked(folder), resumable(folder, config.cluster.kind):

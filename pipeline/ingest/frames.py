@@ -42,6 +42,10 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def _check_names(df: pd.DataFrame, schema: Schema) -> None:
+    if not hasattr(df, "columns"):
+        raise SchemaError(
+            f"a pandas frame is needed, this is a {type(df).__name__}", fix="pd.DataFrame(rows)"
+        )
     present = list(df.columns)
     known = set(present)
     if lacking := [c for c in schema if c.name not in known]:

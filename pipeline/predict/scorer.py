@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.device import Frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scorer:
     """Scores rows with a run's features and one of its models.
 
@@ -100,6 +100,17 @@ class Scorer:
     def columns(self) -> list[str]:
         """The columns that new data must have."""
         return self.plan.needed
+
+    @property
+    def importances(self) -> pd.Series:
+        """float64, each feature's share of what the model's splits gained; the largest first."""
+        found = pd.Series(self.model.importances, dtype="float64", name="importance")
+        return found.sort_values(ascending=False, kind="stable")
+
+    def __repr__(self) -> str:
+        return (
+            f"Scorer(run={str(self.run)!r}, model={self.model.name!r}, device={self.choice.name!r})"
+        )
 
     @property
     def whole(self) -> bool:

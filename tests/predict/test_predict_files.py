@@ -7,8 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import Config, run
-from pipeline.errors import ConfigError, DataError
+import pipeline
+from pipeline import Config, Scorer, run
+from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.predict import files
 from pipeline.predict.files import predict_files
@@ -164,3 +165,24 @@ def test_dash_prints_nothing_where_a_value_is_bad(made, tmp_path, capsysbinary):
     with pytest.raises(DataError, match="'oops'"):
         predict_files(made[0], [str(tmp_path / "new.csv")], "-")
     assert capsysbinary.readouterr().out == b""
+
+
+def test_a_scorer_in_a_notebook(made):
+    assert {"Config", "Scorer", "run"} <= set(dir(pipeline))
+    scorer = Scorer.load(made[0])
+    assert repr(scorer) == f"Scorer(run={str(made[0])!r}, model='xgboost', device='cpu')"
+    found = scorer.importances
+    assert found.is_monotonic_decreasing and found.sum() == pytest.approx(1)
+    assert found.index[0] == "x" and set(found.index) == {"e", "x", "n", "n__shift_1"}
+    for rows in (table().to_dict("records"), table().iloc[0]):
+        with pytest.raises(SchemaError, match=r"pandas frame is needed, this is a (list|Series)"):
+            scorer.predict(rows)
+
+
+def test_a_run_takes_the_path_of_its_config(made, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("pipeline.runner._checked", lambda config: asked.append(config) or 1 / 0)
+    for path in (made[0] / "config.yaml", str(made[0] / "config.yaml")):
+        with pytest.raises(ZeroDivisionError):
+            run(path, out=tmp_path / "run")
+    assert asked[0] == asked[1] == Config.load(made[0] / "config.yaml")
