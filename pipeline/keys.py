@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from pipeline.features.registry import op_entry
 from pipeline.ingest.files import File
 from pipeline.job import Job
 from pipeline.train.model import ordered
+from pipeline.versions import installed
 
 Facts = Mapping[str, Any]
 """JSON: section (``config``, ``files``, ``versions``, …) to name to value."""
@@ -57,24 +57,18 @@ def digest(value: Any) -> str:
 
 def bases(job: Job, plan: MemoryPlan) -> dict[str, Basis]:
     """What the stages of a run depend on, in the order of their names in the ledger."""
-    names = ordered(job.models)
-    trained, refits = [f"train {n}" for n in names], [f"refit {n}" for n in names]
+    facts = {name: _train(job, plan, name) for name in ordered(job.models)}
     found = {
         "read": Basis(_read(job)),
         "split": Basis(_split(job, plan), ("read",)),
         "features": Basis(_features(job), ("split",)),
     }
-    found |= {s: Basis(_train(job, plan, n), ("features",)) for s, n in _pairs(trained, names)}
-    found["evaluate"] = Basis(_evaluate(job, plan), tuple(trained))
+    found |= {f"train {name}": Basis(own, ("features",)) for name, own in facts.items()}
+    found["evaluate"] = Basis(_evaluate(job, plan), tuple(f"train {name}" for name in facts))
     found["refit features"] = Basis({}, ("features",))
-    for stage, name in _pairs(refits, names):
-        own = _train(job, plan, name)
-        found[stage] = Basis(own, ("refit features", f"train {name}"))  # which tells the rounds
+    for name, own in facts.items():  # the training tells the rounds
+        found[f"refit {name}"] = Basis(own, ("refit features", f"train {name}"))
     return found
-
-
-def _pairs(stages: Sequence[str], names: Sequence[str]) -> Iterable[tuple[str, str]]:
-    return zip(stages, names, strict=True)
 
 
 # -- what the stages depend on ---------------------------------------------------------------------
@@ -133,17 +127,7 @@ def fingerprints(files: Iterable[File]) -> dict[str, str]:
 
 
 def _made_by(libraries: Sequence[str]) -> dict[str, Any]:
-    return {"versions": _versions(libraries), "code": {"pipeline": _code()}}
-
-
-def _versions(libraries: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for name in libraries:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"versions": installed(libraries), "code": {"pipeline": _code()}}
 
 
 @cache

@@ -6,7 +6,6 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from pipeline.matrix import SetName, Target
 from pipeline.train import golden, store
 from pipeline.train.held import Scores, scored
 from pipeline.train.model import Fitted
+from pipeline.versions import installed
 
 if TYPE_CHECKING:
     from pipeline.reading import RowSet
@@ -244,10 +244,5 @@ def _publish(session: Session, refitted: bool, models: Sequence[str]) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries a result depends on."""
-    found = {"python": platform.python_version(), "pipeline": __version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    own = {"python": platform.python_version(), "pipeline": __version__}
+    return own | installed(LIBRARIES)

@@ -43,7 +43,7 @@ LAYERS = [  # a module imports from its own row or from rows below it
         "sealed",
         "terminal",
     },
-    {"errors", "signals"},
+    {"errors", "signals", "versions"},
 ]
 GPU_LIBRARIES = {"cudf", "cupy", "cuml", "rmm", "nvforest", "dask_cuda", "dask_cudf", "raft_dask",
                  "cugraph", "numba", "pylibcudf", "cuda"}  # fmt: skip

@@ -121,7 +121,7 @@ def test_another_device_version_or_program_does_all_again(tree, tmp_path, monkey
         patch.setattr(keys, "_code", lambda: "other")
         told = again(judged(tree, tmp_path))
         assert set(told) == ALL and "the code of pipeline has changed" in told["read"]
-    monkeypatch.setattr(keys, "_versions", lambda libraries: dict.fromkeys(libraries, "0"))
+    monkeypatch.setattr(keys, "installed", lambda libraries: dict.fromkeys(libraries, "0"))
     assert "the version of numpy was" in again(judged(tree, tmp_path))["read"]
 
 

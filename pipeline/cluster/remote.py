@@ -8,13 +8,13 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Cluster
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import DeviceError, MachineError, PipelineError
+from pipeline.versions import installed
 
 SAME = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
@@ -87,7 +87,11 @@ def _checked(client: Any, cluster: Cluster, where: str) -> None:
                 f"worker {address} cannot run our code: {type(found).__name__}: {found}",
                 fix=SAME_FIX,
             )
-        differ = [f"{n}: {found.get(n)} there, {v} here" for n, v in own.items() if found[n] != v]
+        differ = [
+            f"{name}: {theirs} there, {ours} here"
+            for name, ours in own.items()
+            if (theirs := found.get(name)) != ours
+        ]
         if differ:
             raise MachineError(
                 f"worker {address} has other versions than this process",
@@ -102,20 +106,14 @@ SAME_FIX = "install the same versions of everything on every host (the image has
 def versions() -> dict[str, str | None]:
     """Versions of what this process and the workers must share."""
     found: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
-    found |= {name: _version(name) for name in SAME}
-    found["xgboost"] = next((v for n in XGBOOST if (v := _version(n))), None)
+    known = installed((*SAME, *XGBOOST))
+    found |= {name: known.get(name) for name in SAME}
+    found["xgboost"] = next((known[name] for name in XGBOOST if name in known), None)
     if found["pipeline"] is None:  # a checkout that is not installed
         from pipeline import __version__
 
         found["pipeline"] = __version__
     return found
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _asked(client: Any, function: Any, *arguments: Any) -> Mapping[str, Any]:

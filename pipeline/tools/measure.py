@@ -13,11 +13,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from pipeline.versions import installed
 
 SAMPLED_EVERY = 0.05
 GRACE = 1.25
@@ -178,7 +179,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+        "libraries": installed(LIBRARIES),
     }
 
 
@@ -197,10 +198,3 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -7,7 +7,6 @@ xgboost.ubj  XGBoost's own UBJSON          forest.tl  a Treelite checkpoint
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pipeline.artifacts import write_json, written
 from pipeline.errors import InputError, nearest
 from pipeline.matrix import Feature, Target
 from pipeline.train.model import Fitted
+from pipeline.versions import installed
 
 FORMAT = 2  # 1: category codes were one lower, and missing ones NaN
 CONTENT: Mapping[str, str] = {"xgboost": "xgboost.ubj", "forest": "forest.tl"}
@@ -56,19 +56,9 @@ def sidecar(fitted: Fitted) -> dict[str, Any]:
         "history": {which: dict(metrics) for which, metrics in fitted.history.items()},
         "notes": list(fitted.notes),
         "device": fitted.device,
-        "versions": _versions(),
+        "versions": installed(LIBRARIES),
         **fitted.details,
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def load(
