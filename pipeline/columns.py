@@ -146,7 +146,7 @@ class Select(BaseModel):
     all: tuple[str, ...]
     but: tuple[str, ...] = ()
 
-    def resolve(self, schema: Schema, *, allow_empty: bool = False) -> list[str]:
+    def resolve(self, schema: Schema) -> list[str]:
         """Names of the selected columns, in schema order.
 
         Columns that the target is made of are never selected by a kind or pattern; naming one is
@@ -156,7 +156,7 @@ class Select(BaseModel):
             ConfigError: an entry names no column, or nothing is selected.
         """
         chosen = _names(self.all, schema, "columns") - _names(self.but, schema, "but")
-        if not chosen and not allow_empty:
+        if not chosen:
             raise ConfigError(
                 f"columns: {list(self.all)} selects nothing among {schema.names[:20]}"
             )

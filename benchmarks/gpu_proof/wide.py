@@ -32,7 +32,6 @@ INTEGERS = {
 }
 TEXTS = {"t0": 8, "t1": 200, "t2": 5_000}
 """Distinct values by column."""
-COLUMNS = FLOATS + len(INTEGERS) + len(TEXTS) + 1
 ROUNDS, DEPTH = 200, 8
 
 

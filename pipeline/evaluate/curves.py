@@ -29,8 +29,8 @@ class Trained(Protocol):
     """What the page shows of a fitted model."""
 
     @property
-    def importances(self) -> Mapping[str, Any]:
-        """By feature; or by kind of importance, each by feature."""
+    def importances(self) -> Mapping[str, float]:
+        """By feature."""
 
     @property
     def history(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
@@ -116,16 +116,16 @@ def confusion(label: NDArray[Any], called: NDArray[Any], k: int) -> list[list[in
     return found
 
 
-def quantile_bins(score: Floats, actual: Floats, bins: int = BINS) -> list[Json]:
+def quantile_bins(score: Floats, actual: Floats) -> list[Json]:
     """Rows by ascending score in bins of about equal size: what was predicted, and what happened.
 
-    Equal scores share a bin, so there may be fewer bins than asked for.
+    Equal scores share a bin, so there may be fewer than `BINS`.
 
     Returns:
         For each bin ``rows``, the means ``predicted`` and ``actual``, and the 10th and 90th
         percentiles ``low`` and ``high`` of what happened.
     """
-    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
     place = np.searchsorted(edges, score, side="left")
     found = []
     for b in np.unique(place):
@@ -159,14 +159,8 @@ def residuals(error: Floats) -> Json:
     }
 
 
-def importances(found: Mapping[str, Any]) -> list[Json]:
-    """``[{"feature", "value"}]``, most important first, from a model's importances.
-
-    A model with several kinds of importance has a mapping for each: gain is taken, or the first.
-    """
-    kinds = [v for v in found.values() if isinstance(v, Mapping)]
-    if kinds:
-        found = found.get("gain", kinds[0])
+def importances(found: Mapping[str, float]) -> list[Json]:
+    """``[{"feature", "value"}]``, most important first, from a model's importances."""
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [{"feature": name, "value": float(value)} for name, value in ordered]
 

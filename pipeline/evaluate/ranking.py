@@ -86,8 +86,8 @@ def best_f1(ranking: Ranking) -> float | None:
     return float(ranking.threshold[np.argmax(f1)])
 
 
-def points(ranking: Ranking, limit: int = MAX_POINTS) -> dict[str, list[Any]] | None:
-    """At most ``limit`` exact points of the ROC and PR curves, evenly spaced along the ROC curve.
+def points(ranking: Ranking) -> dict[str, list[Any]] | None:
+    """At most `MAX_POINTS` exact points of the ROC and PR curves, even along the ROC curve.
 
     Returns:
         Lists ``threshold``, ``fpr``, ``tpr`` (= recall) and ``precision``. The first point calls
@@ -96,7 +96,7 @@ def points(ranking: Ranking, limit: int = MAX_POINTS) -> dict[str, list[Any]] | 
     if not ranking.defined:
         return None
     tpr, fpr = ranking.tp / ranking.positives, ranking.fp / ranking.negatives
-    wanted = np.linspace(0.0, 2.0, limit - 1)
+    wanted = np.linspace(0.0, 2.0, MAX_POINTS - 1)
     chosen = np.unique(np.minimum(np.searchsorted(tpr + fpr, wanted), len(tpr) - 1))
     precision = ranking.tp[chosen] / (ranking.tp + ranking.fp)[chosen]
     return {

@@ -87,7 +87,7 @@ def absolute(xp: ModuleType, a: Array) -> Result:
     return (xp.abs(a), a == LOWEST) if a.dtype.kind == "i" else finite(xp, xp.abs(a))
 
 
-def rounded(xp: ModuleType, name: str, a: Array, digits: int = 0) -> Result:
+def rounded(xp: ModuleType, name: str, a: Array, digits: int) -> Result:
     """``round`` (half to even, at ``digits`` decimals), ``floor``, ``ceil``: floats stay floats."""
     if a.dtype.kind == "i":
         return a, xp.zeros(a.shape, bool)

@@ -11,8 +11,6 @@ from pipeline.errors import InputError
 from pipeline.report import folder as folders
 from pipeline.report.folder import Folder
 
-ABSENT = "–"
-
 
 def compare(paths: Sequence[Path]) -> dict[str, Any]:
     """What differs between finished runs, the first being what the others are compared with.

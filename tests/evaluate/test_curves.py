@@ -108,10 +108,9 @@ def test_an_absent_class_has_null_figures():
     json.dumps(found, allow_nan=False)
 
 
-def test_importances_are_sorted_and_gain_comes_first():
+def test_importances_are_sorted():
     plain = [{"feature": "b", "value": 2.0}, {"feature": "a", "value": 1.0}]
     assert curves.importances({"a": 1, "b": 2}) == plain
-    assert curves.importances({"weight": {"a": 9}, "gain": {"a": 1, "b": 2}}) == plain
     assert curves.importances({}) == []
 
 
