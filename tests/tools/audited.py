@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from pipeline.artifacts import write_manifest, write_text
 from pipeline.config import Config
-from pipeline.evaluate.audit.proposal import applied
 from pipeline.features import fit
 from pipeline.job import prepare
 from pipeline.runner import Listener
@@ -54,5 +55,8 @@ def mended(tree: dict, *findings):
     """The config's tree with the findings' lines in it."""
     for finding in findings:
         assert finding.config, finding
-        tree = applied(tree, finding.config)
+        change = yaml.safe_load(finding.config)
+        if isinstance(change, list):
+            change = {"features": [*(tree.get("features") or []), *change]}
+        tree = {**tree, **change}
     return tree

@@ -1,4 +1,4 @@
-"""Proposed lines of config: YAML that the config accepts, and what it becomes with them.
+"""Proposed lines of config: YAML that the config accepts.
 
 A line that begins with ``-`` goes to the end of ``features:``; any other is a key of the config,
 in whose place it stands.
@@ -6,7 +6,6 @@ in whose place it stands.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -59,11 +58,3 @@ def _flow(value: Any, *, inside: bool = False) -> str:
     ).removesuffix("\n")
     # a name with a line break takes several lines in YAML's own style, and one in JSON's
     return text if "\n" not in text else json.dumps(value, ensure_ascii=False)
-
-
-def applied(tree: Mapping[str, Any], line: str) -> dict[str, Any]:
-    """The config's YAML tree with a proposed line."""
-    made, change = copy.deepcopy(dict(tree)), yaml.safe_load(line)
-    if isinstance(change, list):
-        return {**made, "features": [*(made.get("features") or []), *change]}
-    return {**made, **change}
