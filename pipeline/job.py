@@ -28,8 +28,8 @@ from pipeline.ingest.schema import Contract, settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of, of_target
 from pipeline.train.forest import MATRIX_ROWS, nodes
-from pipeline.train.model import ModelParams, ordered, parse_models
-from pipeline.train.params import ForestParams
+from pipeline.train.model import ordered
+from pipeline.train.params import ForestParams, ModelParams, parse_models
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
 

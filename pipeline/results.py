@@ -25,8 +25,8 @@ from pipeline.evaluate.metrics import Scored
 from pipeline.features import fit
 from pipeline.matrix import SetName, Target
 from pipeline.train import golden, store
+from pipeline.train.fitted import Fitted
 from pipeline.train.held import Scores, scored
-from pipeline.train.model import Fitted
 from pipeline.versions import installed
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from pipeline.session import Listener, Session
 
 if TYPE_CHECKING:
     from pipeline.ladder import Work
-    from pipeline.train.model import Fitted
+    from pipeline.train.fitted import Fitted
 
 
 @dataclass(frozen=True)

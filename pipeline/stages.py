@@ -25,8 +25,8 @@ from pipeline.matrix import SetName
 from pipeline.reading import RowSet, on
 from pipeline.train import golden, store
 from pipeline.train import model as models_of
+from pipeline.train.fitted import Fitted
 from pipeline.train.held import Held, HeldFeed
-from pipeline.train.model import Fitted
 
 if TYPE_CHECKING:
     from pipeline.session import Doing, Session

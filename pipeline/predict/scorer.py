@@ -24,7 +24,7 @@ from pipeline.predict import trial
 from pipeline.results import prediction_columns
 from pipeline.sealed import MANIFEST, Sealed
 from pipeline.train import golden, store
-from pipeline.train.model import Fitted
+from pipeline.train.fitted import Fitted
 
 if TYPE_CHECKING:
     from pipeline.device import Frame

@@ -30,7 +30,7 @@ from pipeline.session import Listener
 from pipeline.tools.differences import CLOSE, EXACT, Check, Rule, paired, plain, within
 from pipeline.tools.sides import FOLD, SAMPLE, Side, opened
 from pipeline.train import golden, store
-from pipeline.train.model import Fitted
+from pipeline.train.fitted import Fitted
 
 JUDGED: Mapping[str, str] = {"binary": "roc_auc", "multiclass": "roc_auc_ovr", "regression": "r2"}
 """The metric of a task that is compared: between 0 and 1 where a model is of use."""

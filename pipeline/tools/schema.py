@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.features.registry import REGISTRY, op_class
-from pipeline.train.model import PARAMS
+from pipeline.train.params import PARAMS
 
 
 def config_schema() -> dict[str, Any]:

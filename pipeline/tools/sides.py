@@ -26,7 +26,7 @@ from pipeline.reading import RowSet
 from pipeline.runner import each_model
 from pipeline.session import Listener, Session
 from pipeline.stages import Built
-from pipeline.train.model import Fitted
+from pipeline.train.fitted import Fitted
 
 FOLD, SAMPLE = "__fold__", "__sample__"
 """Hashes of the row ids: of `Rows.folds`, for any number of folds, and of `Rows.sampled`."""

@@ -19,7 +19,7 @@ import xgboost as xgb
 
 from pipeline import signals
 from pipeline.artifacts import file_hash, read_json, write_json, written
-from pipeline.train.model import Progress
+from pipeline.train.fitted import Progress
 
 FIRST_SEGMENT = 25
 STATE = "state.json"

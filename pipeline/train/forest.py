@@ -14,8 +14,7 @@ import numpy as np
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Feature, Feed, Target
-from pipeline.train.held import HeldFeed
-from pipeline.train.model import Fitted, Progress
+from pipeline.train.fitted import Fitted, Progress
 from pipeline.train.params import ForestParams
 from pipeline.train.scores import FEW, ForestScore, fill_in
 from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
@@ -44,10 +43,6 @@ def train(
 
     ``most``: so many rows fit into memory, whatever ``max_samples`` asks for; None: all.
     """
-    if isinstance(feed, HeldFeed) and feed.spread:
-        from pipeline.train import forest_workers
-
-        return forest_workers.train(params, feed, seed=seed, progress=progress)
     device = frames_of(feed.device)
     notes: list[str] = []
     x, label, weight = training_rows(params, feed, seed, notes, most)

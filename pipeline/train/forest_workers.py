@@ -20,8 +20,8 @@ from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Matrix
 from pipeline.train import forest
+from pipeline.train.fitted import Fitted, Progress
 from pipeline.train.held import HeldFeed, LocalFeed
-from pipeline.train.model import Fitted, Progress
 from pipeline.train.params import ForestParams
 from pipeline.train.scores import ForestScore, fill_in
 from pipeline.train.weights import class_counts, class_weights

@@ -16,8 +16,8 @@ from pipeline.artifacts import written
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError
 from pipeline.matrix import Feed, Matrix
+from pipeline.train.fitted import Fitted
 from pipeline.train.held import mapped
-from pipeline.train.model import Fitted
 
 FILE = "golden.parquet"
 TOLERANCE = 1e-5

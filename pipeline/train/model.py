@@ -1,68 +1,15 @@
-"""A trained model as a function over matrices, and which module trains it."""
+"""Which module trains a model, and in which order models train."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from pipeline.device import Array
 from pipeline.errors import DataError
-from pipeline.matrix import Feature, Feed, Target
-from pipeline.train.params import PARAMS, ForestParams, ModelParams, XGBoostParams, parse_models
-
-__all__ = [
-    "PARAMS",
-    "Fitted",
-    "ForestParams",
-    "ModelParams",
-    "XGBoostParams",
-    "parse_models",
-    "train",
-]
-
-Progress = Callable[[str, int, int], None]
-"""Takes what is being done, how many rounds or trees there are, and how many there will be."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained model."""
-
-    name: str
-    target: Target
-    features: tuple[Feature, ...]
-    score: Callable[[Array], Array]
-    """Scores for a float32 (n, k) matrix with n > 0: see `predict`."""
-    content: Any
-    """What is saved: a `Booster`, or a Treelite checkpoint's bytes."""
-    importances: Mapping[str, float]
-    """By feature; they sum to 1 (all 0 if no tree splits)."""
-    rounds: int
-    """Rounds of boosting, or trees."""
-    history: Mapping[str, Mapping[str, list[float]]]
-    """Set → metric → value per round, if there are rounds."""
-    notes: tuple[str, ...]
-    """What the ledger says of the training; part of what is saved."""
-    device: str
-    """"cpu" or "gpu": where it was trained."""
-    details: Mapping[str, Any]
-    """The model's own part of the sidecar."""
-    told: tuple[str, ...] = ()
-    """What the ledger says of how this process came to it, which another may not say."""
-
-    def predict(self, x: Array) -> Array:
-        """Scores for the ``x`` of a `pipeline.matrix.Matrix`, on its device.
-
-        Returns:
-            Floats: (n,) probability of ``classes[1]`` (binary), (n, classes) probabilities
-            (multiclass), (n,) values (regression).
-        """
-        if len(x) > 0:
-            return self.score(x)
-        width = len(self.target.classes)
-        return x[:, :0].reshape((0, width) if self.target.task == "multiclass" else (0,))
+from pipeline.matrix import Feed
+from pipeline.train.fitted import Fitted, Progress
+from pipeline.train.held import HeldFeed
+from pipeline.train.params import ModelParams, XGBoostParams
 
 
 def ordered(models: Iterable[str]) -> tuple[str, ...]:
@@ -85,7 +32,7 @@ def train(
     rounds: int | None = None,
     cache: Path | None = None,
     most: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda what, done, planned: None,
 ) -> Fitted:
     """Trains the model on the feed's training rows.
 
@@ -115,19 +62,18 @@ def train(
         raise DataError(
             f"{name}: the training set has no rows", fix="check `split:` and the filters"
         )
-    tell = progress or _silent
     params = params.settled(feed.rows("train") + feed.rows("valid") + feed.rows("test"))
     if isinstance(params, XGBoostParams):
         from pipeline.train import xgb
 
         return xgb.train(
             params, feed, seed=seed, threads=threads, checkpoint=checkpoint, rounds=rounds,
-            cache=cache, progress=tell,
+            cache=cache, progress=progress,
         )  # fmt: skip
-    from pipeline.train.forest import train as train_forest
+    if isinstance(feed, HeldFeed) and feed.spread:
+        from pipeline.train import forest_workers
 
-    return train_forest(params, feed, seed=seed, threads=threads, progress=tell, most=most)
+        return forest_workers.train(params, feed, seed=seed, progress=progress)
+    from pipeline.train import forest
 
-
-def _silent(what: str, done: int, planned: int) -> None:
-    """Tells nobody."""
+    return forest.train(params, feed, seed=seed, threads=threads, progress=progress, most=most)

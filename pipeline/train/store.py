@@ -15,7 +15,7 @@ from pipeline import sealed
 from pipeline.artifacts import write_json, written
 from pipeline.errors import InputError, nearest
 from pipeline.matrix import Feature, Target
-from pipeline.train.model import Fitted
+from pipeline.train.fitted import Fitted
 from pipeline.versions import installed
 
 FORMAT = 2  # 1: category codes were one lower, and missing ones NaN

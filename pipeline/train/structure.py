@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.train.model import Fitted
+from pipeline.train.fitted import Fitted
 from pipeline.train.scores import FEW
 from pipeline.train.store import CONTENT
 

@@ -18,16 +18,15 @@ from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.errors import ConfigError, DeviceError, nearest
 from pipeline.matrix import Feature, Feed, Target
-from pipeline.train import bins, boosting
+from pipeline.train import bins, boosting, xgb_local, xgb_workers
 from pipeline.train.bins import reason
 from pipeline.train.boosting import Boosted, Plan
+from pipeline.train.fitted import Fitted, Progress
 from pipeline.train.held import HeldFeed
-from pipeline.train.model import Fitted, Progress
 from pipeline.train.params import XGBoostParams
+from pipeline.train.xgb_local import device_of
 
 NAME = "xgboost"
-WATCHED_ROWS = 1_000_000
-"""Training rows up to which their own metric is told each round: it is a tenth of the work."""
 
 # Log loss and squared error, not AUC: proper scores, smooth, defined when the valid set has one
 # class, and what the probabilities are for. A user's `eval_metric` takes their place.
@@ -98,10 +97,8 @@ def _no_split(target: Target) -> str:
 def _boosting(feed: Feed, cache: Path | None) -> Callable[..., Boosted]:
     """How the feed's matrices are boosted on: here, or by the workers that hold them."""
     if isinstance(feed, HeldFeed) and feed.spread:
-        from pipeline.train import xgb_workers
-
         return xgb_workers.boosted
-    return partial(boosted, cache=cache)
+    return partial(xgb_local.boosted, cache=cache)
 
 
 def fitted(
@@ -224,56 +221,3 @@ def _try(native: Mapping[str, Any], feed: Feed) -> None:
 def _identity(params: XGBoostParams, feed: Feed) -> str:
     facts = [params.model_dump(), [asdict(f) for f in feed.features], asdict(feed.target)]
     return json.dumps([*facts, feed.rows("train"), feed.rows("valid")], default=str)
-
-
-# -- boosting --------------------------------------------------------------------------------------
-
-
-def boosted(
-    params: XGBoostParams, feed: Feed, plan: Plan, *,
-    start: Boosted, keep: boosting.Keep, progress: Progress, notes: list[str],
-    cache: Path | None = None,
-) -> Boosted:  # fmt: skip
-    """Boosts on the feed's matrices; in a worker, together with the others of its communicator.
-
-    Args:
-        start: the trees that are there already.
-        keep: called with the trees so far when a segment ends.
-        notes: what the ledger says is added to them.
-        cache: a folder for the bins, which is made and removed; None: they are in memory.
-
-    Raises:
-        DeviceError: XGBoost trained on another device than the feed's.
-    """
-    with bins.folder(cache, feed.device):
-        return _boosted_on(
-            feed, plan,
-            *bins.matrices(params, feed, plan.params, seed=plan.seed, notes=notes, cache=cache),
-            start=start, keep=keep, progress=progress,
-        )  # fmt: skip
-
-
-def _boosted_on(
-    feed: Feed, plan: Plan, dtrain: xgb.DMatrix, dvalid: xgb.DMatrix | None, *,
-    start: Boosted, keep: boosting.Keep, progress: Progress,
-) -> Boosted:  # fmt: skip
-    if isinstance(feed, HeldFeed):
-        feed.binned()
-    watched = [(dtrain, "train")] if feed.rows("train") <= WATCHED_ROWS else []
-    watched += [(dvalid, "valid")] if dvalid is not None else []
-    last = start
-    for last in boosting.boost(plan, dtrain, watched, start=start, keep=keep, progress=progress):
-        assert last.booster is not None
-        used = device_of(last.booster)
-        if used != frames_of(feed.device).name:
-            raise DeviceError(
-                f"xgboost: asked to train on the {feed.device}, XGBoost trained on the {used}",
-                fix="`python -m pipeline doctor` says what the GPU lacks",
-            )
-    return last
-
-
-def device_of(booster: xgb.Booster) -> str:
-    """Where a booster trains and scores, which without a GPU is silently the CPU."""
-    used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
-    return "gpu" if str(used).startswith("cuda") else "cpu"

@@ -1,8 +1,8 @@
 """Trains one XGBoost model on all workers of a cluster, each on the matrices that it holds.
 
 What `xgboost.dask.train` does, without its collections: a tracker, a communicator on each worker,
-and inside it the very code of a single process (`xgb.boosted`). So blocks go into the bins one by
-one, the segments, the patience and the best round are the same, and the bins are made once a
+and inside it the very code of a single process (`xgb_local.boosted`). So blocks go into the bins
+one by one, the segments, the patience and the best round are the same, and the bins are made once a
 training, where `xgboost.dask` makes them again in each segment.
 """
 
@@ -18,10 +18,10 @@ from pipeline.cluster import gang, partitions
 from pipeline.cluster.client import workers
 from pipeline.errors import MachineError
 from pipeline.matrix import Matrix
-from pipeline.train import xgb
+from pipeline.train import xgb_local
 from pipeline.train.boosting import Boosted, Keep, Plan
+from pipeline.train.fitted import Progress
 from pipeline.train.held import HeldFeed, LocalFeed
-from pipeline.train.model import Progress
 from pipeline.train.params import XGBoostParams
 from pipeline.train.weights import class_weights
 
@@ -175,7 +175,7 @@ def _boost(
     feed = LocalFeed(partial(_made, items, calls), *described)
     notes: list[str] = []
     with collective.CommunicatorContext(**tracker, DMLC_TASK_ID=f"{rank:08d}"):
-        last = xgb.boosted(
+        last = xgb_local.boosted(
             params, feed, plan, start=Boosted.unpacked(*start), keep=keep, progress=tell,
             notes=notes,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
 from pipeline.train import boosting, golden, model, xgb_workers
 from pipeline.train.held import HeldFeed, scored
+from pipeline.train.params import parse_models
 
 FEATURES = (Feature("a", "q"), Feature("b", "q"), Feature("c", "c", 4))
 BINARY = Target("binary", ("n", "y"))
@@ -56,8 +57,8 @@ def feed_of(client, parts, skipped=()):
     return HeldFeed(client, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
 
 
-def trained(feed, name="xgboost", progress=None, checkpoint=None, **params):
-    parsed = model.parse_models({name: params or PARAMS})[name]
+def trained(feed, name="xgboost", progress=lambda *_: None, checkpoint=None, **params):
+    parsed = parse_models({name: params or PARAMS})[name]
     return model.train(
         name, parsed, feed, seed=0, threads=1, progress=progress, checkpoint=checkpoint
     )

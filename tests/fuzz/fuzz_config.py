@@ -15,7 +15,7 @@ from pipeline.config import Config
 from pipeline.config_tree import read_yaml
 from pipeline.config_yaml import tree_of
 from pipeline.features.registry import op_entry, parse_ops
-from pipeline.train.model import parse_models
+from pipeline.train.params import parse_models
 
 
 def one(data: bytes) -> None:

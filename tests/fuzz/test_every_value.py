@@ -16,7 +16,7 @@ from fuzz import target
 
 from pipeline.config import Config
 from pipeline.features.registry import REGISTRY, op_entry, parse_op
-from pipeline.train.model import PARAMS
+from pipeline.train.params import PARAMS
 
 ODD = [
     None, True, False, 0, -1, 2**63, 10**400, 0.5, 1e308, math.nan, math.inf,

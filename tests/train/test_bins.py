@@ -7,6 +7,7 @@ from list_feed import TARGETS, feed_of
 
 from pipeline.cluster import estimate
 from pipeline.train import bins, model
+from pipeline.train.params import parse_models
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +22,9 @@ def no_file_is_missed_by_xgboost(recwarn):
     assert not [w for w in recwarn if "cache file" in str(w.message)]
 
 
-def fit(feed, cache=None, progress=None, **params):
+def fit(feed, cache=None, progress=lambda *_: None, **params):
     known = {"rounds": 30, "max_depth": 4, "early_stopping": 0}
-    parsed = model.parse_models({"xgboost": {**known, **params}})["xgboost"]
+    parsed = parse_models({"xgboost": {**known, **params}})["xgboost"]
     return model.train("xgboost", parsed, feed, seed=0, threads=2, cache=cache, progress=progress)
 
 

@@ -13,6 +13,7 @@ from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, InputError
 from pipeline.matrix import Matrix
 from pipeline.train import golden, model, store, xgb
+from pipeline.train.params import parse_models
 from pipeline.train.scores import ForestScore
 
 SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
@@ -22,7 +23,7 @@ NAMES = list(SMALL)
 def trained(feed):
     return {
         name: model.train(name, params, feed, seed=0, threads=1)
-        for name, params in model.parse_models(SMALL).items()
+        for name, params in parse_models(SMALL).items()
     }
 
 

@@ -9,12 +9,13 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 from pipeline.errors import ConfigError, DataError
 from pipeline.matrix import Feature
 from pipeline.train import forest, model
+from pipeline.train.params import parse_models
 
 TASKS = list(TARGETS)
 
 
 def fit(feed, **params):
-    parsed = model.parse_models({"forest": {"trees": 10, "max_depth": 8, **params}})["forest"]
+    parsed = parse_models({"forest": {"trees": 10, "max_depth": 8, **params}})["forest"]
     return model.train("forest", parsed, feed, seed=0, threads=1)
 
 

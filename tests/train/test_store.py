@@ -10,6 +10,7 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import InputError
 from pipeline.train import golden, model, scores, store
+from pipeline.train.params import parse_models
 
 SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
 NAMES = list(SMALL)
@@ -24,7 +25,7 @@ def trained():
             feed,
             {
                 name: model.train(name, params, feed, seed=0, threads=1)
-                for name, params in model.parse_models(SMALL).items()
+                for name, params in parse_models(SMALL).items()
             },
         )
     return made
@@ -65,7 +66,7 @@ def test_a_forest_of_a_run_scores_alike_however_the_rows_are_divided(
 def test_one_class_survives(tmp_path):
     x, y = rows_of("binary", 100)
     feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y * 0, None)})
-    for name, params in model.parse_models(SMALL).items():
+    for name, params in parse_models(SMALL).items():
         fitted = model.train(name, params, feed, seed=0, threads=1)
         store.save(fitted, tmp_path)
         assert np.array_equal(store.load(name, tmp_path).predict(x), fitted.predict(x))

@@ -8,15 +8,15 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import ConfigError, DataError, DeviceError
 from pipeline.matrix import Feature
-from pipeline.train import bins, boosting, model, xgb
-from pipeline.train.params import XGBoostParams
+from pipeline.train import bins, boosting, model, xgb_local
+from pipeline.train.params import XGBoostParams, parse_models
 
 TASKS = list(TARGETS)
 SMALL = {"rounds": 40, "max_depth": 3, "learning_rate": 0.3}
 
 
-def fit(feed, refit=None, checkpoint=None, progress=None, **params):
-    parsed = model.parse_models({"xgboost": {**SMALL, **params}})["xgboost"]
+def fit(feed, refit=None, checkpoint=None, progress=lambda *_: None, **params):
+    parsed = parse_models({"xgboost": {**SMALL, **params}})["xgboost"]
     return model.train(
         "xgboost", parsed, feed, seed=0, threads=1, rounds=refit, checkpoint=checkpoint,
         progress=progress,
@@ -170,7 +170,7 @@ def test_a_loaded_segment_goes_on_as_the_one_in_memory(task, parts, tmp_path):
 
 
 def test_the_training_rows_metric_is_told_up_to_a_size(monkeypatch):
-    monkeypatch.setattr(xgb, "WATCHED_ROWS", 1000)
+    monkeypatch.setattr(xgb_local, "WATCHED_ROWS", 1000)
     few, many = feed_of("binary", 1000, 300), feed_of("binary", 1001, 300)
     assert set(fit(few).history) == {"train", "valid"}
     assert set(fit(many).history) == {"valid"}
@@ -313,7 +313,7 @@ def test_labels_and_values_must_be_finite():
 
 
 def test_a_silent_change_of_device_is_an_error(monkeypatch):
-    monkeypatch.setattr(xgb, "device_of", lambda booster: "gpu")
+    monkeypatch.setattr(xgb_local, "device_of", lambda booster: "gpu")
     with pytest.raises(DeviceError, match="asked to train on the cpu"):
         fit(feed_of("binary", 100, 0))
 
