@@ -66,7 +66,7 @@ LAG = {
         {"lag": {"by": ["e"], "order": "t", "columns": ["x"], "shift": [1]}},
         {"target_encode": {"columns": ["e"], "folds": 3}},
         {"drop": ["binary", "multiclass", "t"]},
-    ]
+    ],
 }
 
 
