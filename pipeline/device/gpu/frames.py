@@ -114,6 +114,8 @@ def arrays(series: Any) -> tuple[Any, Any]:
     kind = dtype_of(series)
     if kind == "datetime":
         series = series.astype("datetime64[us]").astype("int64")
+    elif not isinstance(series.dtype, np.dtype):  # UInt32 of `isocalendar`, which CuPy knows not
+        series = series.astype(kind)
     filled = series.fillna(False if kind == "bool" else 0).to_cupy()
     if filled.dtype.kind == "f":
         filled = cp.where(missing, cp.asarray(np.nan, dtype=filled.dtype), filled)

@@ -1,0 +1,143 @@
+"""The GPU's own functions, on columns and arrays that answer as cuDF's and CuPy's do.
+
+`pipeline/device/gpu/frames.py` and `lookup.py` themselves run here, without RAPIDS: every function
+against the CPU's, and every op of the contract suite on them.
+"""
+
+import importlib
+import sys
+from functools import reduce
+from types import ModuleType
+
+import columns
+import numpy as np
+import pandas as pd
+import pytest
+from arrays import Array
+from cases import CASES, setting
+from conforming import assert_on_the_host
+
+from pipeline.device import cpu
+from pipeline.device import gpu as package
+from pipeline.features.op import Op
+
+OWN = ("frames", "lookup", "bus")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """`pipeline.device.gpu.frames`, imported on the stand-ins."""
+    for name, module in columns.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    memory = ModuleType("pipeline.device.gpu.memory")
+    memory.peak = lambda: 0
+    monkeypatch.setitem(sys.modules, memory.__name__, memory)
+    monkeypatch.setattr(package, "memory", memory, raising=False)
+    for name in OWN:
+        monkeypatch.delitem(sys.modules, f"pipeline.device.gpu.{name}", raising=False)
+        monkeypatch.delattr(package, name, raising=False)
+    yield importlib.import_module("pipeline.device.gpu.frames")
+    for name in OWN:  # those of another test, or of RAPIDS, are not these
+        sys.modules.pop(f"pipeline.device.gpu.{name}", None)
+        vars(package).pop(name, None)
+
+
+@pytest.fixture
+def host():
+    return setting(CASES[0]).host
+
+
+def same(made, expected):
+    np.testing.assert_array_equal(made.host if isinstance(made, Array) else made, expected)
+
+
+def test_a_frame_goes_there_and_comes_back(gpu, host):
+    there = gpu.to_device(host)
+    pd.testing.assert_frame_equal(gpu.to_host(there), host)
+    same(gpu.ids(there), cpu.ids(host))
+    pd.testing.assert_frame_equal(
+        gpu.to_host(gpu.packed(there)), cpu.packed(host), check_dtype=False
+    )
+    for name in host:
+        small = gpu.packed(there[[name]])[name]
+        made = gpu.to_host(gpu.unpacked(small))
+        pd.testing.assert_series_equal(made, host[name], check_names=False, check_dtype=False)
+    assert gpu.meter()["d2h"] > 0
+
+
+def test_no_rows(gpu):
+    schema = setting(CASES[0]).schema
+    made = gpu.empty(list(schema))
+    pd.testing.assert_frame_equal(gpu.to_host(made), cpu.empty(list(schema)))
+
+
+def test_columns_as_arrays(gpu, host):
+    there = gpu.to_device(host)
+    for name in host:
+        if cpu_text := isinstance(host[name].dtype, pd.CategoricalDtype):
+            for a, b in zip(gpu.codes(there[name]), cpu.codes(host[name]), strict=True):
+                same(a, b)
+        else:
+            for a, b in zip(gpu.arrays(there[name]), cpu.arrays(host[name]), strict=True):
+                same(a, b)
+            same(gpu.floats(there[name]), cpu.floats(host[name]))
+            codes, values = gpu.codes(there[name])
+            assert isinstance(values, np.ndarray)
+            known = codes.host >= 0
+            same(values[codes.host[known]], cpu.arrays(host[name])[0][known])
+        same(gpu.hash_values(there[name], 7), cpu.hash_values(host[name], 7))
+        keys = cpu.codes(host[name])[1][::2]
+        if not cpu_text and host[name].dtype.kind == "M":
+            keys = keys.astype("int64")
+        same(gpu.positions(there[name], keys), cpu.positions(host[name], keys))
+
+
+@pytest.mark.parametrize("rows", [None, [5, 3, 3, 200]])
+def test_a_matrix(gpu, host, rows):
+    names = [n for n in host if host[n].dtype.kind in "iufb"]
+    at = None if rows is None else np.array(rows)
+    made = gpu.matrix(gpu.to_device(host), names, None if at is None else gpu.to_device(at))
+    same(made, cpu.matrix(host, names, at))
+    assert made.host.flags.c_contiguous
+
+
+def test_counts_and_repeated_values(gpu):
+    codes, weights = np.array([2, 0, -1, 2, 5]), np.array([0.5, 1, 9, 2, 4])
+    there = [gpu.to_device(a) for a in (codes, weights)]
+    same(gpu.bincount(there[0], 7), cpu.bincount(codes, 7))
+    same(gpu.bincount(*reversed([*there[1:], 7, there[0]])), cpu.bincount(codes, 7, weights))
+    same(gpu.bincount(there[0][:0], 3, there[1][:0]), np.zeros(3))
+    for repeated in (np.repeat([3, 1], 500), np.arange(4)):
+        same(np.sort(gpu.multiset(gpu.to_device(repeated))), np.sort(repeated))
+
+
+@pytest.mark.parametrize("chosen", CASES, ids=lambda c: c.id)
+def test_every_op_on_the_gpus_own_functions(chosen, gpu):
+    given = setting(chosen)
+    op, reads = given.op, given.op.reads(given.schema)
+
+    parts = given.parts(2)
+    here = [(frame[reads], rows) for frame, rows in parts]
+    there = [(gpu.to_device(frame), given.rows(rows.ids, gpu)) for frame, rows in here]
+    state = expected_state = op.prepare(given.schema, given.tables)
+    for _ in range(op.passes if op.fitted else 0):
+        found = [op.summarise(*part, state) for part in there]
+        assert_on_the_host(found)
+        state = op.finish(reduce(op.merge, found), state)
+        plain = [op.summarise(*part, expected_state) for part in here]
+        expected_state = op.finish(reduce(op.merge, plain), expected_state)
+    settled = op.settled(expected_state)
+    own = type(op).transform_train is not Op.transform_train
+    for step in (settled.transform, settled.transform_train)[: 1 + own]:
+        for (a, a_rows), (b, b_rows) in zip(there, here, strict=True):
+            made, expected = gpu.to_host(step(a, state, a_rows)), step(b, expected_state, b_rows)
+            assert list(made.columns) == list(expected.columns)
+            for name in expected:
+                pd.testing.assert_series_equal(
+                    plainly(made[name]), plainly(expected[name]), rtol=1e-12, atol=0
+                )
+
+
+def plainly(column):
+    """Text as objects: what order a dictionary has is nobody's business."""
+    return column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
