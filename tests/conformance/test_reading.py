@@ -1,12 +1,20 @@
 """Blocks read by a device's own readers: what is done to their columns is what cuDF has."""
 
+import importlib
+import sys
+from types import ModuleType
+
 import fake_cudf
+import pandas as pd
+import pyarrow.dataset as ds
 import pytest
 from conformance import Findings, wrap
 from conforming import ConformingDevice
+from pyarrow import parquet
 
 from pipeline.config import Csv, Source
 from pipeline.device import cpu
+from pipeline.device import gpu as package
 from pipeline.ingest import device_blocks
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.readers import read_block
@@ -67,3 +75,33 @@ def test_columns_of_parquet(tmp_path):
     made, expected, found = read(Source(path=str(tmp_path / "a.parquet")))
     assert_same(made, expected)
     assert found.errors == []
+
+
+def read_parquet(path, *, columns, row_groups, use_pandas_metadata, dataset_kwargs=None):
+    """`cudf.read_parquet` of one file on pandas, as far as folders go (26.10.2, `io/parquet.py`)."""
+    assert use_pandas_metadata is False
+    found = parquet.ParquetFile(path).read_row_groups(row_groups, columns=columns).to_pandas()
+    if dataset_kwargs is not None and dataset_kwargs.get("partitioning") is None:
+        return found
+    (fragment,) = ds.dataset(path, partitioning="hive").get_fragments()
+    return found.assign(**ds.get_partition_keys(fragment.partition_expression))
+
+
+def test_folders_make_no_columns_of_parquet(tmp_path, monkeypatch):
+    cudf = ModuleType("cudf")
+    cudf.read_parquet = read_parquet
+    monkeypatch.setitem(sys.modules, "cudf", cudf)
+    for name in ("reading", "bus"):
+        monkeypatch.delitem(sys.modules, f"pipeline.device.gpu.{name}", raising=False)
+        monkeypatch.delattr(package, name, raising=False)
+    path = tmp_path / "year=2020" / "a.parquet"
+    path.parent.mkdir()
+    pd.DataFrame({"year": [1, 2], "v": [3, 4]}).to_parquet(path, row_group_size=1)
+    try:
+        reading = importlib.import_module("pipeline.device.gpu.reading")
+        made = reading.row_groups(str(path), [1], ["year", "v"], 9)
+    finally:
+        for name in ("reading", "bus"):
+            sys.modules.pop(f"pipeline.device.gpu.{name}", None)
+            vars(package).pop(name, None)
+    assert made.to_dict("list") == {"year": [2], "v": [4]}

@@ -47,8 +47,17 @@ def csv_fields(
 
 
 def row_groups(path: str, groups: Sequence[int], names: Sequence[str], size: int) -> Any:
-    """Columns of row groups, as cuDF types them."""
+    """Columns of row groups, as cuDF types them.
+
+    Without a partitioning, which is ``hive`` by default, cuDF (26.10.2, `_process_dataset`) opens
+    the file through PyArrow first, each time, and makes columns of the folders' ``key=value``, also
+    in place of columns of the file.
+    """
     bus.count("h2d_files", size)
     return cudf.read_parquet(
-        path, columns=list(names), row_groups=list(groups), use_pandas_metadata=False
+        path,
+        columns=list(names),
+        row_groups=list(groups),
+        use_pandas_metadata=False,
+        dataset_kwargs={"partitioning": None},
     )
