@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipeline import planning, reading, stages
 from pipeline.cluster.client import spread
 from pipeline.cluster.memory import RUNGS, Rung, give_back
+from pipeline.cluster.meters import released
 from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost
 from pipeline.train.held import Held
@@ -58,6 +59,7 @@ class Work:
         for held in (self.read, self.rows):
             if held is not None:
                 held.parts.let_go()
+        released(session.client, session.job.choice.name)
         give_back()
         if self.rows is not None:
             self.rows = reading.again(session, self.rows, on)
@@ -142,10 +144,19 @@ def _lower(
         return CPU, None if work.complete else work.remade
     tried = [f["rung"] for f in session.ledger.fallbacks if f["stage"] == stage]
     after = f" (tried: {', '.join(tried)})" if tried else ""
-    fix = found.fix or "a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
     raise type(found)(
-        f"{stage}: {found.message}{after}", fix=f"{fix}; {_on_the_cpu(session)}"
+        f"{stage}: {found.message}{after}", fix=f"{_fix(session, found)}; {_on_the_cpu(session)}"
     ) from error
+
+
+def _fix(session: Session, found: DeviceError) -> str:
+    """What else helps where no rung is left."""
+    if not spread(session.client):
+        return found.fix or "a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
+    fix = found.fix or "more workers, GPUs with more memory, or fewer rows (--rows N)"
+    if session.job.choice.asked != "auto":
+        return fix
+    return f"{fix} (only where there is one process does the CPU take over a stage)"
 
 
 def _helps(rung: Rung, work: Work, stage: str) -> bool:

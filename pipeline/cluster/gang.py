@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.cluster import lost
 from pipeline.cluster.client import workers
 from pipeline.cluster.partitions import Partitions
 from pipeline.errors import MachineError, PipelineError
@@ -68,7 +69,8 @@ def together(
     its error ends them all.
 
     Raises:
-        PipelineError: what one of them raised, before what the others made of its end.
+        PipelineError, or what a library says of a GPU: what one of them raised, before what the
+            others made of its end.
         WorkerLost: a worker died; ``what`` says what it did.
     """
     from distributed import futures_of
@@ -78,7 +80,7 @@ def together(
     calls = ([own for own, _ in parts.calls], [list(others) for _, others in parts.calls])
     futures = [
         client.submit(
-            function, rank, [items[i] for i in member.positions], calls, *arguments,
+            lost.guarded, function, rank, [items[i] for i in member.positions], calls, *arguments,
             workers=[member.address], allow_other_workers=False, pure=False,
         )
         for rank, member in enumerate(gang)
@@ -105,8 +107,8 @@ def _gathered(
         _refuse_gone(client, addresses, what)
         _pause(futures, 0.5)
     errors = [f.exception() for f in futures if f.status == "error"]
-    for error in errors:
-        if isinstance(error, PipelineError):
+    for error in errors:  # what the others say is that one of them is gone
+        if isinstance(error, PipelineError) or lost.of_device(error):
             raise error
     while time.monotonic() < deadline:
         _refuse_gone(client, addresses, what)

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pipeline.errors import DeviceLost
 from pipeline.terminal import tell
 
+T = TypeVar("T")
 STATUS = 3
 """Of such a process, in the log."""
+
+
+def guarded(function: Callable[..., T], *arguments: Any) -> T:
+    """The function's value, in a task that `partitions.called` does not run; see `leave`."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        leave(error)
+        raise
+
+
+def of_device(error: BaseException) -> bool:
+    """Whether an error says something of a GPU."""
+    from pipeline.device.gpu.errors import translated
+
+    return translated(error) is not None
 
 
 def leave(error: BaseException) -> None:
@@ -26,9 +45,9 @@ def leave(error: BaseException) -> None:
     from pipeline.device.gpu.errors import translated
 
     try:
-        guarded = get_worker().nanny is not None
+        has_nanny = get_worker().nanny is not None
     except ValueError:  # no worker
         return
-    if guarded and isinstance(found := translated(error), DeviceLost):
+    if has_nanny and isinstance(found := translated(error), DeviceLost):
         tell(f"{found.message}: this worker ends, its nanny starts another")
         os._exit(STATUS)

@@ -1,9 +1,9 @@
-"""What all processes of a run counted: bytes over the bus, memory in use on the devices."""
+"""What all processes of a run counted and keep: bytes over the bus, memory of the devices."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.cluster.client import spread
@@ -15,15 +15,29 @@ def metered(client: Any, device: str) -> Mapping[str, int]:
 
     Bytes are added up; of ``peak_device`` it is the most of any process, since each has a GPU.
     """
-    found = [_meter(device)]
-    if device == "gpu" and spread(client):
-        # a worker that dies meanwhile takes its counts with it
-        found += client.run(_meter, device, on_error="ignore").values()
+    found = _everywhere(client, _meter, device)
     total: Counter[str] = Counter()
     for one in found:
         total.update(one)
     return {**total, "peak_device": max(one["peak_device"] for one in found)}
 
 
+def released(client: Any, device: str) -> None:
+    """`Frames.release` of this process and of the workers."""
+    _everywhere(client, _release, device)
+
+
+def _everywhere(client: Any, function: Callable[[str], Any], device: str) -> list[Any]:
+    found = [function(device)]
+    if device == "gpu" and spread(client):
+        # a worker that dies meanwhile takes its counts with it
+        found += client.run(function, device, on_error="ignore").values()
+    return found
+
+
 def _meter(device: str) -> dict[str, int]:
     return frames_of(device).meter()
+
+
+def _release(device: str) -> None:
+    frames_of(device).release()

@@ -152,6 +152,9 @@ class Frames(Protocol):
         ``name``: tells it from whatever else is made of the table.
         """
 
+    def release(self) -> None:
+        """Frees what is `kept`, and what `positions` keeps: it is made again when asked for."""
+
     # -- reductions and hashes -------------------------------------------------------------------
     def bincount(self, codes: Array, length: int, weights: Array | None = None) -> np.ndarray:
         """Host array of ``length``: rows per code (int64) or sums of weights (float64).

@@ -27,5 +27,11 @@ class Constants:
                 own[name] = make()
             return own[name]
 
+    def clear(self) -> None:
+        """Lets all values go; they are made again when they are asked for."""
+        with self._lock:
+            for own in self._of.values():  # which tables there are stays known: each has its end
+                own.clear()
+
     def __len__(self) -> int:
         return len(self._of)

@@ -161,6 +161,10 @@ def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> np.n
     return make()
 
 
+def release() -> None:
+    """Nothing is kept."""
+
+
 def positions(
     series: pd.Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
 ) -> np.ndarray:

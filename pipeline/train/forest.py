@@ -117,7 +117,7 @@ def training_rows(
         notes.append(f"trees draw from a sample of about {taken:,} of {rows:,} training rows{why}")
     # The sample's size is binomial: ten standard deviations of room, so nothing is cut in practice.
     room = rows if share == 1.0 else int(taken + 10 * taken**0.5)
-    # cuML takes columns one after the other, and copies a matrix of rows
+    # cuML (26.10) takes either order, and reads column by column
     order = "F" if feed.device == "gpu" else "C"
     x = xp.empty((room, len(feed.features)), dtype="float32", order=order)
     labels, weights, end = [], [], 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cluster import partitions
+from pipeline.cluster import lost, partitions
 from pipeline.cluster.client import workers
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
@@ -57,8 +57,8 @@ def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress
     trees = [len(part) for part in np.array_split(np.arange(params.trees), len(members))]
     grown = [
         client.submit(
-            _grow, own, fill_of, (number, trees[number], known[address]), sent, pure=False,
-            workers=[address], allow_other_workers=True,
+            lost.guarded, _grow, own, fill_of, (number, trees[number], known[address]), sent,
+            pure=False, workers=[address], allow_other_workers=True,
         )
         for number, (own, address) in enumerate(zip(dealt, members, strict=True))
     ]  # fmt: skip

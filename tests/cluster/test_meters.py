@@ -26,3 +26,19 @@ def test_workers_on_gpus_are_asked_too(monkeypatch):
     client.scheduler.address = "inproc://1"
     assert meters.metered(client, "gpu") == counts(5, 30)
     assert asked == ["gpu"]
+
+
+def test_what_is_kept_goes_in_every_process_with_a_gpu(monkeypatch):
+    gone = []
+    own = SimpleNamespace(release=lambda: gone.append("here"))
+    monkeypatch.setattr(meters, "frames_of", lambda name: own)
+
+    def run(function, device, on_error):
+        gone.append("there")
+        return {"a": function(device)}
+
+    client = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://127.0.0.1:1"), run=run)
+    meters.released(client, "gpu")
+    assert gone == ["here", "there", "here"]
+    meters.released(client, "cpu")
+    assert gone[3:] == ["here"]

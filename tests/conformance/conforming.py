@@ -93,6 +93,9 @@ class ConformingDevice:
     def kept(self, table, name, make):
         return self.to_device(self._host(make()))
 
+    def release(self):
+        cpu.release()
+
     def bincount(self, codes, length, weights=None):
         of = None if weights is None else self._array(weights)
         return cpu.bincount(self._array(codes), length, of)

@@ -111,6 +111,26 @@ def test_counts_and_repeated_values(gpu):
         same(np.sort(gpu.multiset(gpu.to_device(repeated))), np.sort(repeated))
 
 
+def test_what_is_kept_of_a_table_can_be_freed_and_is_made_again(gpu):
+    table, column = (
+        pd.DataFrame({"key_0": [5, 7]}),
+        gpu.series(gpu.to_device(np.array([7, 6])), "int64"),
+    )
+    looked_up = []
+
+    def made():
+        looked_up.append("table")
+        return np.array([1.5, 2.5, 0.0])
+
+    for _ in range(2):
+        for _ in range(2):
+            at = gpu.positions(column, table["key_0"].to_numpy(), (table, "key_0"))
+            same(gpu.kept(table, "values", made)[at], [2.5, 0.0])
+        gpu.release()
+    assert looked_up == ["table"] * 2
+    assert all(not own for own in gpu._constants._of.values())
+
+
 @pytest.mark.parametrize("chosen", CASES, ids=lambda c: c.id)
 def test_every_op_on_the_gpus_own_functions(chosen, gpu):
     given = setting(chosen)

@@ -25,3 +25,16 @@ def test_what_was_made_goes_with_its_table():
     del table
     gc.collect()
     assert len(constants) == 0
+
+
+def test_what_is_cleared_is_made_again_and_still_goes_with_its_table():
+    made, constants = [], Constants()
+    table = pd.DataFrame({"a": [1]})
+    for _ in range(2):
+        constants.get(table, "x", lambda: made.append("x"))
+        constants.get(table, "y", lambda: made.append("y"))
+        constants.clear()
+    assert made == ["x", "y"] * 2
+    del table
+    gc.collect()
+    assert len(constants) == 0

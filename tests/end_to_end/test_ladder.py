@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from small_gpu import small_gpu
 
-from pipeline import Config, Scorer, job, run
+from pipeline import Config, Scorer, job, ladder, run
 from pipeline.cluster import memory
 from pipeline.device.choose import Choice
-from pipeline.errors import DeviceError, DeviceLost
+from pipeline.errors import DeviceError, DeviceFull, DeviceLost
 from pipeline.ingest import load
 from pipeline.runner import Listener
 
@@ -113,6 +114,50 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         "config.yaml", "ingest", "ledger.jsonl", "log.txt", "stages",
     ]  # fmt: skip
+
+
+def test_what_is_kept_of_fitted_tables_goes_before_a_stage_is_tried_again(
+    config, tmp_path, monkeypatch
+):
+    from pipeline.device.choose import frames_of
+
+    budget, told = small_gpu(monkeypatch), []
+    monkeypatch.setattr(frames_of("gpu"), "release", lambda: told.append(now[0]))
+    now = [""]
+
+    def stage(entry, ended):
+        now[0] = "" if ended else entry.stage
+        budget.limit = None if ended or now[0] != "features" else 2.2 * MATRIX
+
+    quick = config(models={"xgboost": {"rounds": 2}})
+    outcome = run(quick, out=tmp_path / "run", listener=Listener(stage=stage))
+    assert fell(outcome) == [("features", "smaller partitions")]
+    assert told == ["features"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "said"),
+    [
+        ("gpus", "auto", ["more workers", "only where there is one process", "--device cpu"]),
+        ("tcp://h:1", "gpu", ["more workers", "--device cpu"]),
+        ("process", "gpu", ["a smaller memory.gpu", "--device cpu"]),
+    ],
+)
+def test_what_to_do_where_no_rung_is_left_fits_the_cluster(kind, asked, said, monkeypatch):
+    monkeypatch.setattr(ladder, "spread", lambda client: kind != "process")
+    monkeypatch.setattr(ladder, "_helps", lambda *of: False)
+    cluster = SimpleNamespace(kind=kind)
+    job_ = SimpleNamespace(choice=Choice(asked, "gpu", ""), config=SimpleNamespace(cluster=cluster))
+    session = SimpleNamespace(
+        job=job_, client=None, folder="runs/a", device="gpu", rung=memory.PLANNED,
+        ledger=SimpleNamespace(current="train forest", fallbacks=[]),
+    )  # fmt: skip
+    work = SimpleNamespace(session=session)
+    with pytest.raises(DeviceFull, match="train forest: full") as caught:
+        ladder._lower(work, DeviceFull("full"), MemoryError())
+    for words in said:
+        assert words in caught.value.fix
+    assert ("memory.gpu" in caught.value.fix) == (kind == "process")
 
 
 def failing_in(monkeypatch, stage, error):

@@ -159,6 +159,11 @@ def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
     return _constants.get(table, name, lambda: to_device(make()))
 
 
+def release() -> None:
+    """Frees what is kept of fitted tables."""
+    _constants.clear()
+
+
 def positions(series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None) -> Any:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if dtype_of(series) == "text":
