@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pipeline.device import Array, Frames, Series
@@ -23,6 +24,17 @@ class Matrix(NamedTuple):
     """float64 (n,) or None."""
     ids: Array
     """int64 (n,): row ids."""
+
+
+def rows_at(matrix: Matrix, at: Array) -> Matrix:
+    """The matrix's rows at these positions."""
+    return Matrix(*(None if column is None else column[at] for column in matrix))
+
+
+def stacked(parts: Iterable[Matrix], xp: ModuleType) -> Matrix:
+    """The rows of all parts, one part below the other; at least one part."""
+    columns = zip(*parts, strict=True)
+    return Matrix(*(None if c[0] is None else xp.concatenate(c) for c in columns))
 
 
 @dataclass(frozen=True)

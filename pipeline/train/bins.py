@@ -18,7 +18,7 @@ from pipeline import signals
 from pipeline.cluster.estimate import page_rows
 from pipeline.device.choose import frames_of
 from pipeline.errors import DataError
-from pipeline.matrix import Feature, Feed, Matrix, SetName
+from pipeline.matrix import Feature, Feed, Matrix, SetName, stacked
 from pipeline.train.params import XGBoostParams
 from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
 
@@ -120,15 +120,10 @@ def _pages(blocks: Callable[[], Iterator[Matrix]], size: int, xp: ModuleType) ->
     for block in blocks():
         kept.append(block)
         if sum(len(b.x) for b in kept) >= size:
-            yield _joined(kept, xp)
+            yield stacked(kept, xp)
             kept = []
     if kept:
-        yield _joined(kept, xp)
-
-
-def _joined(blocks: list[Matrix], xp: ModuleType) -> Matrix:
-    columns = zip(*blocks, strict=True)
-    return Matrix(*(None if c[0] is None else xp.concatenate(c) for c in columns))
+        yield stacked(kept, xp)
 
 
 def _quantised(

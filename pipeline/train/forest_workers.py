@@ -18,13 +18,13 @@ from pipeline.cluster import lost, partitions
 from pipeline.cluster.client import workers
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
-from pipeline.matrix import Matrix
+from pipeline.matrix import Matrix, rows_at, stacked
 from pipeline.train import forest
 from pipeline.train.fitted import Fitted, Progress
 from pipeline.train.held import HeldFeed, LocalFeed
 from pipeline.train.params import ForestParams
 from pipeline.train.scores import ForestScore, fill_in
-from pipeline.train.weights import class_counts, class_weights
+from pipeline.train.weights import class_counts, with_settled_weights
 
 ENOUGH = 200_000
 """Rows that a worker has at least, if there are as many."""
@@ -35,10 +35,7 @@ def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress
     client, rows = feed.client, feed.rows("train")
     known = workers(client)
     members = list(known)[: params.trees]
-    by_class = class_weights(params.class_weight, feed)
-    if by_class is not None:  # settled over all rows: a worker sees only its own
-        named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
-        params = params.model_copy(update={"class_weight": named})
+    params = with_settled_weights(params, feed)
     present: list[int] = []
     if feed.target.task != "regression":
         present = [int(c) for c in np.flatnonzero(class_counts(feed))]
@@ -118,14 +115,12 @@ def _picked(found: Any, members: int, sent: Any) -> list[Matrix | None]:
     hashes = device.hash_ints(matrix.ids, seed + 5)
     starts = (number * 2**32 // members for number in range(members))
     rows = (device.xp.flatnonzero((hashes - s) % 2**32 < int(share * 2**32)) for s in starts)
-    return [Matrix(*(None if a is None else a[own] for a in matrix)) for own in rows]
+    return [rows_at(matrix, own) for own in rows]
 
 
 def _joined(parts: list[Matrix | None], sent: Any) -> Matrix:
     _, (_, _, device_name), *_ = sent
-    xp = frames_of(device_name).xp
-    columns = zip(*(p for p in parts if p is not None), strict=True)
-    return Matrix(*(None if c[0] is None else xp.concatenate(c) for c in columns))
+    return stacked((part for part in parts if part is not None), frames_of(device_name).xp)
 
 
 def _feed_of(matrix: Matrix, sent: Any) -> LocalFeed:

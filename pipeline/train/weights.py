@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 
 from pipeline.device import Array, Frames
 from pipeline.errors import ConfigError, DataError, nearest
-from pipeline.matrix import Feed, Matrix, SetName, Target
+from pipeline.matrix import Feed, Matrix, SetName, Target, rows_at
 from pipeline.train.held import mapped
-from pipeline.train.params import ClassWeight
+from pipeline.train.params import ClassWeight, ForestParams, XGBoostParams
 
+Params = TypeVar("Params", XGBoostParams, ForestParams)
 LARGEST = 1e18
 """Of a label: XGBoost holds squares of errors as float32, and infinite ones would stop it."""
 
@@ -40,6 +42,15 @@ def class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
     weights = np.ones(len(counts))
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
+
+
+def with_settled_weights(params: Params, feed: Feed) -> Params:
+    """The parameters with a weight for each class, of all rows: a worker sees only its own."""
+    by_class = class_weights(params.class_weight, feed)
+    if by_class is None:
+        return params
+    named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
+    return params.model_copy(update={"class_weight": named})
 
 
 def class_counts(feed: Feed) -> np.ndarray:
@@ -96,7 +107,7 @@ def sampled(
     """The block's rows whose hash lies under the share: the same sample on every layout."""
     under = device.hash_ints(block.ids, seed + 2) < int(share * 2**32)
     rows = device.xp.flatnonzero(under)[:at_most]
-    return Matrix(*(None if array is None else array[rows] for array in block))
+    return rows_at(block, rows)
 
 
 def refuse_infinite(feed: Feed) -> None:

@@ -23,7 +23,7 @@ from pipeline.train.boosting import Boosted, Keep, Plan
 from pipeline.train.fitted import Progress
 from pipeline.train.held import HeldFeed, LocalFeed
 from pipeline.train.params import XGBoostParams
-from pipeline.train.weights import class_weights
+from pipeline.train.weights import with_settled_weights
 
 BOOTSTRAP = 120
 """Seconds in which all workers must have come together."""
@@ -47,10 +47,7 @@ def boosted(
     Raises:
         WorkerLost: a worker ended before a segment did: a new attempt would end as this one.
     """
-    by_class = class_weights(params.class_weight, feed)
-    if by_class is not None:  # settled over all rows: a worker sees only its own
-        named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
-        params = params.model_copy(update={"class_weight": named})
+    params = with_settled_weights(params, feed)
     facts = (params, plan, feed.features, feed.target, feed.device, dict(feed.counts))
     sent = partitions.shared(feed.client, facts)
     last = start
