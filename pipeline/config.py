@@ -134,6 +134,8 @@ def _address(value: Any) -> Any:
     return value
 
 
+LOOPBACK = "127.0.0.1"
+"""Where servers listen unless told otherwise: other hosts do not reach them."""
 Address = Annotated[str, BeforeValidator(_address)]
 
 
@@ -186,8 +188,8 @@ class Cluster(Section):
     )
     """``process``, ``cores``, ``gpus``, a scheduler's address, or its scheduler file (.json)."""
     dashboard: bool = True
-    dashboard_address: Address = "127.0.0.1:8787"
-    metrics_address: Address = "127.0.0.1:0"
+    dashboard_address: Address = f"{LOOPBACK}:8787"
+    metrics_address: Address = f"{LOOPBACK}:0"
     """Where this process answers ``/metrics`` at a scheduler's address; 0: any free port."""
     workers: int | None = Field(None, ge=1, le=10_000)
     """Processes of ``cores`` (None: one per ``threads`` cores) and ``gpus`` (None: one a GPU); at a

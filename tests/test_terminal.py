@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline import terminal
 from pipeline.__main__ import status_of
-from pipeline.cluster.client import log_to_file
+from pipeline.cluster.logs import log_to_file
 from pipeline.commands.options import print_json
 from pipeline.ledger import Ledger
 from pipeline.matrix import Target
@@ -120,6 +120,13 @@ def test_nor_logged_nor_in_the_ledger(tmp_path):
             logging.getLogger("distributed").removeHandler(handler)
     logged = (tmp_path / "log.txt").read_text()
     assert "ValueError" in logged and harmless(logged)
+
+
+def test_the_log_of_the_run_before_is_closed(tmp_path):
+    log_to_file(tmp_path / "first" / "log.txt")
+    (first,) = logging.getLogger("distributed").handlers
+    log_to_file(tmp_path / "second" / "log.txt")
+    assert first.stream is None and first not in logging.getLogger("tornado").handlers
 
 
 def test_a_run_on_hostile_names_says_nothing_that_is_obeyed(tmp_path, capfd):

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster import processes
+from pipeline.cluster.logs import log_to_file
 from pipeline.cluster.serial import Serial
-from pipeline.config import Cluster
+from pipeline.config import LOOPBACK, Cluster
 from pipeline.errors import MachineError
-from pipeline.terminal import LogFormatter
-
-LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
@@ -104,8 +103,6 @@ def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
         return LocalCluster(
             processes=False, n_workers=1, threads_per_worker=one, memory_limit=0, **common
         )
-    from pipeline.cluster import processes
-
     log = folder.parent / "log.txt"
     if cluster.kind == "gpus":
         return processes.gpus(cluster, log, common)
@@ -174,23 +171,3 @@ def dashboard_url(client: Any, cluster: Cluster) -> str | None:
     server = client.cluster.scheduler.http_server
     host = cluster.dashboard_address.rpartition(":")[0]
     return f"http://{host}:{server.port}/status" if server is not None else None
-
-
-class _LogFile(logging.FileHandler):
-    """Where the disk is full it keeps quiet: the run's own files say so."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        pass
-
-
-def log_to_file(path: Path) -> None:
-    """Sends what `distributed` logs to the run's log.txt instead of the terminal."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(LogFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    for name in ("distributed", "tornado", "asyncio", "bokeh", "py.warnings"):
-        logger = logging.getLogger(name)
-        for old in list(logger.handlers):
-            logger.removeHandler(old)
-        logger.addHandler(handler)
-        logger.propagate = False

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.client import LOOPBACK, log_to_file
-from pipeline.config import Cluster
+from pipeline.cluster.logs import log_to_file
+from pipeline.config import LOOPBACK, Cluster, Ucx
 from pipeline.errors import MachineError, PipelineError
 
 
@@ -88,12 +88,16 @@ def gpu_options(cluster: Cluster) -> dict[str, Any]:
         "rmm_maximum_pool_size": asked.maximum_pool_size,
         "rmm_release_threshold": asked.release_threshold,
     }
-    if asked.protocol == "ucx":
-        for name in ("nvlink", "infiniband", "rdmacm", "tcp"):
-            key = "enable_rdmacm" if name == "rdmacm" else f"enable_{name}"
-            key = "enable_tcp_over_ucx" if name == "tcp" else key
-            options[key] = getattr(asked.ucx, name)
-    return options
+    return options | (_ucx_options(asked.ucx) if asked.protocol == "ucx" else {})
+
+
+def _ucx_options(asked: Ucx) -> dict[str, bool | None]:
+    return {
+        "enable_nvlink": asked.nvlink,
+        "enable_infiniband": asked.infiniband,
+        "enable_rdmacm": asked.rdmacm,
+        "enable_tcp_over_ucx": asked.tcp,
+    }
 
 
 def _started(kind: Any, log: Path, **options: Any) -> Any:
