@@ -6,6 +6,7 @@ A stage that the device cannot end has a line for each attempt before: a `Fallba
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 import time
@@ -177,10 +178,6 @@ class _PeakMemory:
 
 
 def _high_water() -> int:
-    """The most resident bytes this process ever had; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
+    """The most resident bytes this process ever had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,10 +121,8 @@ def _pause(futures: list[Any], seconds: float) -> None:
     from distributed import wait
 
     waiting = [f for f in futures if f.status == "pending"]
-    try:
+    with suppress(TimeoutError):
         wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
-    except TimeoutError:
-        return
 
 
 def _refuse_gone(client: Any, addresses: set[str], what: str) -> None:

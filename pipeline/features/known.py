@@ -101,5 +101,5 @@ def _intact(folder: Path) -> bool:
     try:
         tables = read_json(folder / STATE)["tables"]
         return all(file_hash(folder / state.TABLES / n) == known for n, known in tables.items())
-    except (InputError, OSError, KeyError, TypeError):
+    except (InputError, OSError, KeyError, TypeError, AttributeError):
         return False
