@@ -22,9 +22,10 @@ from pipeline.features.plan import model_columns, pruned, walk
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import split
 from pipeline.ingest.blocks import Block
+from pipeline.ingest.contract import Contract
 from pipeline.ingest.files import File, find
 from pipeline.ingest.sample import Sample, sample
-from pipeline.ingest.schema import Contract, settle
+from pipeline.ingest.schema import settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of, of_target
 from pipeline.train.forest import MATRIX_ROWS, nodes
@@ -191,11 +192,11 @@ def prepare(config: Config) -> Job:
     reads |= set(left_out) | set(config.evaluate.slices)
     reads |= {config.split.column} if config.split.column is not None else set()
     _check_names(reads, source, config)
-    ordered = tuple(n for n in source.names if n in reads)
     cluster, moved = fitting(config.cluster, choice.name)
     return Job(
         config, choice, cluster, moved, contract, source, target, tuple(filters), ops, models,
-        tables, files, left_out, tuple(features), width, ordered,
+        tables, files, left_out, tuple(features), width,
+        tuple(n for n in source.names if n in reads),
     )  # fmt: skip
 
 

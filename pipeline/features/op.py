@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.columns import Column, Columns, Schema
+from pipeline.columns import Column, Schema
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError
 from pipeline.matrix import Task
@@ -198,17 +198,3 @@ def output_name(pattern: str | None, column: str) -> str:
     if "{" in rest or "}" in rest:  # of the column's name they may be part
         raise ConfigError(f"as: {pattern!r} may hold only {{column}} in braces")
     return pattern.replace("{column}", column)
-
-
-__all__ = [
-    "Column",
-    "Columns",
-    "Op",
-    "Rows",
-    "Schema",
-    "State",
-    "Summary",
-    "Task",
-    "need_kinds",
-    "output_name",
-]

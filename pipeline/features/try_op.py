@@ -12,9 +12,10 @@ import yaml
 from pipeline.columns import Column, Dtype, Schema
 from pipeline.device import Frame, Frames, cpu
 from pipeline.device.words import numbered
-from pipeline.features.op import Op, Rows, State, Task
+from pipeline.features.op import Op, Rows, State
 from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_op
+from pipeline.matrix import Task
 
 
 def column_of(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.Series]:

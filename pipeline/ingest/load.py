@@ -17,8 +17,8 @@ from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 from pipeline.ingest import tally
 from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.contract import Contract
 from pipeline.ingest.readers import read_block
-from pipeline.ingest.schema import Contract
 
 SMALL_BLOCK = 1 << 20
 """Below this a block costs more to schedule than to read."""

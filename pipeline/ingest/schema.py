@@ -16,7 +16,6 @@ from pipeline.ingest.values import ISO, ZONED, SourceColumn, misfits
 
 # How the names of key=value folders are parsed: as in a CSV file without words of its own.
 WORDS = dialects.Dialect(",", None, False, (), False, ("",), ("true",), ("false",))
-__all__ = ["Contract", "against", "settle"]
 HEADER = 64 << 10  # bytes read of each file to check its header
 
 

@@ -23,8 +23,9 @@ from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.features.ops.join import Join
 from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.contract import Contract
 from pipeline.ingest.readers import read_block
-from pipeline.ingest.schema import Contract, against
+from pipeline.ingest.schema import against
 from pipeline.ingest.stores import is_remote, sent
 from pipeline.ingest.tables import read_table
 from pipeline.predict import output
