@@ -22,6 +22,7 @@ from pipeline.commands.options import (
     SetOption,
     TargetOption,
     VerboseOption,
+    at_home,
     config_of,
     config_of_run,
     overrides_of,
@@ -52,7 +53,7 @@ def invoke(arguments: list[str]) -> int:
         0, 2 for a mistake in the arguments (already printed), 130 after Ctrl-C.
     """
     try:
-        command_of(app).main(arguments, prog_name="pipeline")
+        command_of(app).main(list(map(at_home, arguments)), prog_name="pipeline")
     except SystemExit as stop:
         if stop.code != 1:
             return int(stop.code or 0)

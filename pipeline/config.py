@@ -280,7 +280,7 @@ class Config(Section):
         Raises:
             ConfigError: no such file, not YAML, unknown keys, wrong values.
         """
-        return Config.parse(read_yaml(Path(path)), overrides)
+        return Config.parse(read_yaml(Path(path).expanduser()), overrides)
 
     @staticmethod
     def parse(tree: Any, overrides: Sequence[str] = ()) -> Config:

@@ -26,7 +26,7 @@ def run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
             fix="name a folder, and copy it once the run has finished",
         )
     try:
-        return _new_folder(name, root) if out is None else _given_folder(Path(out))
+        return _new_folder(name, root) if out is None else _given_folder(Path(out).expanduser())
     except OSError as error:
         raise MachineError(
             f"the run folder cannot be made: {error.strerror}: {error.filename}",
@@ -79,7 +79,7 @@ def resumed_folder(given: str | Path) -> Path:
     Raises:
         InputError: what is there is no run folder. MachineError: it cannot be made.
     """
-    folder = Path(given)
+    folder = Path(given).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CONFIG).is_file() or all(_begun(path) for path in folder.iterdir()):

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from pipeline.__main__ import status_of
-from pipeline.commands.options import config_tree, name_of, overrides_of
+from pipeline.commands.options import at_home, config_tree, name_of, overrides_of
+from pipeline.config import Config
+from pipeline.folders import resumed_folder, run_folder
 
 COMMANDS = (
     "run",
@@ -125,3 +127,17 @@ def test_plan_tells_what_would_run_and_leaves_nothing(tmp_path, monkeypatch, cap
     assert plan["device"]["chosen"] in ("cpu", "gpu")
     assert plan["memory"]["total"] > 0
     assert [p.name for p in tmp_path.iterdir()] == ["d.csv"]
+
+
+def test_the_home_folder_may_stand_anywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = [
+        at_home(a) for a in ("~/x", "--out=~/x", "--out", "a~/x", "~x", "--set=a=~/x", "x=~/y")
+    ]
+    home = str(tmp_path)
+    assert found == [f"{home}/x", f"--out={home}/x", "--out", "a~/x", "~x", "--set=a=~/x", "x=~/y"]
+    (tmp_path / "c.yaml").write_text("data: {path: none.csv, target: y}\n")
+    assert Config.load("~/c.yaml").data.target == "y"
+    assert run_folder("c", "~/run") == resumed_folder("~/run") == tmp_path / "run"
+    assert status_of(["report", "--", "~/none"]) == 2
+    assert f"{home}/none" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -125,6 +126,14 @@ def config_of_run(
         f"--resume {str(resume)!r}: there is no {own}, so no run has begun there",
         fix="name the config too: python -m pipeline run CONFIG --resume RUN",
     )
+
+
+def at_home(argument: str) -> str:
+    """``--out=~/x`` with the home folder: shells leave a ``~`` that does not begin a word."""
+    option, sign, value = argument.partition("=")
+    if not sign or not option.startswith("--"):
+        option, sign, value = "", "", argument
+    return option + sign + (os.path.expanduser(value) if re.match(r"~(/|$)", value) else value)
 
 
 def overrides_of(given: list[str] | None, **options: Any) -> list[str]:

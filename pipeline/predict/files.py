@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ def predict_files(
         DeviceError: ``device="gpu"``, and it cannot; nothing is then scored on the CPU.
     """
     started = time.perf_counter()
-    out = str(out)
+    out = os.path.expanduser(out)
     output.check(out, excel_safe)
     scorer = Scorer.load(run, model, trust=trust)
     config, wanted = _described(scorer)

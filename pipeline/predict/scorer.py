@@ -61,7 +61,7 @@ class Scorer:
             InputError: no run there, a file altered, no such model, scores that differ.
             DeviceError: ``device="gpu"``, and it cannot.
         """
-        folder, model = _named(Path(run), model)
+        folder, model = _named(Path(run).expanduser(), model)
         return opened(_vouched(folder, model, trust), model).on(choose(device))
 
     def on(self, choice: Choice) -> Scorer:
