@@ -6,7 +6,6 @@ there; it is well for as long as it runs, and its exit status says the rest.
 """
 
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def main(pid: str = "1") -> int:
     try:
         with urllib.request.urlopen(url, timeout=8) as answer:
             return int(answer.status != 200)
-    except (urllib.error.URLError, OSError) as error:
+    except OSError as error:
         sys.stdout.write(f"{url}: {error}\n")
         return 1
 

@@ -263,7 +263,7 @@ class Config(Section):
     features: tuple[Mapping[str, Any] | str, ...] | None = None
     """Ops in order (`pipeline.features.registry`); None: chosen from the columns' types."""
     models: Mapping[str, Mapping[str, Any] | None] | None = None
-    """Parameters per model (`pipeline.train.model`); None: all; a model set to null is left out."""
+    """Parameters by model (`pipeline.train.params`); None: all; a model set to null is left out."""
     evaluate: Evaluate = Evaluate()
     refit: Refit = "auto"
     """Fit once more on all rows after the evaluation; auto: below 500,000 rows."""

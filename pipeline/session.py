@@ -14,6 +14,7 @@ from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung
 from pipeline.job import Job, refitted
 from pipeline.keys import bases, digest
 from pipeline.ledger import Entry, Ledger
+from pipeline.planning import at_once
 from pipeline.resume import Decision, Kept, Record, slug
 
 
@@ -86,8 +87,7 @@ class Session:
     @property
     def at_once(self) -> int:
         """Partitions that are worked on at a time."""
-        one = self.job.choice.name == "gpu" and not spread(self.client)
-        return 1 if one else self.threads
+        return self.threads if spread(self.client) else at_once(self.job, self.threads)
 
     def runs_on(self, device: str, reason: str = "") -> None:
         """Says where the stage at hand runs, and why if not on the run's device."""

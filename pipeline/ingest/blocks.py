@@ -34,8 +34,6 @@ class Block:
     """CSV: the line of the file that ``start`` begins, from 1."""
     groups: tuple[int, ...] = ()
     """Parquet: row groups."""
-    skip: int = 0
-    """Parquet: rows of the file before the block."""
     limited: bool = False
     """Only the first ``rows`` records (CSV: lines) of what the range holds."""
     size: int = 0
@@ -71,14 +69,14 @@ def _parquet_blocks(
     contract: Contract, number: int, file: File, block_bytes: int
 ) -> Iterator[Block]:
     groups: list[int] = []
-    rows = size = skip = 0
+    rows = size = 0
     for i, (more, bytes_) in enumerate(parquet.groups(file, contract.storage_options)):
         if groups and size + bytes_ > block_bytes:
-            yield Block(number, 0, rows, groups=tuple(groups), skip=skip, size=size)
-            groups, skip, rows, size = [], skip + rows, 0, 0
+            yield Block(number, 0, rows, groups=tuple(groups), size=size)
+            groups, rows, size = [], 0, 0
         groups, rows, size = [*groups, i], rows + more, size + bytes_
     if rows:
-        yield Block(number, 0, rows, groups=tuple(groups), skip=skip, size=size)
+        yield Block(number, 0, rows, groups=tuple(groups), size=size)
 
 
 def _csv_blocks(contract: Contract, number: int, file: File, block_bytes: int) -> Iterator[Block]:
