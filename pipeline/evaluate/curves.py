@@ -7,7 +7,7 @@ undefined on the rows at hand is None, as in `pipeline.evaluate.metrics`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pipeline.evaluate import slices
 from pipeline.evaluate.metrics import SCORED_SETS, Floats, Scored, predicted
 from pipeline.evaluate.ranking import points, rank, roc_auc
 from pipeline.matrix import SetName, Target
+from pipeline.train.fitted import Fitted
 
 BINS = 10
 MAX_CLASSES = 20
@@ -25,22 +26,10 @@ HISTOGRAM_BINS = 40
 Json = dict[str, Any]
 
 
-class Trained(Protocol):
-    """What the page shows of a fitted model."""
-
-    @property
-    def importances(self) -> Mapping[str, float]:
-        """By feature."""
-
-    @property
-    def history(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
-        """By set and metric, a value per round; empty for models without rounds."""
-
-
 def collect(
     target: Target,
     sets: Mapping[SetName, Scored],
-    trained: Mapping[str, Trained],
+    trained: Mapping[str, Fitted],
     metrics: Mapping[str, Any],
 ) -> Json:
     """What curves.json holds.

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.evaluate.audit.finding import GRAVE
 from pipeline.report import text
 
 Json = dict[str, Any]
-GRAVE = ("fail", "warn", "info")
 
 
 def section(found: Json, files: Mapping[str, str]) -> Json:
