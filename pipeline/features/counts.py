@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.device import Series
-from pipeline.features.keys import key_column
-from pipeline.features.op import Rows
+from pipeline.device import Frame, Series
+from pipeline.features.keys import check_count, key_column
+from pipeline.features.op import Rows, Summary
 
 
 class Counts(NamedTuple):
@@ -45,6 +45,28 @@ def merged(a: Counts, b: Counts) -> Counts:
     """The counts of both partitions' rows, sorted by value."""
     both = pd.concat([a.table, b.table]).groupby("value", sort=True).sum().reset_index()
     return Counts(both, a.missing + b.missing)
+
+
+def of_columns(frame: Frame, rows: Rows) -> Summary:
+    """An op's summary: the counts of every column of one partition, with the columns' names."""
+    names = list(frame.columns)
+    return {"names": names, "of": [counts(frame[name], rows) for name in names]}
+
+
+def merged_columns(a: Summary, b: Summary) -> Summary:
+    """The summary of both partitions' rows."""
+    return {**a, "of": [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
+
+
+def check_columns(summary: Summary, op: str, kept: int | None = None) -> None:
+    """Refuses a column of more values than are counted, of which ``kept`` are kept at most.
+
+    Raises:
+        DataError: names op and column.
+    """
+    for name, found in zip(summary["names"], summary["of"], strict=True):
+        values = len(found.table)
+        check_count(min(values, kept or values), op, name)
 
 
 def ranked(found: Counts) -> pd.DataFrame:

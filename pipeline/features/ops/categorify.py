@@ -8,8 +8,8 @@ from pydantic import Field
 
 from pipeline.columns import Column, Columns, Schema
 from pipeline.device import MISSING, Frame
-from pipeline.features.counts import counts, merged, ranked
-from pipeline.features.keys import check_count, key_values
+from pipeline.features.counts import check_columns, merged_columns, of_columns, ranked
+from pipeline.features.keys import key_values
 from pipeline.features.op import Op, Rows, State, Summary, output_name
 
 
@@ -53,8 +53,7 @@ class Categorify(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts per value."""
-        names = list(frame.columns)
-        return {"names": names, "of": [counts(frame[n], rows) for n in names]}
+        return of_columns(frame, rows)
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Counts of both partitions' rows.
@@ -62,14 +61,9 @@ class Categorify(Op):
         Raises:
             DataError: a column has more than 5 million values and no ``max_size``.
         """
-        both = [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]
-        self._check({**a, "of": both})
-        return {**a, "of": both}
-
-    def _check(self, summary: Summary) -> None:
-        for name, found in zip(summary["names"], summary["of"], strict=True):
-            kept = len(found.table)
-            check_count(min(kept, self.max_size or kept), self.name, name)
+        both = merged_columns(a, b)
+        check_columns(both, self.name, self.max_size)
+        return both
 
     def finish(self, summary: Summary, state: State) -> State:
         """The values of each column in the order of their codes, with their counts.
@@ -77,7 +71,7 @@ class Categorify(Op):
         Raises:
             DataError: a column has more than 5 million values and no ``max_size``.
         """
-        self._check(summary)
+        check_columns(summary, self.name, self.max_size)
         tables = [ranked(found) for found in summary["of"]]
         kept = [t[t["count"] >= self.min_count].head(self.max_size or len(t)) for t in tables]
         return {"names": summary["names"], "tables": [t.reset_index(drop=True) for t in kept]}

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Frame
-from pipeline.features.counts import counts, lookup, merged
-from pipeline.features.keys import check_count, key_values
+from pipeline.features.counts import check_columns, lookup, merged_columns, of_columns
+from pipeline.features.keys import key_values
 from pipeline.features.op import Op, Rows, State, Summary, output_name
 
 
@@ -51,8 +51,7 @@ class CountEncode(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts per value."""
-        names = list(frame.columns)
-        return {"names": names, "of": [counts(frame[n], rows) for n in names]}
+        return of_columns(frame, rows)
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Counts of both partitions' rows.
@@ -60,10 +59,9 @@ class CountEncode(Op):
         Raises:
             DataError: a column has more than 5 million values.
         """
-        both = [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]
-        for name, found in zip(a["names"], both, strict=True):
-            check_count(len(found.table), self.name, name)
-        return {**a, "of": both}
+        both = merged_columns(a, b)
+        check_columns(both, self.name)
+        return both
 
     def finish(self, summary: Summary, state: State) -> State:
         """The counts of each column, sorted by value.
@@ -71,8 +69,7 @@ class CountEncode(Op):
         Raises:
             DataError: a column has more than 5 million values.
         """
-        for name, found in zip(summary["names"], summary["of"], strict=True):
-            check_count(len(found.table), self.name, name)
+        check_columns(summary, self.name)
         tables = [of.table.sort_values("value", ignore_index=True) for of in summary["of"]]
         return {
             "names": summary["names"],

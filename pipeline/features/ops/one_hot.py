@@ -12,8 +12,7 @@ from pydantic import Field, field_validator
 from pipeline.columns import Column, Columns, Dtype, Schema
 from pipeline.device import Frame
 from pipeline.errors import ConfigError, nearest, shorten
-from pipeline.features.counts import counts, merged, ranked
-from pipeline.features.keys import check_count
+from pipeline.features.counts import check_columns, merged_columns, of_columns, ranked
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds
 
 Value = bool | int | float | str
@@ -121,8 +120,7 @@ class OneHot(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts per value."""
-        names = list(frame.columns)
-        return {"names": names, "of": [counts(frame[n], rows) for n in names]}
+        return of_columns(frame, rows)
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Counts of both partitions' rows.
@@ -130,10 +128,9 @@ class OneHot(Op):
         Raises:
             DataError: a column has more than 5 million values.
         """
-        both = [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]
-        for name, found in zip(a["names"], both, strict=True):
-            check_count(len(found.table), self.name, name)
-        return {**a, "of": both}
+        both = merged_columns(a, b)
+        check_columns(both, self.name)
+        return both
 
     def finish(self, summary: Summary, state: State) -> State:
         """The values of each column, the most frequent first."""
