@@ -4,12 +4,8 @@
 against the CPU's, and every op of the contract suite on them.
 """
 
-import importlib
-import sys
 from functools import reduce
-from types import ModuleType
 
-import columns
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,28 +14,7 @@ from cases import CASES, setting
 from conforming import assert_on_the_host
 
 from pipeline.device import cpu
-from pipeline.device import gpu as package
 from pipeline.features.op import Op
-
-OWN = ("frames", "lookup", "bus")
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    """`pipeline.device.gpu.frames`, imported on the stand-ins."""
-    for name, module in columns.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    memory = ModuleType("pipeline.device.gpu.memory")
-    memory.peak = lambda: 0
-    monkeypatch.setitem(sys.modules, memory.__name__, memory)
-    monkeypatch.setattr(package, "memory", memory, raising=False)
-    for name in OWN:
-        monkeypatch.delitem(sys.modules, f"pipeline.device.gpu.{name}", raising=False)
-        monkeypatch.delattr(package, name, raising=False)
-    yield importlib.import_module("pipeline.device.gpu.frames")
-    for name in OWN:  # those of another test, or of RAPIDS, are not these
-        sys.modules.pop(f"pipeline.device.gpu.{name}", None)
-        vars(package).pop(name, None)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Who sets GPU memory up, with stand-ins for RMM and dask-cuda: no GPU has seen this.
 
-The stand-ins behave as the sources of rmm 26.08 and dask-cuda 26.10 read: the current resource is
+The stand-ins behave as the sources of rmm, cuDF and dask-cuda 26.10 read: the current resource is
 whatever was set last, statistics are an adaptor on top of it, and a worker of dask-cuda has the
 plugin `RMMSetup` whatever its options are.
 """
@@ -117,10 +117,23 @@ def memory(monkeypatch):
     cudf, spilling = ModuleType("cudf"), ModuleType("cudf.core.buffer.spill_manager")
     cudf.options = {}
     cudf.set_option = cudf.options.__setitem__
-    spilling.idle = []
-    spilling.get_global_manager = lambda: SimpleNamespace(
-        spill_device_memory=lambda nbytes: spilling.idle.pop() if spilling.idle else 0
-    )
+    spilling.idle, managers = [], []
+
+    def get_global_manager():
+        """Made when first asked for, also by the first column; "on demand" is cuDF's default."""
+        if not managers:
+            manager = SimpleNamespace(
+                spill_device_memory=lambda nbytes: spilling.idle.pop() if spilling.idle else 0
+            )
+            managers.append(manager if cudf.options.get("spill") else None)
+            if managers[0] is not None and cudf.options.get("spill_on_demand", True):
+                current = found.mr.get_current_device_resource()
+                found.mr.set_current_device_resource(
+                    FailureCallbackResourceAdaptor(current, manager.spill_device_memory)
+                )
+        return managers[0]
+
+    spilling.get_global_manager = get_global_manager
     for name, module in {
         "cudf": cudf, "cudf.core": ModuleType("cudf.core"),
         "cudf.core.buffer": ModuleType("cudf.core.buffer"), spilling.__name__: spilling,
@@ -205,6 +218,13 @@ def test_so_does_the_worker_inside_this_process_and_the_client_of_dask_cuda(memo
 def test_a_worker_of_dask_cuda_keeps_what_its_options_made(memory, dask_cuda, pool, kept):
     in_a_worker(memory.set_up, RMMSetup(pool))
     assert kinds() == [kept]
+
+
+def test_so_does_cudfs_spilling_there_below_the_statistics(memory, dask_cuda):
+    sys.modules["cudf"].set_option("spill", True)  # dask-cuda's `CUDFSetup`
+    in_a_worker(memory.set_up, RMMSetup(True))
+    sys.modules["cudf.core.buffer.spill_manager"].get_global_manager()  # cuDF, for its first column
+    assert kinds() == [FailureCallbackResourceAdaptor, PoolMemoryResource]
 
 
 def test_the_peak_is_the_most_in_use_since_it_was_last_asked(memory):

@@ -116,23 +116,14 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
     ]  # fmt: skip
 
 
-def test_what_is_kept_of_fitted_tables_goes_before_a_stage_is_tried_again(
-    config, tmp_path, monkeypatch
-):
-    from pipeline.device.choose import frames_of
-
-    budget, told = small_gpu(monkeypatch), []
-    monkeypatch.setattr(frames_of("gpu"), "release", lambda: told.append(now[0]))
-    now = [""]
-
-    def stage(entry, ended):
-        now[0] = "" if ended else entry.stage
-        budget.limit = None if ended or now[0] != "features" else 2.2 * MATRIX
-
-    quick = config(models={"xgboost": {"rounds": 2}})
-    outcome = run(quick, out=tmp_path / "run", listener=Listener(stage=stage))
-    assert fell(outcome) == [("features", "smaller partitions")]
-    assert told == ["features"]
+def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkeypatch):
+    done = []
+    monkeypatch.setattr(ladder, "released", lambda client, device: done.append((client, device)))
+    monkeypatch.setattr(ladder.reading, "again", lambda *of: done.append("rows"))
+    session = SimpleNamespace(client="c", job=SimpleNamespace(choice=Choice("auto", "gpu", "")))
+    rows = SimpleNamespace(parts=SimpleNamespace(let_go=lambda: done.append("let go")))
+    ladder.Work(session, rows=rows).remade()
+    assert done == ["let go", ("c", "gpu"), "rows"]
 
 
 @pytest.mark.parametrize(

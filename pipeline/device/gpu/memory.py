@@ -35,9 +35,11 @@ def settle(limit: int | None) -> None:
 def set_up() -> None:
     """Sets the resource up where dask-cuda has not; counts what it hands out; gives it to CuPy."""
     import cupy
+    from cudf.core.buffer.spill_manager import get_global_manager
 
     if not set_up_by_dask_cuda():
         rmm.mr.set_current_device_resource(_resource(_limits[0]))
+    get_global_manager()  # made with the first column else: on top, where dask-cuda has cuDF spill
     rmm.statistics.enable_statistics()
     rmm.statistics.push_statistics()
     cupy.cuda.set_allocator(rmm_cupy_allocator)

@@ -1,0 +1,74 @@
+"""A run as far as its matrices with the GPU's own functions and readers, beside the CPU's.
+
+cuDF and CuPy are the stand-ins of `columns.py`; what is compared is what `parity` compares.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.config import Config
+from pipeline.device import choose
+from pipeline.device.choose import Choice
+from pipeline.device.probe import Gpu
+from pipeline.ingest import load
+from pipeline.job import prepare
+from pipeline.session import Listener
+from pipeline.tools import parity
+from pipeline.tools.sides import opened
+
+ROOT = Path(__file__).parents[2]
+GPU = Gpu(0, "GPU-0", "a GPU", 2**37, 2**37, (9, 0))
+
+
+@pytest.fixture
+def on_both(gpu, monkeypatch):
+    """The checks of a config's rows, columns and features."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(load, "SMALL_BLOCK", 1)
+    choose.frames_of.cache_clear()
+
+    def checked(config, folder):
+        job = prepare(config)
+        choices = [Choice("gpu", "gpu", "pretended", (GPU,)), Choice("cpu", "cpu", "asked for")]
+        with (
+            opened(
+                replace(job, choice=choices[0]), folder / "gpu", Listener(), serial=True
+            ) as first,
+            opened(
+                replace(job, choice=choices[1]), folder / "cpu", Listener(), serial=True
+            ) as second,
+        ):
+            sides = [first, second]
+            for side in sides:
+                side.read()
+            found = parity._rows(sides)
+            for side in sides:
+                side.build()
+            return [*found, *parity._features(sides)], first.session.ledger.entries
+
+    yield checked
+    choose.frames_of.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["parquet", pytest.param("csv", marks=pytest.mark.slow)])
+def test_flights_on_the_gpu_are_those_on_the_cpu(on_both, tmp_path, kind):
+    flights = pq.read_table(ROOT / "data" / "flights" / "flights.parquet")
+    flights = flights.take(list(range(0, len(flights), len(flights) // 700)))
+    path = tmp_path / f"f.{kind}"
+    if kind == "csv":
+        arrow_csv.write_csv(flights, path)
+    else:
+        pq.write_table(flights, path, row_group_size=250)
+    config = Config.load(
+        ROOT / "conf" / "flights.yaml",
+        [f"data.path={path}", "cluster.dashboard=false", "device=cpu"],
+    )
+    checks, entries = on_both(config, tmp_path)
+    assert [c for c in checks if not c.passed] == []
+    assert len(checks) > 30 and all(c.compared for c in checks if c.stage != "features")
+    notes = " ".join(note for entry in entries for note in entry.notes)
+    assert "cuDF" in notes and "left" not in notes
