@@ -122,6 +122,13 @@ def test_imports_point_down(path):
             assert row_of(theirs) >= row_of(mine), f"{name_of(path)}:{line} imports {dotted}"
 
 
+def refuse_circles(graph):
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' → '.join(error.args[1])}")
+
+
 def test_parts_do_not_import_each_other_in_circles():
     graph = {}
     for path in MODULES:
@@ -129,10 +136,30 @@ def test_parts_do_not_import_each_other_in_circles():
             theirs = part_of(dotted) if dotted.startswith("pipeline.") else ""
             if theirs and theirs != own_part(path) and own_part(path):
                 graph.setdefault(own_part(path), set()).add(theirs)
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"imports in a circle: {' → '.join(error.args[1])}")
+    refuse_circles(graph)
+
+
+def dotted_name(path):
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(tree):
+    """Our modules that a module imports, also within its functions."""
+    found = {dotted for _, dotted in imports(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in found:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & {dotted_name(path) for path in MODULES}
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    packages = {dotted_name(path) for path in MODULES if path.name == "__init__.py"}
+    refuse_circles(
+        {
+            dotted_name(path): imported_modules(tree_of(path)) - packages - {dotted_name(path)}
+            for path in MODULES
+        }
+    )
 
 
 @each_module
