@@ -26,6 +26,8 @@ BINARY = {
     b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"ARROW1": "an Arrow file",
     b"\xd0\xcf\x11\xe0": "an old Excel file", b"%PDF": "a PDF document",
     b"<!doctype html": "an HTML page", b"<html": "an HTML page",
+    b"BZh91AY&SY": "compressed with bzip2 (take gzip or zstd)",
+    b"\xfd7zXZ": "compressed with xz (take gzip or zstd)",
     b"version https://git-lfs": "a pointer of Git LFS (fetch the file: git lfs pull)",
 }  # fmt: skip
 """By the first bytes, in small letters where they are letters."""
@@ -57,6 +59,7 @@ class Dialect:
         return Dialect(**{**data, **lists})
 
 
+TO_UTF8 = "save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW"
 TEXT = "CSV must be UTF-8 text: in Excel, save it as `CSV UTF-8`"
 
 
@@ -121,7 +124,7 @@ def checked_names(names: list[str], path: str) -> tuple[str, ...]:
             raise SchemaError(
                 f"{path}: the column name {name.encode('utf-8', 'surrogateescape')!r} in the "
                 "header is not UTF-8 text",
-                fix="save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW",
+                fix=TO_UTF8,
             )
     filled = tuple(name.strip() or f"unnamed_{i}" for i, name in enumerate(names, 1))
     twice = [name for name, count in Counter(filled).items() if count > 1]

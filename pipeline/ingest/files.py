@@ -6,8 +6,8 @@ import glob as local_glob
 import os
 import re
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +18,10 @@ from pipeline.ingest.stores import check_bucket, explained, filesystem, is_remot
 CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+PACKED = (".bz2", ".xz", ".zip", ".7z", ".lz4")
+OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
+          ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
+"""Endings of what is often tried."""
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's word for a missing key
 
 
@@ -87,10 +91,7 @@ def format_of(files: list[File], source: Source) -> str:
     for file in files:
         by_format.setdefault(file.format or _magic(file, source), file.path)
     if "" in by_format:
-        raise SchemaError(
-            f"{by_format['']}: the ending does not tell the format",
-            fix="say format: csv or format: parquet beside path",
-        )
+        raise _no_format(by_format[""])
     if len(by_format) > 1:
         raise SchemaError(
             "CSV and Parquet files are mixed",
@@ -100,9 +101,28 @@ def format_of(files: list[File], source: Source) -> str:
     return next(iter(by_format))
 
 
+def _no_format(path: str) -> SchemaError:
+    if _ending(path) in PACKED:
+        fix = "unpack it, or compress it with gzip or zstd"
+        return SchemaError(f"{path} is compressed in a way that is not read", fix=fix)
+    if _ending(path) in OTHERS:
+        fix = "write it as Parquet; in pandas: frame.to_parquet('new.parquet')"
+        return SchemaError(f"{path} is neither CSV nor Parquet", fix=fix)
+    fix = "say format: csv or format: parquet beside path (or --set data.format=csv)"
+    return SchemaError(f"{path}: the ending does not tell the format", fix=fix)
+
+
 def _magic(file: File, source: Source) -> str:
     with opened(file.path, source.storage_options) as stream:
         return "parquet" if stream.read(4) == b"PAR1" else ""
+
+
+def with_folders(file: File, keys: Sequence[str]) -> File:
+    """The file with those of the ``key=value`` folders anywhere above it that are named."""
+    place = file.path if is_remote(file.path) else os.path.abspath(file.path)
+    above = dict(_keys(place, ""))
+    more = tuple((key, above[key]) for key in keys if key in above)
+    return replace(file, partitions=(*file.partitions, *more))
 
 
 def _expand(path: str, source: Source) -> list[File]:

@@ -18,7 +18,7 @@ from pipeline.ingest import csv_block, device_blocks, parquet, rejected, storage
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.content import span
 from pipeline.ingest.contract import NEW, Contract
-from pipeline.ingest.dialect import Dialect
+from pipeline.ingest.dialect import TO_UTF8, Dialect
 from pipeline.ingest.files import unchanged
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.values import ISO, SourceColumn, misfits
@@ -90,7 +90,9 @@ def _fix(bad: BadRow, contract: Contract) -> str:
         return (
             f"{contract.where}.csv: {{newlines_in_values: true}} if values hold newlines; {aside}"
         )
-    if bad.column is None or bad.value is None or "UTF-8" in bad.reason:
+    if "UTF-8" in bad.reason:
+        return f"{TO_UTF8}; {aside}"
+    if bad.column is None or bad.value is None:
         return f"{aside}; is the delimiter {contract.csv_dialect.delimiter!r}, the text UTF-8?"
     known = next(c for c in contract.columns if c.name == bad.column)
     if contract.where == NEW:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.config import ColumnType, Source
-from pipeline.errors import ConfigError, SchemaError, nearest
+from pipeline.errors import ConfigError, SchemaError, nearest, shorten
 from pipeline.ingest import dialect as dialects
 from pipeline.ingest import infer, parquet
 from pipeline.ingest.content import head
 from pipeline.ingest.contract import NEW, Contract
-from pipeline.ingest.files import DEFAULT_PARTITION, File, find, format_of
+from pipeline.ingest.csv_rows import records
+from pipeline.ingest.files import DEFAULT_PARTITION, File, find, format_of, with_folders
 from pipeline.ingest.values import ISO, ZONED, SourceColumn, misfits
 
 # How the names of key=value folders are parsed: as in a CSV file without words of its own.
@@ -60,10 +61,17 @@ def against(
     files = find(source)
     types = {c.name: c.type for c in wanted.columns}
     known = source.model_copy(update={"types": types})
-    if format_of(files, source) == "parquet":
-        found = _parquet(files, _only(known, needed), NEW, wanted)
-    else:
-        found = _csv(files, known, NEW, wanted)
+
+    def contract(files: list[File]) -> Contract:
+        if format_of(files, source) == "parquet":
+            return _parquet(files, _only(known, needed), NEW, wanted)
+        return _csv(files, known, NEW, wanted)
+
+    found = contract(files)
+    folders = {c.name for c in wanted.columns if c.partition} & set(needed)
+    if outside := sorted(folders - {c.name for c in found.columns}):
+        # one folder of the data, or a file in it: its keys stand above what is named
+        found = contract([with_folders(file, outside) for file in files])
     columns = {c.name: c for c in found.columns}
     lacking = [name for name in needed if name not in columns]
     if lacking:
@@ -105,7 +113,7 @@ def _csv(files: list[File], source: Source, where: str, wanted: Contract | None 
         _same_names(dialect.names, names, files[0], file)
     sampled = infer.sample(files, dialect, options)
     if wanted is None and sampled.row_bytes is None:
-        raise SchemaError(f"{files[0].path} has a header but no rows", fix="name files with rows")
+        raise _no_rows(files[0].path, first, dialect)
     run = {c.name: replace(c, partition=False) for c in wanted.columns} if wanted else {}
     columns = [
         run[name]
@@ -118,6 +126,20 @@ def _csv(files: list[File], source: Source, where: str, wanted: Contract | None 
         "csv", tuple(columns + folders), tuple(files), dialect, row_bytes=sampled.row_bytes,
         storage_options=options, where=where,
     )  # fmt: skip
+
+
+def _no_rows(path: str, beginning: bytes, dialect: dialects.Dialect) -> SchemaError:
+    """No record of the sample has as many fields as the first, or there is none."""
+    start, _ = dialects.data_start(beginning, dialect)
+    next_one = next(records(beginning[start:], dialect), None)
+    if next_one is None or not dialect.header:
+        return SchemaError(f"{path} has a header but no rows", fix="name files with rows")
+    header = dialect.delimiter.join(dialect.names)
+    return SchemaError(
+        f"{path}: no line has as many fields as the first line, which names the columns",
+        examples=[f"its first line: {shorten(header)}", f"then: {shorten(next_one.text)}"],
+        fix="remove what stands above the header, such as: tail -n +3 OLD > NEW",
+    )
 
 
 def _same_names(names: tuple[str, ...], other: tuple[str, ...], first: File, file: File) -> None:

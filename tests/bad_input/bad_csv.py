@@ -61,7 +61,7 @@ TEXTS: dict[str, Case] = {
     "UTF-16": bad_data(GOOD.encode("utf-16"), r"d\.csv", "UTF-16", "UTF-8"),
     "UTF-16 without its mark": bad_data(GOOD.encode("utf-16-le"), r"d\.csv", "NUL bytes", "UTF-8"),
     "UTF-32": bad_data(GOOD.encode("utf-32"), r"d\.csv", "UTF-16|UTF-32|NUL"),
-    "Latin-1": bad_data(csv("60,caf\xe9,0").encode("latin-1"), "line 62", "'b'", "not UTF-8", r"xe9"),
+    "Latin-1": bad_data(csv("60,caf\xe9,0").encode("latin-1"), "line 62", "'b'", "not UTF-8", r"xe9", "iconv"),
     "Latin-1 header": bad_data(GOOD.replace("b,", "caf\xe9,", 1).encode("latin-1"), r"d\.csv", "header", "UTF-8"),
     "an Excel file, renamed": bad_data(XLSX, r"d\.csv is no CSV", "Excel"),
     "an old Excel file, renamed": bad_data(XLS, r"d\.csv is no CSV", "Excel"),

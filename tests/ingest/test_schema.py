@@ -175,7 +175,14 @@ def test_headers(tmp_path):
         (b"\n\n", "is empty"),
         (b"a,b\n", "has a header but no rows"),
         (b"a,b,a\n1,2,3\n", "columns 1 and 3 are both called 'a'"),
+        (
+            b"# made 2026\n\na,b,c\n1,2,3\n",
+            r"no line has as many[\s\S]*# made 2026[\s\S]*then: 'a,b,c'",
+        ),
+        (b"Report;x\na;b;c\n1;2;3\n1;2;3\n", "its first line: 'Report;x'"),
         (b"PK\x03\x04zip", "a zip or Excel file"),
+        (b"BZh91AY&SY\0", "compressed with bzip2"),
+        (b"\xfd7zXZ\0", "compressed with xz"),
         (b"\xff\xfea\0,\0", "UTF-16"),
         (b"\x1f\x8b\x08", "compressed with gzip"),
         (b"PAR1....PAR1", "a Parquet file"),
@@ -349,3 +356,26 @@ def test_side_tables(tmp_path):
     typed = table.model_copy(update={"types": {"origin": "integer"}})
     with pytest.raises(DataError, match=r"data.tables.weather.types: \{origin: text\}"):
         read_table("weather", typed)
+
+
+def test_new_data_may_be_a_file_or_folder_below_the_keys_of_the_run(tmp_path, monkeypatch):
+    for month in ("01", "02"):
+        folder = tmp_path / f"y=2024/m={month}"
+        folder.mkdir(parents=True)
+        csv(folder / "a.csv", "x\n1\n2\n")
+    wanted = settle(Source(path=str(tmp_path)))
+    assert [c.name for c in wanted.columns if c.partition] == ["y", "m"]
+    for place in ("y=2024", "y=2024/m=02", "y=2024/m=02/a.csv"):
+        frame = whole(against(wanted, Source(path=str(tmp_path / place)), ["x", "y", "m"]))
+        assert frame["y"].to_list()[-2:] == [2024, 2024], place
+        assert frame["m"].to_list()[-2:] == ["02", "02"], place
+    monkeypatch.chdir(tmp_path / "y=2024/m=01")
+    assert whole(against(wanted, Source(path="a.csv"), ["m"]))["m"].to_list() == ["01", "01"]
+    with pytest.raises(SchemaError, match=r"1 needed column[\s\S]*- m \(text\)"):
+        against(wanted, csv(tmp_path / "y=2024/b.csv", "x,y\n1,2024\n"), ["x", "m"])
+
+
+def test_what_is_neither_csv_nor_parquet(tmp_path):
+    for name, told in (("a.csv.bz2", "compress it with gzip"), ("a.json", "frame.to_parquet")):
+        with pytest.raises(SchemaError, match=told):
+            settle(csv(tmp_path / name, "a,b\n1,2\n"))
