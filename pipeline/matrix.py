@@ -66,6 +66,11 @@ class Target:
     classes: tuple[Any, ...] = ()
     """Class values in label order (str, int, float or bool); the binary positive is classes[1]."""
 
+    def __str__(self) -> str:
+        """The task with up to ten classes: ``binary (no, yes)``."""
+        named = ", ".join([*map(str, self.classes[:10]), *("…" for _ in self.classes[10:11])])
+        return f"{self.task} ({named})" if named else self.task
+
 
 class Feed(Protocol):
     """The matrices of a run. Every pass gives the same matrices in the same order."""

@@ -219,7 +219,7 @@ def split_rows(session: Session, found: Read) -> RowSet:
         else:
             settled = Settlement.from_json(doing.kept)
             parts = _prepared(session, found, spec, settled.target, settled.cuts)
-        session.listener.say(f"task {settled.target.task}: {settled.why}")
+        session.listener.say(f"task {settled.target}: {settled.why}")
     classes = len(settled.target.classes)
     source = replace(
         job.source,

@@ -84,6 +84,9 @@ def features(session: Session, rows: RowSet, *, last: bool) -> Built:
             return _kept(session, rows, choice, counts, doing, last=last, wanted=wanted)
         ops, left_out = session.job.ops, session.job.left_out
         choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
+        if ops is None:
+            reasons = {**choice.left_out, **rows.source.unreadable}
+            doing.entry.notes += [f"left out {name}: {why}" for name, why in reasons.items()]
         doing.found = {"ops": list(map(op_entry, choice.ops)), "left_out": dict(choice.left_out)}
         built = _built(session, rows, choice, counts, doing, everything=False, last=last)
         doing.entry.rows = sum(rows.counts.rows.values())
@@ -100,8 +103,6 @@ def chosen(session: Session, rows: RowSet) -> Choice:
         session.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
     )
     entries, dropped = auto.choose(schema, profile.finish(seen, schema), rows.target)
-    for item in dropped:
-        session.listener.say(f"left out {item['column']}: {item['reason']}")
     reasons = {item["column"]: item["reason"] for item in dropped}
     return Choice(parse_ops(entries), {**session.job.left_out, **reasons})
 

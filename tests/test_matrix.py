@@ -4,7 +4,7 @@ import pandas as pd
 from pipeline.device import cpu
 from pipeline.features.chain import Context, new_matrix
 from pipeline.features.try_op import frame_of
-from pipeline.matrix import Feature, complete
+from pipeline.matrix import Feature, Target, complete
 
 FEATURES = (Feature("x", "q"), Feature("code", "c"))
 
@@ -22,3 +22,10 @@ def test_what_models_get_has_no_missing_category():
     made, _ = new_matrix(frame, (), FEATURES, Context("cpu", 0, "binary", 2))
     assert made.flags.c_contiguous
     np.testing.assert_array_equal(made, np.array([[1, 0], [np.nan, 4]], "float32"))
+
+
+def test_a_target_names_its_classes():
+    assert str(Target("regression")) == "regression"
+    assert str(Target("binary", (False, True))) == "binary (False, True)"
+    assert str(Target("multiclass", tuple(range(10)))).endswith("8, 9)")
+    assert str(Target("multiclass", tuple(range(11)))).endswith("8, 9, …)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 
+import pandas as pd
 import pytest
 
 from pipeline import Config, runner
@@ -107,3 +108,24 @@ def test_what_the_gpus_did_is_in_the_ledger_the_folder_and_the_report(
     if sampled:
         stages = json.loads((run / "gpu.json").read_text())["stages"]
         assert [s["stage"] for s in stages][: len(lines)] == [line["stage"] for line in lines]
+
+
+def test_the_ledger_says_what_is_left_out_and_why(tmp_path):
+    heard = []
+    n = range(60)
+    table = {"x": [i % 7 for i in n], "id": [f"k{i}" for i in n], "tags": [[i] for i in n]}
+    frame = pd.DataFrame({**table, "y": [("no", "yes")[i % 2] for i in n]})
+    frame.to_parquet(tmp_path / "d.parquet")
+    tree = {
+        "data": {"path": str(tmp_path / "d.parquet"), "target": "y"},
+        "models": {"xgboost": {"rounds": 2}}, "refit": "never", "golden": 0,
+        "cluster": {"kind": "process", "dashboard": False},
+    }  # fmt: skip
+    listener = runner.Listener(say=heard.append)
+    runner.run(Config.parse(tree), out=tmp_path / "run", listener=listener)
+    assert "task binary (no, yes): the target has two distinct values" in heard
+    lines = map(json.loads, (tmp_path / "run/ledger.jsonl").read_text().splitlines())
+    (notes,) = (line["notes"] for line in lines if line["stage"] == "features")
+    assert notes[0].startswith("left out id: almost every row has its own value")
+    assert notes[1].startswith("left out tags: its Parquet type is list<")
+    assert "left out tags" in (tmp_path / "run/report.html").read_text()

@@ -142,7 +142,7 @@ def _data(source: Data, found: Findings) -> list[str]:
         "data:",
         f"  path: {_flow(path)}",
         f"  target: {_flow(source.target)}",
-        f"  # {found.settled.why}: {found.settled.target.task}{_classes(found)}",
+        f"  # {found.settled.why}: {_comment(str(found.settled.target))}",
         f"  task: {found.settled.target.task}  # binary, multiclass or regression",
     ]
     if found.bad:
@@ -151,12 +151,6 @@ def _data(source: Data, found: Findings) -> list[str]:
             "  # allow: `on_bad_rows: quarantine` sets such rows aside instead of stopping.",
         ]
     return lines
-
-
-def _classes(found: Findings) -> str:
-    classes = [str(c) for c in found.settled.target.classes]
-    shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-    return f" ({_comment(shown)})" if classes else ""
 
 
 def _split(found: Findings) -> list[str]:
