@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from pipeline.cluster.estimate import Sizes
 from pipeline.config import Memory
 from pipeline.errors import MachineError
 from pipeline.ingest import load
-from pipeline.runner import Listener
+from pipeline.runner import Listener, Outcome
 from pipeline.tools.plan import describe
 
 FEATURES = [
@@ -72,10 +73,56 @@ def notes(outcome):
     return {(entry := json.loads(line))["stage"]: entry["notes"] for line in lines}
 
 
+class Made(NamedTuple):
+    """A run, what was planned, and how often each stage went over the data."""
+
+    outcome: Outcome
+    plan: dict
+    passes: dict
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Runs over the same rows, each made once: several tests look at it."""
+    known = {}
+
+    def of(name, *, hold, **options):
+        key = (name, hold, *options.items())
+        if key not in known:
+            with pytest.MonkeyPatch.context() as patch:
+                folder = tmp_path_factory.mktemp("made")
+                known[key] = counted(folder, patch, hold=hold, name=name, **options)
+        return known[key]
+
+    return of
+
+
+def counted(folder, monkeypatch, **options):
+    config = prepared(folder, monkeypatch, **options)
+    plan = describe(config)
+    reads, passes = [], {}
+
+    def noted(read):
+        def noting(*arguments):
+            reads.append(None)
+            return read(*arguments)
+
+        return noting
+
+    def stage(entry, ended):
+        if ended:
+            passes[entry.stage] = len(reads) / plan["input"]["partitions"]
+        reads.clear()
+
+    monkeypatch.setattr(load, "read_block", noted(load.read_block))
+    monkeypatch.setattr(load.pa, "memory_map", noted(load.pa.memory_map))
+    outcome = run(config, out=folder / "run", listener=Listener(stage=stage))
+    return Made(outcome, plan, passes)
+
+
 @pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
-def test_streaming_gives_what_holding_gives(tmp_path, monkeypatch, name):
-    held = ran(tmp_path, monkeypatch, hold=True, name=name)
-    streamed = ran(tmp_path, monkeypatch, hold=False, name=name)
+def test_streaming_gives_what_holding_gives(made, name):
+    held, streamed = made(name, hold=True).outcome, made(name, hold=False).outcome
     assert streamed.metrics == held.metrics
     for file in ("evaluate/predictions.parquet", "golden.parquet"):
         one, other = (pd.read_parquet(o.folder / file) for o in (held, streamed))
@@ -87,9 +134,9 @@ def test_streaming_gives_what_holding_gives(tmp_path, monkeypatch, name):
     assert not (streamed.folder / "tmp").exists()
 
 
-def test_bins_on_disk_give_what_bins_in_memory_give(tmp_path, monkeypatch):
-    held = ran(tmp_path, monkeypatch, hold=True, name="d.parquet")
-    paged = ran(tmp_path, monkeypatch, hold=False, name="d.parquet", bins="disk")
+def test_bins_on_disk_give_what_bins_in_memory_give(made):
+    held = made("d.parquet", hold=True).outcome
+    paged = made("d.parquet", hold=False, bins="disk").outcome
     assert paged.metrics == held.metrics
     one, other = ((o.folder / "train" / "xgboost.ubj").read_bytes() for o in (held, paged))
     assert one == other
@@ -97,9 +144,9 @@ def test_bins_on_disk_give_what_bins_in_memory_give(tmp_path, monkeypatch):
     assert not (paged.folder / "tmp").exists()
 
 
-def test_csv_is_read_again_where_it_cannot_be_staged(tmp_path, monkeypatch):
-    held = ran(tmp_path, monkeypatch, hold=True, name="d.csv")
-    streamed = ran(tmp_path, monkeypatch, hold=False, name="d.csv", staging=False)
+def test_csv_is_read_again_where_it_cannot_be_staged(made):
+    held = made("d.csv", hold=True).outcome
+    streamed = made("d.csv", hold=False, staging=False).outcome
     assert streamed.metrics == held.metrics
     (_, note) = notes(streamed)["read"]
     assert note == "CSV read again in each pass: the disk has no room for staging it"
@@ -112,27 +159,9 @@ def test_csv_is_read_again_where_it_cannot_be_staged(tmp_path, monkeypatch):
         ("d.csv", {"staging": False}),
     ],
 )  # fmt: skip
-def test_the_plan_says_how_often_the_data_are_read(tmp_path, monkeypatch, name, options):
-    config = prepared(tmp_path, monkeypatch, hold=False, name=name, **options)
-    plan = describe(config)
-    reads, by_stage = [], {}
-
-    def counted(read):
-        def noted(*arguments):
-            reads.append(None)
-            return read(*arguments)
-
-        return noted
-
-    def stage(entry, ended):
-        if ended:
-            by_stage[entry.stage] = len(reads) / plan["input"]["partitions"]
-        reads.clear()
-
-    monkeypatch.setattr(load, "read_block", counted(load.read_block))
-    monkeypatch.setattr(load.pa, "memory_map", counted(load.pa.memory_map))
-    run(config, out=tmp_path / "run", listener=Listener(stage=stage))
-    assert by_stage == {s["stage"]: s["passes"] for s in plan["memory"]["stages"]}
+def test_the_plan_says_how_often_the_data_are_read(made, name, options):
+    _, plan, passes = made(name, hold=False, **options)
+    assert passes == {s["stage"]: s["passes"] for s in plan["memory"]["stages"]}
 
 
 def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch):
