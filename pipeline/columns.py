@@ -29,7 +29,9 @@ Kind = Literal["numeric", "category", "datetime", "text", "bool"]
 LABEL, WEIGHT, SET = "__label__", "__weight__", "__set__"
 RESERVED = frozenset({LABEL, WEIGHT, SET})
 SETS: tuple[Literal["train"], Literal["valid"], Literal["test"]] = ("train", "valid", "test")
-"""SET holds the position: 0, 1, 2."""
+"""SET holds the position."""
+TRAIN, VALID, TEST = range(3)
+"""Positions in `SETS`."""
 
 # Selector words. "categorical" is every column of labels: text, and codes made from it.
 SELECTORS: Mapping[str, frozenset[str]] = {

@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.artifacts import published, read_json, write_json, write_manifest, written
 from pipeline.cluster import partitions
 from pipeline.cluster.memory import give_back
-from pipeline.columns import SET
+from pipeline.columns import SET, TRAIN
 from pipeline.device import Frame, cpu
 from pipeline.device.choose import frames_of
 from pipeline.evaluate import curves, metrics
@@ -133,7 +133,7 @@ def _slices(session: Session, rows: RowSet) -> pd.DataFrame | None:
 def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.DataFrame:
     """Plain host values (object) of the rows that do not train."""
     device = frames_of(device_name)
-    held_out = frame[device.arrays(frame[SET])[0] != 0]
+    held_out = frame[device.arrays(frame[SET])[0] != TRAIN]
     host: pd.DataFrame = device.to_host(held_out[names])
     return host.astype(object)
 
@@ -201,7 +201,7 @@ def save(
     if built.golden is not None:
         feed = built.feed.on(session.device)
         table = golden.make(scoring(models, feed.device), feed, built.golden)
-        with written(folder / "golden.parquet") as beside:
+        with written(folder / golden.FILE) as beside:
             table.to_parquet(beside, index=False)
     target, keys = rows.target, session.kept.keys
     facts = {
@@ -235,7 +235,7 @@ def _publish(session: Session, refitted: bool, models: Sequence[str]) -> None:
     folder, kept = session.folder, session.kept
     for old in (folder / "features", folder / "train"):  # with the segments of what is done
         shutil.rmtree(old, ignore_errors=True)
-    (folder / "golden.parquet").unlink(missing_ok=True)
+    (folder / golden.FILE).unlink(missing_ok=True)
     stage = "refit features" if refitted else "features"
     published(kept.place(stage) / fit.FOLDER, folder / "features")
     for name in models:

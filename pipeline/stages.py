@@ -31,9 +31,6 @@ from pipeline.train.held import Held, HeldFeed
 if TYPE_CHECKING:
     from pipeline.session import Doing, Session
 
-GOLDEN = "golden.parquet"
-"""In the stage's folder: the rows of `golden.rows`."""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -135,7 +132,7 @@ def _built(
     drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
     doing.files = below(doing.place / fit.FOLDER)
     if drawn is not None:
-        doing.files += [golden.save(drawn, doing.place / GOLDEN)]
+        doing.files += [golden.save(drawn, doing.place / golden.FILE)]
     return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
 
 
@@ -155,7 +152,7 @@ def _kept(
 ) -> Built:  # fmt: skip
     """The features that are kept, and matrices of the rows if they are wanted."""
     plan = fit.load(doing.place / fit.FOLDER)
-    drawn = golden.load(doing.place / GOLDEN) if session.job.config.golden else None
+    drawn = golden.load(doing.place / golden.FILE) if session.job.config.golden else None
     if not wanted:
         device, features = rows.context.device, plan.features
         feed = HeldFeed(session.client, _nothing, features, rows.target, device, counts)

@@ -13,14 +13,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pipeline.columns import LABEL, RESERVED, SET, SETS, WEIGHT, Column, Schema
+from pipeline.columns import LABEL, RESERVED, SET, SETS, TRAIN, WEIGHT, Column, Schema
 from pipeline.device import Array, Frame, Frames, Series
 from pipeline.device.choose import frames_of
 from pipeline.device.ranges import span
 from pipeline.features.op import Op, Rows, State, Summary
 from pipeline.matrix import Feature, Matrix, SetName, Task, complete
-
-TRAIN = 0  # position of "train" in columns.SETS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.columns import LABEL, SET, SETS, WEIGHT, Column
+from pipeline.columns import LABEL, SET, SETS, TRAIN, WEIGHT, Column
 from pipeline.config import Split
 from pipeline.device import Array, Frame, Frames
 from pipeline.device.choose import frames_of
@@ -226,7 +226,7 @@ def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float
     device = frames_of(device_name)
     sets = device.arrays(frame[SET])[0]
     per_set = device.bincount(sets, len(SETS))
-    train = sets == 0
+    train = sets == TRAIN
     ids = device.ids(frame)[train]
     sampled = len(ids) if rate == 1 else _below(device.hash_ints(ids, seed + 2), rate)
     labels = device.floats(frame[LABEL])[train]

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.columns import SETS, Schema
+from pipeline.columns import SETS, TEST, TRAIN, VALID, Schema
 from pipeline.config import Split
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError, DataError, shorten
 from pipeline.expression import quoted
 
-TRAIN, VALID, TEST = range(3)  # positions in columns.SETS
 SPAN = 2**32  # hashes lie below
 
 Times = list[np.ndarray] | None

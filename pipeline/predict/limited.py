@@ -21,13 +21,13 @@ from pipeline.config_tree import yaml_tree
 from pipeline.errors import InputError, PipelineError
 from pipeline.evaluate import metrics
 from pipeline.predict import scorer
-from pipeline.train import store, structure
+from pipeline.train import golden, store, structure
 
 MEMORY = 2 << 30
 """Bytes beyond what the libraries take; and `PER_BYTE` for each of the files."""
 PER_BYTE = 8
 FILES = (
-    "config.yaml", "golden.parquet", "evaluate/metrics.json", "ingest/schema.json",
+    "config.yaml", golden.FILE, "evaluate/metrics.json", "ingest/schema.json",
     "features/plan.json", "features/tables/*.parquet", "train/*.json", "train/*.ubj", "train/*.tl",
 )  # fmt: skip
 

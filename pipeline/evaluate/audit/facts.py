@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.columns import SET, SETS, Schema
+from pipeline.columns import SET, TEST, TRAIN, Schema
 from pipeline.config import Split
 from pipeline.device import cpu
 from pipeline.evaluate.audit import alone, proposal
@@ -95,12 +95,12 @@ class Facts:
         column, sets = self.look.sample[name], self._sets
         category = self.source[name].kind == "text"
         values = _codes(column) if category else cpu.floats(column)
-        return Values(values[sets == 0], values[sets == SETS.index("test")], category)
+        return Values(values[sets == TRAIN], values[sets == TEST], category)
 
     def codes(self, name: str) -> Values:
         """A column of the data as codes, whatever its type."""
         codes, sets = _codes(self.look.sample[name]), self._sets
-        return Values(codes[sets == 0], codes[sets == SETS.index("test")], True)
+        return Values(codes[sets == TRAIN], codes[sets == TEST], True)
 
     @cached_property
     def _sets(self) -> Array:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.columns import SETS
+from pipeline.columns import TEST, TRAIN
 from pipeline.evaluate.audit.look import Contents
 from pipeline.matrix import Task
 
-TRAIN, TEST = SETS.index("train"), SETS.index("test")
 Array = NDArray[Any]
 
 

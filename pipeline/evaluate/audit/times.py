@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.columns import SETS
+from pipeline.columns import SETS, TEST, TRAIN
 from pipeline.evaluate.audit import alone
 from pipeline.evaluate.audit.alone import METRIC
 from pipeline.evaluate.audit.facts import Checked, Facts
@@ -17,7 +17,6 @@ from pipeline.evaluate.audit.look import Range
 from pipeline.evaluate.audit.names import after_the_fact
 from pipeline.matrix import Task
 
-TRAIN, TEST = SETS.index("train"), SETS.index("test")
 ORDER: Mapping[Task, float] = {"binary": 0.6, "multiclass": 0.05, "regression": 0.05}
 """From this worth of its neighbours' labels on, the order of rows matters: labels of one time are
 alike, and a split at random puts some into the training set and others into the test set."""

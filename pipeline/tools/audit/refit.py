@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline.cluster import partitions
 from pipeline.cluster.serial import Serial
-from pipeline.columns import LABEL, RESERVED, SET, SETS, WEIGHT
+from pipeline.columns import LABEL, RESERVED, SET, SETS, TRAIN, WEIGHT
 from pipeline.device import cpu, dtype_of
 from pipeline.features import chain, fit
 from pipeline.features.fit import FittedPlan
@@ -48,7 +48,7 @@ class Sampled:
     @property
     def trains(self) -> np.ndarray:
         """bool (n,): the training rows."""
-        found: np.ndarray = cpu.arrays(self.frame[SET])[0] == chain.TRAIN
+        found: np.ndarray = cpu.arrays(self.frame[SET])[0] == TRAIN
         return found
 
 
