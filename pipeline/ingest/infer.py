@@ -104,6 +104,15 @@ def column(
     return SourceColumn(name, "text") if found is None or _swapped(found, fit) else found
 
 
+def again(known: SourceColumn, values: list[str], dialect: Dialect) -> SourceColumn:
+    """A run's column in new data: written as there, or numbers that are written in another way."""
+    fit = _Fit(values, dialect)
+    if known.dtype != "float64" or fit(known):
+        return known
+    plain = SourceColumn(known.name, known.type)
+    return plain if fit(plain) else _written(known.name, fit) or known
+
+
 class _Fit:
     """Whether sampled values are of a type; distinct ones are parsed once."""
 

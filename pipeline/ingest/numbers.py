@@ -32,6 +32,8 @@ def ways(words: Sequence[str], delimiter: str) -> list[str]:
     bare = [word.strip().lstrip("+-") for word in words[:LOOKED_AT]]
     start = next((m[0] for w in bare if (m := re.match(rf"[{SIGNS}]\s?", w))), "")
     end = next((m[0] for w in bare if (m := re.search(rf"\s?[{SIGNS}%]$", w))), "")
+    if start and end and start.strip() != end.strip():  # two units
+        return []
     order = sorted(SEPARATORS, key=lambda pair: delimiter == ";" and pair != (".", ","))
     return [
         f"{start}1{thousands}234{decimal}56{end}"

@@ -116,7 +116,7 @@ def _csv(files: list[File], source: Source, where: str, wanted: Contract | None 
         raise _no_rows(files[0].path, first, dialect)
     run = {c.name: replace(c, partition=False) for c in wanted.columns} if wanted else {}
     columns = [
-        run[name]
+        infer.again(run[name], values, dialect)
         if name in run and (run[name].pattern == ZONED or (wanted and wanted.format == "csv"))
         else infer.column(name, values, source.types.get(name), dialect)
         for name, values in zip(dialect.names, sampled.values, strict=True)

@@ -110,6 +110,7 @@ def test_numbers_as_people_write_them(tmp_path, delimiter, words, read, way):
         (",", ["1,5", "2,5"]),  # a list, where commas separate fields
         (";", ["007", "1,5"]),
         (",", ["$1", "€2"]),
+        (",", ["$1", "2%"]),
         (",", ["560 001", "110 001"]),
         (",", ["192.168.100.200", "10.0.0.1"]),
         (",", ["0,123", "1,234"]),
@@ -379,3 +380,23 @@ def test_what_is_neither_csv_nor_parquet(tmp_path):
     for name, told in (("a.csv.bz2", "compress it with gzip"), ("a.json", "frame.to_parquet")):
         with pytest.raises(SchemaError, match=told):
             settle(csv(tmp_path / name, "a,b\n1,2\n"))
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "read"),
+    [
+        ("x;k\n1,5;a\n2;a\n", "x,k\n1.5,a\n2,a\n", [1.5, 2]),
+        ("x,k\n1.5,a\n2,a\n", "x;k\n1,5;a\n2;a\n", [1.5, 2]),
+        ("x,k\n1.5,a\n2,a\n", "x,k\n$1.5,a\n2%,a\n", None),
+        ("x;k\n1,5;a\n2;a\n", "x;k\n1.234;a\n2.345;a\n", [1234, 2345]),  # as in training
+        ("x;k\n1,5;a\n2;a\n", "x;k\n;a\n", [np.nan]),
+    ],
+)
+def test_numbers_of_new_data_may_be_written_in_another_way(tmp_path, trained, new, read):
+    wanted = settle(csv(tmp_path / "a.csv", trained))
+    found = against(wanted, csv(tmp_path / "b.csv", new), ["x"])
+    if read is None:
+        with pytest.raises(DataError, match="is not a number"):
+            whole(found)
+        return
+    np.testing.assert_equal(whole(found)["x"].to_list(), read)
