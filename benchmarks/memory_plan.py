@@ -173,10 +173,10 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
 def sizes(config: Path) -> Sizes:
     """What the plan was made of."""
     job = prepare(Config.load(config))
-    blocks = load.planned(
+    parts = load.planned(
         job.contract, None, CPU_COUNT, memory.block_bytes(memory.limit_of(job.config.memory))
     )
-    return job.sizes(blocks, CPU_COUNT)
+    return job.sizes(parts, CPU_COUNT)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pipeline.features.ops.join import Join
 from pipeline.features.plan import model_columns, pruned, walk
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import split
-from pipeline.ingest.blocks import Block
+from pipeline.ingest.blocks import Block, Part
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.files import File, find
 from pipeline.ingest.sample import Sample, sample
@@ -77,11 +77,11 @@ class Job:
             },
         }  # fmt: skip
 
-    def sizes(self, blocks: Sequence[Block], threads: int) -> Sizes:
+    def sizes(self, parts: Sequence[Part], threads: int) -> Sizes:
         """What the memory plan's estimates are made of; reads a sample."""
-        rows = sum(block.rows for block in blocks)
-        split, found = self.config.split, self._sample(blocks)
-        most = max((block.rows for block in blocks), default=0)
+        rows = sum(part.rows for part in parts)
+        split, found = self.config.split, self._sample([b for part in parts for b in part.blocks])
+        most = max((part.rows for part in parts), default=0)
 
         def row(names: Sequence[str], packed: Mapping[str, float]) -> float:
             texts = [found.words[n] for n in names if n in found.words]
@@ -98,10 +98,10 @@ class Job:
             read_row=row(self.reads, {}), held_row=row(self.reads, found.packed),
             kept_row=row(self.kept, found.packed),
             staged_row=found.staged_row if csv else 0.0,
-            block_rows=most, threads=min(threads, len(blocks)), features=self.width,
-            block_bytes=max((b.size for b in blocks), default=0) if csv else 0,
+            block_rows=most, threads=min(threads, len(parts)), features=self.width,
+            block_bytes=max((part.size for part in parts), default=0) if csv else 0,
             present=self._present(found.missing),
-            words=sum(summary_bytes(w.among, w.letters, learnt, len(blocks)) for w in texts),
+            words=sum(summary_bytes(w.among, w.letters, learnt, len(parts)) for w in texts),
             scores=found.scores,
             forest_rows=self._forest_rows(rows), forest_nodes=self._forest_nodes(rows),
             models=ordered(self.models), again=again,
@@ -109,7 +109,7 @@ class Job:
         )  # fmt: skip
 
     def memory_plan(
-        self, blocks: Sequence[Block], threads: int, free: int, shared: int | None = None, *,
+        self, parts: Sequence[Part], threads: int, free: int, shared: int | None = None, *,
         device: int | None = None, rung: Rung = PLANNED,
     ) -> MemoryPlan:  # fmt: skip
         """What these rows will hold in memory, and whether they are streamed.
@@ -124,7 +124,7 @@ class Job:
         Raises:
             MachineError: they cannot be trained on within it.
         """
-        sizes = replace(self.sizes(blocks, threads), device_memory=device or 0)
+        sizes = replace(self.sizes(parts, threads), device_memory=device or 0)
         return plan(self.config.memory, sizes, free=free, shared=shared, device=device, rung=rung)
 
     @property

@@ -169,8 +169,8 @@ def _helps(rung: Rung, work: Work, stage: str) -> bool:
     if rung.stream:
         found = work.rows or work.read
         return found is None or found.plan.hold
-    blocks = planning.blocks_of(session.job, session.at_once, rung)
-    return len(blocks) > session.partitions
+    parts = planning.parts_of(session.job, session.at_once, rung)
+    return len(parts) > session.partitions
 
 
 def _on_the_cpu(session: Session) -> str:

@@ -1,4 +1,4 @@
-"""The blocks that a run reads at a time, and the memory plan that they give."""
+"""The parts that a run reads at a time, and the memory plan that they give."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.cluster import memory
 from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung
 from pipeline.ingest import load
-from pipeline.ingest.blocks import Block
+from pipeline.ingest.blocks import Part
 from pipeline.job import Job
 
 
@@ -17,11 +17,11 @@ def at_once(job: Job, threads: int) -> int:
     return 1 if job.choice.name == "gpu" else threads
 
 
-def planned_blocks(
+def planned_parts(
     job: Job, threads: int, folder: Path | None, shared: int | None = None, *,
     device: int | None = None, rung: Rung = PLANNED,
-) -> tuple[list[Block], MemoryPlan]:  # fmt: skip
-    """The blocks of the run, and what their rows will hold in memory.
+) -> tuple[list[Part], MemoryPlan]:  # fmt: skip
+    """The parts of the run, and what their rows will hold in memory.
 
     Args:
         job: the run.
@@ -31,12 +31,12 @@ def planned_blocks(
         device: what the GPUs may hold together.
         rung: what gives way in any case.
     """
-    blocks = blocks_of(job, threads, rung)
+    parts = parts_of(job, threads, rung)
     free = 0 if folder is None else free_at(folder)
-    return blocks, job.memory_plan(blocks, threads, free, shared, device=device, rung=rung)
+    return parts, job.memory_plan(parts, threads, free, shared, device=device, rung=rung)
 
 
-def blocks_of(job: Job, threads: int, rung: Rung) -> list[Block]:
+def parts_of(job: Job, threads: int, rung: Rung) -> list[Part]:
     """What the run reads at a time on this rung."""
     limit = memory.limit_of(job.config.memory)
     size = memory.block_bytes(limit, job.device_limit) // rung.smaller

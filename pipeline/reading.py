@@ -22,11 +22,11 @@ from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import DataError
 from pipeline.features.chain import Context
 from pipeline.ingest import load, prepare, split, target
-from pipeline.ingest.blocks import Block
+from pipeline.ingest.blocks import Part
 from pipeline.ingest.prepare import Counts, Preparation
 from pipeline.ingest.settled import Settlement
 from pipeline.matrix import Target
-from pipeline.planning import plan_notes, planned_blocks
+from pipeline.planning import plan_notes, planned_parts
 
 if TYPE_CHECKING:
     from pipeline.session import Session
@@ -73,13 +73,13 @@ class RowSet:
 def read(session: Session) -> Read:
     """Reads the used columns."""
     with session.stage("read") as doing:
-        blocks, plan = _planned(session, session.device)
+        parts, plan = _planned(session, session.device)
         session.decide(plan)
-        total = sum(block.rows for block in blocks)
+        total = sum(part.rows for part in parts)
         if not _looked_at(session):
             plan = replace(plan, hold=False, staging=0)
         load.notes(session.client)  # of whatever read before
-        reads = _reads(session, blocks, plan, session.device)
+        reads = _reads(session, parts, plan, session.device)
         notes = doing.entry.notes
         if session.job.moved:
             doing.told.append(f"cluster {session.job.cluster.kind} {session.job.moved}")
@@ -110,11 +110,11 @@ def _left(session: Session, reads: Partitions) -> list[Path]:
 
 def read_again(session: Session, device: str) -> Read:
     """The same frames on the session's rung, read by the device."""
-    blocks, plan = _planned(session, device)
-    frames = load.frames(_reads(session, blocks, plan, device))
+    parts, plan = _planned(session, device)
+    frames = load.frames(_reads(session, parts, plan, device))
     if plan.staging:
         frames = _staged(session, frames, device, [])
-    return Read(frames, device, sum(block.rows for block in blocks), plan)
+    return Read(frames, device, sum(part.rows for part in parts), plan)
 
 
 def again(session: Session, rows: RowSet, device: str | None = None) -> RowSet:
@@ -151,8 +151,8 @@ def on(rows: RowSet, device: str) -> RowSet:
     )  # fmt: skip
 
 
-def _planned(session: Session, device: str) -> tuple[list[Block], MemoryPlan]:
-    """The blocks and the plan: within this process's memory, or within that of all workers.
+def _planned(session: Session, device: str) -> tuple[list[Part], MemoryPlan]:
+    """The parts and the plan: within this process's memory, or within that of all workers.
 
     Args:
         device: which one reads; the CPU may do it in the GPU's place.
@@ -164,21 +164,21 @@ def _planned(session: Session, device: str) -> tuple[list[Block], MemoryPlan]:
         together = capacity(client, job.cluster, job.config.memory)
         own = device_capacity(client, job.config.memory) if device == "gpu" else None
         # staged files would lie on one host's disk: a pass reads the source again, on any worker
-        blocks, plan = planned_blocks(job, session.threads, None, together, device=own, rung=rung)
+        parts, plan = planned_parts(job, session.threads, None, together, device=own, rung=rung)
     else:
-        blocks, plan = planned_blocks(
+        parts, plan = planned_parts(
             job, session.at_once, session.folder, device=job.device_limit, rung=rung
         )
         session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
-    session.partitions = len(blocks)
-    session.listener.planned(plan, [block.rows for block in blocks])
-    return blocks, plan
+    session.partitions = len(parts)
+    session.listener.planned(plan, [part.rows for part in parts])
+    return parts, plan
 
 
-def _reads(session: Session, blocks: list[Block], plan: MemoryPlan, device: str) -> Partitions:
+def _reads(session: Session, parts: list[Part], plan: MemoryPlan, device: str) -> Partitions:
     job = session.job
     reads = load.reads(
-        session.client, blocks, job.contract, list(job.reads),
+        session.client, parts, job.contract, list(job.reads),
         device=device, on_bad_rows=job.config.data.on_bad_rows,
     )  # fmt: skip
     if not plan.hold:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import Config, keys
 from pipeline.job import prepare
-from pipeline.planning import planned_blocks
+from pipeline.planning import planned_parts
 from pipeline.resume import KEPT, UNFINISHED, Kept, Record
 
 FEATURES = {"features", "refit features"}
@@ -44,7 +44,7 @@ def judged(tree, folder, device=None, resumed=True):
     """The stages of a folder, judged for the config."""
     job = prepare(Config.parse(deepcopy(tree)))
     kept = Kept(folder, resumed=resumed)
-    kept.decide(keys.bases(job, planned_blocks(job, 2, None)[1]), [device or "cpu"])
+    kept.decide(keys.bases(job, planned_parts(job, 2, None)[1]), [device or "cpu"])
     return kept
 
 
@@ -129,7 +129,7 @@ def test_what_a_lost_gpu_had_finished_is_kept(tree, tmp_path):
     finish(judged(tree, tmp_path, "gpu"))
     kept = Kept(tmp_path, resumed=True)
     job = prepare(Config.parse(tree))
-    kept.decide(keys.bases(job, planned_blocks(job, 2, None)[1]), ["cpu", "gpu"])
+    kept.decide(keys.bases(job, planned_parts(job, 2, None)[1]), ["cpu", "gpu"])
     assert again(kept) == {}
 
 

@@ -16,30 +16,34 @@ from pipeline.cluster.partitions import Partitions
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 from pipeline.ingest import tally
-from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.blocks import SMALL_BLOCK, Part, gathered, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.readers import read_block
-
-SMALL_BLOCK = 1 << 20
-"""Below this a block costs more to schedule than to read."""
 
 Read = tuple[Frame, pd.DataFrame | None]
 
 
-def planned(contract: Contract, rows: int | None, threads: int, block_bytes: int) -> list[Block]:
-    """The blocks of a run: of ``block_bytes``, or smaller ones so that every thread has some.
+def planned(contract: Contract, rows: int | None, threads: int, block_bytes: int) -> list[Part]:
+    """The parts of a run: of ``block_bytes``, or smaller ones so that every thread has some.
 
     Results do not depend on it.
     """
     found = plan_blocks(contract, block_bytes, rows)
-    if len(found) >= 2 * threads:
-        return found
     share = sum(block.size for block in found) // (2 * threads)
-    return plan_blocks(contract, min(max(share, SMALL_BLOCK), block_bytes), rows)
+    most = min(max(share, SMALL_BLOCK), block_bytes)
+    if len(found) < 2 * threads:
+        found = plan_blocks(contract, most, rows)
+    return gathered(found, most)
 
 
-def _read(block: Block, contract: Contract, names: list[str], device: str, bad: str) -> Read:
-    return read_block(block, contract, names, frames_of(device), bad)
+def _read(part: Part, contract: Contract, names: list[str], device: str, bad: str) -> Read:
+    own = frames_of(device)
+    read = [read_block(block, contract, names, own, bad) for block in part.blocks]
+    rejected = [r for _, r in read if r is not None]
+    return (
+        own.concat([frame for frame, _ in read]),
+        pd.concat(rejected, ignore_index=True) if rejected else None,
+    )
 
 
 def _frame(read: Read) -> Frame:
@@ -51,12 +55,12 @@ def _rejected(read: Read) -> pd.DataFrame | None:
 
 
 def reads(
-    client: Any, blocks: Sequence[Block], contract: Contract, names: list[str], *,
+    client: Any, parts: Sequence[Part], contract: Contract, names: list[str], *,
     device: str, on_bad_rows: str,
 ) -> Partitions:  # fmt: skip
-    """A lazy read of each block: (frame, rejected rows)."""
+    """A lazy read of each part: (frame, rejected rows)."""
     sent = partitions.shared(client, contract)
-    return partitions.each(blocks, _read, sent, names, device, on_bad_rows)
+    return partitions.each(parts, _read, sent, names, device, on_bad_rows)
 
 
 def read_packed(read: Read, device: str) -> Read:

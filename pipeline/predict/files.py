@@ -23,7 +23,7 @@ from pipeline.config_tree import yaml_tree
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.features.ops.join import Join
-from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.blocks import SMALL_BLOCK, Block, gathered, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import against
@@ -119,8 +119,9 @@ def predict_files(
     _check_apart(out, scorer.run, contract, tables)
     _check_keep(keep, contract, scorer)
     blocks = plan_blocks(contract)
-    # Rows that depend on each other need one frame of all blocks; no rows, one without any.
-    groups = [blocks] if scorer.whole or not blocks else [[block] for block in blocks]
+    groups: list[Sequence[Block]] = [part.blocks for part in gathered(blocks, SMALL_BLOCK)]
+    if scorer.whole or not blocks:  # rows that depend on each other, or no rows: one frame of all
+        groups = [blocks]
     scorer = placed(scorer, choice_of(device, sum(block.rows for block in blocks)))
     with _place(out, config) as path:
         rows, unscored, choice = _scored(

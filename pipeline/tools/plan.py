@@ -10,7 +10,7 @@ from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
 from pipeline.folders import RUNS
 from pipeline.job import Job, prepare
-from pipeline.planning import at_once, free_at, planned_blocks
+from pipeline.planning import at_once, free_at, planned_parts
 
 PARTS = {
     "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",
@@ -30,15 +30,15 @@ def describe(config: Config) -> dict[str, Any]:
 
     job = prepare(config)
     # Of a cluster neither hosts nor GPUs are known: the rows are those of one GPU
-    blocks, memory = planned_blocks(job, at_once(job, CPU_COUNT), RUNS, device=job.device_limit)
-    rows = sum(block.rows for block in blocks)
+    parts, memory = planned_parts(job, at_once(job, CPU_COUNT), RUNS, device=job.device_limit)
+    rows = sum(part.rows for part in parts)
     phases, features = _phases(job)
     return {
         "name": config.name,
         **job.place,
         "threads": CPU_COUNT,
         "input": {
-            "files": len(job.contract.files), "rows": rows, "partitions": len(blocks),
+            "files": len(job.contract.files), "rows": rows, "partitions": len(parts),
             "columns_read": list(job.reads), "columns_in_files": len(job.source.names),
         },
         "target": {"expression": config.data.target, "task": config.data.task},

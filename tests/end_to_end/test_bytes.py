@@ -14,7 +14,7 @@ import pytest
 from pipeline import Config, run
 from pipeline.features import fit
 from pipeline.ingest import load
-from pipeline.ingest.blocks import plan_blocks
+from pipeline.ingest.blocks import gathered, plan_blocks
 
 ROOT = Path(__file__).parents[2]
 ROWS, PARTS = 12_000, 2
@@ -47,7 +47,9 @@ def finished(flights, folder, device):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         # a partition a row group, however small
-        patch.setattr(load, "planned", lambda c, rows, threads, size: plan_blocks(c, 1, rows))
+        patch.setattr(
+            load, "planned", lambda c, rows, threads, size: gathered(plan_blocks(c, 1, rows), 1)
+        )
         config = Config.load(
             "conf/flights.yaml", [*QUICK, f"data.path={flights}", f"device={device}"]
         )

@@ -101,6 +101,7 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
         return whole(scorer, *arguments)
 
     monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(files, "SMALL_BLOCK", 1)
     monkeypatch.setattr(files, "_one", failing)
     done = predict_files(made[0], [str(made[1])], tmp_path / "g.csv")
     assert done.device == Choice("auto", "cpu", "out of GPU memory: std::bad_alloc: out_of_memory")
