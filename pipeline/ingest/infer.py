@@ -16,7 +16,7 @@ from pipeline.ingest.dialect import Dialect, data_start, not_utf8
 from pipeline.ingest.files import File
 from pipeline.ingest.numbers import ways
 from pipeline.ingest.stores import is_remote
-from pipeline.ingest.values import ISO, ZONED, SourceColumn, misfits
+from pipeline.ingest.values import ISO, ZONED, SourceColumn, all_fit, misfits
 
 HEAD, PIECE, FILES = 1 << 20, 128 << 10, 8
 TURN = 10  # values; a first half of fewer says nothing about the rest
@@ -123,11 +123,14 @@ class _Fit:
         self._wrong: dict[SourceColumn, list[str]] = {}
 
     def __call__(self, candidate: SourceColumn) -> bool:
+        if all_fit(candidate, self.distinct, self.dialect):  # a column of many is parsed once
+            self._wrong[candidate] = []
+            return bool(self.values)
         probe = self.distinct[:PROBE]
         if len(misfits(candidate, probe, self.dialect)) == len(probe):
             return False
         bad = set(self.wrong(candidate))
-        if not bad:
+        if not bad:  # dates with a pattern
             return bool(self.values)
         half = self.values[: len(self.values) // 2]
         turned = len(half) >= TURN and bad.isdisjoint(half)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -121,7 +120,7 @@ def converted(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.Ch
         return pa.chunked_array([], _finished_type(only) if only.pattern else arrow_type(only))
     try:
         table = csv.read_csv(
-            io.BytesIO(quoted.encode() + b"\n"),
+            pa.BufferReader(quoted.encode() + b"\n"),
             read_options=csv.ReadOptions(
                 column_names=["c"], use_threads=False, block_size=len(quoted) * 4 + 64
             ),
@@ -149,6 +148,14 @@ def misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[in
         if word not in missing:
             (rest if plausible(word) else bad).append(i)
     return sorted(bad + [rest[i] for i in _halved(column, [words[i] for i in rest], dialect)])
+
+
+def all_fit(column: SourceColumn, words: Sequence[str], dialect: Dialect) -> bool:
+    """Whether all words are plainly values of the column: parsed once, and only if they look so."""
+    if column.type == "text" or column.pattern not in (None, ISO, ZONED):
+        return False
+    plausible = _plausible(column, dialect)
+    return all(plausible(w) for w in words) and converted(column, list(words), dialect) is not None
 
 
 def _plausible(column: SourceColumn, dialect: Dialect) -> Callable[[str], object]:

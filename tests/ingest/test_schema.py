@@ -11,6 +11,7 @@ import pytest
 from pipeline.config import Csv, Source, Table
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError, SchemaError
+from pipeline.ingest import values
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.fields import typed
@@ -400,3 +401,22 @@ def test_numbers_of_new_data_may_be_written_in_another_way(tmp_path, trained, ne
             whole(found)
         return
     np.testing.assert_equal(whole(found)["x"].to_list(), read)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "parses"),
+    [("{}.5", "float", 1), ("{}", "integer", 2), ("w{}", "text", 0)],
+)
+def test_a_column_of_many_is_parsed_as_seldom_as_can_be(tmp_path, monkeypatch, cell, kind, parses):
+    lines = [",".join(f"c{i}" for i in range(40))]
+    lines += [",".join([cell.format(row)] * 40) for row in range(70)]
+    source = csv(tmp_path / "d.csv", "\n".join(lines) + "\n")
+    calls, parse = [], values.converted
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return parse(*arguments)
+
+    monkeypatch.setattr(values, "converted", counted)
+    assert set(types(source).values()) == {(kind, None)}
+    assert len(calls) == parses * 40
