@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from pipeline.cluster.client import fitting
-from pipeline.cluster.estimate import WIDTH, Sizes, summary_bytes, text_bytes
+from pipeline.cluster.estimate import WIDTH, Sizes, histogram_bytes, summary_bytes, text_bytes
 from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, device_limit_of, plan
 from pipeline.columns import RESERVED, Schema
 from pipeline.config import Cluster, Config
@@ -30,7 +30,7 @@ from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of, of_target
 from pipeline.train.forest import MATRIX_ROWS, nodes
 from pipeline.train.model import ordered
-from pipeline.train.params import ForestParams, ModelParams, parse_models
+from pipeline.train.params import ForestParams, ModelParams, XGBoostParams, parse_models
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
 
@@ -106,6 +106,7 @@ class Job:
             forest_rows=self._forest_rows(rows), forest_nodes=self._forest_nodes(rows),
             models=ordered(self.models), again=again,
             keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
+            histograms=self._histograms(rows),
         )  # fmt: skip
 
     def memory_plan(
@@ -143,6 +144,14 @@ class Job:
     def _forest_nodes(self, rows: int) -> int:
         forest = self.models.get("forest")
         return nodes(forest, rows) if isinstance(forest, ForestParams) else 0
+
+    def _histograms(self, rows: int) -> int:
+        xgboost = self.models.get("xgboost")
+        if not isinstance(xgboost, XGBoostParams):
+            return 0
+        own = xgboost.settled(rows)
+        assert own.max_depth != "auto"
+        return histogram_bytes(self.width, own.max_bin, own.max_depth, rows)
 
     def _present(self, missing: Mapping[str, float]) -> float:
         """The share of the matrix that is likely not to be missing."""

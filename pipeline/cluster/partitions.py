@@ -48,7 +48,7 @@ class Partitions:
         if not self.calls:
             return [i if hasattr(i, "dask") else delayed(i, traverse=False) for i in self.items]
         functions = [function for function, _ in self.calls]
-        arguments = [list(own) for _, own in self.calls]
+        arguments = [[_opaque(value) for value in own] for _, own in self.calls]
         lazy = delayed(called, pure=False)
         name = passes.named(functions[-1].__name__.strip("_"))
         made = []
@@ -59,11 +59,25 @@ class Partitions:
         return made
 
 
+def _opaque(value: Any) -> Any:
+    """The argument so that Dask does not look into it: the names of 10,000 columns were as many
+    tasks, for each partition. What `shared` gave is Dask's own and stays so."""
+    from dask.base import is_dask_collection
+    from dask.core import literal
+    from distributed import Future
+
+    own = isinstance(value, Future) or is_dask_collection(value)
+    return value if own else literal(value)
+
+
 def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]) -> Any:
     """The partition of an item: the functions applied one after the other."""
+    from dask.core import literal
+
     try:
         for function, own in zip(functions, arguments, strict=True):
-            item = function(item, *own)
+            plain = [value.data if isinstance(value, literal) else value for value in own]
+            item = function(item, *plain)
     except Exception as error:
         lost.leave(error)
         raise

@@ -183,8 +183,11 @@ def first_rows(
     text = [c.name for c in columns if c.type == "text"]
     names = [c.name for c in columns]
     with reader(file, options, text) as parquet:
-        batches = parquet.iter_batches(rows, [group], columns=names, use_threads=False)
-        first = next(batches, None)
-        if first is None:
-            return parquet.schema_arrow.empty_table().select(names)
-        return pa.table(first).select(names) if names else pa.table({})
+        found: dict[str, Any] = {}
+        for at in range(0, len(names), AT_ONCE):
+            some = names[at : at + AT_ONCE]
+            batches = parquet.iter_batches(rows, [group], columns=some, use_threads=False)
+            first = next(batches, None)
+            table = parquet.schema_arrow.empty_table() if first is None else pa.table(first)
+            found |= {name: table[name] for name in some}
+        return pa.table(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -151,7 +152,8 @@ def _quantised(
 def safe_names(features: tuple[Feature, ...]) -> list[str]:
     """Names that XGBoost takes: ours without ``[ ] <``, made distinct by position."""
     names = [re.sub(r"[\[\]<]", "_", f.name) for f in features]
-    return [n if names.count(n) == 1 else f"{n}__{i}" for i, n in enumerate(names)]
+    count = Counter(names)
+    return [n if count[n] == 1 else f"{n}__{i}" for i, n in enumerate(names)]
 
 
 def reason(error: Exception) -> str:
