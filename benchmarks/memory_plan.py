@@ -31,6 +31,7 @@ from pipeline.cluster import memory
 from pipeline.cluster.estimate import Sizes
 from pipeline.ingest import load
 from pipeline.job import prepare
+from pipeline.sizing import sizes_of
 from pipeline.tools import measure
 from pipeline.tools.plan import describe
 
@@ -176,7 +177,7 @@ def sizes(config: Path) -> Sizes:
     parts = load.planned(
         job.contract, None, CPU_COUNT, memory.block_bytes(memory.limit_of(job.config.memory))
     )
-    return job.sizes(parts, CPU_COUNT)
+    return sizes_of(job, parts, CPU_COUNT)
 
 
 def main() -> None:

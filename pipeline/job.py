@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from pipeline.cluster.client import fitting
-from pipeline.cluster.estimate import WIDTH, Sizes, histogram_bytes, summary_bytes, text_bytes
-from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung, device_limit_of, plan
+from pipeline.cluster.memory import device_limit_of
 from pipeline.columns import RESERVED, Schema
 from pipeline.config import Cluster, Config
 from pipeline.device.choose import Choice, choose
@@ -21,16 +20,12 @@ from pipeline.features.ops.join import Join
 from pipeline.features.plan import model_columns, pruned, walk
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import split
-from pipeline.ingest.blocks import Block, Part
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.files import File, find
-from pipeline.ingest.sample import Sample, sample
 from pipeline.ingest.schema import settle
 from pipeline.ingest.tables import read_table
 from pipeline.ingest.target import expression_of, of_target
-from pipeline.train.forest import MATRIX_ROWS, nodes
-from pipeline.train.model import ordered
-from pipeline.train.params import ForestParams, ModelParams, XGBoostParams, parse_models
+from pipeline.train.params import ModelParams, parse_models
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
 
@@ -77,89 +72,10 @@ class Job:
             },
         }  # fmt: skip
 
-    def sizes(self, parts: Sequence[Part], threads: int) -> Sizes:
-        """What the memory plan's estimates are made of; reads a sample."""
-        rows = sum(part.rows for part in parts)
-        split, found = self.config.split, self._sample([b for part in parts for b in part.blocks])
-        most = max((part.rows for part in parts), default=0)
-
-        def row(names: Sequence[str], packed: Mapping[str, float]) -> float:
-            texts = [found.words[n] for n in names if n in found.words]
-            others = [c for c in self.source.only(names) if c.name not in found.words]
-            codes = [text_bytes(w.among(most), w.letters, most) for w in texts]
-            return sum(packed.get(c.name, WIDTH[c.dtype]) for c in others) + sum(codes)
-
-        texts = [found.words[n] for n in self.features if n in found.words]
-        csv = self.contract.format == "csv"
-        again = refitted(self.config, rows)
-        learnt = int(most * (1 - split.valid - split.test))
-        return Sizes(
-            rows=rows, train=1 - split.valid - split.test, valid=split.valid,
-            read_row=row(self.reads, {}), held_row=row(self.reads, found.packed),
-            kept_row=row(self.kept, found.packed),
-            staged_row=found.staged_row if csv else 0.0,
-            block_rows=most, threads=min(threads, len(parts)), features=self.width,
-            block_bytes=max((part.size for part in parts), default=0) if csv else 0,
-            present=self._present(found.missing),
-            words=sum(summary_bytes(w.among, w.letters, learnt, len(parts)) for w in texts),
-            scores=found.scores,
-            forest_rows=self._forest_rows(rows), forest_nodes=self._forest_nodes(rows),
-            models=ordered(self.models), again=again,
-            keep_frames=again or bool(self.config.evaluate.slices), device=self.choice.name,
-            histograms=self._histograms(rows),
-        )  # fmt: skip
-
-    def memory_plan(
-        self, parts: Sequence[Part], threads: int, free: int, shared: int | None = None, *,
-        device: int | None = None, rung: Rung = PLANNED,
-    ) -> MemoryPlan:  # fmt: skip
-        """What these rows will hold in memory, and whether they are streamed.
-
-        Args:
-            threads: partitions that are worked on at a time.
-            free: bytes of disk where CSV would be staged.
-            shared: what workers may hold together, instead of ``memory.host``.
-            device: what the GPUs may hold together.
-            rung: what gives way in any case.
-
-        Raises:
-            MachineError: they cannot be trained on within it.
-        """
-        sizes = replace(self.sizes(parts, threads), device_memory=device or 0)
-        return plan(self.config.memory, sizes, free=free, shared=shared, device=device, rung=rung)
-
     @property
     def device_limit(self) -> int | None:
         """Bytes that the run may hold on a GPU; None: it uses none."""
         return device_limit_of(self.config.memory, self.choice.gpus)
-
-    def _sample(self, blocks: Sequence[Block]) -> Sample:
-        data = self.config.data
-        return sample(self.contract, blocks, self.reads, target=self.target, data=data)
-
-    def _forest_rows(self, rows: int) -> int:
-        forest = self.models.get("forest")
-        return MATRIX_ROWS if getattr(forest, "max_samples", "auto") == "auto" else rows
-
-    def _forest_nodes(self, rows: int) -> int:
-        forest = self.models.get("forest")
-        return nodes(forest, rows) if isinstance(forest, ForestParams) else 0
-
-    def _histograms(self, rows: int) -> int:
-        xgboost = self.models.get("xgboost")
-        if not isinstance(xgboost, XGBoostParams):
-            return 0
-        own = xgboost.settled(rows)
-        assert own.max_depth != "auto"
-        return histogram_bytes(self.width, own.max_bin, own.max_depth, rows)
-
-    def _present(self, missing: Mapping[str, float]) -> float:
-        """The share of the matrix that is likely not to be missing."""
-        names = {op.name for op in self.ops or ()}
-        if "fill" in names or not self.features:
-            return 1.0
-        share = sum(missing.get(n, 0.0) for n in self.features) / len(self.features)
-        return 1.0 - max(share, 0.01 if names & {"join", "lag"} else 0.0)
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung
 from pipeline.ingest import load
 from pipeline.ingest.blocks import Part
 from pipeline.job import Job
+from pipeline.sizing import sizes_of
 
 
 def at_once(job: Job, threads: int) -> int:
@@ -30,10 +31,15 @@ def planned_parts(
         shared: what the workers of a cluster may hold together, instead of ``memory.host``.
         device: what the GPUs may hold together.
         rung: what gives way in any case.
+
+    Raises:
+        MachineError: the rows cannot be trained on within it.
     """
     parts = parts_of(job, threads, rung)
     free = 0 if folder is None else free_at(folder)
-    return parts, job.memory_plan(parts, threads, free, shared, device=device, rung=rung)
+    sizes = sizes_of(job, parts, threads, device)
+    asked = job.config.memory
+    return parts, memory.plan(asked, sizes, free=free, shared=shared, device=device, rung=rung)
 
 
 def parts_of(job: Job, threads: int, rung: Rung) -> list[Part]:

@@ -24,6 +24,7 @@ LAYERS = [  # a module imports from its own row or from rows below it
         "session",
         "keys",
         "resume",
+        "sizing",
         "planning",
         "folders",
     },

@@ -18,7 +18,6 @@ import yaml
 from same_runs import assert_same_bits, differences
 
 from pipeline import Config, run
-from pipeline import job as jobs
 from pipeline.cluster import memory
 from pipeline.ingest import load
 
@@ -136,7 +135,7 @@ def laid_out(tree, out, *, hold=True, block=None, cluster=None):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(jobs, "plan", planned)
+        patch.setattr(memory, "plan", planned)
         patch.setattr(load, "SMALL_BLOCK", block or 1 << 40)
         if block:
             patch.setattr(memory, "block_bytes", lambda *limits: block)

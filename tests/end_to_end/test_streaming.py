@@ -12,7 +12,6 @@ import pytest
 from test_small import OPS, QUICK, table
 
 from pipeline import Config, run
-from pipeline import job as jobs
 from pipeline.cluster import memory
 from pipeline.cluster.estimate import Sizes
 from pipeline.config import Memory
@@ -48,7 +47,7 @@ def prepared(
         disk = 0 if hold or not name.endswith("csv") or not staging else 1
         return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
 
-    monkeypatch.setattr(jobs, "plan", planned)
+    monkeypatch.setattr(memory, "plan", planned)
     monkeypatch.setattr(memory, "block_bytes", lambda *limits: 16_000)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
     tmp_path.mkdir(exist_ok=True)

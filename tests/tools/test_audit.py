@@ -11,7 +11,6 @@ import pytest
 import yaml
 from audited import audited, fitted_run, found, mended
 
-from pipeline import job as jobs
 from pipeline.__main__ import status_of
 from pipeline.cluster import memory
 from pipeline.config import Config
@@ -259,7 +258,7 @@ def test_streamed_csv_is_audited_as_held_parquet_is(tmp_path, monkeypatch):
     frame = table(user_id=np.random.default_rng(5).integers(0, 90, N), when=hours())
     held = audited(config(frame, tmp_path), tmp_path / "held")
     true_plan = memory.plan
-    monkeypatch.setattr(jobs, "plan", lambda *a, **o: replace(true_plan(*a, **o), hold=False))
+    monkeypatch.setattr(memory, "plan", lambda *a, **o: replace(true_plan(*a, **o), hold=False))
     monkeypatch.setattr(memory, "block_bytes", lambda *limits: 8_000)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
     frame.to_csv(tmp_path / "data.csv", index=False)
