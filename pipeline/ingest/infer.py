@@ -123,8 +123,9 @@ class _Fit:
         self._wrong: dict[SourceColumn, list[str]] = {}
 
     def __call__(self, candidate: SourceColumn) -> bool:
-        if all_fit(candidate, self.distinct, self.dialect):  # a column of many is parsed once
-            self._wrong[candidate] = []
+        known = self._wrong.get(candidate)
+        if known == [] or (known is None and all_fit(candidate, self.distinct, self.dialect)):
+            self._wrong[candidate] = []  # a column of many is parsed once
             return bool(self.values)
         probe = self.distinct[:PROBE]
         if len(misfits(candidate, probe, self.dialect)) == len(probe):
