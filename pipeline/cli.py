@@ -257,5 +257,6 @@ app.command(
 )(folders.compare)
 app.command(
     epilog="Examples:\n\n  python -m pipeline clean --stopped --yes\n\n"
-    "  python -m pipeline clean --keep 5 --older 30"
+    "  python -m pipeline clean --keep 5 --older 30\n\n"
+    "  python -m pipeline clean data/runs/RUN --stages --yes"
 )(folders.clean)

@@ -28,6 +28,7 @@ from pipeline.sealed import MANIFEST
 
 KEPT = "kept: nothing that it depends on has changed"
 UNFINISHED = "it had not finished"
+CLEANED = "what the stages had left was cleaned (stages/ is not there)"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """The disk, or what this user may have of it."""
 
@@ -87,6 +88,8 @@ class Kept:
     folder: Path
     resumed: bool = False
     """The run goes on; else it began in an empty folder."""
+    cleaned: bool = False
+    """It had finished, and what its stages left is gone (`without_stages`)."""
     decisions: dict[str, Decision] = field(default_factory=dict)
 
     def decide(self, bases: Mapping[str, Basis], devices: Sequence[str]) -> None:
@@ -148,7 +151,7 @@ class Kept:
 
     def _reason(self, basis: Basis, record: Record | None, device: str) -> str:
         if record is None:
-            return UNFINISHED
+            return CLEANED if self.cleaned else UNFINISHED
         changes = differences(record.facts, basis.facts)
         if record.device != device:
             changes.append(f"the device was {record.device}, is {device}")
@@ -173,6 +176,11 @@ class Kept:
     def hashes(self, files: Sequence[Path]) -> dict[str, str]:
         """SHA-256 of files by their path in the run folder."""
         return {p.relative_to(self.folder).as_posix(): file_hash(p) for p in sorted(files)}
+
+
+def without_stages(folder: Path) -> bool:
+    """Whether a run has finished there whose ``stages/`` was cleaned, or not copied with it."""
+    return (folder / MANIFEST).is_file() and not (folder / STAGES).exists()
 
 
 def tidied(folder: Path) -> None:

@@ -27,7 +27,7 @@ from pipeline.ingest import stores
 from pipeline.job import Job, prepare, refitted
 from pipeline.ledger import Entry, Fallback, Ledger
 from pipeline.matrix import Target
-from pipeline.resume import resumable, tidied
+from pipeline.resume import CLEANED, resumable, tidied, without_stages
 from pipeline.session import Listener, Session
 
 if TYPE_CHECKING:
@@ -88,17 +88,20 @@ def run(
     job = _checked(config)
     folder = run_folder(config.name, out) if resume is None else resumed_folder(resume)
     with locked(folder), resumable(folder, config.cluster.kind):
+        cleaned = resume is not None and without_stages(folder)
         if resume is None:
             check_empty(folder)
         else:
             tidied(folder)
         write_text(folder / "config.yaml", config.to_yaml())
-        return _run(job, folder, listener, started, resumed=resume is not None, serial=serial)
+        resumed = resume is not None
+        return _run(job, folder, listener, started, resumed=resumed, cleaned=cleaned, serial=serial)
 
 
 def _run(
-    job: Job, folder: Path, listener: Listener, started: float, *, resumed: bool, serial: bool
-) -> Outcome:
+    job: Job, folder: Path, listener: Listener, started: float, *, resumed: bool, cleaned: bool,
+    serial: bool,
+) -> Outcome:  # fmt: skip
     """The run in a folder that is locked."""
     from dask.system import CPU_COUNT
 
@@ -112,10 +115,7 @@ def _run(
     )  # fmt: skip
     if resumed:
         ledger.goes_on()
-    listener.say(f"run folder {folder}")
-    listener.say(f"device {choice.name}: {choice.reason}")
-    if job.moved:
-        listener.say(f"cluster {cluster.kind} {job.moved}")
+    _say_where(job, folder, listener.say, cleaned=cleaned)
     with (
         signals.discarded(folder / "tmp"),
         connected(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
@@ -133,9 +133,20 @@ def _run(
         # not earlier: dask-cuda's workers must not find a CUDA context here
         ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
         session = Session(
-            job, folder, ledger, client, threads, listener, resumed=resumed, recorded=True
-        )
+            job, folder, ledger, client, threads, listener, resumed=resumed, recorded=True,
+            cleaned=cleaned,
+        )  # fmt: skip
         return _stages(session, started)
+
+
+def _say_where(job: Job, folder: Path, say: Callable[[str], None], *, cleaned: bool) -> None:
+    """Folder, device and cluster of the run, and whether it finds what it had left."""
+    if cleaned:
+        say(f"{CLEANED}: every stage is done again")
+    say(f"run folder {folder}")
+    say(f"device {job.choice.name}: {job.choice.reason}")
+    if job.moved:
+        say(f"cluster {job.cluster.kind} {job.moved}")
 
 
 def _checked(config: Config) -> Job:

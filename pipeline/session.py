@@ -77,11 +77,13 @@ class Session:
     """It goes on in a folder that a run has left."""
     recorded: bool = False
     """Its stages leave records, so that it can go on."""
+    cleaned: bool = False
+    """It goes on in a folder whose stages were cleaned."""
 
     def __post_init__(self) -> None:
         self.device = self.job.choice.name
         """Where the stage at hand runs: the run's device, or the CPU in its place."""
-        self.kept = Kept(self.folder, self.resumed)
+        self.kept = Kept(self.folder, self.resumed, self.cleaned)
         """What need not be done again."""
 
     @property

@@ -73,6 +73,14 @@ def clean(
     stopped: Annotated[
         bool, typer.Option("--stopped", help="Runs that stopped on their way, and damaged ones.")
     ] = False,
+    stages: Annotated[
+        bool,
+        typer.Option(
+            "--stages",
+            help="Of finished runs only what a later --resume needs: the runs stay. "
+            "FOLDER may be a run.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; else they are listed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,9 +88,18 @@ def clean(
     from pipeline.errors import InputError
     from pipeline.tools import runs as tools
 
+    if stages and stopped:
+        raise InputError(
+            "--stages is for finished runs: one that stopped goes on with what its stages left",
+            fix="--stopped alone removes those runs",
+        )
+    if stages:
+        _clean_stages(folder, keep, older, yes=yes, as_json=as_json)
+        return
     if keep is None and older is None and not stopped:
         raise InputError(
-            "clean removes nothing unless told what", fix="--keep N, --older DAYS or --stopped"
+            "clean removes nothing unless told what",
+            fix="--keep N, --older DAYS, --stopped or --stages",
         )
     found = tools.spare(tools.known(folder), keep=keep, older=older, stopped=stopped)
     if yes:
@@ -97,6 +114,28 @@ def clean(
         _say_reasons(found)
     done = "removed" if yes else "would be removed; with --yes they are"
     _say(f"{len(found):,} runs, {size(sum(run.bytes for run in found))}: {done}")
+
+
+def _clean_stages(
+    folder: Path, keep: int | None, older: float | None, *, yes: bool, as_json: bool
+) -> None:
+    """`clean --stages`: lists or removes what only a later `--resume` needs."""
+    from pipeline.report.text import size
+    from pipeline.tools import runs as tools
+
+    found = tools.staged(folder, keep=keep, older=older)
+    if yes:
+        tools.without_stages(found)
+    if as_json:
+        print_json({"removed": yes, "runs": [run.to_json() for run in found]})
+        return
+    for run in found:
+        _say(f"{Path(run.folder).name}: {size(run.freed)} of {size(run.bytes)}")
+    done = "removed" if yes else "would be removed; with --yes they are"
+    _say(
+        f"stages of {len(found):,} finished runs, {size(sum(run.freed for run in found))}: {done}. "
+        "The runs stay; --resume of one does all stages again"
+    )
 
 
 def _runs_table(found: Sequence[Known]) -> Table:

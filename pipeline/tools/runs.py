@@ -7,16 +7,17 @@ import shutil
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import in_use
+from pipeline.artifacts import STAGES, in_use, locked
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary
 from pipeline.report import folder as folders
 from pipeline.resume import command
+from pipeline.sealed import MANIFEST
 
 State = Literal["finished", "running", "stopped", "damaged"]
 
@@ -47,6 +48,8 @@ class Known:
     """Why it is damaged, or the last stage that a stopped one has finished."""
     resume: str = ""
     """The command that goes on with a stopped one."""
+    freed: int = 0
+    """Bytes that are free once ``stages/`` is gone (`staged`)."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -116,14 +119,25 @@ def _facts(run: folders.Folder) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int:
-    """Bytes of all its files; a run that goes on renames and removes some while they are added."""
-    total = 0
+    """Bytes of all its files, each counted once however many names it has."""
+    return sum(size for _, _, size in _files(path))
+
+
+def _files(path: Path) -> list[tuple[int, int, int]]:
+    """(its names below the folder, all its names, bytes) of each file there.
+
+    A run that goes on renames and removes some while they are counted.
+    """
+    found: dict[tuple[int, int], tuple[int, int, int]] = {}
     for at, _, names in os.walk(path):
         for name in names:
             with suppress(FileNotFoundError):
                 info = os.lstat(os.path.join(at, name))
-                total += info.st_size if stat.S_ISREG(info.st_mode) else 0
-    return total
+                if stat.S_ISREG(info.st_mode):
+                    own = (info.st_dev, info.st_ino)
+                    count = found[own][0] if own in found else 0
+                    found[own] = (count + 1, info.st_nlink, info.st_size)
+    return list(found.values())
 
 
 def spare(
@@ -150,6 +164,43 @@ def spare(
     return [run for run in runs if run.folder in chosen]
 
 
+def staged(folder: Path, *, keep: int | None, older: float | None) -> list[Known]:
+    """The finished runs that still have what only a later ``--resume`` needs, and its bytes.
+
+    Args:
+        folder: below which the runs lie, or a run.
+        keep: as for `spare`; with neither all finished runs.
+        older: likewise.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    runs = [_known(folder)] if _is_run(folder) else known(folder)
+    if keep is None and older is None:
+        keep = 0
+    chosen = spare(runs, keep=keep, older=older, stopped=False)
+    there = [run for run in chosen if (Path(run.folder) / STAGES).is_dir()]
+    return [replace(run, freed=_freed(Path(run.folder) / STAGES)) for run in there]
+
+
+def _freed(stages: Path) -> int:
+    """Bytes of the files below the folder that have no second name elsewhere, as models have."""
+    return sum(size for count, links, size in _files(stages) if count == links)
+
+
+def without_stages(runs: Sequence[Known]) -> None:
+    """Removes ``stages/`` of the runs; they stay finished, and `--resume` does all of it again.
+
+    Raises:
+        InputError: a process works in one. MachineError: one cannot be removed.
+    """
+    for run in runs:
+        path = Path(run.folder)
+        with locked(path):
+            if (path / MANIFEST).is_file():  # it may have been taken up again since it was listed
+                _remove(path / STAGES)
+
+
 def removed(runs: Sequence[Known]) -> None:
     """Removes the folders.
 
@@ -160,10 +211,14 @@ def removed(runs: Sequence[Known]) -> None:
         path = Path(run.folder)
         if in_use(path):  # it was taken up again since it was listed
             continue
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            raise MachineError(
-                f"{run.folder} cannot be removed: {error.strerror}: {error.filename}",
-                fix="whoever owns it can remove it",
-            ) from None
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise MachineError(
+            f"{path} cannot be removed: {error.strerror}: {error.filename}",
+            fix="whoever owns it can remove it",
+        ) from None

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import Config, run
+from pipeline import Config, Scorer, run
 from pipeline.__main__ import status_of
 from pipeline.artifacts import in_use, locked, write_manifest
 from pipeline.errors import InputError, MachineError
+from pipeline.resume import CLEANED, KEPT, UNFINISHED
 from pipeline.runner import Listener
 from pipeline.tools import runs
 
@@ -140,6 +141,63 @@ def test_clean_removes_no_folder_that_is_no_run_and_nothing_behind_a_link(folder
     capsys.readouterr()
     assert {p.name for p in folder.iterdir()} == {"notes", "project", "link", "whole"}
     assert (outside / "kept.txt").read_text() == "kept" and (project / "config.yaml").exists()
+
+
+def used(folder):
+    """Bytes on the disk, as files and not as names."""
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum({info.st_ino: info.st_size for info in files}.values())
+
+
+def test_clean_removes_the_stages_of_finished_runs_alone_and_says_what_that_frees(folder, capsys):
+    shutil.rmtree(folder / "five")
+    run(Config.load(folder / "nine" / "config.yaml"), out=folder / "five")  # with its hard links
+    capsys.readouterr()
+    before = {name: used(folder / name) for name in ("five", "nine")}
+    assert {r.folder.rsplit("/", 1)[-1]: r.bytes for r in runs.known(folder)}["five"] == before[
+        "five"
+    ]
+    for options in ([], ["--yes"]):
+        assert status_of(["clean", str(folder), "--stages", *options, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["removed"] == bool(options)
+        freed = {r["folder"].rsplit("/", 1)[-1]: r["freed"] for r in found["runs"]}
+        assert set(freed) == {"five", "nine"}
+        left = {name: (folder / name / "stages").exists() for name in ("five", "nine", "stopped")}
+        assert left == {"five": not options, "nine": not options, "stopped": True}
+    for name, size in freed.items():
+        assert before[name] - used(folder / name) == size > 0
+    # they are whole all the same: what is read is checked against the manifest
+    assert [r.state for r in runs.known(folder) if r.folder.endswith(("five", "nine"))] == [
+        "finished", "finished",
+    ]  # fmt: skip
+    Scorer.load(folder / "nine")
+    assert status_of(["clean", str(folder / "nine"), "--stages", "--yes"]) == 0
+    assert "stages of 0 finished runs" in capsys.readouterr().out
+    assert status_of(["clean", str(folder), "--stages", "--stopped", "--yes"]) == 2
+    assert (folder / "stopped" / "stages").exists()
+
+
+def test_a_run_without_its_stages_says_so_and_does_them_again(folder):
+    shutil.rmtree(folder / "nine" / "stages")
+    before = (folder / "nine" / "train" / "xgboost.ubj").read_bytes()
+    config, heard = Config.load(folder / "nine" / "config.yaml"), []
+    done = run(config, resume=folder / "nine", listener=Listener(say=heard.append))
+    assert [text for text in heard if "stages/ is not there" in text] == [
+        f"{CLEANED}: every stage is done again"
+    ]
+    assert set(done.resumed.values()) == {f"done again: {CLEANED}"}
+    assert (folder / "nine" / "train" / "xgboost.ubj").read_bytes() == before
+    heard.clear()
+    done = run(config, resume=folder / "nine", listener=Listener(say=heard.append))
+    assert set(done.resumed.values()) == {KEPT} and not any(CLEANED in text for text in heard)
+
+
+def test_a_run_that_stopped_before_its_first_stage_ended_was_not_cleaned(folder):
+    shutil.rmtree(folder / "stopped" / "stages")
+    config = Config.load(folder / "stopped" / "config.yaml")
+    done = run(config, resume=folder / "stopped")
+    assert set(done.resumed.values()) == {f"done again: {UNFINISHED}"}
 
 
 def test_a_stopped_run_of_a_cluster_goes_on_where_it_is_told_to(folder):
