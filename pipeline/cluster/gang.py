@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.cluster import lost
 from pipeline.cluster.client import workers
 from pipeline.cluster.partitions import Partitions
-from pipeline.errors import MachineError, PipelineError
+from pipeline.errors import MachineError
 
 PATIENCE = 30.0
 """Seconds in which the others end too, and in which the scheduler learns that a worker is gone."""
@@ -108,9 +108,8 @@ def _gathered(
         _refuse_gone(client, addresses, what)
         _pause(futures, 0.5)
     errors = [f.exception() for f in futures if f.status == "error"]
-    for error in errors:  # what the others say is that one of them is gone
-        if isinstance(error, PipelineError) or lost.of_device(error):
-            raise error
+    if (cause := lost.cause(errors)) is not None:
+        raise cause
     while time.monotonic() < deadline:
         _refuse_gone(client, addresses, what)
         time.sleep(0.5)

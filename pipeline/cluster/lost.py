@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from pipeline.errors import DeviceLost
+from pipeline.errors import DeviceFull, DeviceLost, PipelineError
 from pipeline.terminal import tell
 
 T = TypeVar("T")
@@ -24,11 +24,18 @@ def guarded(function: Callable[..., T], *arguments: Any) -> T:
         raise
 
 
-def of_device(error: BaseException) -> bool:
-    """Whether an error says something of a GPU."""
+def cause(errors: Sequence[BaseException]) -> BaseException | None:
+    """Of errors of tasks that worked together, the one that tells what was the matter.
+
+    Our own first, then a full GPU, then what else a library says of a GPU: the others may only say
+    that one of them is gone. None where that is all.
+    """
     from pipeline.device.gpu.errors import translated
 
-    return translated(error) is not None
+    said = [(error, translated(error)) for error in errors]
+    of_ours = [error for error in errors if isinstance(error, PipelineError)]
+    full = [error for error, what in said if isinstance(what, DeviceFull)]
+    return next(iter([*of_ours, *full, *(error for error, what in said if what is not None)]), None)
 
 
 def leave(error: BaseException) -> None:

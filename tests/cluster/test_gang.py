@@ -7,6 +7,7 @@ import pytest
 from pipeline.cluster import gang, lost
 from pipeline.errors import DataError
 
+NCCL = RuntimeError("NCCL failure: unhandled cuda error")
 GONE = RuntimeError("[12:00:00] comm.cc:290: worker 0 got a broken connection from rank 1")
 FULL = MemoryError(
     "std::bad_alloc: out_of_memory: RMM failure at: x.hpp:152: Exceeded memory limit"
@@ -22,10 +23,15 @@ def member(error=None):
 @pytest.mark.parametrize("cause", [FULL, DataError("bad labels")])
 def test_what_the_others_make_of_its_end_comes_last(cause):
     client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
-    futures = [member(GONE), member(cause)]
+    futures = [member(GONE), member(NCCL), member(cause)]
     with pytest.raises(type(cause)) as caught:
         gang._gathered(client, futures, {"a", "b"}, "training", lambda: None)
     assert caught.value is cause
+
+
+def test_where_nobody_tells_a_cause_there_is_none():
+    assert lost.cause([GONE, GONE]) is None
+    assert lost.cause([GONE, NCCL]) is NCCL
 
 
 def test_a_lost_context_ends_a_worker_that_runs_no_partition(monkeypatch):
