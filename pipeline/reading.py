@@ -241,6 +241,8 @@ def _settled(
     frames = _crossed(found, spec.device)
     seen = partitions.reduced(client, frames, prepare.look, prepare.looked, spec)
     notes += dropped_notes(seen)
+    if config.features is None:  # nobody has looked at the columns yet
+        notes += split.advice(session.job.source, config.split)
     _refuse_nothing(session, seen)
     settled = target.settle(seen.target, config.data)
     cuts = split.cuts(seen.times, config.split)

@@ -115,6 +115,7 @@ def test_the_ledger_says_what_is_left_out_and_why(tmp_path):
     n = range(60)
     table = {"x": [i % 7 for i in n], "id": [f"k{i}" for i in n], "tags": [[i] for i in n]}
     frame = pd.DataFrame({**table, "y": [("no", "yes")[i % 2] for i in n]})
+    frame["day"] = pd.date_range("2026-01-01", periods=60)
     frame.to_parquet(tmp_path / "d.parquet")
     tree = {
         "data": {"path": str(tmp_path / "d.parquet"), "target": "y"},
@@ -124,7 +125,9 @@ def test_the_ledger_says_what_is_left_out_and_why(tmp_path):
     listener = runner.Listener(say=heard.append)
     runner.run(Config.parse(tree), out=tmp_path / "run", listener=listener)
     assert "task binary (no, yes): the target has two distinct values" in heard
-    lines = map(json.loads, (tmp_path / "run/ledger.jsonl").read_text().splitlines())
+    lines = list(map(json.loads, (tmp_path / "run/ledger.jsonl").read_text().splitlines()))
+    (notes,) = (line["notes"] for line in lines if line["stage"] == "split")
+    assert 'split={by: time, column: "day"}' in notes[0]
     (notes,) = (line["notes"] for line in lines if line["stage"] == "features")
     assert notes[0].startswith("left out id: almost every row has its own value")
     assert notes[1].startswith("left out tags: its Parquet type is list<")

@@ -5,6 +5,8 @@ Decision 5: a set is a function of a row's id, group or time alone, never of the
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -210,3 +212,12 @@ def check_counts(counts: Mapping[str, int], split: Split) -> None:
         fix += "; or `valid: 0` (no early stopping)"
     shown = ", ".join(f"{name} {counts.get(name, 0)}" for name in SETS)
     raise DataError(f"split by {split.by}: no row is in {' or '.join(empty)} ({shown})", fix=fix)
+
+
+def advice(schema: Schema, split: Split) -> list[str]:
+    """A split by time for rows that have one time and are split at random; else nothing."""
+    times = [c.name for c in schema if c.kind == "datetime" and c.name not in schema.target]
+    if split.by != "random" or len(times) != 1:
+        return []
+    better = f"split={{by: time, column: {json.dumps(times[0], ensure_ascii=False)}}}"
+    return [f"at random; if new rows are later ones: --set {shlex.quote(better)}"]

@@ -1,6 +1,8 @@
 """Sets are functions of ids, groups, times and names alone: the same on every layout."""
 
 import json
+import shlex
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.columns import Column, Schema
-from pipeline.config import Split
+from pipeline.config import Config, Split
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.try_op import frame_of
@@ -195,3 +197,16 @@ def test_empty_sets_are_told():
         splitting.check_counts({"train": 5, "valid": 1}, Split(by="column", column="s"))
     with pytest.raises(DataError, match="different times"):
         splitting.check_counts({"test": 5, "valid": 1}, Split(by="time", column="t"))
+
+
+def test_a_random_split_of_rows_with_one_time_tells_the_other(tmp_path):
+    one = Schema((Column("it's: a day", "datetime"), Column("x", "float64")))
+    (told,) = splitting.advice(one, Split())
+    override = shlex.split(told)[-1]
+    tree = {"data": {"path": "a", "target": "x"}}
+    asked = Config.parse(tree, [override]).split
+    assert (asked.by, asked.column) == ("time", "it's: a day")
+    assert not splitting.advice(one, asked)
+    two = one.with_columns([Column("t", "datetime")])
+    assert not splitting.advice(two, Split()) and not splitting.advice(one.only(["x"]), Split())
+    assert not splitting.advice(replace(one, target=frozenset({"it's: a day"})), Split())
