@@ -1,4 +1,4 @@
-"""What the training rows' columns hold: counts that add up over partitions, for `features.auto`.
+"""What the training rows' columns hold: counts that add up over partitions, for `auto`.
 
 Distinct values are counted exactly up to `MAX_VALUES`. Beyond, only values whose hash falls under a
 threshold are kept, and the threshold halves until few enough are (Gibbons, "Distinct sampling for

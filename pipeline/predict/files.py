@@ -99,8 +99,9 @@ def predict_files(
         keep: input columns copied beside the predictions.
         tables: ``NAME=PATH`` of side tables newer than the run's own copies.
         device: "cpu", "gpu", or "auto": the GPU for more than `place.FEW` rows, if there is one.
-        trust: also a run without a manifest (`trial`), and its storage options (`known_options`).
-        excel_safe: no cell of a CSV is a formula (`spreadsheet`).
+        trust: also a run without a manifest (`trial`), and storage options of the run's that may
+            send new data elsewhere.
+        excel_safe: no cell of a CSV is a formula (`output.defused`).
 
     Raises:
         InputError: the run was altered, the files do not fit it, a value is bad.
