@@ -6,9 +6,12 @@ cuDF and CuPy are the stand-ins of `columns.py`; what is compared is what `parit
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
+from cases import CASES, setting
+from test_scoring import scorer_on
 
 from pipeline.config import Config
 from pipeline.device import choose
@@ -25,11 +28,28 @@ GPU = Gpu(0, "GPU-0", "a GPU", 2**37, 2**37, (9, 0))
 
 
 @pytest.fixture
-def on_both(gpu, monkeypatch):
+def chosen(gpu):
+    """The GPU's functions, as what the device ``gpu`` is."""
+    choose.frames_of.cache_clear()
+    yield gpu
+    choose.frames_of.cache_clear()
+
+
+def test_new_rows_are_scored_alike(chosen):
+    given = setting(CASES[0])
+    there, here = (scorer_on(name, given.schema) for name in ("gpu", "cpu"))
+    expected = here.predict_storage(given.host)
+    pd.testing.assert_frame_equal(there.predict_storage(chosen.to_device(given.host)), expected)
+    assert 0 < expected["prediction"].isna().sum() < len(expected)  # filtered
+    host = given.host.astype({n: object for n in given.host if n.startswith("text")})
+    pd.testing.assert_frame_equal(there.predict(host), here.predict(host))
+
+
+@pytest.fixture
+def on_both(chosen, monkeypatch):
     """The checks of a config's rows, columns and features."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(load, "SMALL_BLOCK", 1)
-    choose.frames_of.cache_clear()
 
     def checked(config, folder):
         job = prepare(config)
@@ -50,8 +70,7 @@ def on_both(gpu, monkeypatch):
                 side.build()
             return [*found, *parity._features(sides)], first.session.ledger.entries
 
-    yield checked
-    choose.frames_of.cache_clear()
+    return checked
 
 
 @pytest.mark.parametrize("kind", ["parquet", pytest.param("csv", marks=pytest.mark.slow)])
