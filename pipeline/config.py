@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -284,9 +285,10 @@ class Config(Section):
 
     @staticmethod
     def parse(tree: Any, overrides: Sequence[str] = ()) -> Config:
-        """The config of a parsed YAML tree."""
+        """The config of a parsed YAML tree, which is not changed."""
         if not isinstance(tree, dict):
             raise ConfigError("the config is no mapping of keys", fix="start it with `data:`")
+        tree = deepcopy(tree)
         if not tree.get("models") and any(o.startswith("models.") for o in overrides):
             tree["models"] = {name: {} for name in MODELS}  # an override names no other set
         for override in overrides:

@@ -13,6 +13,21 @@ from pipeline.errors import ConfigError, near, nearest, shorten
 
 M = TypeVar("M", bound=BaseModel)
 MAX_FIXES = 3
+ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "n_estimators": ("trees", "rounds"), "num_boost_round": ("rounds",),
+    "early_stopping_rounds": ("early_stopping",), "random_state": ("seed",),
+    "sep": ("delimiter",), "quotechar": ("quote",), "names": ("header",),
+    "na_values": ("missing",), "true_values": ("true",), "false_values": ("false",),
+    "dtype": ("types",), "nrows": ("rows",), "label": ("target",), "sample_weight": ("weight",),
+    "test_size": ("test", "split"), "groups": ("column", "split"),
+}  # fmt: skip
+"""Keys of pandas, scikit-learn and XGBoost, and what says the same here."""
+_FOUND = "leave it out: it is found from the column's values, and `types` may say float"
+KEPT_BY_READING: Mapping[str, str] = {
+    "decimal": _FOUND, "thousands": _FOUND,
+    "encoding": "CSV must be UTF-8 text: iconv -f latin1 -t utf-8 OLD > NEW",
+}  # fmt: skip
+"""What pandas must be told of a CSV."""
 KEYS = "must be keys with values, {{key: value}}"
 RULES: Mapping[str, str] = {
     "extra_forbidden": "unknown key", "missing": "missing", "invalid_key": "a key must be text",
@@ -54,8 +69,7 @@ def _explained(model: type[BaseModel], error: ValidationError, where: str) -> Co
     for item in error.errors(include_url=False):
         path = ".".join(str(part) for part in (where, *_keys_of(item["loc"])) if str(part))
         if item["type"] == "extra_forbidden":
-            known = _known(model, item["loc"][:-1])
-            fixes[path] = nearest(str(item["loc"][-1]), known)
+            fixes[path] = _meant(str(item["loc"][-1]), _known(model, item["loc"][:-1]))
         elif fix := _fix(item):
             fixes[path] = fix
         lines.setdefault(path, []).append(_rule(item, model))
@@ -65,6 +79,14 @@ def _explained(model: type[BaseModel], error: ValidationError, where: str) -> Co
         return ConfigError(told[0], fix=next(iter(fixes.values()), ""))
     shown = "; ".join(f"{path}: {fix}" for path, fix in list(fixes.items())[:MAX_FIXES])
     return ConfigError(f"{where or 'config'}: {len(told)} mistakes", examples=told, fix=shown)
+
+
+def _meant(key: str, known: list[str]) -> str:
+    """What an unknown key is called here, where it is one of another library; else the nearest."""
+    if key in KEPT_BY_READING and "delimiter" in known:
+        return KEPT_BY_READING[key]
+    ours = next((name for name in ELSEWHERE.get(key, ()) if name in known), None)
+    return nearest(key, known) if ours is None else f"here it is {ours!r}"
 
 
 def _keys_of(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:

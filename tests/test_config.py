@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -29,12 +31,24 @@ def test_overrides_are_yaml_and_make_parents():
     assert config.split.by == "time"
 
 
+def test_what_is_parsed_is_not_changed():
+    asked = {"data": {"path": "a.csv", "target": "y"}, "cluster": "cores"}
+    before = json.dumps(asked)
+    Config.parse(asked, ["data.rows=3", "models.forest.trees=3"])
+    assert json.dumps(asked) == before
+
+
 def test_an_override_of_one_model_leaves_the_other():
     config = Config.parse(tree(), ["models.forest.trees=3"])
     assert config.models == {"xgboost": {}, "forest": {"trees": 3}}
     config = Config.parse(tree(models={"forest": {}}), ["models.forest.trees=3"])
     assert config.models == {"forest": {"trees": 3}}
     assert set(MODELS) == set(PARAMS)
+
+
+def test_trees_are_no_estimators():
+    with pytest.raises(ConfigError, match="forest.n_estimators: unknown[\\s\\S]*'trees'"):
+        parse_models({"forest": {"n_estimators": 3}})
 
 
 def test_null_removes_a_model():
@@ -68,6 +82,23 @@ def test_refit_takes_booleans():
 def test_mistakes_are_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         Config.parse(tree(**changes))
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("data.csv.sep=x", "csv.sep: unknown key[\\s\\S]*here it is 'delimiter'"),
+        ("data.csv.decimal=x", "found from the column's values"),
+        ("data.csv.encoding=x", "iconv"),
+        ("data.dtype=x", "here it is 'types'"),
+        ("split.test_size=x", "here it is 'test'"),
+        ("test_size=x", "here it is 'split'"),
+        ("decimal=x", "known: "),
+    ],
+)
+def test_keys_of_other_libraries(override, told):
+    with pytest.raises(ConfigError, match=told):
+        Config.parse(tree(), [override])
 
 
 def test_several_mistakes_are_listed_together():
