@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -77,7 +78,7 @@ class Job:
         """Bytes that the run may hold on a GPU; None: it uses none."""
         return device_limit_of(self.config.memory, self.choice.gpus)
 
-    @property
+    @cached_property
     def kept(self) -> tuple[str, ...]:
         """Columns that stay in the frames once labels, sets and weights are known."""
         filters = {n for f in self.filters for n in f.columns}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ class FittedPlan:
     filters: tuple[str, ...] = ()
     """Expressions of the filters: new rows that fail one get no prediction."""
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The matrix's columns, in order."""
         return [f.name for f in self.features]
 
-    @property
+    @cached_property
     def needed(self) -> list[str]:
         """The source columns that new data must have, less those the target is made of."""
         used = {n for s in self.steps for n in s.op.reads(s.schema)} | set(self.names)

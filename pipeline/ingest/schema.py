@@ -81,10 +81,11 @@ def against(
             examples=[_absent(n, types, found, spare) for n in lacking],
             fix="rename or add them: the models were trained on them",
         )
+    read = {*types, *keep}
     return replace(
         found,
-        columns=tuple(c for c in found.columns if c.name in {*types, *keep}),
-        extra=tuple(n for n in columns if n not in {*types, *keep}),
+        columns=tuple(c for c in found.columns if c.name in read),
+        extra=tuple(n for n in columns if n not in read),
     )
 
 

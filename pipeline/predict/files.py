@@ -278,13 +278,15 @@ def _one(
 ) -> pa.Table:
     """The output rows of some blocks: every record of the input has one."""
     device = frames_of(scorer.choice.name)
-    names = [n for n in contract.schema.names if n in {*scorer.columns, *keep}]
+    needed = set(scorer.columns)
+    wanted = needed.union(keep)
+    names = [n for n in contract.schema.names if n in wanted]
     read = [read_block(b, contract, names, device, config.data.on_bad_rows) for b in blocks]
     none = device.empty([*contract.schema.only(names)])
     frame = device.concat([r[0] for r in read]) if read else none
     ids = device.to_host(device.ids(frame))
     # what is kept beside them (a target, say) must not change the predictions
-    scores = scorer.predict_storage(frame[[n for n in names if n in scorer.columns]])
+    scores = scorer.predict_storage(frame[[n for n in names if n in needed]])
     rejected = [r[1]["row"].to_numpy("int64") for r in read if r[1] is not None]
     every = np.sort(np.concatenate([ids, *rejected]))
     at = pd.Index(ids).get_indexer(pd.Index(every))

@@ -14,7 +14,8 @@ def check_drift(facts: Facts) -> Checked:
 
     Means of the target are left out: of training rows they are out of fold, of test rows not.
     """
-    made = [n for n in facts.plan.names if n not in encoded(facts.plan)]
+    means = encoded(facts.plan)
+    made = [n for n in facts.plan.names if n not in means]
     of_data = [n for n in facts.used if n in facts.look.sample]
     found = {n: _of(facts.column(n)) for n in of_data}
     found |= {n: _of(facts.feature(n)) for n in made if n not in found}

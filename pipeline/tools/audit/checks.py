@@ -110,7 +110,8 @@ def audit(
 def _spec(found: Reopened, rows: RowSet) -> Spec:
     total = sum(rows.counts.rows.values())
     columns = len(found.job.kept) + len(found.saved.features)
-    features = [n for n in found.saved.needed if n in found.job.kept]
+    kept = set(found.job.kept)
+    features = [n for n in found.saved.needed if n in kept]
     return looks.spec_of(
         rows.context.device, rows.context.seed, total,
         features=features, entities=found.entities, times=found.times,
