@@ -1,7 +1,7 @@
 """Each value of a config that has every key, replaced by values of every kind that YAML has.
 
-The config is taken or refused by an error of ours (`fuzz_config.lawful`). Fuzzing finds such a
-mistake by chance; here each key meets each kind.
+The config is taken or refused by an error of ours (`fuzz_config.lawful`), and so is its run.
+Fuzzing finds such a mistake by chance; here each key meets each kind.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 import copy
 import datetime
 import math
+import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
-from contract.cases import CASES
+from contract.cases import CASES, mixed, shops
 from fuzz import target
 
+from pipeline import run
 from pipeline.config import Config
+from pipeline.errors import PipelineError
 from pipeline.features.registry import REGISTRY, op_entry, parse_op
 from pipeline.train.params import PARAMS
 
@@ -65,21 +70,91 @@ def places(node, path=()):
         yield from places(child, (*path, key))
 
 
-@pytest.mark.parametrize("name", TREES)
-def test_every_value_is_taken_or_refused_by_name(name):
-    lawful = target("config").__globals__["lawful"]
-    own = [p for p in places(TREES[name]) if name == "data" or p[0] != "data"]
-    assert own
-    lawful(copy.deepcopy(TREES[name]))
-    for path in own:
-        for odd in ODD:
-            tree = copy.deepcopy(TREES[name])
-            node = tree
+def changed(tree, own):
+    """The tree with each of its own values replaced by each odd one, and what was done."""
+    for path in places(tree):
+        for odd in ODD if own(path) else ():
+            other = copy.deepcopy(tree)
+            node = other
             for key in path[:-1]:
                 node = node[key]
             node[path[-1]] = odd
-            try:
-                lawful(tree)
-            except Exception as error:
-                error.add_note(f"{'.'.join(map(str, path))}: {odd!r}")
-                raise
+            yield other, f"{'.'.join(map(str, path))}: {odd!r}"
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_every_value_is_taken_or_refused_by_name(name):
+    lawful = target("config").__globals__["lawful"]
+    lawful(copy.deepcopy(TREES[name]))
+    found = list(changed(TREES[name], lambda path: name == "data" or path[0] != "data"))
+    assert found
+    for tree, what in found:
+        try:
+            lawful(tree)
+        except Exception as error:
+            error.add_note(what)
+            raise
+
+
+# -- run -------------------------------------------------------------------------------------------
+QUICK = {"models": {"xgboost": {"rounds": 2}}, "golden": 5, "refit": "never", "device": "cpu"}
+RUNS = ("data", "split", "evaluate", "memory", "the rest", "models", *REGISTRY)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Main and side tables with the columns that the trees name."""
+    path = tmp_path_factory.mktemp("every")
+    frame = pd.DataFrame(mixed()).replace({"x": {math.inf: 9.0}})
+    at = np.arange(len(frame))
+    own = {"y": np.array(["no", "yes"])[at % 2], "w": 1.0 + at % 3, "b": at % 7,
+           "a": np.array(["p", "q", "r"])[at % 3], "t": pd.Timestamp("2024-01-01") + pd.to_timedelta(at, "h")}  # fmt: skip
+    frame.assign(**own).to_parquet(path / "d.parquet", index=False)
+    pd.DataFrame(own).to_csv(path / "d.csv", index=False)
+    pd.DataFrame({"a": ["p", "q"], "size": [1, 2]}).to_csv(path / "t.csv", index=False)
+    for name, table in shops().items():
+        table.reset_index(drop=True).to_csv(path / f"{name}.csv", index=False)
+    return path
+
+
+def runnable(name):
+    """The tree over the data of `folder`."""
+    tree = copy.deepcopy(TREES[name]) | {k: v for k, v in QUICK.items() if k not in TREES[name]}
+    tree["cluster"] = {"dashboard": False}
+    if name == "data":
+        tree["data"] |= {"csv": {**tree["data"]["csv"], "delimiter": ",", "header": True}}
+        tree["data"] |= {"storage_options": {}, "rows": 200}
+    elif name == "models":
+        tree["models"]["xgboost"] |= {"rounds": 2}
+        tree["models"]["forest"] |= {"trees": 2}
+    elif name in REGISTRY:
+        tree["data"] = {"path": "d.parquet", "target": "y", "tables": {
+            "shops": {"path": "shops.csv", "keys": ["text é"]},
+            "grid": {"path": "grid.csv", "keys": ["a.b c", "text é"]},
+        }}  # fmt: skip
+        tree["features"] = [*tree["features"], {"keep": "numeric"}]
+    return tree
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_every_value_that_is_taken_runs_or_is_refused(name, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    run(Config.parse(runnable(name)), out=tmp_path / "whole", serial=True)
+    own = {"the rest": ("name", "seed", "golden", "refit", "device")}.get(name, (name, "features"))
+    seen = set()
+    for tree, what in changed(runnable(name), lambda path: path[0] in own and path[1:2] != (1,)):
+        out = tmp_path / "run"
+        shutil.rmtree(out, ignore_errors=True)
+        try:
+            config = Config.parse(tree)
+            if config.to_yaml() in seen:
+                continue
+            seen.add(config.to_yaml())
+            run(config, out=out, serial=True)
+        except PipelineError as error:
+            assert str(error).count("\n") < 12, what
+            assert not (out / "manifest.json").exists(), what
+        except Exception as error:
+            error.add_note(what)
+            raise
