@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -29,3 +31,11 @@ def test_a_target_names_its_classes():
     assert str(Target("binary", (False, True))) == "binary (False, True)"
     assert str(Target("multiclass", tuple(range(10)))).endswith("8, 9)")
     assert str(Target("multiclass", tuple(range(11)))).endswith("8, 9, …)")
+
+
+def test_what_float32_cannot_hold_is_infinite_without_a_warning():
+    _, frame = frame_of(pd.DataFrame({"x": [1e39, -1e300, 3e38]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = cpu.matrix(frame, ["x"])
+    np.testing.assert_array_equal(found, np.array([[np.inf], [-np.inf], [3e38]], "float32"))

@@ -284,11 +284,12 @@ def matrix(frame: pd.DataFrame, names: list[str], rows: np.ndarray | None = None
     count = len(frame) if rows is None else len(rows)
     out = np.empty((count, len(names)), dtype="float32")
     columns = [_numbers(frame[name]) for name in names]
-    for start in range(0, count, ROWS_AT_ONCE):
-        block = slice(start, start + ROWS_AT_ONCE)
-        at = block if rows is None else rows[block]
-        for j, values in enumerate(columns):
-            out[block, j] = values[at]
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, as on a GPU; training refuses it
+        for start in range(0, count, ROWS_AT_ONCE):
+            block = slice(start, start + ROWS_AT_ONCE)
+            at = block if rows is None else rows[block]
+            for j, values in enumerate(columns):
+                out[block, j] = values[at]
     return out
 
 

@@ -43,21 +43,23 @@ SECTIONS = {
 }  # fmt: skip
 
 
+MAIN = {"data": {"path": "d.csv", "target": "y"}}
+
+
 def complete(changes):
     """A config with every key that a config can have."""
-    tree = Config.parse({"data": {"path": "d.csv", "target": "y"}, **copy.deepcopy(changes)})
+    tree = Config.parse(copy.deepcopy(MAIN | changes))
     return tree.model_dump(mode="json", by_alias=True)
 
 
-TREES = {name: {"data": {"path": "d.csv", "target": "y"}, name: complete(SECTIONS)[name]}
-         for name in SECTIONS}  # fmt: skip
+TREES = {name: MAIN | {name: complete(SECTIONS)[name]} for name in SECTIONS}
 TREES["the rest"] = {k: v for k, v in complete({}).items() if k not in SECTIONS or k == "data"}
 TREES["models"] = {
-    **TREES["data"],
+    **MAIN,
     "models": {n: kind().model_dump(mode="json", by_alias=True) for n, kind in PARAMS.items()},
 }
 TREES |= {
-    name: {**TREES["data"], "features": [op_entry(parse_op(c.entry)) for c in CASES if c.op_name == name][-1:]}
+    name: {**MAIN, "features": [op_entry(parse_op(c.entry)) for c in CASES if c.op_name == name][-1:]}
     for name in REGISTRY
 }  # fmt: skip
 
@@ -132,7 +134,7 @@ def runnable(name):
             "shops": {"path": "shops.csv", "keys": ["text é"]},
             "grid": {"path": "grid.csv", "keys": ["a.b c", "text é"]},
         }}  # fmt: skip
-        tree["features"] = [*tree["features"], {"keep": "numeric"}]
+        tree["features"] = [*tree["features"], {"keep": ["numeric", "bool"]}]
     return tree
 
 
