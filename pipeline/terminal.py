@@ -6,6 +6,7 @@ sequence in one of them could retitle the terminal, hide lines, or forge them.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -60,6 +61,10 @@ def console(**options: Any) -> Console:
     class Plain(Console):
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+
+        def on_broken_pipe(self) -> None:
+            """For `pipeline.__main__`: Rich would end with status 1, as it does after Ctrl-C."""
+            raise BrokenPipeError(errno.EPIPE, "the reader of the output has gone")
 
     return Plain(highlight=False, **options)
 

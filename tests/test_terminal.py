@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import os
@@ -10,6 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import pytest
 from rich.table import Table
 
 from pipeline import terminal
@@ -146,3 +149,12 @@ def test_a_run_on_hostile_names_says_nothing_that_is_obeyed(tmp_path, capfd):
         assert harmless((tmp_path / "r" / name).read_text())
     page = (tmp_path / "r" / "report.html").read_text()
     assert "\x1b" not in page
+
+
+def test_a_reader_that_has_gone_is_no_interruption():
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        terminal.console(file=Gone()).print("x")
