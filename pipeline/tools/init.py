@@ -27,6 +27,8 @@ from pipeline.validation import validated
 
 SAMPLE_ROWS = 200_000
 BLOCK_BYTES = 4 << 20
+"""Of a block that is looked at, for each 1,000 columns begun: a block costs about 0.2 ms a column,
+however few rows it has."""
 SHOWN = 30  # columns named one by one in a comment
 LINE = 100
 
@@ -73,7 +75,7 @@ def examine(source: Data) -> Findings:
     with targets.of_target():
         expression.check(contract.schema)
     schema = replace(contract.schema.without(RESERVED), target=frozenset(expression.columns))
-    planned = plan_blocks(contract, BLOCK_BYTES)
+    planned = plan_blocks(contract, BLOCK_BYTES * -(-len(schema.names) // 1_000))
     looked = schema.without(schema.target)
     context = Context(device="cpu", seed=0, task="regression", n_classes=0)
     seen, values, sampled, bad = None, None, 0, 0

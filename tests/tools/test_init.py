@@ -124,6 +124,22 @@ def test_a_large_file_is_sampled(tmp_path, monkeypatch):
     assert 50 <= sampled < 150
 
 
+@pytest.mark.parametrize(("columns", "size"), [(10, 100_000), (1_500, 200_000)])
+def test_blocks_of_wide_tables_are_larger(tmp_path, monkeypatch, columns, size):
+    asked, plan = [], init.plan_blocks
+
+    def planned(contract, block_bytes):
+        asked.append(block_bytes)
+        return plan(contract, block_bytes)
+
+    monkeypatch.setattr(init, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(init, "plan_blocks", planned)
+    frame = pd.DataFrame({f"c{i}": [i, i + 1, 3] for i in range(columns)})
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    assert "c1" in make_config(str(tmp_path / "d.csv"), "c0")
+    assert asked == [size]
+
+
 def test_bad_rows_of_the_sample_are_told(tmp_path):
     path = tmp_path / "bad.csv"
     lines = ["x,y", *[f"{i % 9},{i % 7}.5" for i in range(2_000)], "oops,1.5"]
