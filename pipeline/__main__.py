@@ -50,7 +50,9 @@ def status_of(arguments: list[str]) -> int:
     except (KeyboardInterrupt, SystemExit):  # of `signals`
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from pipeline.terminal import drop
+
+        drop(sys.stdout)
         return 0
     except Exception as error:
         return _unforeseen(error)

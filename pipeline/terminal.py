@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline.config_tree import redacted
 
@@ -33,9 +34,19 @@ def _spelt_out(text: str, but: str) -> str:
 
 
 def tell(text: str) -> None:
-    """A message on standard error."""
-    sys.stderr.write(visible(redacted(text)) + "\n")
-    sys.stderr.flush()
+    """A message on standard error; none where nobody reads it any more, for the work goes on."""
+    try:
+        sys.stderr.write(visible(redacted(text)) + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """What is written from now on, and what a buffer still holds, goes nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def say(text: str) -> None:
@@ -63,8 +74,14 @@ def console(**options: Any) -> Console:
             return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
 
         def on_broken_pipe(self) -> None:
-            """For `pipeline.__main__`: Rich would end with status 1, as it does after Ctrl-C."""
-            raise BrokenPipeError(errno.EPIPE, "the reader of the output has gone")
+            """Messages go nowhere from now on, and output ends the command (`pipeline.__main__`).
+
+            Rich would end it either way, with status 1.
+            """
+            if not self.stderr:
+                raise BrokenPipeError(errno.EPIPE, "the reader of the output has gone")
+            drop(sys.stderr)
+            self.quiet = True
 
     return Plain(highlight=False, **options)
 

@@ -158,3 +158,13 @@ def test_a_reader_that_has_gone_is_no_interruption():
 
     with pytest.raises(BrokenPipeError):
         terminal.console(file=Gone()).print("x")
+
+
+@pytest.mark.parametrize("write", [terminal.tell, lambda text: terminal.console(stderr=True).print(text)])  # fmt: skip
+def test_work_goes_on_where_nobody_reads_its_messages(write, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        write("first")
+        write("second")
