@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.ingest.dialect import Dialect, not_utf8
+from pipeline.ingest.dialect import Dialect, not_utf8, reader
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.values import SourceColumn, converted, misfits
 
@@ -35,7 +33,6 @@ def records(data: bytes, dialect: Dialect) -> Iterator[Record]:
     Unless the dialect has newlines in values, each line is read on its own, so that what is said
     of it does not depend on where the block begins.
     """
-    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is no rule of CSV
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -49,12 +46,12 @@ def records(data: bytes, dialect: Dialect) -> Iterator[Record]:
 
 
 def _one(number: int, text: str, dialect: Dialect) -> Record:
-    reader = _reader(iter([text + "\n", "\n"]), dialect)
+    rows = reader([text + "\n", "\n"], dialect.delimiter, dialect.quote)
     try:
-        fields = next(reader)
+        fields = next(rows)
     except csv.Error as error:
         return Record(number, [], text, _reason(error))
-    if reader.line_num > 1:  # an open quote made it ask for the line after
+    if rows.line_num > 1:  # an open quote made it ask for the line after
         return Record(number, [], text, NOT_CLOSED)
     return Record(number, fields, text, _width(fields, dialect))
 
@@ -68,26 +65,20 @@ def _across_lines(lines: list[str], dialect: Dialect) -> Iterator[Record]:
             yield line + "\n"
         ended = True
 
-    reader = _reader(fed(), dialect)
+    rows = reader(fed(), dialect.delimiter, dialect.quote)
     start = 0
     while True:
         try:
-            fields = next(reader)
+            fields = next(rows)
             problem = NEVER_CLOSED if ended else _width(fields, dialect)
         except StopIteration:
             return
         except csv.Error as error:
             fields, problem = [], _reason(error)
         if fields or problem:
-            text = "\n".join(lines[start : reader.line_num]).removesuffix("\r")
+            text = "\n".join(lines[start : rows.line_num]).removesuffix("\r")
             yield Record(start, fields, text, problem)
-        start = reader.line_num
-
-
-def _reader(lines: Iterator[str], dialect: Dialect) -> Any:
-    if dialect.quote is None:
-        return csv.reader(lines, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE)
-    return csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote)
+        start = rows.line_num
 
 
 def _reason(error: csv.Error) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -209,12 +209,16 @@ def _text(head: bytes) -> str:
     return head[:end].removeprefix(BOM).decode("utf-8", "surrogateescape")
 
 
-def _reader(text: str, delimiter: str, quote: str | None, strict: bool = False) -> Any:
+def reader(lines: Iterable[str], delimiter: str, quote: str | None, *, strict: bool = False) -> Any:
+    """`csv.reader` of lines that end with a newline; no quote: it is a letter as any other."""
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is no rule of CSV
-    lines = (line.removesuffix("\r") + "\n" for line in text.split("\n"))
     if quote is None:
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=strict)
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.removesuffix("\r") + "\n" for line in text.split("\n"))
 
 
 def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bool:
@@ -229,14 +233,14 @@ def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bo
     if quote is None or quote not in text:
         return False
     whole = text[: text.rfind("\n") + 1] if cut else text
-    reader = _reader(whole, delimiter, quote, strict=True)
+    rows = reader(_lines(whole), delimiter, quote, strict=True)
     width, line, found = 0, 0, False
     try:
-        for row in reader:
+        for row in rows:
             if width and row and len(row) != width:
                 return False
-            found |= bool(width) and reader.line_num > line + 1
-            width, line = width or len(row), reader.line_num
+            found |= bool(width) and rows.line_num > line + 1
+            width, line = width or len(row), rows.line_num
     except csv.Error as error:
         return found and cut and "unexpected end of data" in str(error)
     return found
@@ -244,9 +248,9 @@ def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bo
 
 def _first(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:
     """(fields of the first record, lines up to its end); no fields in an empty file."""
-    reader = _reader(text, delimiter, quote)
+    rows = reader(_lines(text), delimiter, quote)
     try:
-        return next((row for row in reader if row), []), reader.line_num
+        return next((row for row in rows if row), []), rows.line_num
     except csv.Error:
         return [], 0
 
@@ -255,7 +259,7 @@ def _widths(text: str, delimiter: str, quote: str | None) -> Counter[int]:
     """How many of the first records have how many fields."""
     found: Counter[int] = Counter()
     with suppress(csv.Error):  # not this delimiter, or a bad row: the reader will name it
-        found.update(len(row) for row in islice(_reader(text, delimiter, quote), 200) if row)
+        found.update(len(row) for row in islice(reader(_lines(text), delimiter, quote), 200) if row)
     return found
 
 

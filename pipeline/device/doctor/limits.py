@@ -21,30 +21,21 @@ class Limits:
     processes_used: int | None = None
     files: int | None = None
     """Open files of a process."""
-    locked: int | None = None
-    """Bytes of memory that may be locked, which InfiniBand needs."""
 
 
 def read_limits(root: Path = ROOT, own: Path = OWN) -> Limits:
     """The tightest limits of this process' cgroups (version 2, or 1), and of its session."""
-    files, locked = _session()
-    if (root / "cgroup.controllers").exists():
-        return Limits(*_version_2(root, own), files, locked)
-    return Limits(*_version_1(root), files, locked)
+    found = _version_2(root, own) if (root / "cgroup.controllers").exists() else _version_1(root)
+    return Limits(*found, _open_files())
 
 
-def _session() -> tuple[int | None, int | None]:
+def _open_files() -> int | None:
     try:
         import resource
     except ImportError:  # Windows
-        return None, None
-    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_NOFILE, _locked(resource)))
-    files, locked = (None if n == resource.RLIM_INFINITY else n for n in limits)
-    return files, locked
-
-
-def _locked(resource: object) -> int:
-    return int(getattr(resource, "RLIMIT_MEMLOCK", 0))
+        return None
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if files == resource.RLIM_INFINITY else files
 
 
 Found = tuple[int | None, int | None, float | None, int | None, int | None]
