@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["Config", "Scorer", "__version__", "run"]
 
 _HOMES = {
-    "Config": "pipeline.config",
+    "Config": "pipeline.config.model",
     "Scorer": "pipeline.predict.scorer",
     "run": "pipeline.runner",
 }

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.cluster.client import fitting
 from pipeline.cluster.memory import device_limit_of
 from pipeline.columns import RESERVED, Schema
-from pipeline.config import Cluster, Config
+from pipeline.config.model import Cluster, Config
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import ConfigError, nearest
 from pipeline.expression import Expression

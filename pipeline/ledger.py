@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 
 import psutil
 
-from pipeline.config_tree import redacted
+from pipeline.config.loader import redacted
 from pipeline.errors import MachineError
 from pipeline.terminal import json_line
 

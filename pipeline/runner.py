@@ -18,7 +18,7 @@ from pipeline.cluster.memory import MemoryPlan, give_back, settled
 from pipeline.cluster.meters import metered
 from pipeline.cluster.prometheus import published
 from pipeline.cluster.sampling import recorded
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device import ranges
 from pipeline.device.choose import settle
 from pipeline.device.timeline import Timeline

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pipeline.config_tree import redacted
+from pipeline.config.loader import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -118,7 +118,7 @@ def device(request):
 def client(tmp_path_factory):
     """The in-process Dask client of a default run, without a dashboard."""
     from pipeline.cluster.client import connected
-    from pipeline.config import Cluster
+    from pipeline.config.model import Cluster
 
     folder = tmp_path_factory.mktemp("dask") / "tmp"
     with connected(Cluster(dashboard=False), "cpu", 2, folder) as found:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.__main__ import status_of
 from pipeline.commands.options import at_home, config_tree, name_of, overrides_of
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.folders import resumed_folder, run_folder
 
 COMMANDS = (

@@ -7,9 +7,9 @@ import json
 import pytest
 import yaml
 
-from pipeline.config import MODELS, Config
-from pipeline.config_tree import from_environment
-from pipeline.config_yaml import tree_of
+from pipeline.config.loader import from_environment
+from pipeline.config.model import MODELS, Config
+from pipeline.config.yaml_text import tree_of
 from pipeline.errors import ConfigError
 from pipeline.train.params import PARAMS, parse_models
 

@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from pipeline.cli import app
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.features.registry import REGISTRY
 from pipeline.job import prepare
 

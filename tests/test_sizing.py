@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cluster.estimate import histogram_bytes, stages, summary_bytes
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.ingest import load
 from pipeline.job import prepare
 from pipeline.sizing import sizes_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.cluster.estimate import LEARNERS
 from pipeline.cluster.memory import AUTO_SHARE, DEVICE_SHARE, available
-from pipeline.config import Cluster, Memory
+from pipeline.config.model import Cluster, Memory
 from pipeline.device.choose import frames_of
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.cluster import processes
 from pipeline.cluster.logs import log_to_file
 from pipeline.cluster.serial import Serial
-from pipeline.config import LOOPBACK, Cluster
+from pipeline.config.model import LOOPBACK, Cluster
 from pipeline.errors import MachineError
 
 

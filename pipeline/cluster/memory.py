@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipeline.cluster.estimate import Bins, Sizes, Stage, stages
-from pipeline.config import Memory
+from pipeline.config.model import Memory
 from pipeline.device.probe import Gpu
 from pipeline.errors import MachineError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cluster.logs import log_to_file
-from pipeline.config import LOOPBACK, Cluster, Ucx
+from pipeline.config.model import LOOPBACK, Cluster, Ucx
 from pipeline.errors import MachineError, PipelineError
 
 

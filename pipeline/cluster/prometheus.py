@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.cluster import client as clients
 from pipeline.cluster import passes
 from pipeline.cluster.gauges import Progress, of_gpus
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.device.usage import Sampling
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import DeviceError, MachineError, PipelineError
 from pipeline.versions import installed

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.device.probe import VISIBLE, probe
 from pipeline.device.timeline import Timeline
 from pipeline.device.usage import Usage, watching

@@ -50,7 +50,7 @@ VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about
 
 def config_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
     """The YAML tree of a config file, or one that names just the data and the target."""
-    from pipeline.config_tree import read_yaml
+    from pipeline.config.loader import read_yaml
     from pipeline.errors import ConfigError
 
     if config is None and data:
@@ -76,7 +76,7 @@ def config_of(
     config: Path | None, data: list[str] | None, target: str | None, overrides: list[str]
 ) -> Any:
     """The checked `Config` of a file, or of data and target, with overrides."""
-    from pipeline.config import Config
+    from pipeline.config.model import Config
 
     checked = Config.parse(config_tree(config, data, target), overrides)
     if not any(o.partition("=")[0].strip() in ("cluster", "cluster.kind") for o in overrides):
@@ -145,7 +145,7 @@ def overrides_of(given: list[str] | None, **options: Any) -> list[str]:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output, in ASCII where the terminal is."""
-    from pipeline.config_tree import redacted
+    from pipeline.config.loader import redacted
     from pipeline.terminal import json_line
 
     plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")

@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.config.validation import validated
 from pipeline.errors import ConfigError, nearest
 from pipeline.features.op import Op
-from pipeline.validation import validated
 
 # name -> class in pipeline/features/ops/<name>.py; imported when first used
 REGISTRY: Mapping[str, str] = {

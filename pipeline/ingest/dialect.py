@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from pipeline.config import Csv
+from pipeline.config.model import Csv
 from pipeline.errors import ConfigError, SchemaError, shorten
 
 DELIMITERS = (",", ";", "\t", "|")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from pipeline.config import Source
+from pipeline.config.model import Source
 from pipeline.errors import DataError, InputError, SchemaError
 from pipeline.ingest.stores import check_bucket, explained, filesystem, is_remote, opened, reason
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.config import ColumnType
+from pipeline.config.model import ColumnType
 from pipeline.errors import SchemaError, shorten
 from pipeline.ingest.content import head, piece
 from pipeline.ingest.csv_rows import records

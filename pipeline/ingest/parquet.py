@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import ColumnType
+from pipeline.config.model import ColumnType
 from pipeline.errors import MachineError, SchemaError
 from pipeline.ingest.dialect import kind_of
 from pipeline.ingest.files import File

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.columns import LABEL, SET, SETS, TRAIN, WEIGHT, Column
-from pipeline.config import Split
+from pipeline.config.model import Split
 from pipeline.device import Array, Frame, Frames
 from pipeline.device.choose import frames_of
 from pipeline.errors import DataError

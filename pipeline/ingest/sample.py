@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.config import Data
+from pipeline.config.model import Data
 from pipeline.device import cpu
 from pipeline.errors import InputError
 from pipeline.expression import Expression

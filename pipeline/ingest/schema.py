@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.config import ColumnType, Source
+from pipeline.config.model import ColumnType, Source
 from pipeline.errors import ConfigError, SchemaError, nearest, shorten
 from pipeline.ingest import dialect as dialects
 from pipeline.ingest import infer, parquet

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.columns import SETS, TEST, TRAIN, VALID, Schema
-from pipeline.config import Split
+from pipeline.config.model import Split
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError, DataError, shorten
 from pipeline.expression import quoted

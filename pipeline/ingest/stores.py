@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config_tree import from_environment, redacted
+from pipeline.config.loader import from_environment, redacted
 from pipeline.errors import InputError, MachineError, PipelineError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(

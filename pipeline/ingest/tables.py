@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.columns import Schema
-from pipeline.config import Table
+from pipeline.config.model import Table
 from pipeline.device import cpu
 from pipeline.errors import SchemaError, nearest
 from pipeline.ingest.blocks import plan_blocks

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import Data
+from pipeline.config.model import Data
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, InputError, shorten
 from pipeline.expression import Expression, column, parse

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from pipeline.columns import Dtype
-from pipeline.config import ColumnType
+from pipeline.config.model import ColumnType
 from pipeline.ingest import numbers
 from pipeline.ingest.dialect import Dialect
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from pipeline import sealed
 from pipeline.columns import Dtype
-from pipeline.config import ColumnType, Config, Source, Table
-from pipeline.config_tree import yaml_tree
+from pipeline.config.loader import yaml_tree
+from pipeline.config.model import ColumnType, Config, Source, Table
+from pipeline.config.validation import validated
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.features.ops.join import Join
@@ -32,7 +33,6 @@ from pipeline.ingest.tables import read_table
 from pipeline.predict import output
 from pipeline.predict.place import choice_of, given_up, placed
 from pipeline.predict.scorer import Scorer
-from pipeline.validation import validated
 
 if TYPE_CHECKING:
     from pipeline.device import Frame

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from pipeline import sealed
-from pipeline.config_tree import yaml_tree
+from pipeline.config.loader import yaml_tree
 from pipeline.errors import InputError, PipelineError
 from pipeline.evaluate import metrics
 from pipeline.predict import scorer

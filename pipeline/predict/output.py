@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.artifacts import written
-from pipeline.config_tree import has_password
+from pipeline.config.loader import has_password
 from pipeline.errors import InputError
 
 FORMULA = "^\\s*[=+@\t\r\n|%\uff1d\uff0b\uff0d\uff20-]"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import sealed
 from pipeline.artifacts import UNHASHED
-from pipeline.config_tree import yaml_tree
+from pipeline.config.loader import yaml_tree
 from pipeline.errors import InputError
 from pipeline.ledger import last_run
 from pipeline.sealed import Sealed

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from pipeline.columns import RESERVED, Schema
-from pipeline.config import Data
+from pipeline.config.model import Data
+from pipeline.config.validation import validated
 from pipeline.device import cpu
 from pipeline.features import profile as profiles
 from pipeline.features.auto import Choice, decide, entries_of
@@ -23,7 +24,6 @@ from pipeline.ingest.prepare import target_missing
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import settle
 from pipeline.ingest.target import Settled
-from pipeline.validation import validated
 
 SAMPLE_ROWS = 200_000
 BLOCK_BYTES = 4 << 20

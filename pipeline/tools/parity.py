@@ -19,7 +19,7 @@ import pandas as pd
 
 from pipeline.cluster.memory import limit_of, settled
 from pipeline.columns import LABEL, SET, WEIGHT
-from pipeline.config import Cluster, Config, Evaluate
+from pipeline.config.model import Cluster, Config, Evaluate
 from pipeline.device import dtype_of
 from pipeline.device.choose import MODULES, Choice, choose, frames_of
 from pipeline.errors import ConfigError, InputError, nearest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.cluster.memory import MemoryPlan, available
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
 from pipeline.folders import RUNS

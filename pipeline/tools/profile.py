@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device.ranges import VARIABLE
 from pipeline.errors import ConfigError, InputError, MachineError, nearest
 from pipeline.folders import run_folder

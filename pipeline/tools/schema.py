@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.features.registry import REGISTRY, op_class
 from pipeline.train.params import PARAMS
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config import MODELS
+from pipeline.config.model import MODELS
+from pipeline.config.validation import validated
 from pipeline.errors import ConfigError, nearest
-from pipeline.validation import validated
 
 # What XGBoost itself calls the parameters that have a field of their own here.
 ALIASES: Mapping[str, str] = {

@@ -99,7 +99,7 @@ def test_bad_input_is_refused_with_one_message(case, done, tmp_path, monkeypatch
     found = CATALOGUE[case]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("pipeline.config_tree._filled_in", {})  # by an earlier test
+    monkeypatch.setattr("pipeline.config.loader._filled_in", {})  # by an earlier test
     # a run of seconds saves by it, hundreds of runs of milliseconds pay for it
     monkeypatch.setattr("pipeline.runner.settled", contextlib.nullcontext)
     made(found, tmp_path, done)

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.gpu_proof import __main__ as proof
 from benchmarks.gpu_proof import page, steps, wide
 from benchmarks.gpu_proof.steps import NotHere, Proof, Step
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.tools.bench.bounds import Part
 from pipeline.tools.bench.cells import Cell, Stage
 from pipeline.tools.measure import FailedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.cluster.client import connected
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 
 
 @pytest.fixture(scope="session")

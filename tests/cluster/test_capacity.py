@@ -7,7 +7,7 @@ import pytest
 from pipeline.cluster.capacity import capacity
 from pipeline.cluster.estimate import LEARNERS
 from pipeline.cluster.memory import available
-from pipeline.config import Cluster, Memory
+from pipeline.config.model import Cluster, Memory
 
 GB = 10**9
 ELSEWHERE = Cluster(kind="tcp://somewhere:8786")

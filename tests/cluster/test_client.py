@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions, processes, remote
-from pipeline.config import Cluster, Config
+from pipeline.config.model import Cluster, Config
 from pipeline.device.choose import Choice
 from pipeline.errors import ConfigError, DeviceError, InputError, MachineError
 

@@ -14,7 +14,7 @@ from test_xgb_workers import feed_of, partition, trained
 
 from pipeline.cluster import gang, partitions
 from pipeline.cluster.client import connected
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.errors import MachineError
 from pipeline.train import boosting
 

@@ -14,7 +14,7 @@ from pipeline import Config, run
 from pipeline.__main__ import status_of
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.errors import MachineError
 
 

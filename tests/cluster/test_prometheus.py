@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline import Config, run
 from pipeline.cluster import prometheus
 from pipeline.cluster.gauges import Progress
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.device.usage import Usage
 from pipeline.errors import MachineError
 from pipeline.runner import Listener

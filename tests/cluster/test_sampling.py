@@ -8,7 +8,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pipeline.cluster import sampling
-from pipeline.config import Cluster
+from pipeline.config.model import Cluster
 from pipeline.device.probe import Gpu, Probe
 from pipeline.device.timeline import Timeline
 

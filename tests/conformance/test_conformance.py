@@ -11,7 +11,7 @@ from conformance import Findings, lint, masked, wrap
 from conforming import ConformingDevice, assert_on_the_host
 
 from pipeline.columns import LABEL, SET
-from pipeline.config import Split
+from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.expression import parse
 from pipeline.features import chain, profile

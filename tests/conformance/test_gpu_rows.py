@@ -13,7 +13,7 @@ import pytest
 from cases import CASES, setting
 from test_scoring import scorer_on
 
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device import choose
 from pipeline.device.choose import Choice
 from pipeline.device.probe import Gpu

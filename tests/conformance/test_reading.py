@@ -12,7 +12,7 @@ from conformance import Findings, wrap
 from conforming import ConformingDevice
 from pyarrow import parquet
 
-from pipeline.config import Csv, Source
+from pipeline.config.model import Csv, Source
 from pipeline.device import cpu
 from pipeline.device import gpu as package
 from pipeline.ingest import device_blocks

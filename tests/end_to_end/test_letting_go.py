@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cluster import partitions
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.runner import Listener, run
 from pipeline.train.held import Held
 

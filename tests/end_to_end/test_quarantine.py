@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.__main__ import status_of
-from pipeline.config import Source
+from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.readers import read_block

@@ -14,7 +14,7 @@ from test_small import OPS, QUICK, table
 from pipeline import Config, run
 from pipeline.cluster import memory
 from pipeline.cluster.estimate import Sizes
-from pipeline.config import Memory
+from pipeline.config.model import Memory
 from pipeline.errors import MachineError
 from pipeline.ingest import load
 from pipeline.runner import Listener, Outcome

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.columns import LABEL, SET
-from pipeline.config import Split
+from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.evaluate.audit import look as looks
 from pipeline.evaluate.audit import proposal

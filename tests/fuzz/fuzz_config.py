@@ -11,9 +11,9 @@ from typing import Any
 
 from fuzz_laws import SCRATCH, refused
 
-from pipeline.config import Config
-from pipeline.config_tree import read_yaml
-from pipeline.config_yaml import tree_of
+from pipeline.config.loader import read_yaml
+from pipeline.config.model import Config
+from pipeline.config.yaml_text import tree_of
 from pipeline.features.registry import op_entry, parse_ops
 from pipeline.train.params import parse_models
 

@@ -14,7 +14,7 @@ import pandas as pd
 from fuzz_laws import SCRATCH, refused
 from fuzz_schema import source_of
 
-from pipeline.config import Csv, Source
+from pipeline.config.model import Csv, Source
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.ingest import csv_block

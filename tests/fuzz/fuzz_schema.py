@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fuzz_laws import SCRATCH, refused
 
-from pipeline.config import Csv, Source
+from pipeline.config.model import Csv, Source
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.schema import against, settle
 

@@ -18,7 +18,7 @@ from contract.cases import CASES, mixed, shops
 from fuzz import target
 
 from pipeline import run
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.errors import PipelineError
 from pipeline.features.registry import REGISTRY, op_entry, parse_op
 from pipeline.train.params import PARAMS

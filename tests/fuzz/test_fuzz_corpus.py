@@ -23,7 +23,7 @@ def test_the_corpus_is_small():
 
 
 BROKEN = {
-    "config": ("pipeline.config_tree.tree_of", b"data: {path: d.csv, target: y}\n"),
+    "config": ("pipeline.config.loader.tree_of", b"data: {path: d.csv, target: y}\n"),
     "csv": ("pipeline.ingest.csv_block.ids", b"\0a,b\n1,x\n2,y\n"),
     "expression": ("pipeline.expression.arithmetic.integers", b"i + j"),
     "schema": ("pipeline.ingest.infer.misfits", b"\0a,b\n1,x\n2,y\n"),

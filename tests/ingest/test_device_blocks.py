@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import Csv, Source
+from pipeline.config.model import Csv, Source
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.ingest import tally

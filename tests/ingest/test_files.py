@@ -6,7 +6,7 @@ import fsspec
 import pandas as pd
 import pytest
 
-from pipeline.config import Source
+from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, InputError, MachineError, SchemaError
 from pipeline.ingest import files, stores

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cluster.client import connected
-from pipeline.config import Cluster, Config, Source
+from pipeline.config.model import Cluster, Config, Source
 from pipeline.errors import ConfigError, InputError, MachineError
 from pipeline.ingest import files, stores
 from pipeline.predict.files import predict_files

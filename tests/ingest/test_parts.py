@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.config import Data
+from pipeline.config.model import Data
 from pipeline.device import cpu
 from pipeline.ingest import load
 from pipeline.ingest.blocks import Block, gathered, plan_blocks

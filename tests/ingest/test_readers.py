@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Csv, Source
+from pipeline.config.model import Csv, Source
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.ingest.blocks import plan_blocks

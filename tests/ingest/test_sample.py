@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config import Data
+from pipeline.config.model import Data
 from pipeline.ingest import sample as sampling
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.sample import Words, sample

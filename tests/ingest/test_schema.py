@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import Csv, Source, Table
+from pipeline.config.model import Csv, Source, Table
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.ingest import values

@@ -11,8 +11,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.__main__ import status_of
-from pipeline.config import Config
-from pipeline.config_tree import from_environment, has_password, redacted
+from pipeline.config.loader import from_environment, has_password, redacted
+from pipeline.config.model import Config
 from pipeline.errors import ConfigError, InputError
 from pipeline.predict.files import predict_files
 

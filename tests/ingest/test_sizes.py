@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import Csv
+from pipeline.config.model import Csv
 from pipeline.ingest import dialect
 
 ROOT = Path(__file__).parents[2]

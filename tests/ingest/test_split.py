@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.columns import Column, Schema
-from pipeline.config import Config, Split
+from pipeline.config.model import Config, Split
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.try_op import frame_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Data
+from pipeline.config.model import Data
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.try_op import frame_of

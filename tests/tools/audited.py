@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.artifacts import write_manifest, write_text
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.features import fit
 from pipeline.job import prepare
 from pipeline.runner import Listener

@@ -13,7 +13,7 @@ from audited import audited, fitted_run, found, mended
 
 from pipeline.__main__ import status_of
 from pipeline.cluster import memory
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.features import chain
 from pipeline.features.ops.target_encode import TargetEncode
 from pipeline.features.registry import parse_ops

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import status_of
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device.choose import Choice
 from pipeline.device.probe import Gpu, Probe
 from pipeline.device.rates import Rate, Rates

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.errors import InputError
 from pipeline.job import prepare
 from pipeline.tools.bench import rows

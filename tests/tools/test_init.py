@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.errors import InputError
 from pipeline.features.plan import model_columns, walk
 from pipeline.features.registry import parse_ops

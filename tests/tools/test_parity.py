@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.__main__ import status_of
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device import cpu
 from pipeline.ingest import load
 from pipeline.tools.parity import choice_of, compare

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.tools.plan import describe, print_plan
 
 

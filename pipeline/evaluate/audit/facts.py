@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.columns import SET, TEST, TRAIN, Schema
-from pipeline.config import Split
+from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.evaluate.audit import alone, proposal
 from pipeline.evaluate.audit.alone import Labels, Score

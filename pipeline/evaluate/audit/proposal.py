@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import Split
+from pipeline.config.model import Split
 from pipeline.features.op import Op
 from pipeline.features.registry import op_entry
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BeforeValidator, Field
 
 from pipeline.columns import Column, Columns, Schema
-from pipeline.config import Names
+from pipeline.config.model import Names
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.features.groups import Stat, merged, moments, statistic

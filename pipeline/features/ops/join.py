@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.columns import Column, Dtype, Schema
-from pipeline.config import Names
+from pipeline.config.model import Names
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, nearest, shorten
 from pipeline.features.keys import key_column, key_names, positions

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.columns import Column, Columns, Schema
-from pipeline.config import Names
+from pipeline.config.model import Names
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
 from pipeline.features.keys import check_count, grouped, key_names, key_values

@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline import sealed
 from pipeline.columns import RESERVED
-from pipeline.config import Cluster, Config
-from pipeline.config_tree import yaml_tree
+from pipeline.config.loader import yaml_tree
+from pipeline.config.model import Cluster, Config
 from pipeline.errors import InputError
 from pipeline.evaluate.audit.names import is_entity
 from pipeline.features import fit

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import read_json
-from pipeline.config_tree import read_yaml
+from pipeline.config.loader import read_yaml
 from pipeline.device.rates import Rates
 from pipeline.train.forest import MATRIX_ROWS, TREE_ROWS
 from pipeline.train.params import ForestParams, XGBoostParams, parse_models

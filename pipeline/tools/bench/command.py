@@ -13,7 +13,7 @@ import yaml
 from pipeline import signals
 from pipeline.artifacts import write_json, write_text, written
 from pipeline.cluster.client import fitting
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device import rates as device_rates
 from pipeline.device.probe import Probe, probe
 from pipeline.device.rates import Rates

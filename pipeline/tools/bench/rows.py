@@ -25,7 +25,7 @@ from pyarrow import csv
 
 from pipeline.artifacts import written
 from pipeline.columns import RESERVED
-from pipeline.config import Config
+from pipeline.config.model import Config
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.features.plan import walk

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.config_yaml import tree_of
+from pipeline.config.yaml_text import tree_of
 from pipeline.errors import ConfigError
 
 MAX_BYTES = 2 << 20

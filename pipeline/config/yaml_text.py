@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config_size import SafeLoader, check_size
+from pipeline.config.yaml_size import SafeLoader, check_size
 from pipeline.errors import ConfigError, shorten
 
 FIXES = {

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config_tree import apply_override, has_password, read_yaml, refuse_secrets
+from pipeline.config.loader import apply_override, has_password, read_yaml, refuse_secrets
+from pipeline.config.validation import validated
 from pipeline.errors import ConfigError
-from pipeline.validation import validated
 
 MODELS = ("xgboost", "forest")
 """What is trained where the config does not say."""
