@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.commands import audit, bench, folders, predict
 from pipeline.commands.init import init
 from pipeline.commands.options import (
+    AllowProtocolOption,
     ConfigArgument,
     DataOption,
     DeviceOption,
@@ -102,6 +103,7 @@ def run(
     ] = None,
     resume: ResumeOption = None,
     set_: SetOption = None,
+    allow_protocol: AllowProtocolOption = None,
     dashboard: Annotated[
         bool, typer.Option("--dashboard/--no-dashboard", help="Dask's dashboard and /metrics.")
     ] = True,
@@ -170,6 +172,7 @@ def plan(
     rows: RowsOption = None,
     device: DeviceOption = None,
     set_: SetOption = None,
+    allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prints what would run where, in how many passes, with how much memory; runs nothing."""
@@ -203,6 +206,7 @@ def parity(
         typer.Option("--out", metavar="FILE", help="The JSON; data/runs/NAME-parity-….json."),
     ] = None,
     set_: SetOption = None,
+    allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

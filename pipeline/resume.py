@@ -22,6 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import signals
 from pipeline.artifacts import STAGES, file_hash, read_json, write_json
+from pipeline.config.scheduler import HERE
+from pipeline.config.urls import allowed_protocols
 from pipeline.errors import InputError, MachineError
 from pipeline.keys import Basis, Facts, differences, listed
 from pipeline.sealed import MANIFEST
@@ -224,5 +226,5 @@ def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
 def command(folder: Path, cluster: str = "") -> str:
     """What goes on with the run in the folder; a scheduler's address is said again."""
     own = f"python -m pipeline run --resume {shlex.quote(os.fspath(folder))}"
-    here = cluster in ("", "process", "cores", "gpus")
-    return own if here else f"{own} --cluster {shlex.quote(cluster)}"
+    own += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))
+    return own if cluster in ("", *HERE) else f"{own} --cluster {shlex.quote(cluster)}"

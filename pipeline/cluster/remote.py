@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.config.model import Cluster
+from pipeline.config.scheduler import Address, parse_address, scheduler_file
+from pipeline.config.urls import is_url
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import DeviceError, MachineError, PipelineError
 from pipeline.versions import installed
@@ -23,6 +25,10 @@ SAME = (
 XGBOOST = ("xgboost", "xgboost-cpu", "xgboost-cu13")  # one module, any of its distributions
 
 
+MAX_FILE = 1 << 20
+"""Bytes that are read of a scheduler file."""
+
+
 def attached(cluster: Cluster) -> Any:
     """A `distributed.Client` of the scheduler, which has workers with our versions.
 
@@ -31,17 +37,11 @@ def attached(cluster: Cluster) -> Any:
     """
     from distributed import Client
 
-    where = cluster.kind.removeprefix("file:")
-    is_file = where != cluster.kind or where.endswith(".json")
-    if is_file and not Path(where).is_file():
-        raise MachineError(
-            f"there is no scheduler file {where!r}",
-            fix="`dask scheduler --scheduler-file F` writes it; it must be seen from this host",
-        )
-    to = {"scheduler_file": where} if is_file else {"address": where}
+    address = _address(cluster.kind)
+    where = str(address)
     why = ""
     try:
-        client = Client(**to, timeout=cluster.timeout)
+        client = Client(where, timeout=cluster.timeout)
     except (OSError, TimeoutError, ValueError, TypeError, KeyError, RuntimeError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
     if why:
@@ -50,8 +50,8 @@ def attached(cluster: Cluster) -> Any:
         gc.collect()
         raise MachineError(
             f"no Dask scheduler answers at {where!r} within {cluster.timeout} s: {why}",
-            fix=f"start one (`dask scheduler`, then `dask worker ADDRESS`), check {_doubt(where)} "
-            "and firewalls between, or use cluster: process",
+            fix="start one (`dask scheduler`, then `dask worker ADDRESS`), check "
+            f"{_doubt(address)} and firewalls between, or use cluster: process",
         )
     try:
         _checked(client, cluster, where)
@@ -61,8 +61,32 @@ def attached(cluster: Cluster) -> Any:
     return client
 
 
-def _doubt(where: str) -> str:
-    if where.startswith("tls://"):
+def _address(kind: str) -> Address:
+    """The scheduler's address, which a scheduler file may hold.
+
+    Raises:
+        MachineError: there is no such file, or it holds no address.
+    """
+    path = scheduler_file(kind)
+    if path is None:
+        return parse_address(kind)
+    try:
+        with open(path, "rb") as file:
+            return parse_address(json.loads(file.read(MAX_FILE))["address"])
+    except FileNotFoundError:
+        raise MachineError(
+            f"there is no scheduler file {path!r}",
+            fix="`dask scheduler --scheduler-file F` writes it; it must be seen from this host",
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise MachineError(
+            f"the scheduler file {path!r} holds no address: {error}",
+            fix="`dask scheduler --scheduler-file F` writes it",
+        ) from None
+
+
+def _doubt(where: Address) -> str:
+    if where.protocol == "tls":
         return "the certificates (Dask's `distributed.comm.tls.*`, DASK_DISTRIBUTED__COMM__TLS__…)"
     return "host, port"
 
@@ -175,8 +199,8 @@ def check_paths(
     Raises:
         PipelineError: a worker does not; names it and a path.
     """
-    local = [path for path in paths if "://" not in path]
-    url = next((path for path in paths if "://" in path), None)
+    local = [path for path in paths if not is_url(path)]
+    url = next(filter(is_url, paths), None)
     for address, found in _asked(client, _unseen, local, url, options, reach).items():
         if isinstance(found, PipelineError):
             raise type(found)(

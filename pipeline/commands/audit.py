@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import JsonOption, QuietOption, print_json
+from pipeline.commands.options import AllowProtocolOption, JsonOption, QuietOption, print_json
 from pipeline.terminal import one_line
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def audit(
         list[str] | None,
         typer.Option("--accept", metavar="CHECK:COLUMN", help="A finding that is no fault."),
     ] = None,
+    allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

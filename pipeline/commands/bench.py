@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.options import (
+    AllowProtocolOption,
     ConfigArgument,
     DataOption,
     JsonOption,
@@ -44,6 +45,7 @@ def bench(
         typer.Option("--price", metavar="cpu=P,gpu=P", help="Dollars an hour, for costs."),
     ] = None,
     set_: SetOption = None,
+    allow_protocol: AllowProtocolOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Of the results: absent or empty."),

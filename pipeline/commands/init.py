@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import AllowProtocolOption
+
 
 def init(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="CSV or Parquet.")],
@@ -19,6 +21,7 @@ def init(
         typer.Option("--out", metavar="FILE", help="Where to write; standard output if absent."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+    allow_protocol: AllowProtocolOption = None,
 ) -> None:
     """Writes a config with what was found in the data, to be edited."""
     from pipeline.artifacts import write_text

@@ -43,6 +43,29 @@ ResumeOption = Annotated[
         "--resume", metavar="RUN", help="Go on with this run; its config if none is named."
     ),
 ]
+
+
+def _allow(protocols: list[str] | None) -> list[str] | None:
+    """Allow the protocols before the config is read, which is checked against them."""
+    from pipeline.config.urls import allow_protocol
+
+    for protocol in protocols or ():
+        try:
+            allow_protocol(protocol)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return protocols
+
+
+AllowProtocolOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-protocol",
+        metavar="NAME",
+        callback=_allow,
+        help="Let the config read NAME:// URLs too, such as sftp: if you trust it.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
@@ -78,26 +101,7 @@ def config_of(
     """The checked `Config` of a file, or of data and target, with overrides."""
     from pipeline.config.model import Config
 
-    checked = Config.parse(config_tree(config, data, target), overrides)
-    if not any(o.partition("=")[0].strip() in ("cluster", "cluster.kind") for o in overrides):
-        refuse_elsewhere(checked.cluster.kind)
-    return checked
-
-
-def refuse_elsewhere(kind: str) -> None:
-    """Checks that no file sends the run to another host's scheduler: Dask's messages are pickles.
-
-    Raises:
-        ConfigError: it does; the command line may.
-    """
-    from pipeline.errors import ConfigError
-
-    own = kind in ("process", "cores", "gpus")
-    if not own and not re.match(r"\w+://(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|$)", kind):
-        raise ConfigError(
-            f"cluster.kind: {kind} names a scheduler on another host, which can run any code here",
-            fix=f"if you trust it, name it on the command line: --cluster {kind}",
-        )
+    return Config.from_file(config_tree(config, data, target), overrides)
 
 
 def config_of_run(

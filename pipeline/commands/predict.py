@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import JsonOption, QuietOption, print_json
+from pipeline.commands.options import AllowProtocolOption, JsonOption, QuietOption, print_json
 
 EXAMPLES = (
     "Examples:\n\n  python -m pipeline predict data/runs/flights-20260101-120000 new.csv "
@@ -27,7 +27,7 @@ def predict(
         typer.Argument(metavar="DATA...", help="New CSV or Parquet: files, folders, globs."),
     ],
     out: Annotated[
-        Path,
+        str,  # a Path would make s3:/ of s3://
         typer.Option("--out", metavar="FILE", help="CSV or Parquet, by its ending; - prints CSV."),
     ],
     model: Annotated[
@@ -55,6 +55,15 @@ def predict(
         bool,
         typer.Option("--trust", help="Opens a run without its manifest, tried in a child process."),
     ] = False,
+    storage_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--storage-option",
+            metavar="KEY=VALUE",
+            help="How to open the URLs named here, such as 'key=${NAME}'; the run's are not used.",
+        ),
+    ] = None,
+    allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -63,11 +72,11 @@ def predict(
     from pipeline.predict.files import predict_files
     from pipeline.terminal import tell
 
-    if as_json and str(out) == "-":
+    if as_json and out == "-":
         raise InputError("--json and --out - both print", fix="--out FILE with --json")
     done = predict_files(
         run, data, out, model=model, keep=keep or [], tables=table or [], device=device,
-        trust=trust, excel_safe=excel_safe,
+        trust=trust, excel_safe=excel_safe, storage_options=storage_option or [],
     )  # fmt: skip
     if as_json:
         print_json(done.to_json())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pipeline.config.urls import hide_literals, parse_url
 from pipeline.config.yaml_text import tree_of
 from pipeline.errors import ConfigError
 
@@ -74,14 +75,14 @@ def _as_data(path: Path) -> str:
     return f"it looks like data: python -m pipeline run --data {path} --target T"
 
 
-def apply_override(tree: dict[str, Any], override: str) -> None:
-    """Sets ``a.b=value`` in the tree, where the value is YAML."""
+def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -> None:
+    """Set ``a.b=value``, which the command line's option gives, in the tree; the value is YAML."""
     path, eq, text = override.partition("=")
     if not eq or not path.strip():
         raise ConfigError(
-            f"--set {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
+            f"{option} {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
         )
-    value = tree_of(text, f"--set {path.strip()}")
+    value = tree_of(text, f"{option} {path.strip()}")
     node: Any = tree
     *parents, last = path.strip().split(".")
     for part in parents:
@@ -89,41 +90,9 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         if child is None:
             child = node[part] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: {part!r} holds {child!r}, not keys")
+            raise ConfigError(f"{option} {override!r}: {part!r} holds {child!r}, not keys")
         node = child
     node[last] = value
-
-
-SECRET_KEY = r"secret|passw|passphrase|pwd|token|credential|authori[sz]ation|signature|key$|string$"
-"""Names of storage options that hold secrets; ``connection_string`` is one."""
-REFERENCE = r"(\w+ )?\$\{\w+\}"
-"""``${NAME}``, or ``Bearer ${NAME}``."""
-IN_URL = (
-    r"[\w+.-]+://[^/@:]*:[^/@]+@"  # user:password@host
-    r"|[?&#;](sig|signature|[\w-]*(token|key|secret|password|credential|signature)[\w-]*)=[^&]"
-)
-
-
-def refuse_secrets(options: Mapping[str, Any]) -> None:
-    """Checks that secrets, however deep, are ``${NAME}``, and that no URL holds one.
-
-    Raises:
-        ValueError: one is literal; names its key.
-    """
-    for key, value in options.items():
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(one, Mapping):
-                refuse_secrets(one)
-            elif has_password(str(one)) or (
-                re.search(SECRET_KEY, str(key), re.I)
-                and not (isinstance(one, str) and re.fullmatch(REFERENCE, one))
-            ):
-                raise ValueError(f"{key} is a literal secret: write it as ${{NAME}}")
-
-
-def has_password(url: str) -> bool:
-    """Whether a URL holds a password, or a signature that is as good as one."""
-    return re.search(IN_URL, url, re.I) is not None
 
 
 def from_environment(value: Any) -> Any:
@@ -139,6 +108,23 @@ def from_environment(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(from_environment(v) for v in value)
     return value
+
+
+def expand_url(text: str) -> str:
+    """Fill in ``${NAME}`` in the user-info and the query of an HTTP URL.
+
+    User-info is quoted, since ``/`` and ``@`` would end it; a query is taken as it is.
+
+    Raises:
+        ValueError: the URL may not be used. ConfigError: a variable is not set.
+    """
+    url = parse_url(text)
+    if not url.is_http:
+        return text
+    user = re.sub(r"\$\{(\w+)\}", lambda m: quote(_variable(m), safe=""), url.user)
+    query = from_environment(url.parameters)
+    at, mark = "@" if user else "", "?" if query else ""
+    return f"{url.protocol}://{user}{at}{url.host}{url.path}{mark}{query}"
 
 
 _filled_in: dict[str, str] = {}
@@ -158,10 +144,10 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def redacted(text: str) -> str:
-    """The text with ``${NAME}`` for each value that the environment gave to a config.
-
-    Libraries put what they were called with into errors and logs.
+    """Replace each value that the environment gave to a config by ``${NAME}``, and hide user-info
+    and queries of URLs: libraries put what they were called with into errors and logs.
     """
+    text = hide_literals(text)
     for value in sorted(_filled_in, key=len, reverse=True):
         for told in (value, repr(value)[1:-1], quote(value, safe="")):
             text = text.replace(told, f"${{{_filled_in[value]}}}")

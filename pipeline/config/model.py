@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config.loader import apply_override, has_password, read_yaml, refuse_secrets
+from pipeline.config.loader import apply_override, read_yaml
+from pipeline.config.scheduler import HERE, check_kind, is_local
+from pipeline.config.storage_options import check_source
 from pipeline.config.validation import validated
 from pipeline.errors import ConfigError
 
@@ -66,20 +69,17 @@ class Source(Section):
     """Files of one table, and what their columns are."""
 
     path: Paths
-    """A file, folder or glob, a list of those; local or a URL that fsspec knows (s3://, gs://…)."""
+    """A file, folder or glob, a list of those; local, or s3://, gs://, abfs://, http(s)://."""
     format: Literal["auto", "csv", "parquet"] = "auto"
     csv: Csv = Csv()
     types: Mapping[str, ColumnType] = {}
     """Overrides of the inferred type, by column."""
     storage_options: Mapping[str, Any] = {}
-    """For fsspec; secrets only as ``${NAME}`` from the environment."""
+    """For the library of the URL's protocol; secrets only as ``${NAME}`` from the environment."""
 
     @model_validator(mode="after")
-    def _no_secrets(self) -> Source:
-        for path in self.path:
-            if has_password(path):
-                raise ValueError("path holds a password: give it in storage_options, as ${NAME}")
-        refuse_secrets(self.storage_options)
+    def _check_urls(self) -> Source:
+        check_source(self.path, self.storage_options)
         return self
 
 
@@ -182,10 +182,8 @@ class Gpus(Section):
 class Cluster(Section):
     """Where partitions live."""
 
-    kind: str = Field(
-        "process",
-        pattern=r"^(process|cores|gpus|(tcp|tls|ws|wss|ucx)://.+|file:.+|.+\.json)$",
-        examples=["process", "cores", "gpus", "tcp://host:8786", "scheduler.json"],
+    kind: Annotated[str, AfterValidator(check_kind)] = Field(
+        "process", examples=["process", "cores", "gpus", "tcp://host:8786", "scheduler.json"]
     )
     """``process``, ``cores``, ``gpus``, a scheduler's address, or its scheduler file (.json)."""
     dashboard: bool = True
@@ -206,7 +204,7 @@ class Cluster(Section):
     @property
     def is_address(self) -> bool:
         """Somebody else's scheduler."""
-        return self.kind not in ("process", "cores", "gpus")
+        return self.kind not in HERE
 
 
 def _bytes(value: Any) -> Any:
@@ -279,9 +277,26 @@ class Config(Section):
         """The config in a YAML file, with ``a.b=c`` overrides (values are YAML).
 
         Raises:
-            ConfigError: no such file, not YAML, unknown keys, wrong values.
+            ConfigError: no such file, not YAML, unknown keys, wrong values, or a scheduler on
+                another host that no override names.
         """
-        return Config.parse(read_yaml(Path(path).expanduser()), overrides)
+        return Config.from_file(read_yaml(Path(path).expanduser()), overrides)
+
+    @staticmethod
+    def from_file(tree: Any, overrides: Sequence[str] = ()) -> Config:
+        """Parse the tree of a file, which may not send the run to a scheduler on another host.
+
+        Raises:
+            ConfigError: it does, and no override names the scheduler; or as `parse`.
+        """
+        config = Config.parse(tree, overrides)
+        kind, named = config.cluster.kind, {o.partition("=")[0].strip() for o in overrides}
+        if not named & {"cluster", "cluster.kind"} and not is_local(kind):
+            raise ConfigError(
+                f"cluster.kind: {kind} is a scheduler on another host, which can run any code here",
+                fix=f"if you trust it, name it on the command line: --cluster {shlex.quote(kind)}",
+            )
+        return config
 
     @staticmethod
     def parse(tree: Any, overrides: Sequence[str] = ()) -> Config:
@@ -291,12 +306,18 @@ class Config(Section):
         tree = deepcopy(tree)
         if not tree.get("models") and any(o.startswith("models.") for o in overrides):
             tree["models"] = {name: {} for name in MODELS}  # an override names no other set
+        _expand_cluster(tree)  # before: an override may name one of its keys
         for override in overrides:
             apply_override(tree, override)
-        if isinstance(tree.get("cluster"), str):
-            tree["cluster"] = {"kind": tree["cluster"]}
+        _expand_cluster(tree)
         return validated(Config, tree)
 
     def to_yaml(self) -> str:
         """As resolved, with every default."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
+
+
+def _expand_cluster(tree: dict[str, Any]) -> None:
+    """Write ``cluster: KIND`` out as ``cluster: {kind: KIND}``."""
+    if isinstance(tree.get("cluster"), str):
+        tree["cluster"] = {"kind": tree["cluster"]}

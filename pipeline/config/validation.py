@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.urls import hide_literals
 from pipeline.errors import ConfigError, near, nearest, shorten
 
 M = TypeVar("M", bound=BaseModel)
@@ -137,7 +138,7 @@ def _as_number(text: str, *, whole: bool) -> str:
 def _got(value: Any, path: str) -> str:
     """The value, unless it is a whole section or may be a secret."""
     hidden = isinstance(value, Mapping) or "storage_options" in path
-    return "" if hidden else f" (got {shorten(value)})"
+    return "" if hidden else f" (got {hide_literals(shorten(value))})"
 
 
 def _known(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.config.urls import is_url
 from pipeline.device import Array, Frame, Frames, Reading, Series
 from pipeline.ingest import csv_block, fields, parquet, storage
 from pipeline.ingest.blocks import NEWLINE, Block
 from pipeline.ingest.content import span
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.dialect import Dialect
-from pipeline.ingest.stores import is_remote
 from pipeline.ingest.values import SourceColumn
 
 LARGEST = 1 << 30
@@ -164,7 +164,7 @@ def _row_groups(
     reading: Reading,
 ) -> tuple[Columns, Array]:  # fmt: skip
     file = contract.files[block.file]
-    if is_remote(file.path):
+    if is_url(file.path):
         raise NotPlain("files of an object store")
     with parquet.reader(file, contract.storage_options) as opened:
         types = {c.name: opened.schema_arrow.field(c.name).type for c in columns}

@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
+from pipeline.config.loader import expand_url
 from pipeline.config.model import Source
+from pipeline.config.urls import Url, is_container, is_url, parse_url
 from pipeline.errors import DataError, InputError, SchemaError
-from pipeline.ingest.stores import check_bucket, explained, filesystem, is_remote, opened, reason
+from pipeline.ingest import http_files
+from pipeline.ingest.stores import check_bucket, explained, filesystem, opened, reason
 
 CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
@@ -48,11 +51,17 @@ class File:
     @property
     def compression(self) -> str | None:
         """``gzip``, ``zstd`` or None, by the ending."""
-        return COMPRESSION.get(os.path.splitext(self.path.lower())[1])
+        return COMPRESSION.get(os.path.splitext(_name(self.path))[1])
+
+
+def _name(path: str) -> str:
+    """The path in lower case, without the query of an HTTP URL."""
+    is_http = is_url(path) and parse_url(path).is_http
+    return (path.partition("?")[0] if is_http else path).lower()
 
 
 def _ending(path: str) -> str:
-    stem, last = os.path.splitext(path.lower())
+    stem, last = os.path.splitext(_name(path))
     return os.path.splitext(stem)[1] if last in COMPRESSION else last
 
 
@@ -119,7 +128,7 @@ def _magic(file: File, source: Source) -> str:
 
 def with_folders(file: File, keys: Sequence[str]) -> File:
     """The file with those of the ``key=value`` folders anywhere above it that are named."""
-    place = file.path if is_remote(file.path) else os.path.abspath(file.path)
+    place = file.path if is_url(file.path) else os.path.abspath(file.path)
     above = dict(_keys(place, ""))
     more = tuple((key, above[key]) for key in keys if key in above)
     return replace(file, partitions=(*file.partitions, *more))
@@ -128,7 +137,7 @@ def with_folders(file: File, keys: Sequence[str]) -> File:
 def _expand(path: str, source: Source) -> list[File]:
     if not path:
         raise InputError("path is empty", fix="name a file, a folder, a glob or a URL")
-    remote = is_remote(path)
+    remote = is_url(path)
     listed, kind = _remote(path, source) if remote else _local(os.path.expanduser(path))
     if kind == "file":
         return listed
@@ -147,7 +156,7 @@ def _expand(path: str, source: Source) -> list[File]:
 
 
 def _where(path: str) -> str:
-    return path if is_remote(path) else os.path.abspath(path)
+    return path if is_url(path) else os.path.abspath(path)
 
 
 def _format_words(source: Source) -> str:
@@ -243,13 +252,15 @@ def _missing(path: str) -> InputError:
 
 
 def _remote(path: str, source: Source) -> tuple[list[File], str]:
-    fs = filesystem(path, source.storage_options)
+    fs, url = filesystem(path, source.storage_options), parse_url(path)
+    if url.is_http:
+        return [_http_file(fs, path)], "file"
     with explained(path):
         fs.invalidate_cache()  # an earlier listing of this process may be out of date
         bare = fs._strip_protocol(path)
         found = _info(fs, bare)
         if found is not None and found["type"] == "file":
-            return [_remote_file(fs, found, ())], "file"
+            return [_remote_file(fs, url, found, ())], "file"
         if local_glob.has_magic(path):
             names = [n for m in fs.glob(bare) for n in (fs.find(m) if fs.isdir(m) else [m])]
             kind, root = "glob", fs._strip_protocol(_root(path))
@@ -262,7 +273,18 @@ def _remote(path: str, source: Source) -> tuple[list[File], str]:
         if kind == "nothing":
             raise InputError(f"there is no {path!r}", fix="check the name and the permissions")
         infos = (fs.info(name) for name in sorted(set(names)))
-        return [_remote_file(fs, i, _keys(i["name"], root)) for i in infos], kind
+        return [_remote_file(fs, url, i, _keys(i["name"], root)) for i in infos], kind
+
+
+def _http_file(fs: Any, path: str) -> File:
+    if "*" in path or path.endswith("/"):
+        raise InputError(
+            f"{path}: an HTTP server has no folders to search",
+            fix="name each file: path: [https://host/a.csv, https://host/b.csv]",
+        )
+    with explained(path):
+        found = http_files.describe(fs, expand_url(path), path)
+    return File(path, found.size, found.fingerprint)
 
 
 def _info(fs: Any, bare: str) -> Mapping[str, Any] | None:
@@ -273,10 +295,15 @@ def _info(fs: Any, bare: str) -> Mapping[str, Any] | None:
     return found
 
 
-def _remote_file(fs: Any, info: Mapping[str, Any], keys: tuple[tuple[str, str], ...]) -> File:
+def _remote_file(
+    fs: Any, url: Url, info: Mapping[str, Any], keys: tuple[tuple[str, str], ...]
+) -> File:
     tag = next((info[k] for k in ("ETag", "etag", "md5Hash", "mtime", "created") if k in info), "")
     size = int(info.get("size") or 0)
-    return File(fs.unstrip_protocol(info["name"]), size, str(tag or size).strip('"'), keys)
+    path = fs.unstrip_protocol(info["name"])
+    if is_container(url.protocol, url.user):  # the URL names the account, the listing does not
+        path = f"{url.protocol}://{url.user}@{url.host}/{info['name'].partition('/')[2]}"
+    return File(path, size, str(tag or size).strip('"'), keys)
 
 
 def unchanged(file: File) -> None:
@@ -285,7 +312,7 @@ def unchanged(file: File) -> None:
     Raises:
         DataError: it was written to, or removed.
     """
-    if is_remote(file.path):
+    if is_url(file.path):
         return
     try:
         info = os.stat(file.path)

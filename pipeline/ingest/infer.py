@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config.model import ColumnType
+from pipeline.config.urls import is_url
 from pipeline.errors import SchemaError, shorten
 from pipeline.ingest.content import head, piece
 from pipeline.ingest.csv_rows import records
 from pipeline.ingest.dialect import Dialect, data_start, not_utf8
 from pipeline.ingest.files import File
 from pipeline.ingest.numbers import ways
-from pipeline.ingest.stores import is_remote
 from pipeline.ingest.values import ISO, ZONED, SourceColumn, all_fit, misfits
 
 HEAD, PIECE, FILES = 1 << 20, 128 << 10, 8
@@ -70,7 +70,7 @@ def _pieces(
     first = head(file, options, beginning)
     start, _ = data_start(first, dialect)
     found = [first[start:]]
-    whole = file.compression or dialect.newlines_in_values or is_remote(file.path)
+    whole = file.compression or dialect.newlines_in_values or is_url(file.path)
     if not whole and file.size > len(first):
         middle, end = (file.size + len(first)) // 2, file.size - PIECE
         places = [max(at, len(first) - 1) for at in (middle, end) if at > len(first) or at == end]

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.loader import from_environment, redacted
+from pipeline.config.loader import expand_url, from_environment, redacted
+from pipeline.config.storage_options import check_options
+from pipeline.config.urls import EXTRAS, is_url, parse_url
 from pipeline.errors import InputError, MachineError, PipelineError
-
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(
-    ("az", "abfs", "abfss", "adl"), "azure"
-)
-
+from pipeline.ingest import http_files
 
 STORES = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs", "requests")
-"""Top modules whose errors are not `OSError`, but tell of the store."""
-
-
-def is_remote(path: str) -> bool:
-    """Whether fsspec must open it."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+"""Top-level modules whose errors say what a store, or the network before it, did."""
 
 
 def filesystem(path: str, options: Mapping[str, Any]) -> Any:
-    """The fsspec file system of a URL.
+    """Open the fsspec file system of a URL.
+
+    The class is looked up by the protocol that was checked; fsspec never parses the URL for another
+    one, as its ``open`` and ``url_to_fs`` would.
 
     Raises:
-        MachineError: its library is not installed; the message names the extra.
-        InputError: fsspec knows no such protocol.
+        InputError: the URL or an option may not be used.
+        MachineError: the library is not installed; the message names the extra.
     """
     import fsspec
 
-    protocol = path.split("://", 1)[0].lower()
     try:
-        return fsspec.core.url_to_fs(path, **from_environment(dict(options)))[0]
-    except ImportError as error:
-        extra = EXTRAS.get(protocol)
-        fix = f'pip install "pipeline[{extra}]"' if extra else str(error)
-        raise MachineError(f"{path}: no library for {protocol}:// is installed", fix=fix) from None
+        url = parse_url(path)
+        check_options(url, options)
     except ValueError as error:
-        fix = "use a path or s3://, gs://, abfs://"
-        raise InputError(f"{path}: {redacted(str(error))}", fix=fix) from None
-    except TypeError as error:
+        raise InputError(str(error), fix="see docs/data.md, section URLs") from None
+    try:
+        kind = fsspec.get_filesystem_class(url.protocol)
+        own = {} if url.is_http else kind._get_kwargs_from_urls(path)
+        return kind(**{**own, **from_environment(dict(options))})
+    except ImportError as error:
+        extra = EXTRAS.get(url.protocol)
+        fix = f'pip install "pipeline[{extra}]"' if extra else str(error)
+        raise MachineError(
+            f"{path}: no library for {url.protocol}:// is installed", fix=fix
+        ) from None
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path}: {redacted(str(error))}", fix="check storage_options") from None
 
 
@@ -57,6 +57,12 @@ def reason(error: Exception) -> str:
 CREDENTIALS = (
     "check its permissions, and the credentials: the environment (AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, …), or storage_options ({anon: true} for a public bucket)"
+)
+
+
+HTTP_FIX = (
+    "give credentials: https://${USER}:${PASSWORD}@host/…, or storage_options: {headers: "
+    "{Authorization: 'Bearer ${TOKEN}'}}"
 )
 
 
@@ -73,10 +79,14 @@ def explained(path: str) -> Iterator[None]:
         raise InputError(
             f"{path} cannot be read: {reason(error) or 'permission denied'}", fix=CREDENTIALS
         ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {reason(error)}") from None
     except Exception as error:
-        if not any(kind.__module__.split(".")[0] in STORES for kind in type(error).__mro__):
+        if (found := _refusal(path, error)) is not None:
+            raise found from None
+        # aiohttp's errors of a connection are OSErrors too, but the file is not at fault
+        is_store = any(kind.__module__.partition(".")[0] in STORES for kind in type(error).__mro__)
+        if isinstance(error, OSError) and not is_store:
+            raise InputError(f"{path} cannot be read: {reason(error)}") from None
+        if not is_store:
             raise
         if "credentials" in type(error).__name__.lower():
             told = redacted(str(error))
@@ -86,6 +96,21 @@ def explained(path: str) -> Iterator[None]:
             fix="check the network, and the endpoint (AWS_ENDPOINT_URL, or storage_options: "
             "{endpoint_url: …})",
         ) from None
+
+
+def _refusal(path: str, error: Exception) -> PipelineError | None:
+    """What an HTTP server's status means; None for any other error."""
+    status = getattr(error, "status", None)
+    if not isinstance(status, int) or type(error).__module__.partition(".")[0] != "aiohttp":
+        return None
+    answer = f"HTTP {status} {redacted(str(getattr(error, 'message', '')))}".strip()
+    if status in (401, 403, 407):
+        return InputError(f"{path} cannot be read: the server refuses it ({answer})", fix=HTTP_FIX)
+    if status in (404, 410):
+        return InputError(f"there is no {path!r} ({answer})", fix="check the URL")
+    if 400 <= status < 500 and status not in (408, 429):
+        return InputError(f"{path} cannot be read: {answer}", fix="check the URL")
+    return MachineError(f"{path} cannot be read now: {answer}", fix="try again later")
 
 
 def check_bucket(fs: Any, path: str) -> None:
@@ -108,9 +133,13 @@ def sent(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
     """A local file to write to, which is sent to the URL if the block succeeds.
 
     Raises:
-        InputError: there is no such bucket, or it may not be written to.
+        InputError: it is no object store, there is no such bucket, or it may not be written to.
     """
     fs = filesystem(path, options)
+    if not parse_url(path).is_writable:
+        raise InputError(
+            f"{path} cannot be written to", fix="name a local file, or s3://, gs://, abfs://"
+        )
     with explained(path):
         check_bucket(fs, path)
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +157,10 @@ def reached(path: str, options: Mapping[str, Any]) -> None:
     """
     fs = filesystem(path, options)
     with explained(path):
-        fs.info(path)
+        if parse_url(path).is_http:
+            http_files.describe(fs, expand_url(path), path)
+        else:
+            fs.info(path)
 
 
 @contextmanager
@@ -138,6 +170,14 @@ def opened(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
     Raises:
         InputError: it vanished or cannot be read.
     """
-    fs = filesystem(path, options) if is_remote(path) else None
-    with explained(path), fs.open(path, "rb") if fs else open(path, "rb") as stream:
+    with explained(path), _open(path, options) as stream:
         yield stream
+
+
+def _open(path: str, options: Mapping[str, Any]) -> Any:
+    if not is_url(path):
+        return open(path, "rb")  # noqa: SIM115 (`opened` closes it)
+    fs = filesystem(path, options)
+    if parse_url(path).is_http:
+        return http_files.open_file(fs, expand_url(path), path)
+    return fs.open(path, "rb")

@@ -20,6 +20,7 @@ from pipeline import sealed
 from pipeline.columns import Dtype
 from pipeline.config.loader import yaml_tree
 from pipeline.config.model import ColumnType, Config, Source, Table
+from pipeline.config.urls import is_url
 from pipeline.config.validation import validated
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
@@ -28,11 +29,12 @@ from pipeline.ingest.blocks import SMALL_BLOCK, Block, gathered, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.readers import read_block
 from pipeline.ingest.schema import against
-from pipeline.ingest.stores import is_remote, sent
+from pipeline.ingest.stores import sent
 from pipeline.ingest.tables import read_table
 from pipeline.predict import output
 from pipeline.predict.place import choice_of, given_up, placed
 from pipeline.predict.scorer import Scorer
+from pipeline.predict.url_options import with_options
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
@@ -89,6 +91,7 @@ def predict_files(
     run: str | Path, data: Sequence[str], out: str | Path, *,
     model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
     device: str = "auto", trust: bool = False, excel_safe: bool = False,
+    storage_options: Sequence[str] = (),
 ) -> Scored:  # fmt: skip
     """Scores new CSV or Parquet files with a finished run.
 
@@ -102,6 +105,8 @@ def predict_files(
         trust: also a run without a manifest (`trial`), and storage options of the run's that may
             send new data elsewhere.
         excel_safe: no cell of a CSV is a formula (`output.defused`).
+        storage_options: ``KEY=VALUE`` for the URLs among the files. Those of the run are not used,
+            because they say where data, and variables of the environment, are sent.
 
     Raises:
         InputError: the run was altered, the files do not fit it, a value is bad.
@@ -112,7 +117,7 @@ def predict_files(
     output.check(out, excel_safe)
     scorer = Scorer.load(run, model, trust=trust)
     config, wanted = _described(scorer)
-    _check_options([*data, out, *tables], config, trust)
+    config = with_options(config, [*data, out, *tables], storage_options)
     scorer = scorer.with_tables(_newer(tables, config, scorer))
     shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
     source = validated(Source, {"path": tuple(data), **shared}, "DATA")
@@ -140,7 +145,7 @@ def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
     """The local file to write to."""
     if out == output.STDOUT:
         return output.printed()
-    return sent(out, config.data.storage_options) if is_remote(out) else nullcontext(out)
+    return sent(out, config.data.storage_options) if is_url(out) else nullcontext(out)
 
 
 def _described(scorer: Scorer) -> tuple[Config, Contract]:
@@ -153,36 +158,15 @@ def _described(scorer: Scorer) -> tuple[Config, Contract]:
         return config, Contract.from_json(sealed.parsed(seal.read(path), path))
 
 
-HARMLESS = ("anon", "requester_pays")
-"""Storage options of a run that say neither where to nor with which secrets."""
-
-
-def _check_options(paths: Sequence[str], config: Config, trust: bool) -> None:
-    """Checks that no run decides where new data go, or which variables go with them.
-
-    Raises:
-        InputError: a URL is named, and the run's storage options may send it elsewhere.
-    """
-    given = [config.data, *config.data.tables.values()]
-    risky = sorted({key for source in given for key in source.storage_options} - {*HARMLESS})
-    remote = any(is_remote(path.partition("=")[2] or path) for path in paths)
-    if remote and risky and not trust:
-        raise InputError(
-            f"the run's storage options ({', '.join(risky)}) say where URLs are looked up, or "
-            "which variables of the environment are sent there",
-            fix="if you trust where the run comes from, --trust uses them",
-        )
-
-
 def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str]) -> None:
     """Refuses an output that would replace what is read."""
-    if is_remote(out) or out == output.STDOUT:
+    if is_url(out) or out == output.STDOUT:
         return
     path = Path(out).resolve()
     if path.is_dir():
         raise InputError(f"--out {out!r} is a folder", fix="name a file in it")
     inputs = [*(f.path for f in contract.files), *(t.partition("=")[2] for t in tables)]
-    if path in (Path(p).resolve() for p in inputs if not is_remote(p)):
+    if path in (Path(p).resolve() for p in inputs if not is_url(p)):
         raise InputError(
             f"--out {out!r} is a file that is read: it would be replaced", fix="another --out"
         )

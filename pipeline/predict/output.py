@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.artifacts import written
-from pipeline.config.loader import has_password
+from pipeline.config.urls import is_url, parse_url
 from pipeline.errors import InputError
 
 FORMULA = "^\\s*[=+@\t\r\n|%\uff1d\uff0b\uff0d\uff20-]"
@@ -34,7 +34,8 @@ def check(out: str, excel_safe: bool) -> None:
     """Checks where the predictions are to go.
 
     Raises:
-        InputError: it is neither CSV nor Parquet, holds a password, or does not fit the options.
+        InputError: it is neither CSV nor Parquet, a URL that may not be used, or does not fit the
+            options.
     """
     if out != STDOUT and not out.lower().endswith(ENDINGS):
         raise InputError(
@@ -42,8 +43,11 @@ def check(out: str, excel_safe: bool) -> None:
         )
     if excel_safe and out.lower().endswith(".parquet"):
         raise InputError("--excel-safe is for CSV", fix="--out FILE.csv")
-    if has_password(out):
-        raise InputError("--out holds a password", fix="give it in the environment")
+    if is_url(out):
+        try:
+            parse_url(out)
+        except ValueError as error:
+            raise InputError(f"--out: {error}") from None
 
 
 @contextmanager

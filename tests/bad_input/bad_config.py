@@ -96,7 +96,7 @@ CONFIGS: dict[str, Case] = {
     "type of an unknown column": bad_config(r"data\.types", "'aa'", "did you mean 'a'", data__types={"aa": "integer"}),
     "delimiter of two characters": bad_config(r"csv\.delimiter", "';;'", data__csv={"delimiter": ";;"}),
     "literal secret": bad_config("secret", r"\$\{NAME\}", data__storage_options={"secret": "hunter2"}),
-    "unset variable": bad_config("NOT_SET_X", "export", data__path="memory://d.csv", data__storage_options={"key": "${NOT_SET_X}"}),
+    "unset variable": bad_config("NOT_SET_X", "export", data__path="s3://b/d.csv", data__storage_options={"key": "${NOT_SET_X}"}),
     "a value of 10,000 letters": bad_config("device", "…", device="x" * 10_000),
     "a value with terminal codes": bad_config("device", r"\\x1b", device="\x1b[31mred"),
     "time split without column": bad_config("split", "needs a column", split={"by": "time"}),

@@ -84,7 +84,7 @@ CASES = {
     "not a mapping": ({}, "- a\n- b\n", 2, "mapping"),
     "not yaml": ({}, "a: [", 2, "line"),
     "python in yaml": ({}, "a: !!python/object/apply:os.system [ls]\n", 2, "constructor"),
-    "unset variable": ({}, {"data__storage_options": {"key": "${NOT_SET_X}"}, "data__path": "memory://d.csv"}, 2, "NOT_SET_X"),
+    "unset variable": ({}, {"data__storage_options": {"key": "${NOT_SET_X}"}, "data__path": "s3://b/d.csv"}, 2, "NOT_SET_X"),
     "literal secret": ({}, {"data__storage_options": {"secret": "hunter2"}}, 2, r"\$\{NAME\}"),
     "ragged row": ({"d.csv": GOOD_CSV + "1,x\n"}, {}, 2, "line 62"),
     "too many fields": ({"d.csv": GOOD_CSV + "1,x,0,9\n"}, {}, 2, "line 62"),

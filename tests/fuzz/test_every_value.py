@@ -32,7 +32,7 @@ ODD = [
 SECTIONS = {
     "data": {
         "path": "d.csv", "target": "y", "positive": "yes", "weight": "w", "rows": 10,
-        "types": {"a": "text"}, "storage_options": {"key": "${KEY}", "client": {"region": "eu"}},
+        "types": {"a": "text"}, "storage_options": {"key": "${KEY}", "client_kwargs": {"region_name": "eu"}},
         "csv": {"delimiter": ";", "header": ["a", "b"], "missing": [""], "true": ["y"], "false": ["n"]},
         "tables": {"t": {"path": ["t.csv"], "keys": ["a"]}},
     },

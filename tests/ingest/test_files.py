@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.config.model import Source
+from pipeline.config.urls import ALLOWED, parse_url
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, InputError, MachineError, SchemaError
 from pipeline.ingest import files, stores
@@ -135,7 +136,8 @@ def test_key_value_folders_that_differ(tmp_path):
         settle(source(tmp_path / "year=*"))
 
 
-def test_urls(tmp_path):
+def test_urls(tmp_path, monkeypatch):
+    monkeypatch.setenv(ALLOWED, "memory")
     memory = fsspec.filesystem("memory")
     memory.pipe("/data_urls/k=1/b.csv", b"n,s\n3,x\n")
     memory.pipe("/data_urls/k=1/a.csv", b"n,s\n1,x\n2,y\n")
@@ -160,17 +162,24 @@ def test_a_missing_library_is_named_with_its_extra(url, extra, monkeypatch):
     def missing(*_, **__):
         raise ImportError("Install it")
 
-    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     with pytest.raises(MachineError, match=rf'pip install "pipeline\[{extra}\]"'):
         files.find(source(url))
 
 
 def test_unknown_protocols_and_absent_secrets(monkeypatch):
-    with pytest.raises(InputError, match="nonsense"):
-        files.find(source("nonsense://a/b.csv"))
+    with pytest.raises(ValueError, match="nonsense"):
+        source("nonsense://a/b.csv")
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        files.find(source("memory://a.csv", storage_options={"key": "${NO_SUCH_KEY}"}))
+        files.find(source("s3://a/a.csv", storage_options={"key": "${NO_SUCH_KEY}"}))
+
+
+def test_a_container_keeps_its_account():
+    fs = fsspec.filesystem("memory")
+    url = parse_url("abfs://box@account.dfs.core.windows.net/k/*.csv")
+    found = files._remote_file(fs, url, {"name": "box/k/a.csv", "size": 3}, ())
+    assert found.path == "abfs://box@account.dfs.core.windows.net/k/a.csv"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

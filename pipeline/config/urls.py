@@ -1,0 +1,149 @@
+"""URLs that a config may name: one parser for what is checked and what is opened.
+
+Local paths never reach fsspec, so that only what `parse_url` lets pass can choose a file system.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+EXTRAS = {
+    "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure",
+    "abfss": "azure", "http": "http", "https": "http",
+}  # fmt: skip
+"""Protocols that every config may name, with the extra that installs the library."""
+ALLOWABLE = frozenset({
+    "arrow_hdfs", "box", "dbfs", "dropbox", "ftp", "gdrive", "hdfs", "hf", "lakefs", "memory",
+    "oci", "oss", "root", "sftp", "smb", "ssh", "tos", "wandb", "webdav", "webhdfs",
+})  # fmt: skip
+"""Protocols that `ALLOWED` may add. fsspec has others that open a second file system, keep caches,
+or unpickle what a server answers (zip, simplecache, reference, dask, ...): these are never used."""
+ALLOWED = "PIPELINE_ALLOW_PROTOCOLS"
+"""The environment variable that names further protocols; worker processes inherit it."""
+
+REFERENCE = r"\$\{\w+\}"
+"""A value that comes from the environment: ``${NAME}``."""
+HOST = r"[\w.-]*(:\d{1,5})?|\[[\da-fA-F:.]+\](:\d{1,5})?|arn:[\w:-]+"  # ARN: an S3 access point
+USER = rf"({REFERENCE})(:{REFERENCE})?"
+QUERY = rf"({REFERENCE}|[\w.-]+={REFERENCE})(&({REFERENCE}|[\w.-]+={REFERENCE}))*"
+USER_FIX = "take them from the environment: https://${USER}:${PASSWORD}@host/…, or storage_options"
+QUERY_FIX = "take it from the environment: https://host/path?token=${TOKEN}"
+
+
+@dataclass(frozen=True)
+class Url:
+    """A URL whose protocol may be used."""
+
+    protocol: str
+    user: str
+    """User-info, only ``${NAME}``, before the ``@``; for Azure the container."""
+    host: str
+    """Host and port, or bucket."""
+    path: str
+    """From the first ``/``, without the query."""
+    parameters: str
+    """The query, with only ``${NAME}`` as values; empty where the protocol has none."""
+
+    @property
+    def is_http(self) -> bool:
+        """Whether an HTTP server answers."""
+        return self.protocol in ("http", "https")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether predictions may be written there: object stores."""
+        return self.protocol in EXTRAS and not self.is_http
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is a URL; ``a/b://c`` is a local path."""
+    before, mark, _ = path.partition("://")
+    return bool(mark) and "/" not in before
+
+
+def parse_url(text: str) -> Url:
+    """Parse and check a URL.
+
+    Raises:
+        ValueError: the protocol may not be used, URLs are chained (``::``), or user-info or a query
+            is literal. The message never repeats what may be a secret.
+    """
+    protocol, _, rest = text.partition("://")
+    if "::" in protocol or re.search(r"::[A-Za-z][\w+.-]*(://|$)", rest):
+        raise ValueError(f"{protocol}://…: chained URLs (::) are not supported")
+    check_protocol(protocol)
+    is_http = protocol in ("http", "https")
+    # In object stores ? is a wildcard of globs, and # an ordinary character.
+    place, fragment, _ = rest.partition("#") if is_http else (rest, "", "")
+    place, _, query = place.partition("?") if is_http else (place, "", "")
+    authority, slash, path = place.partition("/")
+    user, at, host = authority.rpartition("@")
+    if at and not is_container(protocol, user) and not (is_http and re.fullmatch(USER, user)):
+        raise ValueError(f"{protocol}://… holds a user name or password: {USER_FIX}")
+    if not re.fullmatch(HOST, host, re.ASCII):
+        raise ValueError(f"{protocol}://… has no valid host, or a password before it: {USER_FIX}")
+    if fragment or (query and not re.fullmatch(QUERY, query)):
+        raise ValueError(f"{protocol}://… holds a query, which may be a secret: {QUERY_FIX}")
+    return Url(protocol, user, host, slash + path, query)
+
+
+def is_container(protocol: str, user: str) -> bool:
+    """Whether what stands before the ``@`` is an Azure container, as in ``abfs://box@account``."""
+    return protocol in ("az", "abfs", "abfss") and re.fullmatch(r"[\w.$-]+", user) is not None
+
+
+def check_protocol(protocol: str) -> None:
+    """Check that a protocol may be used.
+
+    Raises:
+        ValueError: it may not, or must be allowed on the command line first.
+    """
+    if protocol in EXTRAS or protocol in allowed_protocols():
+        return
+    if protocol in ALLOWABLE:
+        raise ValueError(
+            f"{protocol}:// is not used unless the command line allows it: if you trust this "
+            f"config, add --allow-protocol {protocol}"
+        )
+    raise ValueError(
+        f"{protocol}:// is not supported: use a path or s3://, gs://, abfs://, https://"
+    )
+
+
+def allowed_protocols() -> frozenset[str]:
+    """The protocols that the environment adds."""
+    return frozenset(os.environ.get(ALLOWED, "").split(",")) & ALLOWABLE
+
+
+def allow_protocol(protocol: str) -> None:
+    """Allow a protocol in this process and in those that it starts.
+
+    Raises:
+        ValueError: the protocol cannot be allowed.
+    """
+    if protocol in EXTRAS:
+        return
+    if protocol not in ALLOWABLE:
+        known = ", ".join(sorted(ALLOWABLE))
+        raise ValueError(f"{protocol!r} cannot be allowed; known: {known}")
+    os.environ[ALLOWED] = ",".join(sorted(allowed_protocols() | {protocol}))
+
+
+_USER = re.compile(r"([\w+.-]+)://([^\s/'\"@]*|[^\s/'\"]*:[^\s'\"\d][^\s'\"]*)@")
+_QUERY = re.compile(r"(://[^\s'\"?]*\?)([^\s'\"]*=[^\s'\"]*)")
+
+
+def hide_literals(text: str) -> str:
+    """Hide user-info and queries of the URLs in a text, unless they are ``${NAME}``."""
+    if "://" not in text:
+        return text
+    text = _USER.sub(_without_user, text)
+    return _QUERY.sub(lambda m: m[0] if re.fullmatch(QUERY, m[2]) else f"{m[1]}…", text)
+
+
+def _without_user(match: re.Match[str]) -> str:
+    protocol, user = match.groups()
+    plain = re.fullmatch(USER, user) or is_container(protocol, user)
+    return match[0] if plain else f"{protocol}://…@"
