@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.__main__ import status_of
 from pipeline.cluster.client import connected
 from pipeline.config.model import Cluster, Config, Source
 from pipeline.errors import ConfigError, InputError, MachineError
@@ -178,6 +179,30 @@ def test_predict_reads_from_a_bucket_and_writes_to_one(store, reference, tmp_pat
     with pytest.raises(InputError, match="there is no bucket 'nowhere'"):
         predict_files(reference.folder, ["s3://air/parquet"], f"s3://nowhere/{name}")
     assert len(Scorer.load(reference.folder).columns)
+
+
+def test_predict_opens_urls_with_the_options_of_the_command_line(
+    endpoint, reference, tmp_path, monkeypatch, capsys
+):
+    forget()
+    monkeypatch.setenv("MY_KEY", "us")
+    monkeypatch.setenv("MY_SECRET", SECRET)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    given = [f"endpoint_url={endpoint}", "key=${MY_KEY}", "secret=${MY_SECRET}",
+             "client_kwargs.region_name=us-east-1"]  # fmt: skip
+    options = [word for option in given for word in ("--storage-option", option)]
+    predict = [
+        "predict",
+        str(reference.folder),
+        "s3://air/parquet",
+        "--out",
+        "s3://air/out/cli.csv",
+    ]
+    assert status_of([*predict, *options]) == 0, capsys.readouterr().err
+    assert status_of([*predict, "--storage-option", f"secret={SECRET}"]) == 2
+    told = capsys.readouterr().err
+    assert "literal secret" in told and SECRET not in told
+    forget()
 
 
 @pytest.mark.parametrize(
