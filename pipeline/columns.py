@@ -7,7 +7,7 @@ Storage (decision 12; the same rule on both devices, pandas name | cuDF name):
     int32       category   Int32            int32              <NA> (mask); codes 0…k
     float64/32  numeric    float64/float32  float64/float32    NaN
     bool        bool       boolean          bool               <NA> (mask)
-    datetime    datetime   datetime64[us]   datetime64[us]     NaT; zones become UTC
+    datetime    datetime   datetime64[us]   datetime64[us]     NaT; zones become UTC; years 1 to 9999
     text        text       category         category           code -1; values per partition
 """
 
@@ -28,6 +28,8 @@ Kind = Literal["numeric", "category", "datetime", "text", "bool"]
 # The runner's own columns. Data may not use these names for columns that are read.
 LABEL, WEIGHT, SET = "__label__", "__weight__", "__set__"
 RESERVED = frozenset({LABEL, WEIGHT, SET})
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""µs since 1970: bounds of a datetime, years 1 to 9999, which Python, pandas and Arrow share."""
 SETS: tuple[Literal["train"], Literal["valid"], Literal["test"]] = ("train", "valid", "test")
 """SET holds the position."""
 TRAIN, VALID, TEST = range(3)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.columns import EARLIEST, LATEST
 from pipeline.device import Array, Frames, Series, dtype_of
 from pipeline.device.words import numbered
 
@@ -82,6 +83,8 @@ def as_datetime(value: Value, xp: ModuleType) -> Value:
     stamp = datetime.fromisoformat(str(value.literal))
     stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
     micros = (stamp - EPOCH) // timedelta(microseconds=1)
+    if not EARLIEST <= micros <= LATEST:
+        raise ValueError("the zone leads out of the years 1 to 9999")
     return Value("datetime", xp.full(1, micros, dtype="int64"), value.missing)
 
 

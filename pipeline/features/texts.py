@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.columns import EARLIEST, LATEST
+
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 INTEGER = re.compile(r"[+-]?\d{1,25}", re.ASCII)
 TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
@@ -60,7 +62,8 @@ def moment(text: str) -> int | None:
     try:
         stamp = datetime.fromisoformat(text)
         stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
-        return (stamp - EPOCH) // timedelta(microseconds=1)
+        micros = (stamp - EPOCH) // timedelta(microseconds=1)
+        return micros if EARLIEST <= micros <= LATEST else None
     except (ValueError, OverflowError):
         return None
 
@@ -68,9 +71,9 @@ def moment(text: str) -> int | None:
 def _by_pattern(words: np.ndarray, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     texts = pd.Series(words, dtype="str").str.strip()
     stamps = pd.to_datetime(texts, format=pattern, errors="coerce", utc=True)
-    fits = stamps.notna().to_numpy()
-    plain = stamps.dt.tz_localize(None).astype("datetime64[us]").to_numpy()
-    return np.where(fits, plain.astype("int64"), 0), fits
+    micros = stamps.dt.tz_localize(None).astype("datetime64[us]").to_numpy().astype("int64")
+    fits = (micros >= EARLIEST) & (micros <= LATEST)  # NaT is below
+    return np.where(fits, micros, 0), fits
 
 
 def written(values: np.ndarray, dtype: str, pattern: str | None = None) -> list[str]:

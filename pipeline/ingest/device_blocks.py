@@ -212,6 +212,12 @@ def _stored(column: SourceColumn, series: Series, device: Frames) -> Series:
     if column.dtype == "float64":
         series = series.astype("float64")
     values, missing = device.arrays(series)
+    if column.dtype == "datetime":
+        # whole seconds first: a cast to µs that overflows wraps around to another time
+        seconds = device.arrays(series.astype("datetime64[s]").astype("int64"))[0]
+        seconds = device.xp.where(missing, 0, seconds)
+        if not (fields.has_known_years(seconds, 1_000_000) and fields.has_known_years(values)):
+            raise NotPlain(f"{column.name}: times outside of the years 1 to 9999")
     if column.dtype == "int64":
         if values.dtype.kind == "u" and int(values.max()) > np.iinfo("int64").max:
             raise NotPlain(f"{column.name}: integers beyond int64")

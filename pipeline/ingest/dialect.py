@@ -117,7 +117,7 @@ def checked_names(names: list[str], path: str) -> tuple[str, ...]:
     """Column names; an empty one becomes ``unnamed_<position>`` (as pandas writes its index).
 
     Raises:
-        SchemaError: two columns have one name, or one is no UTF-8 text.
+        SchemaError: two columns have one name, or one is not UTF-8 text or has a NUL.
     """
     for name in names:
         if not_utf8(name):
@@ -126,6 +126,7 @@ def checked_names(names: list[str], path: str) -> tuple[str, ...]:
                 "header is not UTF-8 text",
                 fix=TO_UTF8,
             )
+        check_name(name, path)
     filled = tuple(name.strip() or f"unnamed_{i}" for i, name in enumerate(names, 1))
     twice = [name for name, count in Counter(filled).items() if count > 1]
     if twice:
@@ -135,6 +136,18 @@ def checked_names(names: list[str], path: str) -> tuple[str, ...]:
             fix="give every column a name of its own",
         )
     return filled
+
+
+def check_name(name: str, path: str) -> None:
+    """Refuse a column name with a NUL: Arrow's readers take it for its text up to there.
+
+    Raises:
+        SchemaError: the name has one.
+    """
+    if "\0" in name:
+        raise SchemaError(
+            f"{path}: the column name {shorten(name)} has a NUL character", fix="rename the column"
+        )
 
 
 def data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:

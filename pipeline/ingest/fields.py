@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from pipeline.columns import EARLIEST, LATEST
 from pipeline.device import Array, Frames, Series
 from pipeline.ingest.dialect import Dialect
 from pipeline.ingest.values import ISO, ZONED, SourceColumn
@@ -16,8 +17,8 @@ from pipeline.ingest.values import ISO, ZONED, SourceColumn
 INTEGER = r"^-?[0-9]+$"
 NUMBER = r"^-?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?$"
-OFFSET = r"^.*[-+][0-9]{2}:[0-9]{2}$"
+TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?$"
+OFFSET = r"^.*[-+]([01][0-9]|2[0-3]):[0-5][0-9]$"
 WIDTHS = {"%Y": 4, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2}
 SAFE_DIGITS, SAFE_SIZE = 18, 9.2e18
 """Integers of so many characters, or so large, fit into int64."""
@@ -46,7 +47,16 @@ def typed(column: SourceColumn, words: Series, dialect: Dialect, device: Frames)
         dtype = column.dtype
     else:
         values, dtype = _stamps(words, blank, column, device), "datetime"
+        if values is not None and not has_known_years(values):
+            return None
     return None if values is None else device.series(values, dtype, missing)
+
+
+def has_known_years(times: Array, unit: int = 1) -> bool:
+    """Whether all times since 1970, in units of so many µs, lie in the years that a datetime has."""
+    if len(times) == 0:
+        return True
+    return int(times.min()) >= EARLIEST // unit and int(times.max()) <= LATEST // unit
 
 
 def _mask(series: Series, device: Frames) -> Array:

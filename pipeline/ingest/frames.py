@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.columns import Column, Schema
+from pipeline.columns import EARLIEST, LATEST, Column, Schema
 from pipeline.device import cpu
 from pipeline.device.words import numbered
 from pipeline.errors import DataError, SchemaError, nearest, shorten
 
 RULES = {
     "int64": "an integer", "int32": "an integer", "float64": "a number", "float32": "a number",
-    "bool": "true or false", "datetime": "a timestamp", "text": "text",
+    "bool": "true or false", "datetime": "a timestamp of the years 1 to 9999", "text": "text",
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _typed(series: pd.Series, kind: str, missing: np.ndarray, column: Column) ->
     if kind == "M":
         zone = getattr(series.dtype, "tz", None)
         naive = series if zone is None else series.dt.tz_convert(None)
-        return cpu.series(_micros(naive), "datetime", missing).array
+        return cpu.series(_micros(naive, missing, column), "datetime", missing).array
     if kind == "f" and column.dtype.startswith("int"):
         values = series.to_numpy(dtype="float64", na_value=0.0)
         _check((values == np.floor(values)) & (np.abs(values) < 2.0**63), series, column)
@@ -118,9 +118,19 @@ def _typed(series: pd.Series, kind: str, missing: np.ndarray, column: Column) ->
     ).array
 
 
-def _micros(stamps: pd.Series) -> np.ndarray:
-    values: np.ndarray = stamps.to_numpy().astype("datetime64[us]").astype("int64")
-    return values
+def _micros(stamps: pd.Series, missing: np.ndarray, column: Column) -> np.ndarray:
+    """µs since 1970 of timestamps of any unit; a missing one is 0.
+
+    Raises:
+        DataError: one lies outside of the years 1 to 9999.
+    """
+    present = np.where(missing, np.datetime64(0, "s"), stamps.to_numpy())
+    # whole seconds first: a cast to µs that overflows wraps around to another time
+    seconds = present.astype("datetime64[s]").astype("int64")
+    bounds = EARLIEST // 10**6, LATEST // 10**6
+    _check((seconds >= bounds[0]) & (seconds <= bounds[1]), stamps, column)
+    micros: np.ndarray = present.astype("datetime64[us]").astype("int64")
+    return micros
 
 
 def _check(good: np.ndarray, series: pd.Series, column: Column) -> None:
@@ -159,7 +169,8 @@ def _stamps(values: np.ndarray, missing: np.ndarray, column: Column, index: pd.I
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise _bad(column, values[at], index[at])
-    return cpu.series(_micros(stamps.dt.tz_convert(None)), "datetime", missing).array
+    naive = stamps.dt.tz_convert(None).set_axis(index)
+    return cpu.series(_micros(naive, missing, column), "datetime", missing).array
 
 
 def _is_number(value: Any) -> bool:

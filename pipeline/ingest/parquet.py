@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.model import ColumnType
 from pipeline.errors import MachineError, SchemaError
-from pipeline.ingest.dialect import kind_of
+from pipeline.ingest.dialect import check_name, kind_of
 from pipeline.ingest.files import File
 from pipeline.ingest.stores import opened
 from pipeline.ingest.values import ISO, ZONED, SourceColumn
@@ -54,6 +54,11 @@ def _opened(stream: Any, file: File, text: Sequence[str]) -> Any:
         return pq.ParquetFile(stream, read_dictionary=list(text))
     except pa.ArrowException:
         raise
+    except UnicodeDecodeError as error:
+        raise SchemaError(
+            f"{file.path}: the column name {error.object!r} is not UTF-8 text",
+            fix="rename the column",
+        ) from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         # what pandas has registered to read the metadata of its own types
         raise SchemaError(
@@ -79,11 +84,12 @@ def source_columns(
     """(columns by name, None where all values are missing; why others cannot be read).
 
     Raises:
-        SchemaError: two columns have one name.
+        SchemaError: two columns have one name, or one has a NUL.
     """
     columns: dict[str, SourceColumn | None] = {}
     unreadable = {}
     for arrow in schema:
+        check_name(arrow.name, path)
         if arrow.name in columns or arrow.name in unreadable:
             raise SchemaError(
                 f"{path}: two columns are called {arrow.name!r}",

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.columns import LABEL, SET, SETS, TRAIN, WEIGHT, Column
+from pipeline.columns import LABEL, SET, SETS, TRAIN, VALID, WEIGHT, Column
 from pipeline.config.model import Split
 from pipeline.device import Array, Frame, Frames
 from pipeline.device.choose import frames_of
@@ -19,6 +19,10 @@ from pipeline.expression import Expression
 from pipeline.ingest import split as splitting
 from pipeline.ingest import target as targets
 from pipeline.matrix import Target
+
+LIGHTEST, HEAVIEST = 1e-18, 1e18
+"""Bounds of a weight that is not 0: XGBoost holds weights, and squares of what they multiply, as
+float32, and sums of fewer or more than these would vanish or overflow."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def assigned(frame: Frame, spec: Preparation, target: Target, cuts: Any) -> Fram
     """The frame that the features start from.
 
     Raises:
-        DataError: a weight is missing, negative or infinite; a time or set is missing.
+        DataError: a weight is missing, negative, too small or too large; a time or set is missing.
     """
     device = frames_of(spec.device)
     judged = _judged(frame, spec, device)
@@ -161,14 +165,16 @@ def packed(frame: Frame, device_name: str, target: Target) -> Frame:
 
 def _weights(frame: Frame, name: str, device: Frames) -> Array:
     weights = device.floats(frame[name])
-    bad = ~(device.xp.isfinite(weights) & (weights >= 0))
+    bad = ~((weights == 0) | ((weights >= LIGHTEST) & (weights <= HEAVIEST)))
     if bool(bad.any()):
         ids = device.to_host(device.ids(frame)[bad])
         values = device.to_host(weights[bad])
         raise DataError(
-            f"data.weight: {len(ids)} rows of column {name!r} have no weight >= 0",
+            f"data.weight: {len(ids)} rows of column {name!r} have no weight >= 0: "
+            f"a weight is 0, or from {LIGHTEST:g} to {HEAVIEST:g}",
             examples=[f"row {i}: {v}" for i, v in zip(ids, values, strict=True)],
-            fix="fill or correct them in the data; a weight is a finite number >= 0",
+            fix="fill or correct them in the data; if all are too small or too large, "
+            "divide them by their mean",
         )
     return weights
 
@@ -199,18 +205,25 @@ class Counts:
     """Sum of the training labels, each times its weight."""
     weight: float
     """Training rows, or their weight."""
+    valid_weight: float
+    """Valid rows, or their weight."""
 
 
 def check_labels(counts: Counts, target: Target) -> None:
     """Refuses training rows that nothing can be learnt from.
 
     Raises:
-        DataError: all their weights are 0, or they are of one class.
+        DataError: all their weights are 0, or those of the valid rows, or they are of one class.
     """
     if counts.weight == 0:
         raise DataError(
             "data.weight: the weights of all training rows are 0",
             fix="name another column of weights, or leave data.weight out",
+        )
+    if counts.rows["valid"] and counts.valid_weight == 0:
+        raise DataError(
+            "data.weight: the weights of all valid rows are 0, so no metric can stop the training",
+            fix="give some of them a weight, or leave the valid set out: split: {valid: 0}",
         )
     present = [c for i, c in enumerate(target.classes) if counts.classes.get(float(i), 0) > 0]
     if target.classes and len(present) < 2:
@@ -230,9 +243,10 @@ def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float
     ids = device.ids(frame)[train]
     sampled = len(ids) if rate == 1 else _below(device.hash_ints(ids, seed + 2), rate)
     labels = device.floats(frame[LABEL])[train]
-    weights = device.xp.ones(len(labels))
+    weights, valid_weight = device.xp.ones(len(labels)), float(per_set[VALID])
     if WEIGHT in set(frame.columns):
-        weights = device.floats(frame[WEIGHT])[train]
+        every = device.floats(frame[WEIGHT])
+        weights, valid_weight = every[train], float(every[sets == VALID].sum())
     per_class: Any = device.bincount(labels.astype("int64"), classes, weights) if classes else []
     return Counts(
         {name: int(per_set[i]) for i, name in enumerate(SETS)},
@@ -240,6 +254,7 @@ def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float
         {float(i): float(n) for i, n in enumerate(per_class)},
         float((labels * weights).sum()),
         float(weights.sum()),
+        valid_weight,
     )
 
 
@@ -255,4 +270,5 @@ def count_merged(a: Counts, b: Counts) -> Counts:
         {k: a.classes[k] + b.classes[k] for k in a.classes},
         a.label + b.label,
         a.weight + b.weight,
+        a.valid_weight + b.valid_weight,
     )

@@ -107,7 +107,9 @@ def _hint(value: str, where: str) -> str:
     """What a value that is none of its column may have been meant to be."""
     if re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", value):
         return "all numbers of a column must be written in one way; "
-    if re.fullmatch(r"\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty", value, re.I):
+    if re.fullmatch(
+        r"0000-.*|\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty", value, re.I
+    ):
         return f"if {shorten(value)} means missing, name it in {where}.csv.missing; "
     return ""
 
@@ -141,6 +143,8 @@ def _read_parquet(
             fix = f"{contract.where}.types: {{{column.name}: float}} or text"
             if column.type == "text":
                 fix = "write it as UTF-8 text, or leave the column out"
+            if column.dtype == "datetime":
+                fix = "correct the values, or write them as missing"
             if contract.where == NEW:
                 fix = _as_trained(column, "", None)
             raise DataError(

@@ -41,5 +41,8 @@ class Settlement:
         return Settlement(
             Target(data["task"], tuple(data["classes"])), data["why"],
             None if data["cuts"] is None else Cuts.from_json(data["cuts"]),
-            Counts(own["rows"], own["sampled"], classes, own["label"], own["weight"]),
+            Counts(
+                own["rows"], own["sampled"], classes, own["label"], own["weight"],
+                own["valid_weight"],
+            ),
         )  # fmt: skip

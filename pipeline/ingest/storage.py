@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ingest.values import SourceColumn
+from pipeline.ingest.values import SourceColumn, to_micros
 
 
 def frame(columns: dict[str, Any], ids: pd.Index) -> pd.DataFrame:
@@ -21,8 +21,8 @@ def stored(column: SourceColumn, values: pa.ChunkedArray) -> Any:
     """The column's values as a pandas array in its storage dtype.
 
     Raises:
-        pa.ArrowInvalid: a value does not fit (an unsigned integer beyond int64, text that is not
-            UTF-8, …).
+        pa.ArrowInvalid: a value does not fit (an unsigned integer beyond int64, a time outside
+            of the years 1 to 9999, text that is not UTF-8, …).
     """
     if column.dtype == "text":
         return categories(values)
@@ -32,9 +32,7 @@ def stored(column: SourceColumn, values: pa.ChunkedArray) -> Any:
     if column.dtype == "bool":
         return pd.BooleanDtype().__from_arrow__(values.cast(pa.bool_()))  # type: ignore[attr-defined]
     if column.dtype == "datetime":
-        zone = getattr(values.type, "tz", None)
-        stamps = values.cast(pa.timestamp("us", zone), safe=False)
-        return stamps.cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]")
+        return to_micros(values).to_numpy().astype("datetime64[us]")
     return values.cast(pa.float64(), safe=False).to_numpy()
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
-from pipeline.columns import Dtype
+from pipeline.columns import EARLIEST, LATEST, Dtype
 from pipeline.config.model import ColumnType
 from pipeline.ingest import numbers
 from pipeline.ingest.dialect import Dialect
@@ -87,9 +88,13 @@ def convert_options(
 
 
 def finished(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Patterned values from the dictionary they were read as; None if one does not fit."""
+    """Patterned values from the dictionary they were read as; None if one does not fit.
+
+    Dates and timestamps outside of the years 1 to 9999 do not fit: ISO text may hold year 0, and
+    a zone may lead out of year 1 or 9999.
+    """
     if column.pattern in (None, ISO, ZONED) or not pa.types.is_dictionary(values.type):
-        return values
+        return values if column.dtype != "datetime" or _has_known_years(values) else None
     chunks = []
     for chunk in values.chunks:
         known = _patterned(column, chunk.dictionary)
@@ -97,6 +102,33 @@ def finished(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray |
             return None
         chunks.append(known.take(chunk.indices))
     return pa.chunked_array(chunks, _finished_type(column))
+
+
+def to_micros(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Convert dates, timestamps or their ISO text to timestamps in µs, UTC without a zone.
+
+    Raises:
+        pa.ArrowInvalid: a value lies outside of the years 1 to 9999.
+    """
+    kind = values.type
+    # nanoseconds are cut off; other units are coarser, and may hold what overflows
+    exact = not (pa.types.is_timestamp(kind) and kind.unit == "ns")
+    stamps = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=exact)
+    stamps = stamps.cast(pa.timestamp("us"))
+    bounds = pc.min_max(stamps.cast(pa.int64())).as_py()
+    low, high = bounds["min"], bounds["max"]
+    if low is not None and (low < EARLIEST or high > LATEST):
+        odd = np.datetime64(low if low < EARLIEST else high, "us")
+        raise pa.ArrowInvalid(f"{odd} lies outside of the years 1 to 9999")
+    return stamps
+
+
+def _has_known_years(values: pa.ChunkedArray) -> bool:
+    try:
+        to_micros(values)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _finished_type(column: SourceColumn) -> pa.DataType:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,10 +20,13 @@ import xgboost as xgb
 
 from pipeline import signals
 from pipeline.artifacts import file_hash, read_json, write_json, written
+from pipeline.errors import DataError
+from pipeline.train.bins import reason
 from pipeline.train.fitted import Progress
 
 FIRST_SEGMENT = 25
 STATE = "state.json"
+RESCALE = "divide data.weight by its mean, and a target of very large numbers by a unit"
 
 History = dict[str, dict[str, list[float]]]
 
@@ -152,7 +156,14 @@ def _grow(
 ) -> None:  # fmt: skip
     """Boosts to round ``end``, unless patience is over, counted across segments."""
     for number in range(booster.num_boosted_rounds(), end):
-        booster.update(train, number)
+        try:
+            booster.update(train, number)
+        except xgb.core.XGBoostError as error:
+            if "/objective/" not in str(error):
+                raise
+            raise DataError(
+                f"xgboost cannot train on these labels and weights: {reason(error)}", fix=RESCALE
+            ) from None
         if watched:
             _record(history, booster.eval_set(watched, number))
         progress(_line(number + 1, history), number + 1, plan.rounds)
@@ -163,10 +174,16 @@ def _grow(
 
 
 def _record(history: History, told: str) -> None:
-    """Adds what XGBoost tells of a round: ``[7]\ttrain-logloss:0.5\tvalid-logloss:0.6``."""
+    """Add what XGBoost reports of a round: ``[7]\ttrain-logloss:0.5\tvalid-logloss:0.6``.
+
+    Raises:
+        DataError: a metric is infinite or NaN, so that no round can be told from another.
+    """
     for part in told.split("\t")[1:]:
         name, _, value = part.rpartition(":")
         which, _, metric = name.partition("-")
+        if not math.isfinite(float(value)):
+            raise DataError(f"xgboost: {metric} of the {which} rows is {value}", fix=RESCALE)
         history.setdefault(which, {}).setdefault(metric, []).append(float(value))
 
 

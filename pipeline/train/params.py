@@ -71,7 +71,7 @@ def _off(value: Any) -> Any:
 
 Params = TypeVar("Params", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0, le=1)]
-ClassWeight = None | Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]]
+ClassWeight = None | Literal["balanced"] | dict[str, Annotated[float, Field(ge=1e-9, le=1e9)]]
 
 
 def _text_keys(value: Any) -> Any:

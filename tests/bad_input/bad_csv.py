@@ -11,9 +11,12 @@ HEAD = "a,b,y\n"
 ROWS = [f"{i},{'xyz'[i % 3]},{i % 2}" for i in range(60)]
 
 
-def csv(*late: str, head: str = HEAD, end: str = "\n") -> str:
+DAYS = [f"2024-01-{i % 28 + 1:02},{'xyz'[i % 3]},{i % 2}" for i in range(60)]
+
+
+def csv(*late: str, head: str = HEAD, end: str = "\n", rows: list[str] = ROWS) -> str:
     """60 good rows, then these."""
-    return head + "\n".join([*ROWS, *late]) + end
+    return head + "\n".join([*rows, *late]) + end
 
 
 def long_csv(late: str) -> str:
@@ -125,6 +128,10 @@ VALUES: dict[str, Case] = {
     "a time with a zone among those without": bad_data(
         "t,y\n" + "".join(f"2024-01-{i % 28 + 1:02}T10:00:00,{i % 2}\n" for i in range(200)) + "2024-02-03T10:00:00Z,1\n", "line 202", "'t'", "zone",
     ),
+    "the year 0": bad_data(csv("0000-01-01,x,0", head="t,b,y\n", rows=DAYS), "line 62", "'t'", "0000-01-01", r"csv\.missing"),
+    "a zone that leads out of the year 1": bad_data(
+        csv("0001-01-01T00:00:00+12:00,x,0", head="t,b,y\n", rows=[f"{day[:10]}T10:00:00Z{day[10:]}" for day in DAYS]), "line 62", "'t'", "0001-01-01T00",
+    ),
     "every row bad under quarantine": bad_config("no rows but bad ones", "quarantine", r"rejected\.parquet", data__types={"b": "integer"}, data__on_bad_rows="quarantine"),
 }  # fmt: skip
 
@@ -144,6 +151,18 @@ TARGETS: dict[str, Case] = {
     "weights are text": bad_config(r"data\.weight", "'b'", "text", data__weight="b"),
     "a weight below 0": bad_data("a,w,y\n" + "1,1,0\n2,-1,1\n" * 30, "weight", "'w'", ">= 0", data__weight="w"),
     "a weight missing": bad_data("a,w,y\n" + "1,1,0\n2,,1\n" * 30, "weight", "'w'", data__weight="w"),
+    "weights that vanish": bad_data("a,w,y\n" + "1,1e-320,0\n2,1e-320,1\n" * 30, "weight", "'w'", "from 1e-18 to 1e\\+18", "mean", data__weight="w"),
+    "weights that overflow": bad_data("a,w,y\n" + "1,1e308,0\n2,1e308,1\n" * 30, "weight", "'w'", "from 1e-18 to 1e\\+18", "mean", data__weight="w"),
+    "weights of three classes that vanish": bad_data(
+        "a,w,y\n" + "1,1e-18,p\n2,1e-18,q\n3,1e-18,r\n" * 30, "xgboost", "sum_weight", "mean", data__weight="w",
+    ),
+    "weights and labels of which squares overflow": bad_data(
+        "a,w,y\n" + "".join(f"{i},1e18,{i}.5e16\n" for i in range(60)), "xgboost: rmse", "inf", "unit", data__weight="w",
+    ),
+    "weights of the valid rows 0": bad_data(
+        "a,w,s,y\n" + "".join(f"{i},{i % 6 > 1:d},{['valid', 'test', 'train'][i % 6 // 2]},{i % 2}\n" for i in range(60)),
+        "valid rows are 0", "split: {valid: 0}", data__weight="w", split={"by": "column", "column": "s"},
+    ),
     "all weights 0": bad_data("a,w,y\n" + "1,0,0\n2,0,1\n" * 30, r"data\.weight", "all training rows are 0", data__weight="w"),
     "no training row": bad_data("a,y\n1,0\n2,1\n", "training|train", "split|rows"),
     "one class to train on": bad_data(

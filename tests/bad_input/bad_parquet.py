@@ -20,11 +20,11 @@ COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def parquet(**columns: Any) -> bytes:
+def parquet(*, store_schema: bool = True, **columns: Any) -> bytes:
     """The good table with these columns instead (None: without)."""
     made = {k: v for k, v in {**COLUMNS, **columns}.items() if v is not None}
     sink = io.BytesIO()
-    pq.write_table(pa.table(made), sink, row_group_size=20)
+    pq.write_table(pa.table(made), sink, row_group_size=20, store_schema=store_schema)
     return sink.getvalue()
 
 
@@ -91,6 +91,16 @@ PARQUET: dict[str, Case] = {
     "a feature of lists": bad_parquet(parquet(a=LISTS), "'a'", "list", **used("a")),
     "a feature of structs": bad_parquet(parquet(a=STRUCTS), "'a'", "struct", **used("a")),
     "lists and structs alone": bad_parquet(parquet(a=LISTS, b=STRUCTS), "no column|no feature|left"),
+    "a name with NUL": bad_parquet(parquet(**{"a\0b": COLUMNS["a"]}), r"d\.parquet: the column name 'a\\x00b' has a NUL", "rename"),
+    "a name that is not UTF-8": bad_parquet(
+        parquet(store_schema=False, ZZZ=COLUMNS["a"]).replace(b"ZZZ", b"a\xff\xfe"), r"d\.parquet: the column name b'a\\xff\\xfe' is not UTF-8", "rename",
+    ),
+    "seconds beyond the year 9999": bad_parquet(
+        parquet(a=pa.array([2**60] * N).cast(pa.timestamp("ms"))), r"d\.parquet, column 'a'", "out of bounds|years 1 to 9999", "correct",
+    ),
+    "the year 0": bad_parquet(
+        parquet(a=pa.array([-62_167_219_200_000_000] * N).cast(pa.timestamp("us"))), r"d\.parquet, column 'a'", "0000-01-01T00:00:00.000000 lies outside of the years 1 to 9999",
+    ),
     "integers beyond int64": bad_parquet(parquet(a=pa.array([2**63 + i for i in range(N)], pa.uint64())), r"d\.parquet, column 'a'", "float"),
     "fractions read as integers": bad_parquet(parquet(a=[i + 0.5 for i in range(N)]), r"d\.parquet, column 'a'", "0.5|truncated", data__types={"a": "integer"}),
     "text read as a number": bad_parquet(parquet(), "'b' is text, it must be integer", "cast", data__types={"b": "integer"}),

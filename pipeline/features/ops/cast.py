@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from pipeline.columns import Column, Columns, Dtype, Schema
+from pipeline.columns import EARLIEST, LATEST, Column, Columns, Dtype, Schema
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, shorten
 from pipeline.features.op import Op, Rows, State, output_name
@@ -122,7 +122,8 @@ class Cast(Op):
         if self.to == "bool":
             return values != 0, missing, (values != 0) & (values != 1)
         if self.to == "datetime":
-            bad = xp.abs(values.astype("float64")) >= 2.0**63 / scale
+            seconds = values.astype("float64") * (scale / 1e6)
+            bad = (seconds < EARLIEST // 10**6) | (seconds >= LATEST / 1e6)
             micros = xp.where(bad, 0, values) * scale
             return (xp.rint(micros) if micros.dtype.kind == "f" else micros), missing, bad
         bad = xp.zeros(values.shape, dtype=bool)
