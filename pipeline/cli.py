@@ -30,6 +30,7 @@ from pipeline.commands.options import (
     print_json,
 )
 from pipeline.commands.usage import Commands, command_of
+from pipeline.errors import check_utf8
 
 app = typer.Typer(
     name="pipeline",
@@ -53,8 +54,11 @@ def invoke(arguments: list[str]) -> int:
     Returns:
         0, 2 for a mistake in the arguments (already printed), 130 after Ctrl-C.
     """
+    words = list(map(at_home, arguments))
+    for word in words:
+        check_utf8(word, "the argument")
     try:
-        command_of(app).main(list(map(at_home, arguments)), prog_name="pipeline")
+        command_of(app).main(words, prog_name="pipeline")
     except SystemExit as stop:
         if stop.code != 1:
             return int(stop.code or 0)

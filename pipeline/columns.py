@@ -7,7 +7,7 @@ Storage (decision 12; the same rule on both devices, pandas name | cuDF name):
     int32       category   Int32            int32              <NA> (mask); codes 0…k
     float64/32  numeric    float64/float32  float64/float32    NaN
     bool        bool       boolean          bool               <NA> (mask)
-    datetime    datetime   datetime64[us]   datetime64[us]     NaT; zones become UTC; years 1 to 9999
+    datetime    datetime   datetime64[us]   datetime64[us]     NaT; in UTC, years 1 to 9999
     text        text       category         category           code -1; values per partition
 """
 

@@ -17,6 +17,8 @@ A message says what is wrong and where (file, line, column, key, value), shows a
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -122,6 +124,30 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return found
     shown = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
     return f"known: {shown}" if names else ""
+
+
+def check_utf8(text: str, what: str) -> None:
+    """Refuse a path or an argument whose bytes are not UTF-8: JSON and YAML cannot hold it.
+
+    Args:
+        text: as Python decodes it: such bytes are lone surrogates.
+        what: the argument or place, for the message.
+
+    Raises:
+        InputError: the text has such bytes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{what} {shorten(text)} is not UTF-8 text", fix="rename the file or folder: mv OLD NEW"
+        ) from None
+
+
+def quote_path(path: str | Path) -> str:
+    """A path as a word of a command line that can be pasted into a shell."""
+    word = os.fspath(path)
+    return shlex.quote(f"./{word}" if word.startswith("-") else word)
 
 
 def shorten(value: object) -> str:

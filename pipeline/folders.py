@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.artifacts import LOCK
-from pipeline.errors import InputError, MachineError
+from pipeline.errors import InputError, MachineError, check_utf8, quote_path
 
 RUNS = Path("data/runs")
 CONFIG = "config.yaml"
@@ -25,6 +25,7 @@ def run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
             f"--out {str(out)!r} is a URL: a run folder is local",
             fix="name a folder, and copy it once the run has finished",
         )
+    check_utf8(str(out or ""), "--out")
     try:
         return _new_folder(name, root) if out is None else _given_folder(Path(out).expanduser())
     except OSError as error:
@@ -69,7 +70,7 @@ def check_empty(folder: Path) -> None:
 def _not_empty(folder: Path) -> InputError:
     fix = "name a folder that is absent or empty"
     if (folder / CONFIG).is_file():
-        fix += f"; or go on with the run that is there: --resume {folder}"
+        fix += f"; or go on with the run that is there: --resume {quote_path(folder)}"
     return InputError(f"--out {str(folder)!r} is not empty", fix=fix)
 
 
@@ -80,6 +81,7 @@ def resumed_folder(given: str | Path) -> Path:
         InputError: what is there is no run folder. MachineError: it cannot be made.
     """
     folder = Path(given).expanduser()
+    check_utf8(str(folder), "--resume")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CONFIG).is_file() or all(_begun(path) for path in folder.iterdir()):

@@ -22,7 +22,7 @@ from pipeline.cluster.client import spread
 from pipeline.cluster.memory import RUNGS, Rung, give_back
 from pipeline.cluster.meters import released
 from pipeline.device.choose import frames_of
-from pipeline.errors import DeviceError, DeviceFull, DeviceLost
+from pipeline.errors import DeviceError, DeviceFull, DeviceLost, quote_path
 from pipeline.train.held import Held
 
 if TYPE_CHECKING:
@@ -174,6 +174,5 @@ def _helps(rung: Rung, work: Work, stage: str) -> bool:
 
 
 def _on_the_cpu(session: Session) -> str:
-    return (
-        f"the same run on the CPU: python -m pipeline run {session.folder}/config.yaml --device cpu"
-    )
+    config = quote_path(session.folder / "config.yaml")
+    return f"the same run on the CPU: python -m pipeline run {config} --device cpu"

@@ -9,7 +9,6 @@ those of the evaluation are still there when others were refitted on all rows.
 from __future__ import annotations
 
 import errno
-import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from pipeline import signals
 from pipeline.artifacts import STAGES, file_hash, read_json, write_json
 from pipeline.config.scheduler import HERE
 from pipeline.config.urls import allowed_protocols
-from pipeline.errors import InputError, MachineError
+from pipeline.errors import InputError, MachineError, quote_path
 from pipeline.keys import Basis, Facts, differences, listed
 from pipeline.sealed import MANIFEST
 
@@ -225,6 +224,6 @@ def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
 
 def command(folder: Path, cluster: str = "") -> str:
     """What goes on with the run in the folder; a scheduler's address is said again."""
-    own = f"python -m pipeline run --resume {shlex.quote(os.fspath(folder))}"
+    own = f"python -m pipeline run --resume {quote_path(folder)}"
     own += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))
     return own if cluster in ("", *HERE) else f"{own} --cluster {shlex.quote(cluster)}"

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import terminal
+from pipeline.errors import quote_path
 from pipeline.evaluate.metrics import primary
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def print_outcome(outcome: Outcome) -> None:
     console.print(_memory(outcome.memory))
     for label, value in (
         ("report", f"{outcome.folder}/report.html"),
-        ("score new data", f"python -m pipeline predict {outcome.folder} NEW.csv --out scores.csv"),
+        (
+            "score new data",
+            f"python -m pipeline predict {quote_path(outcome.folder)} NEW.csv --out scores.csv",
+        ),
     ):
         console.print(f"{label}: {value}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,7 @@ def audit(
             f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
             examples=[f"{f.severity} {one_line(f.name)}" for f in standing],
             fix="change the config as proposed and run again; or, where you know better, "
-            f"--accept {one_line(standing[0].name)}",
+            f"--accept {shlex.quote(one_line(standing[0].name))}",
         )
 
 

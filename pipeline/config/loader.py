@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pipeline.config.urls import hide_literals, parse_url
 from pipeline.config.yaml_text import tree_of
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, quote_path
 
 MAX_BYTES = 2 << 20
 """Of a config: 40,000 column names take half of it."""
@@ -72,7 +72,7 @@ def _as_data(path: Path) -> str:
     """What to do with a config that is data."""
     if path.suffix.lower() not in DATA_ENDINGS:
         return ""
-    return f"it looks like data: python -m pipeline run --data {path} --target T"
+    return f"it looks like data: python -m pipeline run --data {quote_path(path)} --target T"
 
 
 def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -> None:

@@ -53,7 +53,7 @@ def typed(column: SourceColumn, words: Series, dialect: Dialect, device: Frames)
 
 
 def has_known_years(times: Array, unit: int = 1) -> bool:
-    """Whether all times since 1970, in units of so many µs, lie in the years that a datetime has."""
+    """Whether all times since 1970, in units of so many µs, are of the years 1 to 9999."""
     if len(times) == 0:
         return True
     return int(times.min()) >= EARLIEST // unit and int(times.max()) <= LATEST // unit

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from pipeline.config.loader import expand_url
 from pipeline.config.model import Source
 from pipeline.config.urls import Url, is_container, is_url, parse_url
-from pipeline.errors import DataError, InputError, SchemaError
+from pipeline.errors import DataError, InputError, SchemaError, check_utf8
 from pipeline.ingest import http_files
 from pipeline.ingest.stores import check_bucket, explained, filesystem, opened, reason
 
@@ -79,6 +79,7 @@ def find(source: Source) -> list[File]:
     found = [file for path in source.path for file in _expand(path, source)]
     seen: set[str] = set()
     for file in found:
+        check_utf8(file.path, "the file name")
         if file.path in seen:
             raise SchemaError(
                 f"{file.path} is named twice by path: {list(source.path)}",

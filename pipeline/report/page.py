@@ -6,13 +6,13 @@ Made of the run folder's files alone, so that it can be made again.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import sealed
 from pipeline.artifacts import write_text
+from pipeline.errors import quote_path
 from pipeline.report import audit, charts, document, folder, tables, text, timeline
 from pipeline.report.folder import Folder
 
@@ -137,4 +137,4 @@ def _command(run: Path) -> str:
 def _near(run: Path) -> str:
     """The run folder as a command names it from the working directory."""
     near = os.path.relpath(run)
-    return shlex.quote(str(run) if near.startswith("..") else near)
+    return quote_path(run if near.startswith("..") else near)

@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.config.model import Config
 from pipeline.device.ranges import VARIABLE
-from pipeline.errors import ConfigError, InputError, MachineError, nearest
+from pipeline.errors import ConfigError, InputError, MachineError, nearest, quote_path
 from pipeline.folders import run_folder
 from pipeline.runner import Outcome, run
 from pipeline.session import Listener
@@ -70,7 +70,7 @@ def check(name: str, config: Config) -> None:
 def told(name: str, folder: Path) -> str:
     """Where the profile is, and what reads it."""
     path = folder / FILES[name]
-    return f"profile: {path} ({READ_BY[name].format(path)})"
+    return f"profile: {path} ({READ_BY[name].format(quote_path(path))})"
 
 
 # -- in this process -------------------------------------------------------------------------------
