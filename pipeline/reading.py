@@ -245,7 +245,10 @@ def _settled(
         notes += split.advice(session.job.source, config.split)
     _refuse_nothing(session, seen)
     settled = target.settle(seen.target, config.data)
-    cuts = split.cuts(seen.times, config.split)
+    by_time = config.split.by == "time" and config.split.column
+    is_datetime = bool(by_time) and session.job.source[by_time].kind == "datetime"
+    cuts = split.cuts(seen.times, config.split, is_datetime=is_datetime)
+    notes += split.describe_cuts(cuts, config.split, session.job.source)
     parts = _prepared(session, found, spec, settled.target, cuts)
     counts = partitions.reduced(
         client, parts, prepare.counted, prepare.count_merged, spec.device,

@@ -167,3 +167,34 @@ def test_an_address_is_host_and_port(key, value):
     tree = {"data": {"path": "x", "target": "y"}, "cluster": {key: value}}
     with pytest.raises(ConfigError, match=rf"cluster\.{key}: .*host:port, such as 127"):
         Config.parse(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "true", "false"),
+    [
+        ("{true: [yes], false: [no, off]}", ("yes",), ("no", "off")),
+        ("{'true': [On, y], 'false': N}", ("On", "y"), ("N",)),
+        ("{true: [1, 01, 1.0], false: 0}", ("1", "01", "1.0"), ("0",)),
+        ("{true: ['yes', true], false: [null, ~]}", ("yes", "true"), ("null", "~")),
+    ],
+)
+def test_words_of_csv_are_texts_as_written(text, true, false):
+    tree = tree_of("data: {path: d.csv, target: y, csv: " + text + "}", "c.yaml")
+    csv = Config.parse(tree).data.csv
+    assert (csv.true, csv.false) == (true, false)
+    written = Config.parse(tree).to_yaml()
+    assert Config.parse(tree_of(written, "config.yaml")).data.csv == csv
+
+
+def test_words_of_csv_from_the_command_line():
+    tree = {"data": {"path": "d.csv", "target": "y"}}
+    overrides = ["data.csv.true=[yes, 1]", "data.csv.missing=no", "data.csv.header=[a, on]"]
+    csv = Config.parse(tree, overrides).data.csv
+    assert (csv.true, csv.missing, csv.header) == (("yes", "1"), ("no",), ("a", "on"))
+    assert Config.parse(tree, ["data.csv.header=no"]).data.csv.header is False
+
+
+def test_a_header_of_csv_may_be_a_boolean_or_names():
+    for text, header in (("no", False), ("yes", True), ("[no, 1]", ("no", "1"))):
+        tree = tree_of("data: {path: d.csv, target: y, csv: {header: " + text + "}}", "c.yaml")
+        assert Config.parse(tree).data.csv.header == header

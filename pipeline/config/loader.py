@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.config.urls import hide_literals, parse_url
-from pipeline.config.yaml_text import tree_of
+from pipeline.config.yaml_text import CSV_WORDS, tree_of
 from pipeline.errors import ConfigError, quote_path
 
 MAX_BYTES = 2 << 20
@@ -82,9 +82,11 @@ def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -
         raise ConfigError(
             f"{option} {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
         )
-    value = tree_of(text, f"{option} {path.strip()}")
-    node: Any = tree
     *parents, last = path.strip().split(".")
+    is_list = last != "header" or text.lstrip().startswith("[")
+    words = parents[-1:] == ["csv"] and last in CSV_WORDS and is_list
+    value = tree_of(text, f"{option} {path.strip()}", words=words)
+    node: Any = tree
     for part in parents:
         child = node.setdefault(part, {})
         if child is None:

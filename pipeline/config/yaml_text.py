@@ -22,12 +22,13 @@ TABS = "indent with blanks, not tabs"
 QUOTES = "look there and just before it; texts that hold any of : # [ ] { } , * & need quotes"
 
 
-def tree_of(text: str, what: str) -> Any:
+def tree_of(text: str, what: str, *, words: bool = False) -> Any:
     """The tree in a YAML text.
 
     Args:
         text: one document.
         what: it is, for messages.
+        words: the text is the value of a key of `CSV_WORDS`.
 
     Raises:
         ConfigError: not YAML, too large or too deep; a key stands twice in a mapping; a value is
@@ -39,6 +40,7 @@ def tree_of(text: str, what: str) -> Any:
         try:
             node = loader.get_single_node()
             _refuse_doubles(node)
+            _keep_words(node, words=words)
             return None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
@@ -90,6 +92,46 @@ def _refuse_doubles(root: yaml.Node | None) -> None:
                 problem = f"the key {shorten(key.value)} stands here twice, first in line "
                 raise _mistake(f"{problem}{first[name]}", key)
             first[name] = key.start_mark.line + 1
+
+
+CSV_WORDS = ("true", "false", "missing", "header")
+"""Keys of ``csv:`` that list words of the files."""
+
+
+def _keep_words(root: yaml.Node | None, *, words: bool) -> None:
+    """Make texts of the words under ``csv:`` as they are written.
+
+    YAML 1.1 reads ``yes``, ``on``, ``1`` and ``null`` as other values, and ``true:`` as a boolean
+    key. A word that is not in a list is left as it is under ``header``, which may be a boolean.
+    """
+    if root is not None and words:
+        _to_texts(root)
+    todo, seen = [root] if root is not None else [], set[int]()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if not isinstance(node, yaml.MappingNode):
+            todo += node.value
+            continue
+        for key, value in node.value:
+            todo.append(value)
+            if key.value == "csv" and isinstance(value, yaml.MappingNode):
+                for inner, listed in value.value:
+                    if inner.value in CSV_WORDS:
+                        inner.tag = TEXT
+                        if inner.value != "header" or isinstance(listed, yaml.SequenceNode):
+                            _to_texts(listed)
+
+
+TEXT = "tag:yaml.org,2002:str"
+
+
+def _to_texts(node: yaml.Node) -> None:
+    for word in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        if isinstance(word, yaml.ScalarNode) and word.value:
+            word.tag = TEXT
 
 
 NOT_PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("binary", "set", "omap", "pairs")}

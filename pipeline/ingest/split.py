@@ -9,6 +9,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def merge(a: Times, b: Times) -> Times:
     return None if a is None or b is None else a + b
 
 
-def cuts(summary: Times, split: Split) -> Cuts | None:
+def cuts(summary: Times, split: Split, *, is_datetime: bool = False) -> Cuts | None:
     """The times at which valid and test begin; None if the split is not by time.
 
     The cuts are where the shares of the sample say, moved to the nearest change of the time:
@@ -103,7 +104,8 @@ def cuts(summary: Times, split: Split) -> Cuts | None:
         return None
     times = np.sort(np.concatenate(summary))
     if len(times) == 0 or times[0] == times[-1]:
-        seen = f"only one value, {times[0]}," if len(times) else "no value"
+        only = format_time(times[0].item(), is_datetime=is_datetime) if len(times) else ""
+        seen = f"only one value, {only}," if only else "no value"
         raise DataError(
             f"split by time: column {split.column!r} has {seen} in the sample",
             fix="split by: random, or name a column whose values differ",
@@ -112,6 +114,24 @@ def cuts(summary: Times, split: Split) -> Cuts | None:
     if split.valid > 0 and times[0] != times[first_test - 1]:
         first_valid = _boundary(times[:first_test], (1 - split.test - split.valid) * len(times))
     return Cuts(times[first_valid].item(), times[first_test].item())
+
+
+def format_time(time: float, *, is_datetime: bool) -> str:
+    """Format a time for people: µs since 1970 as a date, with its time of day unless midnight."""
+    if not is_datetime:
+        return str(time)
+    stamp = datetime(1970, 1, 1) + timedelta(microseconds=time)
+    return stamp.isoformat(sep=" ").removesuffix(" 00:00:00")
+
+
+def describe_cuts(found: Cuts | None, split: Split, schema: Schema) -> list[str]:
+    """Where a time split begins its valid and test rows, as a note; nothing for other splits."""
+    if found is None or split.column is None:
+        return []
+    is_datetime = schema[split.column].kind == "datetime"
+    valid, test = (format_time(t, is_datetime=is_datetime) for t in (found.valid, found.test))
+    from_valid = f"valid from {valid}, " if found.valid != found.test else ""
+    return [f"by {split.column}: {from_valid}test from {test}"]
 
 
 def _boundary(times: np.ndarray, wanted: float) -> int:

@@ -176,7 +176,7 @@ SPLITS: dict[str, Case] = {
     "by a missing time": bad_data(
         "a,t,y\n" + "1,2024-01-01,0\n2,2024-02-01,1\n" * 30 + "3,,1\n", "'t'", "missing", "60", split={"by": "time", "column": "t"},
     ),
-    "by one time": bad_data("a,t,y\n" + "1,2024-01-01,0\n2,2024-01-01,1\n" * 30, "'t'", "only one value", split={"by": "time", "column": "t"}),
+    "by one time": bad_data("a,t,y\n" + "1,2024-01-01,0\n2,2024-01-01,1\n" * 30, "'t'", "only one value, 2024-01-01,", split={"by": "time", "column": "t"}),
     "by one group": bad_data("a,g,y\n" + "1,k,0\n2,k,1\n" * 30, "'g'", "no row is in valid or test", split={"by": "group", "column": "g"}),
     "by a column with other words": bad_config("'b'", "train, valid", split={"by": "column", "column": "b"}),
     "by a column without test": bad_data("a,s,y\n" + "1,train,0\n2,train,1\n" * 30, "test", split={"by": "column", "column": "s"}),

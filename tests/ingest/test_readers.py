@@ -429,3 +429,17 @@ def test_unsigned_integers_beyond_int64(tmp_path):
     assert texts["u"].to_list() == ["9223372036854775808"]
     floats, _, _ = read(source.model_copy(update={"types": {"u": "float"}}))
     assert floats["u"].to_list() == [2.0**63]
+
+
+@pytest.mark.parametrize(("true", "false"), [("yes", "no"), ("on", "off"), ("1", "0")])
+def test_words_of_bools_that_the_config_names(tmp_path, true, false):
+    text = "a,b\n" + f"{true},1\n{false},2\n,3\n" * 20
+    words = {"true": [true], "false": [false]}
+    source = write(tmp_path / "d.csv", text).model_copy(update={"csv": Csv(**words)})
+    frame, rejected, contract = read(source)
+    assert rejected is None and contract.schema["a"].dtype == "bool"
+    assert frame["a"].to_list()[:2] == [True, False] and frame["a"].isna().to_list()[2]
+    late = source.model_copy(update={"path": (str(tmp_path / "e.csv"),)})
+    write(tmp_path / "e.csv", text + "maybe,4\n")
+    with pytest.raises(DataError, match=f"line 62, column 'a': 'maybe' is not one of {true}"):
+        read(late)

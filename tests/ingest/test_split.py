@@ -161,6 +161,20 @@ def test_one_time_cannot_be_split():
         drawn({"t": pd.Series([], dtype="int64")}, Split(by="time", column="t"))
 
 
+def test_a_time_split_says_where_it_cuts_in_dates():
+    split = Split(by="time", column="t")
+    day = 86_400_000_000
+    schema = Schema([Column("t", "datetime")])
+    found = splitting.describe_cuts(Cuts(19_000 * day, 19_001 * day + day // 2), split, schema)
+    assert found == ["by t: valid from 2022-01-08, test from 2022-01-09 12:00:00"]
+    assert splitting.describe_cuts(Cuts(day, day), split, schema) == ["by t: test from 1970-01-02"]
+    numbers = Schema([Column("t", "int64")])
+    assert splitting.describe_cuts(Cuts(5, 7), split, numbers) == [
+        "by t: valid from 5, test from 7"
+    ]
+    assert splitting.describe_cuts(None, Split(), schema) == []
+
+
 def test_a_column_of_other_values(device):
     split = Split(by="column", column="s")
     with pytest.raises(DataError, match=r"(?s)'holdout'.*train, valid, test"):
