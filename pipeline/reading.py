@@ -245,8 +245,8 @@ def _settled(
         notes += split.advice(session.job.source, config.split)
     _refuse_nothing(session, seen)
     settled = target.settle(seen.target, config.data)
-    by_time = config.split.by == "time" and config.split.column
-    is_datetime = bool(by_time) and session.job.source[by_time].kind == "datetime"
+    column = config.split.column if config.split.by == "time" else None
+    is_datetime = column is not None and session.job.source[column].kind == "datetime"
     cuts = split.cuts(seen.times, config.split, is_datetime=is_datetime)
     notes += split.describe_cuts(cuts, config.split, session.job.source)
     parts = _prepared(session, found, spec, settled.target, cuts)
