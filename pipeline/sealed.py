@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -80,6 +81,28 @@ def opened(run: Path) -> Sealed | None:
     for name in files:
         _inside(name)
     return Sealed(run, manifest)
+
+
+def finished(run: Path) -> Sealed:
+    """Open a finished run with its manifest.
+
+    Raises:
+        InputError: as `opened`, or there is no manifest.
+    """
+    if (found := opened(run)) is None:
+        raise unfinished(run)
+    return found
+
+
+def unfinished(run: Path) -> InputError:
+    """Describe a folder without a manifest, and what to do instead of using it."""
+    fix = "name the folder that `python -m pipeline run` printed"
+    if (run / "config.yaml").is_file():
+        fix = (
+            f"finish the run: python -m pipeline run --resume {shlex.quote(os.fspath(run))}; or "
+            "restore the manifest from a copy; or run the config again"
+        )
+    return InputError(f"{str(run)!r} is not a finished run: it has no {MANIFEST}", fix=fix)
 
 
 def parsed(data: bytes, path: Path) -> Any:

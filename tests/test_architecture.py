@@ -208,8 +208,7 @@ def test_nothing_unpickles_or_runs_text(path):
 
 
 WRITERS = {  # of standard output and error: JSON, YAML, our own words
-    "terminal.py", "cli.py", "signals.py", "predict/limited.py", "commands/init.py",
-    "commands/options.py",
+    "terminal.py", "cli.py", "signals.py", "commands/init.py", "commands/options.py",
 }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_version(capsys):
         (["run", "--set", "x"], "is not key=value"),
         (["run", "--set", "devcie=cpu"], "did you mean 'device'"),
         (["report", "none"], "none"),
-        (["predict", "none", "x.csv", "--out", "o.csv"], "no finished run"),
+        (["predict", "none", "x.csv", "--out", "o.csv"], "not a finished run"),
         (["predict", "none", "x.csv", "--out", "o.txt"], "neither .csv nor .parquet"),
         (["init", "none.csv", "--target", "y"], "none.csv"),
         (["runs", "none"], "there is no folder 'none'"),

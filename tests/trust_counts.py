@@ -27,7 +27,7 @@ KINDS = {
         "-k 'found or together_fail or another_split or only_afterwards or split_of_flights'"
     ),
     "attacks tried, and what they must leave as it is": (
-        "tests/test_sealed.py tests/predict/test_trial.py tests/ingest/test_no_code.py "
+        "tests/test_sealed.py tests/predict/test_without_manifest.py tests/train/test_structure.py tests/ingest/test_no_code.py "
         "tests/ingest/test_sizes.py tests/ingest/test_secrets.py tests/cluster/test_listening.py "
         "tests/predict/test_output.py tests/test_terminal.py"
     ),

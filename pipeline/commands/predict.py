@@ -51,10 +51,6 @@ def predict(
     excel_safe: Annotated[
         bool, typer.Option("--excel-safe", help="CSV without formulas: ' before texts like =1+1.")
     ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Opens a run without its manifest, tried in a child process."),
-    ] = False,
     storage_option: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +72,7 @@ def predict(
         raise InputError("--json and --out - both print", fix="--out FILE with --json")
     done = predict_files(
         run, data, out, model=model, keep=keep or [], tables=table or [], device=device,
-        trust=trust, excel_safe=excel_safe, storage_options=storage_option or [],
+        excel_safe=excel_safe, storage_options=storage_option or [],
     )  # fmt: skip
     if as_json:
         print_json(done.to_json())

@@ -90,7 +90,7 @@ class Scored:
 def predict_files(
     run: str | Path, data: Sequence[str], out: str | Path, *,
     model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
-    device: str = "auto", trust: bool = False, excel_safe: bool = False,
+    device: str = "auto", excel_safe: bool = False,
     storage_options: Sequence[str] = (),
 ) -> Scored:  # fmt: skip
     """Scores new CSV or Parquet files with a finished run.
@@ -102,8 +102,6 @@ def predict_files(
         keep: input columns copied beside the predictions.
         tables: ``NAME=PATH`` of side tables newer than the run's own copies.
         device: "cpu", "gpu", or "auto": the GPU for more than `place.FEW` rows, if there is one.
-        trust: also a run without a manifest (`trial`), and storage options of the run's that may
-            send new data elsewhere.
         excel_safe: no cell of a CSV is a formula (`output.defused`).
         storage_options: ``KEY=VALUE`` for the URLs among the files. Those of the run are not used,
             because they say where data, and variables of the environment, are sent.
@@ -115,7 +113,7 @@ def predict_files(
     started = time.perf_counter()
     out = os.path.expanduser(out)
     output.check(out, excel_safe)
-    scorer = Scorer.load(run, model, trust=trust)
+    scorer = Scorer.load(run, model)
     config, wanted = _described(scorer)
     config = with_options(config, [*data, out, *tables], storage_options)
     scorer = scorer.with_tables(_newer(tables, config, scorer))

@@ -20,9 +20,8 @@ from pipeline.features.chain import Context
 from pipeline.features.fit import FittedPlan
 from pipeline.ingest import frames
 from pipeline.ingest.prepare import passing
-from pipeline.predict import trial
 from pipeline.results import prediction_columns
-from pipeline.sealed import MANIFEST, Sealed
+from pipeline.sealed import Sealed
 from pipeline.train import golden, store
 from pipeline.train.fitted import Fitted
 
@@ -46,23 +45,21 @@ class Scorer:
     """Where the rows are scored, wherever the models were trained."""
 
     @staticmethod
-    def load(
-        run: str | Path, model: str = "best", device: str = "cpu", *, trust: bool = False
-    ) -> Scorer:
+    def load(run: str | Path, model: str = "best", device: str = "cpu") -> Scorer:
         """Opens a run folder: hashes first, then plan and model, then the golden rows.
 
         Args:
             run: the folder, or a model's file in its ``train/``.
             model: "best", or the name of one of its models.
             device: "cpu", "gpu" or "auto" (the GPU if there is one that works).
-            trust: opens a run without a manifest too, once a child process has (`trial`).
 
         Raises:
-            InputError: no run there, a file altered, no such model, scores that differ.
+            InputError: no run there, no manifest, a file altered, no such model, trees that are
+                malformed, scores that differ.
             DeviceError: ``device="gpu"``, and it cannot.
         """
         folder, model = _named(Path(run).expanduser(), model)
-        return opened(_vouched(folder, model, trust), model).on(choose(device))
+        return opened(sealed.finished(folder), model).on(choose(device))
 
     def on(self, choice: Choice) -> Scorer:
         """This scorer on another device, where the golden rows are scored once more.
@@ -187,31 +184,6 @@ def _named(path: Path, model: str) -> tuple[Path, str]:
     if path.parent.name == "train" and path.name in names and path.is_file():
         return path.parent.parent, names[path.name]
     return path, model
-
-
-def _vouched(folder: Path, model: str, trust: bool) -> Sealed:
-    """The run with its manifest; without one, with what a child process has found in it.
-
-    Raises:
-        InputError: there is no manifest, and it is not trusted or did not stand the trial.
-    """
-    found = sealed.opened(folder)
-    if found is not None:
-        return found
-    if not (folder / "features").is_dir():
-        raise InputError(
-            f"{str(folder)!r} is no finished run: it has no {MANIFEST}",
-            fix="name the folder that `python -m pipeline run` printed",
-        )
-    if not trust:
-        raise InputError(
-            f"{str(folder)!r} has no {MANIFEST}: nothing tells whether its files are what a run "
-            "wrote, and a damaged or made-up model can crash whoever opens it",
-            fix="if the run has stopped, finish it: python -m pipeline run --resume RUN. Else "
-            "restore the manifest; or, if you trust where the run comes from, --trust opens it, "
-            "after a child process with limits on time and memory has",
-        )
-    return Sealed(folder, trial.passed(folder, model))
 
 
 def opened(run: Sealed, model: str) -> Scorer:

@@ -28,10 +28,7 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
     runs = [folders.read(path) for path in paths]
     for run in runs:
         if not run.manifest:
-            raise InputError(
-                f"{str(run.path)!r} is no finished run: it has no manifest.json",
-                fix="`python -m pipeline runs` lists those that are",
-            )
+            raise sealed.unfinished(run.path)
     with sealed.fitting(*paths):
         return _compared(runs)
 

@@ -21,6 +21,7 @@ import xgboost as xgb
 from pipeline import signals
 from pipeline.artifacts import file_hash, read_json, write_json, written
 from pipeline.errors import DataError
+from pipeline.train import structure
 from pipeline.train.bins import reason
 from pipeline.train.fitted import Progress
 
@@ -229,6 +230,8 @@ def resumed(plan: Plan, folder: Path | None) -> Boosted:
     if not path.is_file() or file_hash(path) != facts["sha256"]:
         return Boosted()
     trees = path.read_bytes()
+    if trees and structure.booster_fault(trees):
+        return Boosted()
     return Boosted.unpacked(trees, facts["history"], facts["segments"], facts["done"])
 
 

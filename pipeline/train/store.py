@@ -13,8 +13,9 @@ from typing import Any
 
 from pipeline import sealed
 from pipeline.artifacts import write_json, written
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError, nearest, shorten
 from pipeline.matrix import Feature, Target
+from pipeline.train import structure
 from pipeline.train.fitted import Fitted
 from pipeline.versions import installed
 
@@ -76,7 +77,7 @@ def load(
             rows faster.
 
     Raises:
-        InputError: a file is missing or damaged, or of a later version.
+        InputError: a file is missing or damaged, of a later version, or its trees are malformed.
     """
     if name not in CONTENT:
         raise InputError(f"{folder} has no model {name!r}", fix=nearest(name, CONTENT))
@@ -88,7 +89,23 @@ def load(
             f"{sidecar} has format {found!r}; this version reads {FORMAT}",
             fix="use the version of the pipeline that wrote the run (manifest.json names it)",
         )
-    return _made(read(path), facts, device, path, bulk=bulk)
+    if facts.get("model") != name:
+        raise InputError(f"{sidecar} describes the model {shorten(facts.get('model'))}, not {name}")
+    content = read(path)
+    if fault := _fault(content, facts):
+        raise InputError(
+            f"{path}: {fault}: it is damaged, or made to do harm",
+            fix="restore it from a copy, or run the config again",
+        )
+    return _made(content, facts, device, path, bulk=bulk)
+
+
+def _fault(content: bytes, facts: Mapping[str, Any]) -> str:
+    """Describe what is malformed in a model file; an empty text if nothing is."""
+    features, classes = len(facts["features"]), len(facts["classes"])
+    if facts["model"] == "xgboost":
+        return structure.booster_fault(content, features, classes if classes > 2 else 1)
+    return structure.checkpoint_fault(content, features)
 
 
 def on(fitted: Fitted, device: str) -> Fitted:

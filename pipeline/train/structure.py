@@ -1,155 +1,211 @@
-"""Whether the trees of a model are trees: every path ends in a leaf, and reads what is there.
+"""Validate the trees of a model file before anything walks them: acyclic, every index in range.
 
-Libraries that load a model trust what it says: a node that leads back hangs them, one that leads
-out of its tree, or splits on a feature beyond the last, has them read (or write) elsewhere.
+Libraries that load a model believe it: a node that leads back to itself or out of its tree, or a
+feature that does not exist, makes them hang, crash or read foreign memory. A manifest does not
+help, because whoever makes the model can make a manifest that fits.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline.errors import InputError
-from pipeline.train.fitted import Fitted
-from pipeline.train.scores import FEW
-from pipeline.train.store import CONTENT
+from pipeline.errors import shorten
+from pipeline.train import ubjson
 
 END = -1
-"""Where a leaf's children would be."""
+"""The child index of a leaf."""
+CATEGORY_BYTES = 1 << 30
+"""What the categories of all nodes may take in memory."""
 
 
-def check(fitted: Fitted, folder: Path) -> None:
-    """Looks at every node of a model that scores on the CPU.
+def booster_fault(content: bytes, features: int | None = None, groups: int | None = None) -> str:
+    """Describe what is malformed in a model of XGBoost's; an empty text if nothing is.
 
-    Raises:
-        InputError: one leads nowhere; names the file and the tree.
+    XGBoost is not asked: it crashes on some of these faults already while it loads them.
+
+    Args:
+        content: the model as UBJSON.
+        features: how many there are; None: as many as the model says.
+        groups: trees in each round, one for each class of three or more; None: likewise.
     """
-    faults = _of_booster if fitted.name == "xgboost" else _of_forest
-    if fault := faults(fitted):
-        raise InputError(
-            f"{folder / CONTENT[fitted.name]}: {fault}: it is damaged, or made to do harm",
-            fix="restore it from a copy, or run the config again",
-        )
+    try:
+        learner = ubjson.parse(content)["learner"]
+        facts, model = learner["learner_model_param"], learner["gradient_booster"]["model"]
+        count, own_groups = _number(facts["num_feature"]), max(1, _number(facts["num_class"]))
+        if features not in (None, count) or groups not in (None, own_groups):
+            return "its features or classes are not those of its sidecar"
+        if _number(facts["num_target"]) > 1 or len(model["cats"]["enc"]):
+            return "it is of a kind that the pipeline does not make"
+        return _rounds_fault(model, own_groups) or _booster_trees_fault(model["trees"], count)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return f"it is not a model of XGBoost's: {type(error).__name__}: {shorten(str(error))}"
 
 
-def try_rows(fitted: Fitted) -> None:
-    """Scores one row, and as many as are scored another way (`scores.FEW`): zeros."""
-    for rows in (1, FEW + 1):
-        fitted.predict(np.zeros((rows, len(fitted.features)), dtype="float32"))
-
-
-def _of_booster(fitted: Fitted) -> str:
-    model = json.loads(bytes(fitted.content.save_raw("json")))["learner"]
-    groups = max(1, int(model["learner_model_param"]["num_class"]))
-    gbtree = model["gradient_booster"]["model"]
-    if int(model["learner_model_param"]["num_feature"]) != len(fitted.features):
-        return "its features are not those of its sidecar"
-    trees, owners = gbtree["trees"], gbtree["tree_info"]
-    if len(trees) != len(owners) or any(not 0 <= group < groups for group in owners):
-        return "its trees are of other classes"
-    for number, tree in enumerate(trees):
-        if fault := _of_tree(tree, len(fitted.features)):
-            return f"tree {number}: {fault}"
+def _rounds_fault(model: Mapping[str, Any], groups: int) -> str:
+    """Describe what is malformed in the order of the trees."""
+    trees, rounds = model["trees"], np.array(model["iteration_indptr"], dtype="int64")
+    owners = np.array(model["tree_info"], dtype="int64")
+    if not (
+        len(trees) == len(owners) == _number(model["gbtree_model_param"]["num_trees"])
+        and _is_within(owners, 0, groups)
+        and (rounds[0], rounds[-1]) == (0, len(trees)) and (np.diff(rounds) >= 0).all()
+    ):  # fmt: skip
+        return "its trees are not those of its rounds and classes"
     return ""
 
 
-def _of_tree(tree: dict[str, Any], features: int) -> str:
-    """What is wrong with a tree of XGBoost's JSON."""
-    lists = ("left_children", "right_children", "split_indices", "split_conditions", "split_type")
-    left, right, split, *others = (np.asarray(tree[name]) for name in lists)
-    if int(tree["tree_param"]["size_leaf_vector"]) > 1 or {len(x) for x in others} != {len(left)}:
-        return "its nodes are not whole"
-    starts, sizes = (
-        np.asarray(tree[f"categories_{name}"], dtype="int64") for name in ("segments", "sizes")
+def _booster_trees_fault(trees: Sequence[Mapping[str, Any]], features: int) -> str:
+    """Describe what is malformed in the first tree in which anything is."""
+    for number, tree in enumerate(trees):
+        if fault := _booster_tree_fault(tree, number, features):
+            return f"tree {number}: {fault}"
+    size = sum(_category_bytes(tree) for tree in trees)
+    return f"its categories take {size:,} bytes" if size > CATEGORY_BYTES else ""
+
+
+def _number(text: str) -> int:
+    """Read a parameter, which XGBoost writes as text."""
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a number")
+    return int(text)
+
+
+def _booster_tree_fault(tree: Mapping[str, Any], number: int, features: int) -> str:
+    """Describe what is malformed in a tree of XGBoost's."""
+    left, right, split = (
+        _integers(tree[n]) for n in ("left_children", "right_children", "split_indices")
     )
-    nodes = np.asarray(tree["categories_nodes"], dtype="int64")
-    ends = starts + sizes
-    if nodes.size and not (
-        _within(nodes, len(left)) and len(nodes) == len(starts) == len(sizes)
-        and _within(starts, len(tree["categories"]) + 1) and (sizes >= 0).all()
-        and (ends <= len(tree["categories"])).all()
+    param, count = tree["tree_param"], len(left)
+    others = ("split_conditions", "split_type", "default_left", "base_weights", "parents")
+    if (
+        tree["id"] != number
+        or {count, *(len(tree[name]) for name in others)} != {_number(param["num_nodes"])}
+        or _number(param["size_leaf_vector"]) > 1
+    ):
+        return "its nodes are not whole"
+    if fault := tree_fault(left, right, split, features):
+        return fault
+    parents, inner = _integers(tree["parents"]), np.flatnonzero(left != END)
+    if not (
+        _is_within(parents[1:], 0, count)
+        and (parents[left[inner]] == inner).all() and (parents[right[inner]] == inner).all()
+    ):  # fmt: skip
+        return "a node has another parent"
+    return _category_fault(tree, np.flatnonzero(_integers(tree["split_type"])), inner)
+
+
+def _category_fault(tree: Mapping[str, Any], tested: np.ndarray, inner: np.ndarray) -> str:
+    """Describe what is malformed in the categories that nodes test.
+
+    Args:
+        tree: of XGBoost's.
+        tested: int (k,): the nodes that test categories.
+        inner: int (m,): the nodes with children.
+    """
+    nodes, starts, sizes, codes = (
+        _integers(tree[f"categories{name}"]) for name in ("_nodes", "_segments", "_sizes", "")
+    )
+    if not (
+        np.array_equal(nodes, tested) and np.isin(nodes, inner).all()
+        and len(nodes) == len(starts) == len(sizes) and _is_within(starts, 0, len(codes))
+        and _is_within(sizes, 1, len(codes) + 1) and _is_within(starts + sizes, 0, len(codes) + 1)
+        and _is_within(codes, 0, 2**24)
     ):  # fmt: skip
         return "its categories are not whole"
-    return walk(left, right, split, features)
+    return ""
 
 
-def _of_forest(fitted: Fitted) -> str:
+def _category_bytes(tree: Mapping[str, Any]) -> int:
+    """Bound the memory of a tree's categories: XGBoost makes a bit field of each node's."""
+    codes = tree["categories"]
+    return len(tree["categories_nodes"]) * (int(codes.max()) // 8 + 4) if len(codes) else 0
+
+
+def _integers(values: Any) -> np.ndarray:
+    """Check that the values are a typed array of integers, and return them as int64."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
+        raise TypeError("an array of integers is of another type")
+    return values.astype("int64")
+
+
+def checkpoint_fault(content: bytes, features: int) -> str:
+    """Describe what is malformed in a Treelite checkpoint; an empty text if nothing is.
+
+    Args:
+        content: the checkpoint; empty: a forest of one class, without trees.
+        features: how many there are.
+    """
     import treelite
 
-    if not fitted.content:  # of one class
+    if not content:
         return ""
     try:
-        model = treelite.Model.deserialize_bytes(fitted.content)
+        model = treelite.Model.deserialize_bytes(content)
     except treelite.TreeliteError as error:
-        return f"no Treelite checkpoint: {error}"
+        return f"it is not a Treelite checkpoint: {error}"
     header = model.get_header_accessor()
-    if int(model.num_feature) != len(fitted.features):
+    if int(model.num_feature) != features:
         return "its features are not those of its sidecar"
     width = int(np.prod(header.get_field("leaf_vector_shape")))
     for number in range(model.num_tree):
-        if fault := _of_checkpoint(model.get_tree_accessor(number), len(fitted.features), width):
+        if fault := _checkpoint_tree_fault(model.get_tree_accessor(number), features, width):
             return f"tree {number}: {fault}"
     return ""
 
 
-def _of_checkpoint(tree: Any, features: int, width: int) -> str:
-    """What is wrong with a tree of Treelite's."""
+def _checkpoint_tree_fault(tree: Any, features: int, width: int) -> str:
+    """Describe what is malformed in a tree of Treelite's."""
     names = (
-        "cleft",
-        "cright",
-        "split_index",
-        "threshold",
-        "default_left",
-        "leaf_value",
-        "node_type",
-    )
+        "cleft", "cright", "split_index", "threshold", "default_left", "leaf_value", "node_type",
+    )  # fmt: skip
     left, right, split, *others = (tree.get_field(name) for name in names)
     count = int(tree.get_field("num_nodes")[0])
     if {len(x) for x in (left, right, split, *others)} != {count}:
         return "its nodes are not whole"
-    if not _within(others[-1], 2):  # a leaf, or a threshold: ours test no category
-        return "a node is of no kind that the pipeline makes"
+    if not _is_within(others[-1], 0, 2):  # a leaf or a threshold: ours test no category
+        return "a node is of a kind that the pipeline does not make"
     if width > 1:
-        ends = [tree.get_field(f"leaf_vector_{name}").astype("int64") for name in ("begin", "end")]
+        begins, ends = (
+            tree.get_field(f"leaf_vector_{name}").astype("int64") for name in ("begin", "end")
+        )
         values, leaf = len(tree.get_field("leaf_vector")), left == END
-        if any(len(x) != count for x in ends) or not (
-            _within(ends[0][leaf], values) and (ends[1][leaf] - ends[0][leaf] == width).all()
-            and _within(ends[1][leaf], values + 1)
+        if len(begins) != count or len(ends) != count or not (
+            _is_within(begins[leaf], 0, values) and _is_within(ends[leaf], 0, values + 1)
+            and (ends[leaf] - begins[leaf] == width).all()
         ):  # fmt: skip
             return "its leaves are not whole"
-    return walk(left, right, split, features)
+    return tree_fault(left, right, split, features)
 
 
-def walk(left: np.ndarray, right: np.ndarray, split: np.ndarray, features: int) -> str:
-    """What is wrong with a tree of n nodes, the root first; an empty text if nothing is.
+def tree_fault(left: np.ndarray, right: np.ndarray, split: np.ndarray, features: int) -> str:
+    """Describe why n nodes do not form a tree below the first one; an empty text if they do.
+
+    No node has two parents and the root has none: then no path from the root enters a cycle,
+    because the node where it did would have two.
 
     Args:
-        left: int (n,): the child on the left, `END` at a leaf; ``right`` likewise.
-        split: int (n,): the feature that a node which is no leaf tests.
+        left: int (n,): the left child, `END` at a leaf; ``right`` likewise.
+        split: int (n,): the feature that a node with children tests.
         features: how many there are.
     """
     if not (len(left) == len(right) == len(split) and len(left)):
         return "its nodes are not whole"
-    seen = np.zeros(len(left), dtype=bool)
-    level: Any = np.zeros(1, dtype="int64")
-    while len(level):
-        if not _within(level, len(left)):
-            return "a node leads out of the tree"
-        if seen[level].any() or len(np.unique(level)) < len(level):
-            return "a node is reached twice"
-        seen[level] = True
-        inner = level[left[level] != END]
-        if not _within(split[inner], features):
-            return "a node splits on a feature that is not there"
-        level = np.concatenate([left[inner], right[inner]]).astype("int64")
+    inner = left != END
+    children = np.concatenate([left[inner], right[inner]]).astype("int64")
+    if not _is_within(children, 0, len(left)):
+        return "a node leads out of the tree"
+    if len(children) and (children.min() == 0 or np.bincount(children).max() > 1):
+        return "a node is reached twice"
+    if not _is_within(split[inner], 0, features):
+        return "a node splits on a feature that is not there"
     return ""
 
 
-def _within(values: np.ndarray | Sequence[int], end: int) -> bool:
-    """Whether all are from 0 to below the end."""
-    found = np.asarray(values)
-    return bool(((found >= 0) & (found < end)).all())
+def _is_within(values: np.ndarray | Sequence[int], start: int, end: int) -> bool:
+    """Tell whether all values are at least ``start`` and below ``end``."""
+    array = np.asarray(values)
+    return not array.size or bool(array.min() >= start and array.max() < end)

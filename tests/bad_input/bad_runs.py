@@ -42,10 +42,12 @@ def run_file(name: str, content: Any, *says: str, command: str = SCORE) -> Case:
 
 
 RUNS: dict[str, Case] = {
-    "no such folder": bad_predict("predict gone n.csv --out o.csv", "'gone' is no finished run", "run"),
-    "a file instead of a folder": bad_predict("predict n.csv n.csv --out o.csv", r"'n\.csv' is no finished run"),
-    "a folder of something else": bad_predict("predict e n.csv --out o.csv", "'e' is no finished run", files={"e/a": ""}),
-    "no manifest": run_file(MANIFEST, gone, r"has no manifest\.json", "--trust"),
+    "no such folder": bad_predict("predict gone n.csv --out o.csv", "'gone' is not a finished run", "run"),
+    "a file instead of a folder": bad_predict("predict n.csv n.csv --out o.csv", r"'n\.csv' is not a finished run"),
+    "a folder of something else": bad_predict("predict e n.csv --out o.csv", "'e' is not a finished run", files={"e/a": ""}),
+    "no manifest": run_file(MANIFEST, gone, r"has no manifest\.json", "finish the run: python -m pipeline run --resume done", "restore", "again"),
+    "audit without a manifest": run_file(MANIFEST, gone, r"has no manifest\.json", "--resume done", command="audit done"),
+    "compare without a manifest": bad_predict("compare done e", r"'e' is not a finished run: it has no manifest\.json", "--resume e", files={"e/config.yaml": "a: 1\n"}),
     "empty manifest": run_file(MANIFEST, b"", r"manifest\.json is not JSON", "damaged"),
     "manifest cut off": run_file(MANIFEST, b'{"best": "xgb', r"manifest\.json is not JSON", "damaged"),
     "manifest of another kind": run_file(MANIFEST, b"[1, 2]", r"manifest\.json", "damaged|manifest"),
@@ -70,7 +72,6 @@ RUNS: dict[str, Case] = {
     "report of a damaged ledger": run_file("ledger.jsonl", b'{"stage": 1}\nno\n', r"ledger\.jsonl was altered", "restore", command="report done"),
     "report of a config that is no YAML": run_file("config.yaml", b"a: [", r"config\.yaml was altered", "restore", command="report done"),
     "compare with itself": bad_predict("compare done done", "two runs"),
-    "compare with an unfinished run": bad_predict("compare done e", "'e' is no finished run", files={"e/config.yaml": "a: 1\n"}),
     "compare with nothing": bad_predict("compare done gone", "'gone' is not a run folder"),
     "compare runs of other shapes": bad_predict(
         "compare done e", "'?e'?|fit together", files={"e/config.yaml": "a: 1\n", "e/manifest.json": '{"best": 1}'},

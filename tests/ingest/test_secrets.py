@@ -70,6 +70,7 @@ def test_a_run_leaves_no_secret_behind(store, tmp_path, capfd):
     run, out = tmp_path / "run", str(tmp_path / "o.csv")
     assert status_of(["run", str(config), "--out", str(run), *QUICK, "--json", "-v"]) == 0
     shutil.copytree(run, tmp_path / "copy")
+    (tmp_path / "d.csv").write_text(ROWS)
     for command in (["plan", str(config), "--json"], ["report", str(run)],
                     ["predict", str(run), "telltale://d.csv", "--out", out, "--json",
                      "--storage-option", "token=${PLANTED}"],
@@ -88,7 +89,6 @@ def test_a_run_leaves_no_secret_behind(store, tmp_path, capfd):
         InputError, match=r"storage options \(token\) are not used[^→]*→[^→]*--storage-option"
     ):
         predict_files(run, ["telltale://d.csv"], out)
-    (tmp_path / "d.csv").write_text(ROWS)
     assert predict_files(run, [str(tmp_path / "d.csv")], out).rows == 90
     with pytest.raises(InputError, match="are not used"):
         predict_files(run, [str(tmp_path / "d.csv")], "telltale://o.csv")

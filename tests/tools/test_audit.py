@@ -318,7 +318,7 @@ def test_an_altered_or_unfinished_run_is_not_opened(leaky, capsys):
     assert "config.yaml was altered after the run" in capsys.readouterr().err
     (leaky / "manifest.json").unlink()
     assert status_of(["audit", str(leaky), "-q"]) == 2
-    assert "is no finished run" in capsys.readouterr().err
+    assert "is not a finished run" in capsys.readouterr().err
     assert not (leaky / "audit.json").exists()
 
 

@@ -235,7 +235,7 @@ def test_compare_wants_two_finished_runs(folder, capsys):
     assert status_of(["compare", str(folder / "five"), str(folder / "link")]) == 2
     assert "needs two runs" in capsys.readouterr().err
     assert status_of(["compare", str(folder / "five"), str(folder / "stopped")]) == 2
-    assert "is no finished run" in capsys.readouterr().err
+    assert "is not a finished run" in capsys.readouterr().err
 
 
 def test_a_run_owns_its_folder_until_it_ends(made, tmp_path):

@@ -16,7 +16,6 @@ from pipeline.evaluate.audit.names import is_entity
 from pipeline.features import fit
 from pipeline.features.fit import FittedPlan
 from pipeline.job import Job, prepare
-from pipeline.sealed import MANIFEST
 
 CONFIG = "config.yaml"
 MAX_ENTITIES = 20
@@ -54,12 +53,7 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
     Raises:
         InputError: no finished run, a file altered, no data, or others that do not fit.
     """
-    seal = sealed.opened(run)
-    if seal is None:
-        raise InputError(
-            f"{str(run)!r} is no finished run: it has no {MANIFEST}",
-            fix="name the folder that `python -m pipeline run` printed",
-        )
+    seal = sealed.finished(run)
     path = run / CONFIG
     config = Config.parse(yaml_tree(seal.read(path), path))
     if data:

@@ -1,0 +1,112 @@
+"""Read the part of UBJSON that XGBoost writes, so that a model can be checked before it is loaded.
+
+Stricter than XGBoost's own reader, so that both understand the same: no key twice, no bytes after
+the end, bounded depth. A claimed length is compared with the bytes that are left first.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+DEPTH = 16
+"""Levels of objects and arrays; XGBoost writes 7."""
+MAX_VALUES = 4_000_000
+"""Values outside of typed arrays; XGBoost writes about 30 for each tree."""
+TYPES = {
+    b"i": ">i1", b"U": ">u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8",
+}  # fmt: skip
+"""Type markers and the NumPy types of their values; UBJSON is big-endian."""
+CONSTANTS = {b"Z": None, b"T": True, b"F": False}
+
+
+def parse(data: bytes) -> Any:
+    """Parse a whole file: dicts, lists, strings, numbers, and NumPy arrays for typed arrays.
+
+    Raises:
+        ValueError: it is not what XGBoost writes.
+    """
+    reader = _Reader(data)
+    value = reader.value(DEPTH)
+    if reader.at != len(data):
+        raise ValueError(f"{len(data) - reader.at} bytes after the end")
+    return value
+
+
+class _Reader:
+    """A position in the bytes of a file."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at, self.values = data, 0, 0
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes and move behind them."""
+        if not 0 <= count <= len(self.data) - self.at:
+            raise ValueError(f"{count} bytes claimed at {self.at}, {len(self.data)} in all")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def next_is(self, marker: bytes) -> bool:
+        """Tell whether the marker comes next; if so, move behind it."""
+        is_next = self.data[self.at : self.at + 1] == marker
+        self.at += is_next
+        return is_next
+
+    def length(self) -> int:
+        """Read a length: XGBoost writes all of them as int64."""
+        if not self.next_is(b"L"):
+            raise ValueError(f"no length at {self.at}")
+        return int(struct.unpack(">q", self.take(8))[0])
+
+    def text(self) -> str:
+        """Read a string without its marker, as keys are written."""
+        return self.take(self.length()).decode("utf-8")
+
+    def value(self, depth: int) -> Any:
+        """Read a value of any type."""
+        self.values += 1
+        if depth == 0 or self.values > MAX_VALUES:
+            raise ValueError(f"more than {DEPTH} levels or {MAX_VALUES:,} values")
+        marker = self.take(1)
+        if marker == b"{":
+            return self._object(depth - 1)
+        if marker == b"[":
+            return self._array(depth - 1)
+        if marker == b"S":
+            return self.text()
+        if marker in CONSTANTS:
+            return CONSTANTS[marker]
+        return self._numbers(marker, 1)[0].item()
+
+    def _object(self, depth: int) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        while not self.next_is(b"}"):
+            key = self.text()
+            if key in entries:
+                raise ValueError(f"the key {key!r} twice")
+            entries[key] = self.value(depth)
+        return entries
+
+    def _array(self, depth: int) -> Any:
+        if self.next_is(b"$"):
+            marker = self.take(1)
+            if not self.next_is(b"#"):
+                raise ValueError(f"a typed array without a length at {self.at}")
+            return self._numbers(marker, self.length())
+        if self.next_is(b"#"):
+            count = self.length()
+            if count > len(self.data) - self.at:
+                raise ValueError(f"{count} values claimed at {self.at}")
+            return [self.value(depth) for _ in range(count)]
+        values = []
+        while not self.next_is(b"]"):
+            values.append(self.value(depth))
+        return values
+
+    def _numbers(self, marker: bytes, count: int) -> np.ndarray:
+        if marker not in TYPES:
+            raise ValueError(f"the type {marker!r} at {self.at}")
+        dtype = np.dtype(TYPES[marker])
+        return np.frombuffer(self.take(count * dtype.itemsize), dtype)
