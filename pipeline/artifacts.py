@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
-from pipeline import sealed
+from pipeline import sealed, signals
 from pipeline.errors import InputError, MachineError
 from pipeline.sealed import MANIFEST
 
 LOCK = ".lock"
+MAX_OWNER = 64
+"""Bytes of a lock that are read: ``process`` and a number."""
 STAGES = "stages"
 """The folder of what each stage left (`pipeline.resume`), with hashes of its own."""
 # Not artefacts: they grow while the run goes on, or are made again from the others.
@@ -37,12 +41,18 @@ def written(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     except OSError as error:
         raise MachineError(
-            f"{path} cannot be written: {error.strerror or error}",
-            fix="free some space or choose another folder with --out",
+            f"{path} cannot be written: {error.strerror or error}", fix=_writable_fix(error)
         ) from error
     finally:
         with suppress(OSError):  # renamed, or never made
             beside.unlink()
+
+
+def _writable_fix(error: OSError) -> str:
+    """Say what to do about a file that cannot be written."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "name a folder that you may write to, such as a copy of this one (cp -a)"
+    return "free some space, or name another folder"
 
 
 def linked(source: Path, path: Path) -> None:
@@ -69,6 +79,55 @@ def published(place: Path, folder: Path) -> None:
         linked(path, folder / path.relative_to(place))
 
 
+def open_to_append(path: Path) -> BinaryIO:
+    """Open a file of a run for appending and reading; nothing but this one name is changed.
+
+    A file with a second name, as in a copy made of hard links (``cp -al``), is first replaced by a
+    copy of its own.
+
+    Raises:
+        InputError: it is not a regular file, or keeps its second name.
+        MachineError: it cannot be opened or copied.
+    """
+    for _ in range(2):
+        try:
+            handle = _open_regular(path, os.O_APPEND)
+        except OSError as error:
+            raise MachineError(
+                f"{path} cannot be written: {error.strerror}", fix=_writable_fix(error)
+            ) from error
+        file = open(handle, "a+b")  # noqa: SIM115  # the caller closes it
+        if os.fstat(handle).st_nlink <= 1:
+            return file
+        with file, written(path) as beside, beside.open("xb") as copy:
+            file.seek(0)
+            shutil.copyfileobj(file, copy)
+    raise InputError(
+        f"{path} has a second name (a hard link), and what is appended would be in both",
+        fix="copy the folder without links: cp -a",
+    )
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    """Open or create a regular file for reading and writing; nothing waits for a pipe's other end.
+
+    Raises:
+        InputError: a link, a folder, a pipe, a socket or a device has the name.
+        OSError: the file system refuses.
+    """
+    refused = InputError(
+        f"{path} is not a regular file: a run appends to no link, folder, pipe or device",
+        fix="remove it, or name another folder",
+    )
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise refused  # before it is opened: to open a device may have effects
+    handle = os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise refused
+    return handle
+
+
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """A block during which no other process works in the run folder.
@@ -76,40 +135,36 @@ def locked(run: Path) -> Iterator[None]:
     The lock is the kernel's: it ends with the process, however that ends.
 
     Raises:
-        InputError: another process has it; names that process. Or a link in it leads elsewhere.
+        InputError: another process has it; names that process. Or the folder holds a link, a pipe
+            or a device.
         MachineError: the file system refuses.
     """
-    sealed.refuse_links(run)
+    sealed.refuse_special_files(run)
     path = run / LOCK
-    with _lock(path, run) as file:
+    with _lock(path, run) as file, signals.discarded(path):
         file.truncate(0)
-        file.write(f"process {os.getpid()}")
+        file.write(f"process {os.getpid()}".encode())
         file.flush()
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()
+        yield
 
 
-def _lock(path: Path, run: Path) -> TextIO:
-    """The lock's file, locked; that of a process which ends just now is gone from its path."""
+def _lock(path: Path, run: Path) -> BinaryIO:
+    """Lock the lock's file; that of a process which ends just now is gone from its path."""
     import fcntl
 
     while True:
         try:
-            file = path.open("a+", encoding="utf-8")
+            file = open(_open_regular(path, 0), "r+b")  # noqa: SIM115  # the caller closes it
         except OSError as error:
             raise MachineError(
-                f"{run} cannot be written to: {error.strerror}",
-                fix="choose another folder with --out",
+                f"{run} cannot be written to: {error.strerror}", fix=_writable_fix(error)
             ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
                 file.seek(0)  # not read by its path, which its owner may remove just now
-                owner = file.read().strip()
+                owner = file.read(MAX_OWNER).decode("utf-8", "replace").strip()
             raise InputError(
                 f"{run} is in use by another process" + (f" ({owner})" if owner else ""),
                 fix="wait for it, stop it, or name another folder",
@@ -121,14 +176,16 @@ def _lock(path: Path, run: Path) -> TextIO:
                 fix="choose a folder of another file system with --out",
             ) from None
         if _is_at(path, file):
-            return file
+            if os.fstat(file.fileno()).st_nlink == 1:
+                return file
+            path.unlink()  # another folder's lock, or any file, under a second name: left as it is
         file.close()
 
 
-def _is_at(path: Path, file: TextIO) -> bool:
+def _is_at(path: Path, file: BinaryIO) -> bool:
     """Whether the path still leads to the open file."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
     except FileNotFoundError:
         return False
 

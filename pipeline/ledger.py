@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 
 import psutil
 
+from pipeline.artifacts import open_to_append
 from pipeline.config.loader import redacted
 from pipeline.errors import MachineError
 from pipeline.terminal import json_line
@@ -124,16 +125,20 @@ class Ledger:
 
     def goes_on(self) -> None:
         """Says that the lines before are those of a run that stopped, whatever the last one is."""
-        stopped = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
-        self._append({"event": RESUMED}, "\n" if stopped else "")
+        with open_to_append(self.path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            is_cut = file.read(1) not in (b"", b"\n")
+        self._append({"event": RESUMED}, "\n" if is_cut else "")
 
     def _append(self, found: Mapping[str, object], before: str = "") -> None:
         told = {k: v for k, v in found.items() if v or k not in ("gpu", "resume")}
         line = f"{before}{redacted(json_line(told))}\n"
-        size = self.path.stat().st_size if self.path.exists() else 0
+        file = open_to_append(self.path)
+        size = os.fstat(file.fileno()).st_size
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line)
+            with file:
+                file.write(line.encode())
         except OSError as error:
             with suppress(OSError):
                 os.truncate(self.path, size)  # no half of a line

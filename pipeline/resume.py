@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -186,10 +185,13 @@ def without_stages(folder: Path) -> bool:
 
 def tidied(folder: Path) -> None:
     """Removes what a process left that was killed, and the manifest: the run is not finished."""
-    (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder / "tmp", ignore_errors=True)
-    for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    for path in (folder / MANIFEST, folder / "tmp", *folder.rglob(".*.tmp")):
+        signals.remove(path)
+    if os.path.lexists(folder / MANIFEST):
+        raise MachineError(
+            f"{folder / MANIFEST} cannot be removed, and the run is not finished any more",
+            fix="name a folder that you may write to, such as a copy of this one (cp -a)",
+        )
 
 
 @contextmanager

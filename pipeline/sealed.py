@@ -196,19 +196,21 @@ def _inside(name: str) -> tuple[str, ...]:
     return parts
 
 
-def refuse_links(run: Path) -> None:
-    """Checks that nothing below a folder is a link: what is written into it stays in it.
+def refuse_special_files(run: Path) -> None:
+    """Check that a folder holds only files and folders: what is written into it stays in it.
 
     Raises:
-        InputError: names the first.
+        InputError: names the first link, pipe, socket or device.
     """
-    with suppress(FileNotFoundError):
-        for at, folders, files in os.walk(run):
-            for name in (*folders, *files):
-                path = Path(at) / name
-                if path.is_symlink():
+    for at, folders, files in os.walk(run):
+        for name in (*folders, *files):
+            path = Path(at) / name
+            with suppress(FileNotFoundError):  # another process works there, and has the lock
+                mode = os.lstat(path).st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    what = "a link" if stat.S_ISLNK(mode) else "a pipe, a socket or a device"
                     raise InputError(
-                        f"{path} is a link: a run writes nothing through links",
+                        f"{path} is {what}: a run writes to files of its own folder only",
                         fix="remove it, or name another folder",
                     )
 

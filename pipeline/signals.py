@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -69,14 +69,23 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
-def discarded(folder: Path) -> Iterator[None]:
-    """A block after which the folder is gone, also where the process does not get to its end."""
-    _spare.append(folder)
+def discarded(path: Path) -> Iterator[None]:
+    """A block after which a folder or file is gone, also if the process does not get to its end."""
+    _spare.append(path)
     try:
         yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _spare.remove(folder)
+        remove(path)
+        _spare.remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and may be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 @contextmanager
@@ -122,8 +131,8 @@ def _end(read: int, numbers: set[int]) -> None:
     while (number := os.read(read, 1)[0]) not in numbers:
         continue
     time.sleep(PATIENCE)
-    for folder in list(_spare):
-        shutil.rmtree(folder, ignore_errors=True)
+    for path in reversed(_spare):  # the last one first: a lock goes when its folder is tidy
+        remove(path)
     sys.stderr.write(f"{stopped()}\n")
     sys.stderr.flush()
     os._exit(128 + number)

@@ -225,6 +225,35 @@ def test_what_people_read_is_made_visible_first(path):
         )
 
 
+IN_PLACE = {  # write to a folder that they have just made
+    "tools/profile.py", "tools/measure.py",
+}  # fmt: skip
+
+
+@each_module
+def test_files_are_written_beside_and_renamed(path):
+    """`artifacts.written` and `artifacts.open_to_append`: nothing else may change a linked file."""
+    if name_of(path) in IN_PLACE:
+        return
+    for node in ast.walk(tree_of(path)):
+        if not isinstance(node, ast.Call):
+            continue
+        text, modes = (
+            ast.unparse(node.func),
+            [a.value for a in node.args if isinstance(a, ast.Constant)],
+        )
+        writes = text.endswith((".write_text", ".write_bytes")) or (
+            text.endswith("open")
+            and any(set(str(m)) & set("wa+x") and len(str(m)) < 4 for m in modes)
+        )
+        allowed = (
+            text.startswith("beside.")
+            or "devnull" in ast.unparse(node)
+            or (name_of(path) == "artifacts.py" and text == "open")
+        )
+        assert allowed or not writes, f"{name_of(path)}:{node.lineno} {ast.unparse(node)}"
+
+
 def frame_modules():
     """Modules that see a device's frames."""
     folders = ("features", "expression")

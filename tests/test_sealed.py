@@ -91,7 +91,7 @@ def test_links_are_not_followed(run, where):
     with pytest.raises(InputError, match="is a link, or reached through one"):
         sealed.opened(run).read(run / MODEL)
     with pytest.raises(InputError, match="is a link"):
-        sealed.refuse_links(run)
+        sealed.refuse_special_files(run)
 
 
 def test_a_run_may_itself_be_reached_through_a_link(run):

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 from pathlib import Path
 
+from pipeline.artifacts import open_to_append
+from pipeline.errors import PipelineError
 from pipeline.terminal import LogFormatter
 
 LOGGERS = ("distributed", "tornado", "asyncio", "bokeh", "py.warnings")
 
 
 class _LogFile(logging.FileHandler):
-    """Where the disk is full it keeps quiet: the run's own files say so."""
+    """A run's log.txt, appended to as `artifacts.open_to_append` does.
+
+    Where the disk is full it keeps quiet: the run's own files say so.
+    """
+
+    def _open(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(open_to_append(Path(self.baseFilename)), encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a record, to a file of its own if meanwhile the folder was copied by links."""
+        try:
+            if self.stream is not None and os.fstat(self.stream.fileno()).st_nlink > 1:
+                self.stream.close()
+                self.stream = None  # which FileHandler opens again
+            super().emit(record)
+        except (PipelineError, OSError):
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         pass
@@ -20,7 +40,7 @@ class _LogFile(logging.FileHandler):
 def log_to_file(path: Path) -> None:
     """Sends what is logged from now on to this file alone; that of a run before is closed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(path, encoding="utf-8")
+    handler = _LogFile(path)
     handler.setFormatter(LogFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in LOGGERS:
         logger = logging.getLogger(name)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts import open_to_append
 from pipeline.cluster.logs import log_to_file
 from pipeline.config.model import LOOPBACK, Cluster, Ucx
 from pipeline.errors import MachineError, PipelineError
@@ -21,7 +22,9 @@ def _logging_to(path: Path) -> Any:
         name = "log-to-file"
 
         def setup(self, worker: Any) -> None:  # in each worker, also in one that replaces another
-            with path.open("ab") as file:  # what libraries print too, such as XGBoost's tracker
+            with open_to_append(
+                path
+            ) as file:  # what libraries print too, such as XGBoost's tracker
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             logging.captureWarnings(True)
