@@ -20,6 +20,8 @@ from pipeline.sealed import MANIFEST
 LOCK = ".lock"
 MAX_OWNER = 64
 """Bytes of a lock that are read: ``process`` and a number."""
+SCRATCH = "tmp"
+"""The folder of a run's temporary files."""
 STAGES = "stages"
 """The folder of what each stage left (`pipeline.resume`), with hashes of its own."""
 # Not artefacts: they grow while the run goes on, or are made again from the others.
@@ -239,7 +241,7 @@ def artefacts(run: Path) -> list[Path]:
         for p in found
         if p.name not in UNHASHED
         and not p.name.startswith(".")
-        and p.relative_to(run).parts[0] not in ("tmp", STAGES)
+        and p.relative_to(run).parts[0] not in (SCRATCH, STAGES)
     )
 
 

@@ -46,21 +46,18 @@ def audit(
     """
     from dataclasses import replace
 
-    from pipeline import signals
     from pipeline.artifacts import write_json
     from pipeline.errors import CheckFailed
-    from pipeline.folders import run_folder
     from pipeline.progress import listener
     from pipeline.report.page import write_report
     from pipeline.tools.audit import checks
 
-    folder = run_folder("audit", None)
-    with signals.discarded(folder):
-        told = listener(quiet=quiet, verbose=False)
-        found = checks.audit(run, folder / "run", data=data, listener=told)
-    found = replace(found, accepted=tuple(accept or ()))
-    write_json(run / checks.FILE, found.to_json())
-    write_report(run)
+    with checks.scratch_folder(run) as folder:
+        heard = listener(quiet=quiet, verbose=False)
+        found = checks.audit(run, folder, data=data, listener=heard)
+        found = replace(found, accepted=tuple(accept or ()))
+        write_json(run / checks.FILE, found.to_json())
+        write_report(run)
     if as_json:
         print_json(found.to_json())
     else:

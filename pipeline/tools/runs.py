@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Sequence
@@ -12,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import STAGES, in_use, locked
+from pipeline.artifacts import LOCK, MAX_OWNER, SCRATCH, STAGES, in_use, locked
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary
 from pipeline.report import folder as folders
 from pipeline.resume import command
-from pipeline.sealed import MANIFEST
+from pipeline.sealed import MANIFEST, read_within
 
 State = Literal["finished", "running", "stopped", "damaged"]
 
@@ -69,7 +70,7 @@ def known(root: Path) -> list[Known]:
         )
     found = []
     for path in root.iterdir():
-        if not path.is_symlink() and _is_run(path):
+        if not path.is_symlink() and (_is_run(path) or _is_leftover(path)):
             with suppress(FileNotFoundError):  # another process removes it just now
                 found.append(_known(path))
     return sorted(found, key=lambda run: (run.started, run.folder))
@@ -81,11 +82,24 @@ def _is_run(path: Path) -> bool:
     return (path / "config.yaml").is_file() and any((path / name).is_file() for name in logs)
 
 
+def _is_leftover(path: Path) -> bool:
+    """Tell whether a command that locks its folder was killed there before it wrote a config."""
+    if (path / "config.yaml").exists() or not (path / LOCK).is_file():
+        return False
+    with suppress(InputError):
+        owner = read_within(path, LOCK, MAX_OWNER)
+        return re.fullmatch(rb"process \d+", owner) is not None
+    return False
+
+
 def _known(path: Path) -> Known:
-    begun = datetime.fromtimestamp((path / "config.yaml").stat().st_mtime)
+    is_run = _is_run(path)
+    begun = datetime.fromtimestamp((path / ("config.yaml" if is_run else LOCK)).stat().st_mtime)
     started, size = begun.isoformat(timespec="seconds"), _size(path)
     if in_use(path):
         return Known(str(path), "running", started, size)
+    if not is_run:
+        return Known(str(path), "stopped", started, size, reason="before it wrote a config")
     try:
         run = folders.read(path)
         return Known(str(path), _state(run), started, size, **_facts(run))
@@ -179,8 +193,16 @@ def staged(folder: Path, *, keep: int | None, older: float | None) -> list[Known
     if keep is None and older is None:
         keep = 0
     chosen = spare(runs, keep=keep, older=older, stopped=False)
-    there = [run for run in chosen if (Path(run.folder) / STAGES).is_dir()]
-    return [replace(run, freed=_freed(Path(run.folder) / STAGES)) for run in there]
+    spare_folders = {run.folder: _spare_folders(Path(run.folder)) for run in chosen}
+    return [
+        replace(run, freed=sum(map(_freed, spare_folders[run.folder])))
+        for run in chosen if spare_folders[run.folder]
+    ]  # fmt: skip
+
+
+def _spare_folders(run: Path) -> list[Path]:
+    """List what a finished run does without: its stages, and the files of a killed audit."""
+    return [run / name for name in (STAGES, SCRATCH) if (run / name).is_dir()]
 
 
 def _freed(stages: Path) -> int:
@@ -198,7 +220,8 @@ def without_stages(runs: Sequence[Known]) -> None:
         path = Path(run.folder)
         with locked(path):
             if (path / MANIFEST).is_file():  # it may have been taken up again since it was listed
-                _remove(path / STAGES)
+                for spare_folder in _spare_folders(path):
+                    _remove(spare_folder)
 
 
 def removed(runs: Sequence[Known]) -> None:

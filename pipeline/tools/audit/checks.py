@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline import sealed
+from pipeline.artifacts import SCRATCH, locked
 from pipeline.cluster import partitions
 from pipeline.evaluate.audit import look as looks
 from pipeline.evaluate.audit import same_rows, shift, single, times
@@ -18,6 +21,7 @@ from pipeline.evaluate.audit.lineage import lineage
 from pipeline.evaluate.audit.look import Look, Spec
 from pipeline.reading import RowSet
 from pipeline.session import Listener, Session
+from pipeline.signals import discarded, remove
 from pipeline.tools.audit import refit
 from pipeline.tools.audit.fitted_state import check_encodings, check_fitted
 from pipeline.tools.audit.refit import Sampled
@@ -81,7 +85,7 @@ def audit(
 
     Args:
         run: the run's folder, in which nothing is written.
-        folder: absent; for files meanwhile, which nobody needs afterwards.
+        folder: absent; for files meanwhile, which nobody needs afterwards (`scratch_folder`).
         data: where the run's data are now; None: where its config says.
         listener: hears of the stages.
         serial: partitions are computed in the calling thread.
@@ -105,6 +109,24 @@ def audit(
         str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),
         round(time.perf_counter() - started, 3), found.manifest["files"],
     )  # fmt: skip
+
+
+@contextmanager
+def scratch_folder(run: Path) -> Iterator[Path]:
+    """A block with a name for a folder of temporary files, inside the locked run folder.
+
+    There an audit that was killed leaves nothing that stays: `runs` counts the bytes, the next
+    audit or ``--resume`` of the run removes them, and `clean` removes them with the run.
+
+    Raises:
+        InputError: no finished run, or another process works in it. MachineError: the folder
+            cannot be written to, so that the findings could not be left there either.
+    """
+    sealed.finished(run)
+    with locked(run):
+        remove(run / SCRATCH)  # of an audit that was killed
+        with discarded(run / SCRATCH):
+            yield run / SCRATCH / "audit"
 
 
 def _spec(found: Reopened, rows: RowSet) -> Spec:
