@@ -14,10 +14,17 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import shorten
-from pipeline.train import ubjson
+from pipeline.train import checkpoint_file, ubjson
 
 END = -1
 """The child index of a leaf."""
+MAX_CLASSES = 10_000
+"""Of a forest."""
+CATEGORY_FIELDS = ("category_list_right_child", "category_list_begin", "category_list_end")
+OPTIONAL = tuple(
+    f"{name}{part}" for name in ("data_count", "sum_hess", "gain") for part in ("", "_present")
+)
+"""Fields of a Treelite tree that hold a value for every node, or none."""
 CATEGORY_BYTES = 1 << 30
 """What the categories of all nodes may take in memory."""
 
@@ -135,49 +142,66 @@ def _integers(values: Any) -> np.ndarray:
 def checkpoint_fault(content: bytes, features: int) -> str:
     """Describe what is malformed in a Treelite checkpoint; an empty text if nothing is.
 
+    Treelite is not asked: it hangs or crashes on some of these faults while it loads them.
+
     Args:
         content: the checkpoint; empty: a forest of one class, without trees.
         features: how many there are.
     """
-    import treelite
-
     if not content:
         return ""
     try:
-        model = treelite.Model.deserialize_bytes(content)
-    except treelite.TreeliteError as error:
-        return f"it is not a Treelite checkpoint: {error}"
-    header = model.get_header_accessor()
-    if int(model.num_feature) != features:
-        return "its features are not those of its sidecar"
-    width = int(np.prod(header.get_field("leaf_vector_shape")))
-    for number in range(model.num_tree):
-        if fault := _checkpoint_tree_fault(model.get_tree_accessor(number), features, width):
-            return f"tree {number}: {fault}"
+        header, trees = checkpoint_file.parse(content)
+        if header["num_feature"] != features:
+            return "its features are not those of its sidecar"
+        if fault := _header_fault(header):
+            return fault
+        width = int(header["leaf_vector_shape"][1])
+        for number, tree in enumerate(trees):
+            if fault := _checkpoint_tree_fault(tree, features, width):
+                return f"tree {number}: {fault}"
+    except (LookupError, TypeError, ValueError) as error:
+        return f"it is not a Treelite checkpoint: {shorten(str(error))}"
     return ""
 
 
-def _checkpoint_tree_fault(tree: Any, features: int, width: int) -> str:
+def _header_fault(header: Mapping[str, Any]) -> str:
+    """Describe what is malformed in the facts about all trees: one target, vectors of classes."""
+    trees, classes = header["num_tree"], header["num_class"]
+    if header["num_target"] != 1 or len(classes) != 1 or not 1 <= classes[0] <= MAX_CLASSES:
+        return "its targets or classes are not those of a forest of the pipeline"
+    if not (
+        len(header["target_id"]) == len(header["class_id"]) == trees
+        and _is_within(header["target_id"], -1, 1)
+        and _is_within(header["class_id"], -1, classes[0])
+        and len(header["base_scores"]) == classes[0]
+        and header["leaf_vector_shape"].tolist() in ([1, 1], [1, classes[0]])
+    ):  # fmt: skip
+        return "its trees are not those of its classes"
+    return ""
+
+
+def _checkpoint_tree_fault(tree: Mapping[str, Any], features: int, width: int) -> str:
     """Describe what is malformed in a tree of Treelite's."""
-    names = (
-        "cleft", "cright", "split_index", "threshold", "default_left", "leaf_value", "node_type",
-    )  # fmt: skip
-    left, right, split, *others = (tree.get_field(name) for name in names)
-    count = int(tree.get_field("num_nodes")[0])
-    if {len(x) for x in (left, right, split, *others)} != {count}:
+    left, right, split = tree["cleft"], tree["cright"], tree["split_index"]
+    count, inner = tree["num_nodes"], left != END
+    others = ("threshold", "default_left", "leaf_value", "node_type", "cmp", *CATEGORY_FIELDS)
+    if count < 1 or {len(x) for x in (left, right, split, *(tree[n] for n in others))} != {count}:
         return "its nodes are not whole"
-    if not _is_within(others[-1], 0, 2):  # a leaf or a threshold: ours test no category
+    if {len(tree[name]) for name in OPTIONAL} - {0, count}:
+        return "its nodes are not whole"
+    if (tree["node_type"] != inner).any() or not _is_within(tree["cmp"][inner], 1, 6):
         return "a node is of a kind that the pipeline does not make"
-    if width > 1:
-        begins, ends = (
-            tree.get_field(f"leaf_vector_{name}").astype("int64") for name in ("begin", "end")
-        )
-        values, leaf = len(tree.get_field("leaf_vector")), left == END
-        if len(begins) != count or len(ends) != count or not (
-            _is_within(begins[leaf], 0, values) and _is_within(ends[leaf], 0, values + 1)
-            and (ends[leaf] - begins[leaf] == width).all()
-        ):  # fmt: skip
-            return "its leaves are not whole"
+    if tree["has_categorical_split"] or len(tree["category_list"]):
+        return "a node tests categories, which the pipeline does not make"
+    begins, ends = (tree[f"leaf_vector_{n}"].astype("int64") for n in ("begin", "end"))
+    sizes, values = np.where(inner | (width == 1), 0, width), len(tree["leaf_vector"])
+    if not (
+        (len(begins) == len(ends) == count or (width == 1 and not values))
+        and (not values or (_is_within(begins, 0, values + 1) and _is_within(ends, 0, values + 1)))
+        and (not len(begins) or np.array_equal(ends - begins, sizes))
+    ):  # fmt: skip
+        return "its leaves are not whole"
     return tree_fault(left, right, split, features)
 
 

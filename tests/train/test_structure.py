@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import treelite
 import xgboost
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from ubjson_text import dumped
 
-from pipeline.train import structure, ubjson
+from pipeline.train import checkpoint_file, structure, ubjson
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +184,38 @@ def changed(checkpoint, name, where, value):
     ("name", "value", "fault"),
     [
         ("cleft", 0, "reached twice"), ("cright", 10**6, "out of the tree"),
-        ("split_index", 9, "not there"), ("node_type", 2, "of a kind"),
+        ("split_index", 9, "not there"), ("node_type", 2, "of a kind"), ("cmp", 9, "of a kind"),
+        ("leaf_vector_end", 10**6, "leaves are not whole"), ("has_categorical_split", 1, "categories"),
     ],
 )  # fmt: skip
 def test_a_checkpoint_is_checked_node_by_node(checkpoint, name, value, fault):
     found = structure.checkpoint_fault(changed(checkpoint, name, 0, value), 4)
     assert found.startswith("tree 1: ") and fault in found
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, RandomForestRegressor])
+@pytest.mark.parametrize("labels", [1, 2, 3])
+def test_checkpoints_of_every_kind_are_whole(table, kind, labels):
+    x, y = table
+    label = np.where(x[:, 2] > 1, labels - 1, y % labels)
+    trained = kind(3, max_depth=5, random_state=0, n_jobs=1).fit(x, label)
+    content = treelite.sklearn.import_model(trained).serialize_bytes()
+    assert structure.checkpoint_fault(content, 4) == ""
+    header, trees = checkpoint_file.parse(content)
+    model = treelite.Model.deserialize_bytes(content)
+    for number, tree in enumerate(trees):
+        for name in ("cleft", "split_index", "threshold", "leaf_vector_begin"):
+            assert np.array_equal(tree[name], model.get_tree_accessor(number).get_field(name)), name
+    assert header["num_feature"] == 4 and header["num_tree"] == 3
+
+
+def test_a_checkpoint_may_claim_no_more_than_it_holds(checkpoint):
+    """Treelite 4.8 hangs, ends the process or fills the memory on some of these lengths."""
+    header = checkpoint[:200].index(b"identity_multiclass") - 8
+    for at in (14, 30, header, header + 60):
+        for length in (2**30, 2**62, 2**64 - 1):
+            damaged = checkpoint[:at] + length.to_bytes(8, "little") + checkpoint[at + 8 :]
+            assert structure.checkpoint_fault(damaged, 4), (at, length)
+    for end in (0, 1, 50, len(checkpoint) - 1):
+        assert structure.checkpoint_fault(checkpoint[:end] or b"x", 4)
+    assert "after the end" in structure.checkpoint_fault(checkpoint + b"x", 4)
