@@ -20,6 +20,11 @@ END = -1
 """The child index of a leaf."""
 MAX_CLASSES = 10_000
 """Of a forest."""
+POSTPROCESSORS = (
+    "identity", "identity_multiclass", "signed_square", "hinge", "sigmoid", "softmax", "max_index",
+    "exponential", "exponential_standard_ratio", "logarithm_one_plus_exp", "multiclass_ova",
+)  # fmt: skip
+"""What Treelite can do with the sum of the leaves."""
 CATEGORY_FIELDS = ("category_list_right_child", "category_list_begin", "category_list_end")
 OPTIONAL = tuple(
     f"{name}{part}" for name in ("data_count", "sum_hess", "gain") for part in ("", "_present")
@@ -170,10 +175,14 @@ def _header_fault(header: Mapping[str, Any]) -> str:
     trees, classes = header["num_tree"], header["num_class"]
     if header["num_target"] != 1 or len(classes) != 1 or not 1 <= classes[0] <= MAX_CLASSES:
         return "its targets or classes are not those of a forest of the pipeline"
+    if header["postprocessor"].tobytes().decode() not in POSTPROCESSORS:
+        return "nothing is known of its scores"
+    is_vector = int(header["leaf_vector_shape"][-1]) > 1
+    first, end = (-1, 0) if is_vector else (0, classes[0])  # a leaf of one value names its class
     if not (
         len(header["target_id"]) == len(header["class_id"]) == trees
-        and _is_within(header["target_id"], -1, 1)
-        and _is_within(header["class_id"], -1, classes[0])
+        and _is_within(header["target_id"], first, 1)
+        and _is_within(header["class_id"], first, end)
         and len(header["base_scores"]) == classes[0]
         and header["leaf_vector_shape"].tolist() in ([1, 1], [1, classes[0]])
     ):  # fmt: skip

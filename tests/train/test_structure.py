@@ -194,7 +194,7 @@ def test_a_checkpoint_is_checked_node_by_node(checkpoint, name, value, fault):
 
 
 @pytest.mark.parametrize("kind", [RandomForestClassifier, RandomForestRegressor])
-@pytest.mark.parametrize("labels", [1, 2, 3])
+@pytest.mark.parametrize("labels", [2, 3])
 def test_checkpoints_of_every_kind_are_whole(table, kind, labels):
     x, y = table
     label = np.where(x[:, 2] > 1, labels - 1, y % labels)
@@ -207,6 +207,14 @@ def test_checkpoints_of_every_kind_are_whole(table, kind, labels):
         for name in ("cleft", "split_index", "threshold", "leaf_vector_begin"):
             assert np.array_equal(tree[name], model.get_tree_accessor(number).get_field(name)), name
     assert header["num_feature"] == 4 and header["num_tree"] == 3
+
+
+def test_a_checkpoint_names_scores_and_classes_that_there_are(checkpoint):
+    unknown = checkpoint.replace(b"identity_multiclass", b"identity_multiclasx")
+    assert "nothing is known of its scores" in structure.checkpoint_fault(unknown, 4)
+    ids = np.full(4, -1, dtype="<i4").tobytes()
+    outside = checkpoint.replace(ids, np.full(4, 7, dtype="<i4").tobytes(), 1)
+    assert "not those of its classes" in structure.checkpoint_fault(outside, 4)
 
 
 def test_a_checkpoint_may_claim_no_more_than_it_holds(checkpoint):
