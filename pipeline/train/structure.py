@@ -20,6 +20,8 @@ END = -1
 """The child index of a leaf."""
 MAX_CLASSES = 10_000
 """Of a forest."""
+TASKS = (1, 2)
+"""Treelite's numbers of a regression and of a classification."""
 POSTPROCESSORS = (
     "identity", "identity_multiclass", "signed_square", "hinge", "sigmoid", "softmax", "max_index",
     "exponential", "exponential_standard_ratio", "logarithm_one_plus_exp", "multiclass_ova",
@@ -173,6 +175,8 @@ def checkpoint_fault(content: bytes, features: int) -> str:
 def _header_fault(header: Mapping[str, Any]) -> str:
     """Describe what is malformed in the facts about all trees: one target, vectors of classes."""
     trees, classes = header["num_tree"], header["num_class"]
+    if header["task_type"] not in TASKS or header["average"] != 1:
+        return "it is not a random forest"
     if header["num_target"] != 1 or len(classes) != 1 or not 1 <= classes[0] <= MAX_CLASSES:
         return "its targets or classes are not those of a forest of the pipeline"
     if header["postprocessor"].tobytes().decode() not in POSTPROCESSORS:
