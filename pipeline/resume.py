@@ -9,6 +9,7 @@ those of the evaluation are still there when others were refitted on all rows.
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
