@@ -89,17 +89,45 @@ def score(train: Array, test: Array, labels: Labels, *, category: bool) -> Score
     """
     if not labels.enough or not len(train):
         return None
-    target = _indicators(labels.train, labels)
-    edges = train[:0] if category else _edges(train)
-    if category:
-        found = _means(train, test, int(max(train.max(), test.max(initial=-1))) + 1, target)
-    else:
-        found = _means(_binned(train, edges), _binned(test, edges), len(edges) + 1, target)
-    value = _worth(found, labels)
+    value = _worth(predict_mean(train, test, labels, category=category), labels)
     if not category and labels.task == "regression":
+        target, edges = indicators(labels.train, labels), _edges(train)
         lines = (_line(train, test, target), _joined(train, test, target, edges))
         value = max(value, *(_worth(line, labels) for line in lines))
     return Score(round(value, 4), strength(value, labels.task))
+
+
+def predict_mean(train: Array, test: Array, labels: Labels, *, category: bool) -> Array:
+    """Predict float64 (m, k): the mean label of the training rows of each test row's bin or code.
+
+    Args:
+        train: (n,) numbers, missing as NaN, or int codes, missing as -1; ``test``: (m,).
+        category: they are codes.
+    """
+    target = indicators(labels.train, labels)
+    if category:
+        return _means(train, test, int(max(train.max(), test.max(initial=-1))) + 1, target)
+    edges = _edges(train)
+    return _means(_binned(train, edges), _binned(test, edges), len(edges) + 1, target)
+
+
+def score_known(train: Array, test: Array, labels: Labels) -> tuple[Score | None, int]:
+    """Score the mean label by code on the test rows whose code has training rows.
+
+    Returns:
+        The score, None where it would tell nothing; and how many such test rows there are.
+    """
+    size = int(max(train.max(initial=-1), test.max(initial=-1))) + 1
+    rows = np.bincount(train[train >= 0], minlength=size)
+    known = (test >= 0) & (rows[test] > 0)
+    of_known = Labels(labels.train, labels.test[known], labels.task, labels.n_classes)
+    count = int(known.sum())
+    if not of_known.enough:
+        return None, count
+    target = indicators(labels.train, labels)[train >= 0]
+    sums = np.stack([np.bincount(train[train >= 0], t, minlength=size) for t in target.T], axis=1)
+    value = _worth((sums / np.maximum(rows, 1)[:, None])[test[known]], of_known)
+    return Score(round(value, 4), strength(value, labels.task)), count
 
 
 def nearby(train: Array, test: Array, labels: Labels) -> float | None:
@@ -114,7 +142,7 @@ def nearby(train: Array, test: Array, labels: Labels) -> float | None:
     known = np.flatnonzero(~np.isnan(train))
     if not labels.enough or len(known) < NEIGHBOURS:
         return None
-    target = _indicators(labels.train, labels)
+    target = indicators(labels.train, labels)
     order = known[np.argsort(train[known], kind="stable")]
     sums = np.concatenate([np.zeros((1, target.shape[1])), np.cumsum(target[order], axis=0)])
     at = np.searchsorted(train[order], test) - NEIGHBOURS // 2
@@ -146,8 +174,8 @@ def strength(value: float, task: Task) -> Strength:
     return "notable" if value >= notable else ""
 
 
-def _indicators(label: Array, labels: Labels) -> Array:
-    """float64 (n, k): the label, or an indicator per class of more than two."""
+def indicators(label: Array, labels: Labels) -> Array:
+    """Return float64 (n, k): the label, or an indicator per class of more than two."""
     if labels.task != "multiclass":
         return label[:, None]
     found: Array = (label[:, None] == np.arange(labels.n_classes)).astype("float64")
@@ -213,7 +241,7 @@ def _joined(train: Array, test: Array, target: Array, edges: Array) -> Array:
 def _worth(found: Array, labels: Labels) -> float:
     if labels.task == "binary":
         return roc_auc(rank(labels.test, found[:, 0])) or 0.5
-    truth = _indicators(labels.test, labels)
+    truth = indicators(labels.test, labels)
     lost = float(((truth - found) ** 2).sum())
     whole = float(((truth - truth.mean(axis=0)) ** 2).sum())
     return 1.0 - lost / whole

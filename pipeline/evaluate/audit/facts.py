@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.columns import SET, TEST, TRAIN, Schema
+from pipeline.columns import LABEL, SET, TEST, TRAIN, VALID, Schema
 from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.evaluate.audit import alone, proposal
 from pipeline.evaluate.audit.alone import Labels, Score
 from pipeline.evaluate.audit.finding import Finding
-from pipeline.evaluate.audit.lineage import Lineage, features_of
-from pipeline.evaluate.audit.look import Look
+from pipeline.evaluate.audit.lineage import Lineage, encoded, features_of
+from pipeline.evaluate.audit.look import Look, hash_rows
 from pipeline.features.fit import FittedPlan
 from pipeline.features.op import Op
 from pipeline.matrix import Matrix, Target
@@ -49,6 +49,18 @@ class Values:
 
 
 @dataclass(frozen=True)
+class Labeled:
+    """A numeric column, the labels and the sets of the sample's rows."""
+
+    values: Array
+    """float64 (n,), missing as NaN."""
+    label: Array
+    """float64 (n,)."""
+    set: Array
+    """int (n,): positions in `SETS`."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Of one run, or one that might be."""
 
@@ -60,8 +72,9 @@ class Facts:
     plan: FittedPlan
     """Fitted on the sample's training rows."""
     train: Matrix
-    """Of the sample; ``test`` likewise."""
+    """Of the sample; ``test`` and ``valid`` likewise."""
     test: Matrix
+    valid: Matrix | None
     made_of: Lineage
     chosen: Sequence[Op] | None
     """The ops where the config names none."""
@@ -105,6 +118,45 @@ class Facts:
     @cached_property
     def _sets(self) -> Array:
         return cpu.arrays(self.look.sample[SET])[0]
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """The columns of the data that the features need, in order."""
+        needed = set(self.plan.needed)
+        return [n for n in self.source.names if n in needed and n in self.look.sample]
+
+    @cached_property
+    def hashes(self) -> tuple[Array, Array]:
+        """uint64: the content of `inputs` in the sample's rows, and the sets of the rows."""
+        return hash_rows(self.look.sample, self.inputs, cpu), self._sets
+
+    @cached_property
+    def numbers(self) -> list[str]:
+        """The numeric columns of the data that models use, then those that are made or joined.
+
+        The target's means that the features make themselves are left out.
+        """
+        own = [n for n in self.inputs if self.source[n].kind == "numeric"]
+        means = encoded(self.plan)
+        made = [
+            f.name for f in self.plan.features
+            if f.kind != "c" and f.name not in means and f.name not in self.look.sample
+        ]  # fmt: skip
+        return [*own, *made]
+
+    def labeled(self, name: str) -> Labeled:
+        """One of `numbers`, in all sets."""
+        sample = self.look.sample
+        if name in sample:
+            return Labeled(cpu.floats(sample[name]), cpu.floats(sample[LABEL]), self._sets)
+        at = self.plan.names.index(name)
+        parts = [(n, m) for n, m in ((TRAIN, self.train), (VALID, self.valid), (TEST, self.test))
+                 if m is not None]  # fmt: skip
+        return Labeled(
+            np.concatenate([m.x[:, at].astype("float64") for _, m in parts]),
+            np.concatenate([np.asarray(m.label, "float64") for _, m in parts]),
+            np.concatenate([np.full(len(m.ids), n) for n, m in parts]),
+        )
 
     @cached_property
     def used(self) -> list[str]:

@@ -136,14 +136,20 @@ def look(frame: Frame, spec: Spec) -> Look:
     )  # fmt: skip
 
 
-def _contents(frame: Frame, sets: Any, label: Any, spec: Spec, device: Frames) -> Contents:
+def hash_rows(frame: Frame, names: Sequence[str], device: Frames) -> Any:
+    """Hash each row's values in these columns: uint64 (n,)."""
     xp = device.xp
     mixed = xp.zeros(len(frame), dtype="uint64")
-    for name in spec.features:
+    for name in names:
         hashed = device.hash_values(frame[name].reset_index(drop=True), _SEED)
         mixed = (mixed ^ hashed.astype("uint64")) * xp.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> xp.uint64(29)
-    kept = (mixed >> xp.uint64(32)).astype("int64") < spec.kept
+    return mixed
+
+
+def _contents(frame: Frame, sets: Any, label: Any, spec: Spec, device: Frames) -> Contents:
+    mixed = hash_rows(frame, spec.features, device)
+    kept = (mixed >> device.xp.uint64(32)).astype("int64") < spec.kept
     found = (device.to_host(values[kept]) for values in (mixed, label, sets))
     return Contents(*found)
 

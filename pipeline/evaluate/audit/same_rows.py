@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
+
+from pipeline.columns import TRAIN
+from pipeline.evaluate.audit import alone
+from pipeline.evaluate.audit.alone import Score
 from pipeline.evaluate.audit.facts import Checked, Facts
 from pipeline.evaluate.audit.finding import Finding, Severity
+from pipeline.evaluate.audit.likeness import Likeness, compare_labels, rank_labels
 from pipeline.evaluate.audit.look import SPAN
 from pipeline.evaluate.audit.names import is_entity
 from pipeline.evaluate.audit.overlap import Shared, shared, twins
+from pipeline.evaluate.audit.single import ENOUGH
 
 SOME, MANY = 0.01, 0.05
 """Shares of the test rows that are in training from which on it is told, and may fail."""
 COPIES = 0.1
 """Labels of equal rows that spread less than this share of all labels' spread are no chance."""
+ALIKE, ERRORS = 0.5, 4.0
+"""Labels of rows with the same number vary less than this share of those with the next numbers, by
+so many standard errors: the number is a name."""
 ENTITIES = 20
 """Fewer different values are categories, which come again in any new data."""
 
@@ -58,7 +69,8 @@ def _together(facts: Facts) -> str:
 
 def check_entities(facts: Facts) -> Checked:
     """Someone or something with rows in both sets, by columns that look like its name."""
-    findings, measured = [], {}
+    findings: list[Finding] = []
+    measured: dict[str, Any] = {}
     for name, values in facts.look.entities.items():
         found = shared(values, facts.look.entity_rows[name])
         measured[name] = asdict(found)
@@ -66,6 +78,10 @@ def check_entities(facts: Facts) -> Checked:
             continue
         if finding := _spans(name, found, facts):
             findings.append(finding)
+    numbers = _numbers_that_name(facts)
+    if numbers:
+        findings.append(_named_by_number(numbers, facts))
+    measured |= {n.name: n.measured for n in numbers}
     said = f"{len(measured):,} columns that may name entities"
     return Checked("entities", said, findings, measured)
 
@@ -90,3 +106,77 @@ def _spans(name: str, found: Shared, facts: Facts) -> Finding | None:
         told += f"; the label's mean by value alone scores {score.value:.4f}"
     config = facts.split_by("group", name) if severity != "info" else ""
     return Finding("entities", severity, name, told, {**asdict(found), "share": share}, config)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A numeric column whose values name entities."""
+
+    name: str
+    likeness: Likeness
+    score: Score
+    rows: int
+    """Test rows whose value has training rows; ``share``: of all test rows."""
+    share: float
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        scored = {"rows": self.rows, "share": round(self.share, 6), "score": self.score.value}
+        return asdict(self.likeness) | scored
+
+
+def _numbers_that_name(facts: Facts) -> list[_Number]:
+    """The numeric columns whose equal values share labels as their neighbours do not, best first.
+
+    Rows that repeat another row's features are left out: `check_rows` reports those. In a time
+    split, later rows of the same entities are what will come.
+    """
+    if facts.split.by == "time" or not facts.labels.enough:
+        return []
+    hashes, sets = facts.hashes
+    _, first = np.unique(hashes, return_index=True)
+    single = np.zeros(len(hashes), dtype=bool)
+    single[first] = True
+    names = [n for n in facts.numbers if n in facts.look.sample and n not in facts.look.entities]
+    found = [_number(n, single[sets == TRAIN], facts) for n in names if n != facts.split.column]
+    return sorted((n for n in found if n is not None), key=lambda n: -n.score.value)
+
+
+def _number(name: str, single: Any, facts: Facts) -> _Number | None:
+    values = facts.codes(name)
+    used = single & (values.train >= 0)
+    if facts.target.task == "regression":
+        label = rank_labels(facts.labels.train)[:, None]
+    else:
+        label = alone.indicators(facts.labels.train, facts.labels)
+    likeness = compare_labels(values.train[used], label[used])
+    if likeness is None or likeness.values < ENTITIES:
+        return None
+    if likeness.ratio > ALIKE or likeness.z > -ERRORS:
+        return None
+    score, rows = alone.score_known(values.train, values.test, facts.labels)
+    share = rows / max(len(values.test), 1)
+    if score is None or share < SOME:
+        return None
+    return _Number(name, likeness, score, rows, share)
+
+
+def _named_by_number(numbers: list[_Number], facts: Facts) -> Finding:
+    """The finding about the column that tells most; others may follow from the same entities."""
+    best, others = numbers[0], [n.name for n in numbers[1:]]
+    certain = best.score.strength == "alone" and best.likeness.ratio < COPIES
+    severity: Severity = "warn"
+    if certain and best.share >= MANY and best.rows >= ENOUGH:
+        severity = "fail"
+    what = (
+        f"its numbers are names: labels of training rows with the same number vary "
+        f"{best.likeness.ratio:.0%} as much as those with the next numbers; {best.share:.1%} of "
+        f"the test rows have a number of the training set, and its mean label scores "
+        f"{best.score.value:.4f} on them"
+    )
+    if others:
+        what += f"; so do {', '.join(others)}"
+    config = facts.split_by("group", best.name)
+    return Finding(
+        "entities", severity, best.name, what, {**best.measured, "others": others}, config
+    )

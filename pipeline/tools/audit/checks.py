@@ -13,8 +13,16 @@ from typing import Any
 from pipeline import sealed
 from pipeline.artifacts import SCRATCH, locked
 from pipeline.cluster import partitions
+from pipeline.evaluate.audit import (
+    label_mean,
+    near_rows,
+    noisy_copy,
+    same_rows,
+    shift,
+    single,
+    times,
+)
 from pipeline.evaluate.audit import look as looks
-from pipeline.evaluate.audit import same_rows, shift, single, times
 from pipeline.evaluate.audit.facts import Checked, Facts
 from pipeline.evaluate.audit.finding import Finding, by_severity
 from pipeline.evaluate.audit.lineage import lineage
@@ -168,16 +176,19 @@ def _checks(
     before = refit.matrices(of, base.plan)
     facts = Facts(
         found.config.split, rows.target, rows.source, seen, base.plan, before["train"],
-        before["test"], lineage(base.plan),
+        before["test"], before.get("valid"), lineage(base.plan),
         base.choice.ops if found.config.features is None else None,
     )  # fmt: skip
     checks: dict[str, Callable[[], Checked]] = {
         "fitted": partial(check_fitted, of, base, before, facts),
         "encodings": partial(check_encodings, of, base, facts),
         "rows": partial(same_rows.check_rows, facts, spec.kept),
+        "near_rows": partial(near_rows.check_near_rows, facts),
         "entities": partial(same_rows.check_entities, facts),
         "times": partial(times.check_times, facts),
         "alone": partial(single.check_alone, facts),
+        "label_mean": partial(label_mean.check_label_mean, facts),
+        "noisy_copy": partial(noisy_copy.check_noisy_copy, facts),
         "names": partial(single.check_names, facts),
         "drift": partial(shift.check_drift, facts),
     }
