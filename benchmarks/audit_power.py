@@ -224,44 +224,35 @@ CLEAN: Mapping[str, Callable[[pd.DataFrame, np.random.Generator, int], pd.DataFr
     "rate known before": _known_mean, "one winner": _winners, "four classes": _classes,
     "forecast": _forecast,
 }  # fmt: skip
-COPIES = {
-    "yes or no": (0.5, 0.65, 0.8),
-    "scaled yes or no": (0.5, 0.65),
-    "number": (0.3, 0.5, 0.8),
-    "scaled number": (0.3, 0.5),
-    "flipped": (0.08, 0.14),
-}
-FORMS = ("rounded", "smoothed", "logit", "leave one out")
+COPIES = [
+    (0.5, "yes or no"),
+    (0.8, "yes or no"),
+    (0.65, "scaled yes or no"),
+    (0.5, "number"),
+    (0.8, "number"),
+    (0.5, "scaled number"),
+    (0.14, "flipped"),
+]
 MEANS = [
-    *product((500, 2000, 10_000), product((3, 5, 20), ("yes or no", "number"))),
-    *product((2000, 10_000), product((10,), FORMS)),
+    *product((500, 2000), product((3, 10), ("yes or no", "number"))),
+    *product((2000,), product((10,), ("rounded", "smoothed", "logit", "leave one out"))),
 ]
 KINDS = {
     "entity": Kind(
-        entity,
-        "entities",
-        list(product((1000, 5000), product((3, 10, 30), (0.0, 0.1, 0.2, 0.3)))),
+        entity, "entities", list(product((1000, 5000), product((3, 10), (0.0, 0.1, 0.2))))
     ),
     "entity value": Kind(
-        entity_value, "entities", list(product((1000, 5000), product((3, 10), (0.0, 0.5, 1.0))))
+        entity_value, "entities", list(product((1000,), product((3, 10), (0.0, 1.0))))
     ),
     "label mean": Kind(label_mean, "label_mean", MEANS),
-    "noisy copy": Kind(
-        noisy_copy,
-        "noisy_copy",
-        [(n, (s, form)) for n in (1000, 5000, 20_000) for form in COPIES for s in COPIES[form]],
-    ),
+    "noisy copy": Kind(noisy_copy, "noisy_copy", list(product((1000, 5000), COPIES))),
     "near rows": Kind(
-        near_rows,
-        "near_rows",
-        list(product((500, 2000, 10_000), product((0.05, 0.2, 1.0), (1e-6, 1e-3, 1e-2)))),
+        near_rows, "near_rows", list(product((500, 2000), product((0.05, 0.2), (1e-6, 1e-3, 1e-2))))
     ),
     "sampled entity": Kind(entity, "entities", [(20_000, (10, 0.0))], 0.1),
     "sampled mean": Kind(label_mean, "label_mean", [(20_000, (10, "number"))], 0.1),
     "sampled copy": Kind(noisy_copy, "noisy_copy", [(20_000, (0.5, "yes or no"))], 0.1),
-    "sampled rows": Kind(
-        near_rows, "near_rows", [(20_000, (0.2, 1e-6)), (20_000, (1.0, 1e-6))], 0.1
-    ),
+    "sampled rows": Kind(near_rows, "near_rows", [(20_000, (0.2, 1e-6))], 0.1),
     "clean": Kind(clean, "", list(product((200, 2000, 10_000), CLEAN))),
 }
 

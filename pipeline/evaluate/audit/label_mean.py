@@ -24,19 +24,22 @@ CLOSE = 1e-6
 """A mean is equal to the column's value within so many standard deviations of the label."""
 EQUAL = 0.95
 """Share of the values that must be equal."""
-CHANCE = -5.0
-"""Logarithm to base 10 of the chance that so many means are equal by accident, at most."""
+CHANCE, CERTAIN_CHANCE = -3.0, -5.0
+"""Logarithm to base 10 of the chance that so many means are equal by accident, at most: for a
+warning, and to fail."""
 ERRORS = 4.5
 """Standard errors of the covariance from which on it is a warning; of 3,000 columns of tables
 without a leak the largest had 3.6 (benchmarks/audit_power.py)."""
 CERTAIN = 12.0
 """Those from which on it fails, where the column is the mean itself."""
+FITTED = 2
+"""Values that any straight line goes through."""
 VALUES = 50
 """Values at least for a covariance."""
 EXPLAINED = 0.01
-"""Share of the label's variance that the column must explain: groups whose labels have a fixed sum
-(one winner per race) have a negative covariance too, and a column that explains nothing is not to
-blame for it."""
+"""Share of the label's variance that the column must explain. Groups whose labels have a fixed sum
+(one winner per race) have a negative covariance too; a column that explains nothing is not to
+blame for it, nor for an exact mean that is the same for all values."""
 PLAIN = 0.05
 """A slope of 1 within this is that of the mean itself."""
 
@@ -58,11 +61,18 @@ class Means:
     explained: float
 
     @property
+    def is_equal(self) -> bool:
+        """Whether all rows' means are the column's values, and not by chance."""
+        return self.equal >= EQUAL and self.chance <= CHANCE
+
+    @property
     def severity(self) -> Severity | None:
         """Fail where it is certain; None where nothing is found."""
-        if self.equal >= EQUAL and self.chance <= CHANCE:
-            return "fail"
-        if self.z > -ERRORS or self.explained < EXPLAINED:
+        if self.explained < EXPLAINED:
+            return None
+        if self.is_equal:
+            return "fail" if self.chance <= CERTAIN_CHANCE else "warn"
+        if self.z > -ERRORS:
             return None
         return "fail" if abs(self.slope - 1) < PLAIN and self.z < -CERTAIN else "warn"
 
@@ -96,10 +106,13 @@ def measure_means(column: Labeled, label: Array, unit: float) -> Means | None:
     likely = np.minimum(1.0, (2 * near * groups.rows + unit) / np.maximum(spread, 1e-300))
     share = float(equal.sum() / telling.sum()) if telling.any() else 0.0
     explained = 1 - float(left.var()) / float(y.var())
-    z = min(groups.covariance(left), groups.covariance(_fit_curve(at, y)))
+    z = groups.covariance(left)
+    if z:
+        z = min(z, groups.covariance(_fit_curve(at, y)))
+    chance = float(np.sort(np.log10(likely[equal]))[FITTED:].sum())
     return Means(
-        int(groups.both.sum()), round(share, 4),
-        round(float(np.log10(likely[equal]).sum()), 2), z, round(slope, 4), round(explained, 4),
+        int(groups.both.sum()), round(share, 4), round(chance, 2), z, round(slope, 4),
+        round(explained, 4),
     )  # fmt: skip
 
 
@@ -147,9 +160,11 @@ class _Groups:
 
 def _fit_line(values: Array, label: Array) -> tuple[float, Array] | None:
     """The slope of the label on the values, and what the line leaves; None without one."""
-    if len(values) < 3 or not (spread := float(values.var())) or not label.var():
+    if len(values) < 3 or not label.var():
         return None
-    if not np.isfinite(spread):
+    with np.errstate(over="ignore"):
+        spread = float(values.var())
+    if not spread or not np.isfinite(spread):
         return None
     centred = values - values.mean()
     slope = float((centred * label).mean()) / spread
@@ -192,7 +207,7 @@ def check_label_mean(facts: Facts) -> Checked:
 def _measure(column: Labeled, facts: Facts) -> Means | None:
     """Of several classes the one that the column tells most about."""
     if facts.target.task == "regression":
-        return measure_means(column, column.label, 0.0)
+        return measure_means(column, column.label, _rounding(np.unique(column.label)))
     if facts.target.task == "binary":
         return measure_means(column, column.label, 1.0)
     labels = alone.labels_of(column.label, column.label[:0], facts.target)
@@ -204,7 +219,7 @@ def _measure(column: Labeled, facts: Facts) -> Means | None:
 
 
 def _finding(name: str, found: Means, severity: Severity, facts: Facts) -> Finding:
-    if found.equal >= EQUAL and found.chance <= CHANCE:
+    if found.is_equal:
         what = (
             f"equals the target's mean over all rows with the same value, test rows included: so "
             f"for {found.equal:.1%} of the values whose training rows alone have another mean"

@@ -29,7 +29,7 @@ CLOSE = 0.01
 """A nearest training row at less than this share of the sixteenth's distance is a copy."""
 TREE_COLUMNS = 6
 """Numeric columns, those with the most values, by which neighbours are looked for."""
-TEST_ROWS = 20_000
+TEST_ROWS = 10_000
 """Test rows at most that are compared."""
 ENOUGH = 5
 """Copies at least."""

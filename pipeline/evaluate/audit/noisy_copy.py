@@ -76,7 +76,8 @@ def match_units(column: Labeled, codings: Sequence[Sequence[float]] | None) -> C
     left = values - means[classes]
     deviations = np.sqrt(np.bincount(classes, left**2, minlength=len(rows)) / (rows - 1))
     noise = float(left.std())
-    if noise == 0 or not _same_shape(left, classes, rows):
+    several = bool(((values != values.min()) & (values != values.max())).any())
+    if noise == 0 or (several and not _same_shape(left, classes, rows)):
         return Copy()
     errors = ERRORS * deviations / np.sqrt(rows)
     for coding in codings:
