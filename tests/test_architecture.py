@@ -203,7 +203,9 @@ def test_nothing_unpickles_or_runs_text(path):
             assert not any(k.arg == "shell" for k in node.keywords), (
                 f"{name_of(path)}:{node.lineno}"
             )
-        if isinstance(node, ast.Attribute) and ast.unparse(node) != "tree.query":  # SciPy's k-d tree
+        if (
+            isinstance(node, ast.Attribute) and ast.unparse(node) != "tree.query"
+        ):  # SciPy's k-d tree
             assert node.attr not in BANNED_METHODS, f"{name_of(path)}:{node.lineno} .{node.attr}"
 
 

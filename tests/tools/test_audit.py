@@ -89,7 +89,8 @@ def test_clean_tables_have_no_finding(tmp_path, features):
     assert said["fitted"].measured["replaced_rows"] == 454
     assert said["encodings"].measured["moved"] == 0 < said["encodings"].measured["others_moved"]
     assert list(said) == [
-        "data", "fitted", "encodings", "rows", "entities", "times", "alone", "names", "drift",
+        "data", "fitted", "encodings", "rows", "near_rows", "entities", "times", "alone",
+        "label_mean", "noisy_copy", "names", "drift",
     ]  # fmt: skip
 
 
