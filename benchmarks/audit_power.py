@@ -2,37 +2,45 @@
 
 ``python -m benchmarks.audit_power [--kind KIND] [--seeds N]``
 
-Each table is made from a seed, run with one tree and audited as on the command line. A line of the
-output is one kind of table at one size and strength: of how many seeds the check that looks for the
-leak failed or warned, and which other findings there were. Without ``--kind`` all are made.
+Each table is made from a seed, split at random and given to the checks that look at the sample, as
+if its numeric columns were the models' matrix: nothing is trained, so that many tables can be
+tried. A line of the output is one kind of table at one size and strength: of how many seeds the
+check that looks for the leak failed or warned, and which other findings there were.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline import Config, run
+from pipeline.columns import LABEL, SET, TEST, TRAIN, VALID, Schema
+from pipeline.config.model import Split
+from pipeline.device import cpu
+from pipeline.evaluate.audit import label_mean as means
 from pipeline.evaluate.audit import look as looks
-from pipeline.tools.audit import checks
+from pipeline.evaluate.audit import near_rows as near
+from pipeline.evaluate.audit import noisy_copy as noisy
+from pipeline.evaluate.audit import same_rows, single
+from pipeline.evaluate.audit.facts import Facts
+from pipeline.evaluate.audit.finding import Finding
+from pipeline.features.fit import FittedPlan
+from pipeline.features.try_op import frame_of
+from pipeline.matrix import Feature, Matrix, Target
 
-QUICK = {
-    "models": {"xgboost": {"rounds": 1}, "forest": None},
-    "refit": "never",
-    "golden": 0,
-    "device": "cpu",
-    "cluster": {"kind": "process", "dashboard": False},
-}
+CHECKS = [
+    near.check_near_rows,
+    same_rows.check_entities,
+    single.check_alone,
+    means.check_label_mean,
+    noisy.check_noisy_copy,
+]
 Make = Callable[[np.random.Generator, int, Any], pd.DataFrame]
 
 
@@ -234,20 +242,22 @@ COPIES = [
     (0.14, "flipped"),
 ]
 MEANS = [
-    *product((500, 2000), product((3, 10), ("yes or no", "number"))),
-    *product((2000,), product((10,), ("rounded", "smoothed", "logit", "leave one out"))),
+    *product((500, 2000, 10_000), product((3, 10), ("yes or no", "number"))),
+    *product((2000, 10_000), product((10,), ("rounded", "smoothed", "logit", "leave one out"))),
 ]
 KINDS = {
     "entity": Kind(
-        entity, "entities", list(product((1000, 5000), product((3, 10), (0.0, 0.1, 0.2))))
+        entity, "entities", list(product((500, 1000, 5000), product((3, 10), (0.0, 0.1, 0.2))))
     ),
     "entity value": Kind(
-        entity_value, "entities", list(product((1000,), product((3, 10), (0.0, 1.0))))
+        entity_value, "entities", list(product((1000, 5000), product((3, 10), (0.0, 0.5, 1.0))))
     ),
     "label mean": Kind(label_mean, "label_mean", MEANS),
-    "noisy copy": Kind(noisy_copy, "noisy_copy", list(product((1000, 5000), COPIES))),
+    "noisy copy": Kind(noisy_copy, "noisy_copy", list(product((500, 1000, 5000), COPIES))),
     "near rows": Kind(
-        near_rows, "near_rows", list(product((500, 2000), product((0.05, 0.2), (1e-6, 1e-3, 1e-2))))
+        near_rows,
+        "near_rows",
+        list(product((500, 2000, 10_000), product((0.05, 0.2), (1e-6, 1e-3, 1e-2)))),
     ),
     "sampled entity": Kind(entity, "entities", [(20_000, (10, 0.0))], 0.1),
     "sampled mean": Kind(label_mean, "label_mean", [(20_000, (10, "number"))], 0.1),
@@ -257,29 +267,52 @@ KINDS = {
 }
 
 
-def audit_table(frame: pd.DataFrame, folder: Path) -> checks.Audit:
-    """Run the table with one tree and audit the run."""
-    path = folder / "data.parquet"
-    frame.to_parquet(path, index=False)
-    tree = {**QUICK, "data": {"path": str(path), "target": "y"}}
-    made = run(Config.parse(tree), out=folder / "run").folder
-    return checks.audit(made, folder / "audit", serial=True)
+def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> Facts:
+    """Make what the checks look at: 70 % of the rows train, 10 % stop the training, 20 % test."""
+    y, columns = frame["y"], frame.drop(columns="y").reset_index(drop=True)
+    classes = () if y.dtype.kind == "f" else tuple(np.unique(y).tolist())
+    task = "regression" if not classes else "binary" if len(classes) == 2 else "multiclass"
+    label = y.to_numpy("float64") if not classes else np.searchsorted(classes, y).astype("float64")
+    sets = rng.choice(3, len(frame), p=[0.7, 0.1, 0.2]).astype("int32")
+    schema, storage = frame_of(columns)
+    own = {LABEL: cpu.series(label, "float64"), SET: cpu.series(sets, "int32")}
+    whole = storage.assign(**own)[rng.random(len(frame)) < sampled]
+    numeric = [c.name for c in schema if c.kind == "numeric"]
+    plan = FittedPlan(Schema(schema.columns), (), tuple(Feature(n, "q") for n in numeric))
+    spec = looks.spec_of("cpu", 0, len(whole), features=numeric, entities=(), times=())
+    look = replace(looks.look(whole, spec), rows=len(frame))
+    x = np.stack([cpu.floats(whole[n]) for n in numeric], axis=1).astype("float32")
+    kept, label = cpu.arrays(whole[SET])[0], cpu.floats(whole[LABEL])
+
+    def rows(which: int) -> Matrix:
+        at = kept == which
+        return Matrix(x[at], label[at], None, np.flatnonzero(at))
+
+    made_of = {n: frozenset({n}) for n in numeric}
+    target = Target(task, classes)
+    return Facts(
+        Split(), target, schema, look, plan, rows(TRAIN), rows(TEST), rows(VALID), made_of, None
+    )
+
+
+def find(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> list[Finding]:
+    """Run the checks."""
+    facts = facts_of(frame, rng, sampled)
+    return [finding for check in CHECKS for finding in check(facts).findings]
 
 
 def measure(name: str, rows: int, strength: Any, seeds: int) -> str:
     """Audit one table per seed, and say how many were found."""
     kind = KINDS[name]
-    looks.SAMPLE_ROWS = int(rows * kind.sampled)
     count: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for seed in range(seeds):
         rng = np.random.default_rng([seed, rows])
-        with tempfile.TemporaryDirectory() as folder:
-            report = audit_table(kind.make(rng, rows, strength), Path(folder))
-        own = {f.severity for f in report.findings if f.check == kind.check}
+        findings = find(kind.make(rng, rows, strength), rng, kind.sampled)
+        own = {f.severity for f in findings if f.check == kind.check}
         count[next((s for s in ("fail", "warn") if s in own), "none")] += 1
         others.update({
-            f"{f.severity} {f.name}" for f in report.findings
+            f"{f.severity} {f.name}" for f in findings
             if f.check != kind.check and f.severity != "info"
         })  # fmt: skip
     told = ", ".join(f"{n} × {what}" for what, n in sorted(others.items()))
@@ -293,7 +326,6 @@ def main() -> None:
     parser.add_argument("--kind", action="append", choices=list(KINDS))
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
-    logging.disable(logging.WARNING)
     for name in options.kind or KINDS:
         for rows, strength in KINDS[name].grid:
             print(measure(name, rows, strength, options.seeds), flush=True)
