@@ -83,6 +83,14 @@ def test_too_few_rows_or_one_label_are_not_scored():
     assert alone.nearby(same.train, same.test, same) is None
 
 
+def test_a_few_rows_of_a_class_prove_nothing():
+    few = np.r_[np.ones(19), np.zeros(2000)]
+    assert not Labels(few, few, "binary", 2).certain
+    assert Labels(few, np.r_[few, 1.0], "binary", 2).certain
+    assert not Labels(few, few[:99], "binary", 2).certain
+    assert Labels(few, few, "regression").certain
+
+
 def test_neighbours_in_time_tell_what_bins_would_not():
     when = np.sort(RNG.random(N + M))
     storm = RNG.random(N + M).cumsum()  # a label for some ten rows at a time

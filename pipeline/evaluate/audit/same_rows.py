@@ -16,7 +16,6 @@ from pipeline.evaluate.audit.likeness import Likeness, compare_labels, rank_labe
 from pipeline.evaluate.audit.look import SPAN
 from pipeline.evaluate.audit.names import is_entity
 from pipeline.evaluate.audit.overlap import Shared, shared, twins
-from pipeline.evaluate.audit.single import ENOUGH
 
 SOME, MANY = 0.01, 0.05
 """Shares of the test rows that are in training from which on it is told, and may fail."""
@@ -166,7 +165,8 @@ def _named_by_number(numbers: list[_Number], facts: Facts) -> Finding:
     best, others = numbers[0], [n.name for n in numbers[1:]]
     certain = best.score.strength == "alone" and best.likeness.ratio < COPIES
     severity: Severity = "warn"
-    if certain and best.share >= MANY and best.rows >= ENOUGH:
+    enough = facts.labels.certain and best.rows >= alone.ENOUGH
+    if certain and best.share >= MANY and enough:
         severity = "fail"
     what = (
         f"its numbers are names: labels of training rows with the same number vary "

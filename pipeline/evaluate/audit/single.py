@@ -7,9 +7,6 @@ from pipeline.evaluate.audit.facts import Checked, Facts
 from pipeline.evaluate.audit.finding import Finding, Severity
 from pipeline.evaluate.audit.names import after_the_fact
 
-ENOUGH = 100
-"""With fewer test rows a score is no proof: nothing fails."""
-
 
 def check_alone(facts: Facts) -> Checked:
     """Every column of the models' matrix, one by one."""
@@ -34,7 +31,7 @@ def _alone(name: str, score: Score, limit: float, facts: Facts) -> Finding:
     metric, rows = METRIC[facts.target.task], len(facts.labels.test)
     what = f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
     what += f" (from {limit} on it is told)"
-    severity: Severity = "fail" if score.strength == "alone" and rows >= ENOUGH else "warn"
+    severity: Severity = "fail" if score.strength == "alone" and facts.labels.certain else "warn"
     line, time = facts.dropped([name]), facts.time_of(name)
     if time is not None and facts.split.by != "time":
         # of neighbours in time one is in the training set: that tells nothing of later times
@@ -51,10 +48,10 @@ def check_names(facts: Facts) -> Checked:
         hint, why = after_the_fact(name, sorted(facts.source.target))
         if not hint:
             continue
-        score, rows = facts.best(name), len(facts.labels.test)
+        score = facts.best(name)
         confirmed = score is not None and score.strength != ""
         severity: Severity = "warn" if hint == "plain" or confirmed else "info"
-        if confirmed and rows >= ENOUGH:
+        if confirmed and facts.labels.certain:
             severity = "fail"
         what = f"may be known only afterwards: {why}"
         if score is not None:
