@@ -161,6 +161,17 @@ def test_a_forecast_and_an_earlier_value_are_no_copies():
         assert not match_units(Labeled(last, y, y), None).units
 
 
+def test_another_slope_or_a_few_rows_of_an_earlier_value_are_no_copies():
+    rng = drawn()
+    y = rng.normal(size=N)
+    assert not match_units(Labeled(2 * y + rng.normal(size=N), y, y), None).units
+    for seed in range(20):
+        rng = drawn(seed)
+        level = rng.normal(size=200)
+        y, last = level + 0.3 * rng.normal(size=200), level + 0.3 * rng.normal(size=200)
+        assert not match_units(Labeled(last, y, y), None).units, seed
+
+
 def test_two_causes_depend_on_each_other_given_the_label_and_a_copy_does_not():
     rng = drawn()
     x, z = rng.normal(size=(2, N))
