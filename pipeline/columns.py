@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from pipeline.config.stored import Stored
 from pipeline.errors import ConfigError, nearest
 
 Dtype = Literal["int64", "int32", "float64", "float32", "bool", "datetime", "text"]
@@ -135,11 +136,46 @@ class Schema:
             "classes": list(self.classes),
         }
 
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Schema:
-        """The inverse of `to_json`."""
-        columns = tuple(Column(c["name"], c["dtype"], c["kind"]) for c in data["columns"])
-        return Schema(columns, frozenset(data["target"]), tuple(data["classes"]))
+
+KINDS_OF: Mapping[Dtype, tuple[Kind, ...]] = {
+    "int64": ("numeric", "category"), "int32": ("numeric", "category"),
+    "float64": ("numeric", "category"), "float32": ("numeric", "category"),
+    "bool": ("bool",), "datetime": ("datetime",), "text": ("text",),
+}  # fmt: skip
+
+
+class StoredColumn(Stored):
+    """A `Column` in a file of a run."""
+
+    name: str
+    dtype: Dtype
+    kind: Kind
+
+    @model_validator(mode="after")
+    def _fits(self) -> StoredColumn:
+        if self.kind not in KINDS_OF[self.dtype]:
+            raise ValueError(f"a column of {self.dtype} cannot be {self.kind}")
+        return self
+
+
+class StoredSchema(Stored):
+    """What `Schema.to_json` gives."""
+
+    columns: list[StoredColumn]
+    target: list[str]
+    classes: list[str]
+
+    @model_validator(mode="after")
+    def _once(self) -> StoredSchema:
+        names = [column.name for column in self.columns]
+        if len(set(names)) < len(names):
+            raise ValueError("two columns have one name")
+        return self
+
+    def schema_of(self) -> Schema:
+        """Return the schema."""
+        columns = tuple(Column(c.name, c.dtype, c.kind) for c in self.columns)
+        return Schema(columns, frozenset(self.target), tuple(self.classes))
 
 
 class Select(BaseModel):

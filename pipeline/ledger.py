@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
 import psutil
+from pydantic import TypeAdapter, model_validator
 
 from pipeline.artifacts import open_to_append
 from pipeline.config.loader import redacted
+from pipeline.config.stored import Count, Positive, Stored
 from pipeline.errors import MachineError
 from pipeline.terminal import json_line
 
@@ -145,6 +148,44 @@ class Ledger:
             raise MachineError(
                 f"{self.path} cannot be written: {error.strerror}", fix="free some space"
             ) from error
+
+
+class Line(Stored):
+    """A line of the ledger: a stage that ended, which has seconds, or an event."""
+
+    stage: str = ""
+    event: str = ""
+    note: str = ""
+    asked: str = ""
+    device: str = ""
+    reason: str = ""
+    rung: str = ""
+    resume: str = ""
+    lost: Positive = 0.0
+    seconds: Positive | None = None
+    rows: Count = 0
+    peak_host: Count = 0
+    peak_device: Count = 0
+    planned_host: Count = 0
+    planned_device: Count = 0
+    h2d: Count = 0
+    d2h: Count = 0
+    h2d_files: Count = 0
+    gpu: dict[str, float] = {}
+    notes: list[str] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> Line:
+        lacking = {"stage", "device"} - self.model_fields_set
+        if "seconds" in self.model_fields_set and (lacking or self.seconds is None):
+            raise ValueError(f"a stage must have {', '.join(sorted(lacking)) or 'seconds'}")
+        return self
+
+
+@cache
+def ledger_lines() -> TypeAdapter[Line]:
+    """Return what checks a line."""
+    return TypeAdapter(Line)
 
 
 def last_run(lines: Sequence[bytes]) -> int:

@@ -18,10 +18,12 @@ from pipeline.artifacts import published, read_json, write_json, write_manifest,
 from pipeline.cluster import partitions
 from pipeline.cluster.memory import give_back
 from pipeline.columns import SET, TRAIN
+from pipeline.config.stored import check_stored
 from pipeline.device import Frame, cpu
 from pipeline.device.choose import frames_of
 from pipeline.evaluate import curves, metrics
 from pipeline.evaluate.metrics import Scored
+from pipeline.evaluate.stored import metrics_files
 from pipeline.features import fit
 from pipeline.matrix import SetName, Target
 from pipeline.train import golden, store
@@ -52,6 +54,7 @@ def evaluate(
     with session.stage("evaluate") as doing:
         if doing.kept is not None:
             found = read_json(folder / "metrics.json")
+            check_stored(metrics_files(), found, folder / "metrics.json")
         else:
             found = _evaluated(session, rows, built, models, doing)
             doing.files = [folder / name for name in EVALUATED]

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import signals
 from pipeline.artifacts import STAGES, file_hash, read_json, write_json
+from pipeline.config.manifest import Fallback
 from pipeline.config.scheduler import HERE
 from pipeline.config.urls import allowed_protocols
 from pipeline.errors import InputError, MachineError, quote_path
@@ -41,7 +42,7 @@ class Record:
     key: str
     device: str
     """The run's, not where the stage may have gone on."""
-    facts: Facts
+    facts: Mapping[str, Mapping[str, Any]]
     """`Basis.facts`, to tell what has changed."""
     files: Mapping[str, str]
     """SHA-256 by path in the run folder."""
@@ -63,6 +64,7 @@ class Record:
 
 
 RECORD = TypeAdapter(Record)
+FALLBACKS = TypeAdapter(list[Fallback])
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,9 @@ class Kept:
     def _record(self, stage: str) -> Record | None:
         path = self.folder / STAGES / f"{slug(stage)}.json"
         try:
-            return RECORD.validate_python(read_json(path))
+            found = RECORD.validate_python(read_json(path))
+            FALLBACKS.validate_python(found.fallbacks)
+            return found
         except (InputError, ValidationError, OSError):  # none, or of another version
             return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.cluster.client import spread
 from pipeline.cluster.memory import PLANNED, MemoryPlan, Rung
+from pipeline.ingest.settled import Settlement
 from pipeline.job import Job, refitted
 from pipeline.keys import bases, digest
 from pipeline.ledger import Entry, Ledger
@@ -115,7 +116,7 @@ class Session:
             devices = [choice.name, *(["gpu"] if choice.lost else [])]
             self.kept.decide(bases(self.job, plan), devices)
             if (split := self.kept.found("split")) is not None:
-                rows = sum(split["counts"]["rows"].values())
+                rows = sum(Settlement.from_json(split).counts.rows.values())
                 if not refitted(self.job.config, rows):
                     self.kept.without("refit")
 

@@ -15,6 +15,7 @@ from pipeline.cluster.memory import give_back
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import SETS
 from pipeline.features import chain, fit
+from pipeline.features.choice_file import read_choice, read_counts
 from pipeline.features.fit import FittedPlan, Fitting
 from pipeline.features.known import States
 from pipeline.features.op import Op
@@ -76,7 +77,8 @@ def features(session: Session, rows: RowSet, *, last: bool) -> Built:
         rows = on(rows, session.device)
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
         if doing.kept is not None:
-            choice = Choice(parse_ops(doing.kept["ops"]), doing.kept["left_out"])
+            found = read_choice(doing.kept)
+            choice = Choice(parse_ops(found.ops), found.left_out)
             wanted = session.kept.left("train", "evaluate")
             return _kept(session, rows, choice, counts, doing, last=last, wanted=wanted)
         ops, left_out = session.job.ops, session.job.left_out
@@ -152,7 +154,9 @@ def _kept(
 ) -> Built:  # fmt: skip
     """The features that are kept, and matrices of the rows if they are wanted."""
     plan = fit.load(doing.place / fit.FOLDER)
-    drawn = golden.load(doing.place / golden.FILE) if session.job.config.golden else None
+    wanted_rows, drawn = session.job.config.golden, None
+    if wanted_rows:
+        drawn = golden.load(doing.place / golden.FILE, wanted_rows, len(plan.features))
     if not wanted:
         device, features = rows.context.device, plan.features
         feed = HeldFeed(session.client, _nothing, features, rows.target, device, counts)
@@ -297,7 +301,7 @@ def refit_features(session: Session, rows: RowSet, choice: Choice) -> Built:
     with session.stage("refit features") as doing:
         rows = on(rows, session.device)
         if doing.kept is not None:
-            counts, wanted = doing.kept["counts"], session.kept.left("refit")
+            counts, wanted = read_counts(doing.kept), session.kept.left("refit")
             return _kept(
                 session, rows, choice, counts, doing, everything=True, last=True, wanted=wanted
             )

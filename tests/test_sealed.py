@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from manifest_facts import manifest_facts
 
 from pipeline import sealed
 from pipeline.artifacts import in_use, locked, read_json, write_manifest, write_text
@@ -21,7 +22,7 @@ def run(tmp_path):
     write_text(folder / MODEL, "model")
     write_text(folder / "golden.parquet", "rows")
     write_text(tmp_path / "secret.txt", "model")
-    write_manifest(folder, {"name": "x"})
+    write_manifest(folder, manifest_facts())
     return folder
 
 

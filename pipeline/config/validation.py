@@ -65,17 +65,17 @@ def validated(model: type[M], value: Any, where: str = "") -> M:
 
 def _explained(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     lines: dict[str, list[str]] = {}
-    got: dict[str, str] = {}
+    values: dict[str, str] = {}
     fixes: dict[str, str] = {}
     for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in (where, *_keys_of(item["loc"])) if str(part))
+        path = ".".join(str(part) for part in (where, *keys_of(item["loc"])) if str(part))
         if item["type"] == "extra_forbidden":
             fixes[path] = _meant(str(item["loc"][-1]), _known(model, item["loc"][:-1]))
         elif fix := _fix(item):
             fixes[path] = fix
         lines.setdefault(path, []).append(_rule(item, model))
-        got[path] = "" if item["type"] in COMPLETE else _got(item["input"], path)
-    told = [f"{path}: {' or '.join(rules)}{got[path]}" for path, rules in lines.items()]
+        values[path] = "" if item["type"] in COMPLETE else got(item["input"], path)
+    told = [f"{path}: {' or '.join(rules)}{values[path]}" for path, rules in lines.items()]
     if len(told) == 1:
         return ConfigError(told[0], fix=next(iter(fixes.values()), ""))
     shown = "; ".join(f"{path}: {fix}" for path, fix in list(fixes.items())[:MAX_FIXES])
@@ -90,8 +90,8 @@ def _meant(key: str, known: list[str]) -> str:
     return nearest(key, known) if ours is None else f"here it is {ours!r}"
 
 
-def _keys_of(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The keys of a place, without what pydantic puts there for the parts of a union."""
+def keys_of(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the keys of a place, without what pydantic puts there for the parts of a union."""
     return loc[:-1] if len(loc) > 1 and UNION.fullmatch(str(loc[-1])) else loc
 
 
@@ -101,6 +101,11 @@ def _rule(item: Mapping[str, Any], model: type[BaseModel]) -> str:
         field = _model_at(model, item["loc"][:-1]).model_fields.get(str(item["loc"][-1]))
         if field is not None and field.examples:
             return "must be such as " + ", ".join(map(str, field.examples))
+    return rule_of(item)
+
+
+def rule_of(item: Mapping[str, Any]) -> str:
+    """Describe what a value must be, from one of pydantic's errors."""
     if rule := RULES.get(item["type"]):
         return rule.format(**item.get("ctx", {}))
     return str(item["msg"]).removeprefix("Value error, ")
@@ -135,8 +140,8 @@ def _as_number(text: str, *, whole: bool) -> str:
     return f"write {int(number) if whole else number}"
 
 
-def _got(value: Any, path: str) -> str:
-    """The value, unless it is a whole section or may be a secret."""
+def got(value: Any, path: str) -> str:
+    """Show the value, unless it is a whole section or may be a secret."""
     hidden = isinstance(value, Mapping) or "storage_options" in path
     return "" if hidden else f" (got {hide_literals(shorten(value))})"
 

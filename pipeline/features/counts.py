@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.columns import Dtype
 from pipeline.device import Frame, Series
 from pipeline.features.keys import check_count, key_column
 from pipeline.features.op import Rows, Summary
+from pipeline.features.saved import Expected, key_kind
 
 
 class Counts(NamedTuple):
@@ -78,3 +80,8 @@ def lookup(of_values: np.ndarray, missing: float, unseen: float) -> np.ndarray:
     """float64 (k + 2): what `device.positions` leads to; -1 (unseen) and -2 (missing) count from
     the end."""
     return np.concatenate([of_values.astype("float64"), [missing, unseen]])
+
+
+def counts_expected(dtype: Dtype) -> Expected:
+    """Describe the table of `Counts` of a column, as a run keeps it."""
+    return Expected({"value": key_kind(dtype), "count": "int64"}, ("value",))

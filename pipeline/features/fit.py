@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,14 +16,19 @@ from pipeline.artifacts import write_json
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import Schema
+from pipeline.config.stored import check_stored, misfit
 from pipeline.device import Frame
+from pipeline.errors import ConfigError, DataError
 from pipeline.expression import parse
 from pipeline.features import chain, state
 from pipeline.features.chain import Context, Step
+from pipeline.features.flow import check_flow
 from pipeline.features.known import States
 from pipeline.features.op import Op
 from pipeline.features.plan import Walk, model_columns, next_phase, pruned, walk
+from pipeline.features.plan_file import StoredPlan, plans
 from pipeline.features.registry import op_entry, parse_op
+from pipeline.features.saved import MAX_CELLS
 from pipeline.matrix import Feature
 
 PLAN = "plan.json"
@@ -160,7 +165,7 @@ def _fit_phase(
         done = passes[i] == step.op.passes
         fitted = step.op.finish(summaries[i], step.state) if i in summaries else step.state
         if done and known is not None:
-            fitted = known.settled(i, fitted)
+            fitted = known.settled(i, fitted, step.op, step.schema)
         op = step.op.settled(fitted) if done else step.op
         steps[i] = replace(step, op=op, state=fitted, done=done, phase=phase)
 
@@ -233,7 +238,17 @@ def saved(plan: FittedPlan, folder: Path) -> FittedPlan:
 
 
 def save(plan: FittedPlan, folder: Path) -> None:
-    """``plan.json`` and ``tables/*.parquet`` in the run's ``features/``."""
+    """``plan.json`` and ``tables/*.parquet`` in the run's ``features/``.
+
+    Raises:
+        DataError: the tables hold more than `load` takes.
+    """
+    cells = sum(state.count_cells(step.state) for step in plan.steps)
+    if cells > MAX_CELLS:
+        raise DataError(
+            f"the tables of the fitted features hold {cells:,} values, at most {MAX_CELLS:,}",
+            fix="have fewer groups or keys: hash, or categorify with max_size, before other ops",
+        )
     steps = [
         {
             "op": op_entry(step.op),
@@ -258,20 +273,37 @@ def save(plan: FittedPlan, folder: Path) -> None:
 
 
 def load(folder: Path, read: sealed.Read = sealed.plain) -> FittedPlan:
-    """The plan that `save` wrote; ``read`` opens its files, and checks them if it is a seal's."""
-    data = sealed.parsed(read(folder / PLAN), folder / PLAN)
-    steps = tuple(
-        Step(
-            parse_op(entry["op"]),
-            Schema.from_json(entry["schema"]),
-            state.load(entry["state"], folder, read),
-            done=True,
-            phase=entry["phase"],
-        )
-        for entry in data["steps"]
-    )
-    features = tuple(Feature(f["name"], f["kind"]) for f in data["features"])
-    return FittedPlan(
-        Schema.from_json(data["source"]), steps, features,
-        tuple(data["dropped"]), tuple(data["filters"]),
-    )  # fmt: skip
+    """Return the plan that `save` wrote.
+
+    Args:
+        folder: where it is.
+        read: opens its files, and checks them if it is a manifest's.
+
+    Raises:
+        InputError: a file is not what `save` writes; names the file and the place in it.
+    """
+    path = folder / PLAN
+    data = sealed.parsed(read(path), path)
+    plan = check_stored(plans(), data, path)
+    steps = tuple(_loaded_steps(plan, data, folder, read))
+    features = tuple(Feature(f.name, f.kind) for f in plan.features)
+    source = plan.source.schema_of()
+    check_flow(source, steps, plan, features, path)
+    return FittedPlan(source, steps, features, tuple(data["dropped"]), tuple(plan.filters))
+
+
+def _loaded_steps(plan: StoredPlan, data: Any, folder: Path, read: sealed.Read) -> Iterator[Step]:
+    """Load the steps' states; all tables together hold no more than a run may write."""
+    cells, path = MAX_CELLS, folder / PLAN
+    for number, entry in enumerate(plan.steps):
+        place, schema = f"steps.{number}", entry.schema_.schema_of()
+        try:
+            op = parse_op(entry.op, f"{place}.op")
+        except ConfigError as error:
+            raise misfit(path, "", error.message) from None
+        loaded = state.load_checked(
+            op, schema, data["steps"][number]["state"], folder, read,
+            path=path, place=f"{place}.state", cells=cells,
+        )  # fmt: skip
+        cells -= state.count_cells(loaded)
+        yield Step(op, schema, loaded, done=True, phase=entry.phase)

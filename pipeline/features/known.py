@@ -12,14 +12,20 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from pipeline.artifacts import file_hash, read_json, write_json
+from pipeline.columns import Schema
+from pipeline.config.manifest import Sha256
+from pipeline.config.stored import Stored, check_stored
 from pipeline.errors import InputError
 from pipeline.features import state
 from pipeline.features.chain import Step
-from pipeline.features.op import State
+from pipeline.features.op import Op, State
 from pipeline.features.registry import op_entry
 
 STATE = "state.json"
@@ -69,17 +75,24 @@ class States:
             self._there[place] = _intact(self.folder / self.keys[place])
         return self._there[place]
 
-    def settled(self, place: int, fitted: State) -> State:
-        """The step's state: the one that is there, else this one, which then is; as if loaded."""
+    def settled(self, place: int, fitted: State, op: Op, schema: Schema) -> State:
+        """The step's state: the one that is there, else this one, which then is; as if loaded.
+
+        Raises:
+            InputError: what is there is not a state of the op.
+        """
         folder = self.folder / self.keys[place]
+        path = folder / STATE
         if not self.has(place):
             shutil.rmtree(folder, ignore_errors=True)
             entry = state.dump(fitted, folder, 0)
             tables = {n: file_hash(folder / state.TABLES / n) for n in state.tables_in(entry)}
-            write_json(folder / STATE, {"state": entry, "tables": tables})
-            same: State = state.same(fitted, state.load(entry, folder))
+            write_json(path, {"state": entry, "tables": tables})
+            loaded = state.load_checked(op, schema, entry, folder, path=path, place="state")
+            same: State = state.same(fitted, loaded)
             return same
-        return state.load(read_json(folder / STATE)["state"], folder)
+        entry = read_json(path)["state"]
+        return state.load_checked(op, schema, entry, folder, path=path, place="state")
 
     def tidy(self, steps: Sequence[Step]) -> None:
         """Removes the states of other plans, and tells kept from fitted ops."""
@@ -97,9 +110,22 @@ class States:
         return [f"kept: {', '.join(self.kept)}; fitted: {', '.join(self.fitted) or 'nothing'}"]
 
 
+class StoredState(Stored):
+    """A fitted state with the hashes of its tables."""
+
+    state: dict[str, Any]
+    tables: dict[Annotated[str, Field(pattern=r"^[^/\x00]+$")], Sha256]
+
+
+@cache
+def _states() -> TypeAdapter[StoredState]:
+    return TypeAdapter(StoredState)
+
+
 def _intact(folder: Path) -> bool:
     try:
-        tables = read_json(folder / STATE)["tables"]
-        return all(file_hash(folder / state.TABLES / n) == known for n, known in tables.items())
-    except (InputError, OSError, KeyError, TypeError, AttributeError):
+        found = check_stored(_states(), read_json(folder / STATE), folder / STATE)
+        tables = found.tables.items()
+        return all(file_hash(folder / state.TABLES / n) == known for n, known in tables)
+    except (InputError, OSError):
         return False

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.columns import Column, Schema
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError
+from pipeline.features.saved import SavedState
 from pipeline.matrix import Task
 
 Summary = Any
@@ -100,6 +101,9 @@ class Op(BaseModel):
     """Each of its `columns` (a `Select`) is treated alone: the plan leaves out those not used."""
     passes: ClassVar[int] = 1
     """How often `summarise`/`finish` run; the second time with the first state."""
+
+    saved: ClassVar[type[SavedState]] = SavedState
+    """What its fitted state must be when a run is loaded."""
 
     # -- the schema's side -----------------------------------------------------------------------
     def reads(self, schema: Schema) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,18 @@ import pandas as pd
 
 from pipeline import sealed
 from pipeline.artifacts import written
+from pipeline.columns import Schema
+from pipeline.config.stored import misfit
 from pipeline.errors import InputError
-from pipeline.features.op import State
+from pipeline.features.op import Op, State
+from pipeline.features.saved import (
+    MAX_CELLS,
+    MAX_ROWS,
+    MAX_TEXT,
+    check_state,
+    check_table,
+)
+from pipeline.ingest.stored_table import Bounds, read_stored
 
 TABLES = "tables"
 
@@ -45,28 +54,89 @@ def _dumped(value: Any, folder: Path, path: str) -> Any:
     return value
 
 
-def load(entry: Any, folder: Path, read: sealed.Read = sealed.plain) -> State:
+def load(
+    entry: Any, folder: Path, read: sealed.Read = sealed.plain, bounds: Bounds | None = None
+) -> State:
     """The inverse of `dump`.
+
+    Args:
+        entry: what `dump` gave.
+        folder: what `dump` wrote its tables to.
+        read: opens a table.
+        bounds: the most that one table may hold.
 
     Raises:
         InputError: a table's name leads out of the folder, or it cannot be read.
     """
-    state = _loaded(entry, folder, read)
+    state = _loaded(entry, folder, read, bounds or Bounds(MAX_ROWS, 1_000, MAX_TEXT))
     assert isinstance(state, dict)
     return state
 
 
-def _loaded(entry: Any, folder: Path, read: sealed.Read) -> Any:
+def _loaded(entry: Any, folder: Path, read: sealed.Read, bounds: Bounds) -> Any:
     if isinstance(entry, dict) and set(entry) == {"$table"}:
         name = str(entry["$table"])
         if Path(name).name != name:
             raise InputError(f"plan.json names the table {name!r}, which is outside the run")
-        return pd.read_parquet(io.BytesIO(read(folder / TABLES / name)))
+        return read_stored(folder / TABLES / name, bounds, read)
     if isinstance(entry, dict):
-        return {k: _loaded(v, folder, read) for k, v in entry.items()}
+        return {k: _loaded(v, folder, read, bounds) for k, v in entry.items()}
     if isinstance(entry, list):
-        return [_loaded(v, folder, read) for v in entry]
+        return [_loaded(v, folder, read, bounds) for v in entry]
     return entry
+
+
+def load_checked(
+    op: Op, schema: Schema, entry: Any, folder: Path, read: sealed.Read = sealed.plain, *,
+    path: Path, place: str, cells: int = MAX_CELLS,
+) -> State:  # fmt: skip
+    """Load the state of an op, if it is one: see `pipeline.features.saved`.
+
+    Args:
+        op: whose state it is.
+        schema: the columns before the op.
+        entry: what `dump` gave.
+        folder: what `dump` wrote its tables to.
+        read: opens a table.
+        path: the file that holds the entry; ``place``: where in it.
+        cells: how much the tables may hold together.
+
+    Raises:
+        InputError: it is not; names the file and the place.
+    """
+    wanted = check_state(op, schema, entry, path, place)
+    loaded: dict[str, pd.DataFrame] = {}
+    for name, expected in zip(tables_in(entry), wanted, strict=False):
+        width = max(1, len(expected.columns))
+        rows = min(expected.rows, MAX_ROWS, cells // width)
+        frame = load({"": {"$table": name}}, folder, read, Bounds(rows, width, MAX_TEXT))[""]
+        check_table(frame, expected, folder / TABLES / name)
+        cells -= frame.size
+        loaded[name] = frame
+    if len(tables_in(entry)) != len(wanted):
+        raise misfit(path, place, f"must name {len(wanted):,} tables")
+    state = _with_tables(entry, loaded)
+    assert isinstance(state, dict)
+    return state
+
+
+def _with_tables(entry: Any, loaded: Mapping[str, pd.DataFrame]) -> Any:
+    if isinstance(entry, dict) and set(entry) == {"$table"}:
+        return loaded[entry["$table"]]
+    if isinstance(entry, dict):
+        return {k: _with_tables(v, loaded) for k, v in entry.items()}
+    if isinstance(entry, list):
+        return [_with_tables(v, loaded) for v in entry]
+    return entry
+
+
+def count_cells(state: Any) -> int:
+    """Count the values of a state's frames."""
+    if isinstance(state, pd.DataFrame):
+        return int(state.size)
+    if isinstance(state, Mapping):
+        return sum(map(count_cells, state.values()))
+    return sum(map(count_cells, state)) if isinstance(state, list | tuple) else 0
 
 
 def same(state: Any, loaded: Any) -> Any:

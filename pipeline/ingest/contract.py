@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from pipeline.artifacts import read_json, write_json
 from pipeline.columns import RESERVED, Column, Schema
+from pipeline.config.stored import check_stored, misfit
 from pipeline.errors import SchemaError, nearest
+from pipeline.ingest.contract_file import contracts
 from pipeline.ingest.dialect import Dialect
 from pipeline.ingest.files import DEFAULT_PARTITION, File
-from pipeline.ingest.values import SourceColumn
+from pipeline.ingest.values import SourceColumn, can_be_pattern
 
 NEW = "new data"
 """`Contract.where` of what a finished run scores: no config says how to read it."""
@@ -84,8 +86,12 @@ class Contract:
 
     @staticmethod
     def read(path: Path) -> Contract:
-        """The contract in a ``schema.json``."""
-        return Contract.from_json(read_json(path))
+        """Return the contract in a ``schema.json``.
+
+        Raises:
+            InputError: it is not one; names the file and the place in it.
+        """
+        return Contract.from_json(read_json(path), path)
 
     def to_json(self) -> dict[str, Any]:
         """For ``schema.json``."""
@@ -94,14 +100,28 @@ class Contract:
         return data
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Contract:
-        """The inverse of `to_json`."""
-        rest = {k: v for k, v in data.items() if k != "schema"}
-        rest["columns"] = tuple(SourceColumn(**c) for c in data["columns"])
-        rest["files"] = tuple(
-            File(f["path"], f["size"], f["fingerprint"], tuple(map(tuple, f["partitions"])))
-            for f in data["files"]
-        )
-        rest["dialect"] = Dialect.from_json(data["dialect"]) if data["dialect"] else None
-        rest["extra"] = tuple(data["extra"])
-        return Contract(**rest)
+    def from_json(data: Any, path: Path | str = "schema.json") -> Contract:
+        """Invert `to_json`.
+
+        Raises:
+            InputError: the data are not what it gives; ``path`` is the file in the message.
+        """
+        found = check_stored(contracts(), data, path)
+        dialect = None if found.dialect is None else Dialect.from_stored(found.dialect)
+        columns = [SourceColumn(c.name, c.type, c.pattern, c.partition) for c in found.columns]
+        for number, column in enumerate(columns):
+            if not can_be_pattern(column.type, column.pattern):
+                rule = f"is not one of a column of type {column.type}"
+                raise misfit(path, f"columns.{number}.pattern", rule)
+        here = [(c.name, c.dtype) for c in columns]
+        if here != [(c.name, c.dtype) for c in found.schema_.columns]:
+            raise misfit(path, "schema.columns", "must be those of columns")
+        return Contract(
+            found.format, tuple(columns),
+            tuple(
+                File(f.path, f.size, f.fingerprint, tuple((k, v) for k, v in f.partitions))
+                for f in found.files
+            ),
+            dialect, found.rows, found.row_bytes, found.unreadable, tuple(found.extra),
+            found.storage_options, found.where,
+        )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.config.model import Csv
 from pipeline.errors import ConfigError, SchemaError, shorten
+from pipeline.ingest.contract_file import StoredDialect
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 256 << 10  # bytes
@@ -53,10 +54,12 @@ class Dialect:
         return asdict(self)
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Dialect:
-        """The inverse of `to_json`."""
-        lists = {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
-        return Dialect(**{**data, **lists})
+    def from_stored(found: StoredDialect) -> Dialect:
+        """Return the dialect that a ``schema.json`` describes."""
+        return Dialect(
+            found.delimiter, found.quote, found.header, tuple(found.names),
+            found.newlines_in_values, tuple(found.missing), tuple(found.true), tuple(found.false),
+        )  # fmt: skip
 
 
 TO_UTF8 = "save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW"

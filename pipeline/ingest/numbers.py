@@ -69,6 +69,12 @@ def parsed(words: pa.Array, way: str) -> pa.Array:
     return pc.cast(pc.if_else(fits, plain, pa.scalar(None, plain.type)), pa.float64())
 
 
+def is_example(way: str) -> bool:
+    """Tell whether a text is one that `ways` may give."""
+    match = _EXAMPLE.fullmatch(way)
+    return match is not None and match.groups()[1:3] in SEPARATORS
+
+
 def _parts(way: str) -> tuple[str, str, str, str]:
     """(sign before, between thousands, before decimals, sign after), without spaces around."""
     match = _EXAMPLE.fullmatch(way)

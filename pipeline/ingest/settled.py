@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, model_validator
+
+from pipeline.config.manifest import SetName, Task, check_classes
+from pipeline.config.stored import Count, Positive, Scalar, Stored, check_stored
 from pipeline.ingest.prepare import Counts
 from pipeline.ingest.split import Cuts
 from pipeline.matrix import Target
@@ -34,15 +40,60 @@ class Settlement:
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Settlement:
-        """The inverse of `to_json`."""
-        own = data["counts"]
-        classes = {float(i): n for i, n in enumerate(own["classes"])}
+    def from_json(data: Mapping[str, Any], path: Path | str = "stages/split.json") -> Settlement:
+        """Invert `to_json`.
+
+        Raises:
+            InputError: the data are not what it gives; ``path`` is the file in the message.
+        """
+        found = check_stored(_settlements(), data, path)
+        own = found.counts
+        classes = {float(i): n for i, n in enumerate(own.classes)}
         return Settlement(
-            Target(data["task"], tuple(data["classes"])), data["why"],
-            None if data["cuts"] is None else Cuts.from_json(data["cuts"]),
+            Target(found.task, tuple(found.classes)), found.why,
+            None if found.cuts is None else Cuts(found.cuts.valid, found.cuts.test),
             Counts(
-                own["rows"], own["sampled"], classes, own["label"], own["weight"],
-                own["valid_weight"],
+                dict(own.rows.items()), own.sampled, classes, own.label, own.weight,
+                own.valid_weight,
             ),
         )  # fmt: skip
+
+
+class StoredCuts(Stored):
+    """The first times of two sets."""
+
+    valid: int | float
+    test: int | float
+
+
+class StoredCounts(Stored):
+    """Rows per set, and weights of the training labels."""
+
+    rows: dict[SetName, Count]
+    sampled: Count
+    classes: list[Positive]
+    label: float
+    weight: Positive
+    valid_weight: Positive
+
+
+class StoredSettlement(Stored):
+    """What the record of the split holds."""
+
+    task: Task
+    classes: list[Scalar]
+    why: str
+    cuts: StoredCuts | None
+    counts: StoredCounts
+
+    @model_validator(mode="after")
+    def _fits(self) -> StoredSettlement:
+        check_classes(self.task, self.classes)
+        if len(self.counts.classes) != len(self.classes):
+            raise ValueError("counts.classes must have a number per class")
+        return self
+
+
+@cache
+def _settlements() -> TypeAdapter[StoredSettlement]:
+    return TypeAdapter(StoredSettlement)

@@ -38,11 +38,6 @@ class Cuts:
         """For the run folder."""
         return {"valid": self.valid, "test": self.test}
 
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Cuts:
-        """The inverse of `to_json`."""
-        return Cuts(data["valid"], data["test"])
-
 
 def check(split: Split, schema: Schema) -> None:
     """Refuses a split that these columns cannot give, before any row is read.

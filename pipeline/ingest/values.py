@@ -61,6 +61,24 @@ class SourceColumn:
         return asdict(self)
 
 
+def can_be_pattern(kind: ColumnType, pattern: str | None) -> bool:
+    """Tell whether columns of the type may be written in the pattern (`SourceColumn.pattern`)."""
+    if kind in ("date", "datetime"):
+        return pattern in (ISO, ZONED) or _is_strptime(pattern)
+    return pattern is None or (kind in ("float", "decimal") and numbers.is_example(pattern))
+
+
+def _is_strptime(pattern: str | None) -> bool:
+    """Tell whether pandas can read times of the pattern."""
+    if pattern is None or "%" not in pattern:
+        return False
+    try:
+        pd.to_datetime(pd.Series(["1"]), format=pattern, errors="coerce")
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
+
+
 def arrow_type(column: SourceColumn) -> pa.DataType:
     """The type that ``pyarrow.csv`` reads the column as; what has a pattern comes as text."""
     text = pa.dictionary(pa.int32(), pa.string())

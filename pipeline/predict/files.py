@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from pipeline import sealed
 from pipeline.columns import Dtype
-from pipeline.config.loader import yaml_tree
 from pipeline.config.model import ColumnType, Config, Source, Table
+from pipeline.config.stored import misfit
 from pipeline.config.urls import is_url
 from pipeline.config.validation import validated
 from pipeline.device.choose import Choice, frames_of
@@ -33,7 +33,7 @@ from pipeline.ingest.stores import sent
 from pipeline.ingest.tables import read_table
 from pipeline.predict import output
 from pipeline.predict.place import choice_of, given_up, placed
-from pipeline.predict.scorer import Scorer
+from pipeline.predict.scorer import Scorer, read_config
 from pipeline.predict.url_options import with_options
 
 if TYPE_CHECKING:
@@ -149,11 +149,24 @@ def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
 def _described(scorer: Scorer) -> tuple[Config, Contract]:
     """The run's config and the contract of its data."""
     seal = sealed.Sealed(scorer.run, scorer.manifest)
-    path = scorer.run / "config.yaml"
-    config = Config.parse(yaml_tree(seal.read(path), path))
     path = scorer.run / "ingest" / "schema.json"
     with sealed.fitting(scorer.run):
-        return config, Contract.from_json(sealed.parsed(seal.read(path), path))
+        contract = Contract.from_json(sealed.parsed(seal.read(path), path), path)
+    _check_columns(contract, scorer, path)
+    return read_config(seal), contract
+
+
+def _check_columns(contract: Contract, scorer: Scorer, path: Path) -> None:
+    """Check that the plan reads the columns of the contract, in its dtypes.
+
+    Raises:
+        InputError: it does not; names the file and the column.
+    """
+    for name in scorer.columns:
+        if name not in contract.schema:
+            raise misfit(path, "columns", f"there is no {name!r:.80}, which the features read")
+        if contract.schema[name].dtype != scorer.plan.source[name].dtype:
+            raise misfit(path, "columns", f"{name!r:.80} has another type than the features read")
 
 
 def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline import sealed
+from pipeline.config.loader import yaml_tree
+from pipeline.config.model import Config
+from pipeline.config.stored import misfit
 from pipeline.device.choose import Choice, choose, frames_of
 from pipeline.errors import InputError, nearest
 from pipeline.expression import parse
@@ -195,6 +197,7 @@ def opened(run: Sealed, model: str) -> Scorer:
         classes = len(manifest["classes"])
         context = Context("cpu", manifest["seed"], manifest["task"], classes, predicting=True)
         plan = fit.load(features, run.read)
+        _check_together(run, fitted, plan)
         return Scorer(run.run, plan, fitted, manifest, context, choose("cpu"))
 
 
@@ -202,6 +205,31 @@ def _model(run: Sealed, name: str, device: str) -> Fitted:
     """The model on the device, once the run's golden rows, if it has any, score there as saved."""
     fitted = store.load(name, run.run / "train", device, run.read)
     if golden.FILE in run.files:
-        table = pd.read_parquet(io.BytesIO(run.read(run.run / golden.FILE)))
+        rows = read_config(run).golden
+        table = golden.load_scored(run.run / golden.FILE, rows, fitted, run.read)
         golden.check({name: fitted}, table, device)
     return fitted
+
+
+def read_config(run: Sealed) -> Config:
+    """Return the run's config.
+
+    Raises:
+        InputError: the file was altered, or is not a config.
+    """
+    path = run.run / "config.yaml"
+    return Config.parse(yaml_tree(run.read(path), path))
+
+
+def _check_together(run: Sealed, fitted: Fitted, plan: FittedPlan) -> None:
+    """Check that the model is one of the plan's features and the manifest's target.
+
+    Raises:
+        InputError: it is of another run; names the file.
+    """
+    path = run.run / "train" / f"{fitted.name}.json"
+    wanted = run.manifest["task"], list(map(repr, run.manifest["classes"]))
+    if (fitted.target.task, list(map(repr, fitted.target.classes))) != wanted:
+        raise misfit(path, "classes", "task and classes must be those of manifest.json")
+    if [(f.name, f.kind) for f in fitted.features] != [(f.name, f.kind) for f in plan.features]:
+        raise misfit(path, "features", "must be those of features/plan.json")

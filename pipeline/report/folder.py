@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from pipeline import sealed
 from pipeline.artifacts import UNHASHED
 from pipeline.config.loader import yaml_tree
+from pipeline.config.stored import Plain, Stored, check_stored
+from pipeline.device.timeline_file import timelines
 from pipeline.errors import InputError
-from pipeline.ledger import last_run
+from pipeline.evaluate.audit.stored import audits
+from pipeline.evaluate.stored import curves_files, metrics_files
+from pipeline.features.plan_file import plans
+from pipeline.ingest.contract_file import contracts
+from pipeline.ledger import last_run, ledger_lines
 from pipeline.sealed import Sealed
+from pipeline.train.sidecar import check_sidecar
 
 Json = dict[str, Any]
 
@@ -53,19 +63,20 @@ def read(run: Path) -> Folder:
     seal = sealed.opened(run)
     data = _Bytes(run, seal)
     text, config = _config(run / "config.yaml", data)
+    evaluated = run / "evaluate"
     return Folder(
         path=run,
         config=config,
         config_text=text,
         manifest=dict(seal.manifest) if seal else {},
         ledger=_lines(run / "ledger.jsonl", data),
-        timeline=_json(run / "gpu.json", data),
-        schema=_json(run / "ingest" / "schema.json", data),
-        plan=_json(run / "features" / "plan.json", data),
-        metrics=_json(run / "evaluate" / "metrics.json", data),
-        curves=_json(run / "evaluate" / "curves.json", data),
-        sidecars={path.stem: _json(path, data) for path in _sidecars(run, seal)},
-        audit=_json(run / "audit.json", data),
+        timeline=_json(run / "gpu.json", data, timelines()),
+        schema=_json(run / "ingest" / "schema.json", data, contracts()),
+        plan=_json(run / "features" / "plan.json", data, plans()),
+        metrics=_json(evaluated / "metrics.json", data, metrics_files()),
+        curves=_json(evaluated / "curves.json", data, curves_files()),
+        sidecars={path.stem: _sidecar(path, data) for path in _sidecars(run, seal)},
+        audit=_json(run / "audit.json", data, audits()),
     )
 
 
@@ -76,12 +87,14 @@ def _sidecars(run: Path, seal: Sealed | None) -> list[Path]:
     return sorted(wanted | {*(run / "train").glob("*.json")})
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Bytes:
-    """What is in the files of a run, sealed or not."""
+    """What is in the files of a run, sealed or not; all of them together are bounded."""
 
     run: Path
     seal: Sealed | None
+    size: int = 0
+    values: int = 0
 
     def __call__(self, path: Path) -> bytes | None:
         """The file's bytes; None where it is not there, and need not be."""
@@ -90,25 +103,37 @@ class _Bytes:
         if not listed and not os.path.lexists(path):
             return None
         if self.seal is None or name in UNHASHED:
-            return sealed.read_within(self.run, name, sealed.MAX_TEXT)
-        return self.seal.read(path)
+            found = sealed.read_within(self.run, name)
+        else:
+            found = self.seal.read(path)
+        self.size += len(found)
+        self.values += sealed.count_values(found) + found.count(b"\n")
+        sealed.check_amount(self.size, self.values, self.run)
+        return found
 
 
 def _config(path: Path, data: _Bytes) -> tuple[str, Json]:
     content = data(path) or b""
     tree = yaml_tree(content, path)
-    if not isinstance(tree, dict):
-        raise _damaged(path, "a mapping of keys")
+    check_stored(_asked(), tree, path)
     return content.decode("utf-8"), tree
 
 
-def _json(path: Path, data: _Bytes) -> Json:
+def _json(path: Path, data: _Bytes, kind: TypeAdapter[Any]) -> Json:
     content = data(path)
     if content is None:
         return {}
-    found = sealed.parsed(content, path)
-    if not isinstance(found, dict):
-        raise _damaged(path, "a JSON object")
+    found: Json = sealed.parsed(content, path)
+    check_stored(kind, found, path)
+    return found
+
+
+def _sidecar(path: Path, data: _Bytes) -> Json:
+    content = data(path)
+    if content is None:
+        return {}
+    found: Json = sealed.parsed(content, path)
+    check_sidecar(found, path.stem, path)
     return found
 
 
@@ -120,10 +145,47 @@ def _lines(path: Path, data: _Bytes) -> list[Json]:
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
-            raise _damaged(path, f"JSON in line {number}") from None
+            raise InputError(
+                f"{path} is not JSON in line {number}: it was damaged after the run wrote it"
+            ) from None
+        check_stored(ledger_lines(), entry, f"{path}: line {number}")
         found.append(entry)
     return found
 
 
-def _damaged(path: Path, what: str) -> InputError:
-    return InputError(f"{path} is not {what}: it was damaged after the run wrote it")
+class AskedData(Stored):
+    """What the page shows of ``data``."""
+
+    path: str | list[str]
+    target: str
+    tables: dict[str, Plain] = {}
+
+
+class AskedSplit(Stored):
+    """What the page shows of ``split``."""
+
+    by: str | None = None
+    column: str | None = None
+    valid: float | None = None
+    test: float | None = None
+
+
+class AskedCluster(Stored):
+    """What tells how the run goes on."""
+
+    kind: str = ""
+
+
+class Asked(Stored):
+    """What commands show of a config, which may be one of an older version."""
+
+    data: AskedData
+    name: str | None = None
+    seed: int = 0
+    split: AskedSplit = AskedSplit()
+    cluster: AskedCluster = AskedCluster()
+
+
+@cache
+def _asked() -> TypeAdapter[Asked]:
+    return TypeAdapter(Asked)

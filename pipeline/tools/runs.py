@@ -119,7 +119,7 @@ def _facts(run: folders.Folder) -> dict[str, Any]:
         "target": str(config["data"]["target"]),
         "seconds": round(sum(float(e["seconds"]) for e in stages), 1),
         "device": str(run.manifest.get("device") or (stages[-1]["device"] if stages else "")),
-        "rows": max((int(e["rows"]) for e in stages), default=0),
+        "rows": max((int(e.get("rows", 0)) for e in stages), default=0),
     }
     if not run.manifest:
         kind = str((config.get("cluster") or {}).get("kind", ""))

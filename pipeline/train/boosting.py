@@ -13,17 +13,22 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import xgboost as xgb
+from pydantic import Field, TypeAdapter
 
-from pipeline import signals
+from pipeline import sealed, signals
 from pipeline.artifacts import file_hash, read_json, write_json, written
+from pipeline.config.manifest import Sha256
+from pipeline.config.stored import Count, Stored, check_stored
 from pipeline.errors import DataError
 from pipeline.train import structure
 from pipeline.train.bins import reason
 from pipeline.train.fitted import Progress
+from pipeline.train.sidecar import MAX_MODEL
 
 FIRST_SEGMENT = 25
 STATE = "state.json"
@@ -223,19 +228,41 @@ def resumed(plan: Plan, folder: Path | None) -> Boosted:
     """The trees of the folder's checkpoint, if it has one of this plan, intact; else none."""
     if folder is None or not (folder / STATE).is_file():
         return Boosted()
-    facts = read_json(folder / STATE)
-    if facts["key"] != plan.key():
+    facts = _read_checkpoint(folder)
+    if facts.key != plan.key():
         return Boosted()
-    path = folder / Path(facts["model"]).name
-    if not path.is_file() or file_hash(path) != facts["sha256"]:
+    path = folder / Path(facts.model).name
+    if not path.is_file() or file_hash(path) != facts.sha256:
         return Boosted()
-    trees = path.read_bytes()
+    trees = sealed.plain(path, MAX_MODEL)
     if trees and structure.booster_fault(trees):
         return Boosted()
-    return Boosted.unpacked(trees, facts["history"], facts["segments"], facts["done"])
+    return Boosted.unpacked(trees, facts.history, facts.segments, facts.done)
 
 
 def notes(folder: Path | None) -> list[str]:
     """What was said of the training whose checkpoint is the last."""
     assert folder is not None
-    return list(read_json(folder / STATE)["notes"])
+    return list(_read_checkpoint(folder).notes)
+
+
+class Checkpoint(Stored):
+    """What ``state.json`` holds."""
+
+    key: str
+    model: Annotated[str, Field(min_length=1)]
+    segments: Count
+    done: bool
+    sha256: Sha256
+    notes: list[str]
+    history: dict[str, dict[str, list[float]]]
+
+
+@cache
+def _checkpoints() -> TypeAdapter[Checkpoint]:
+    return TypeAdapter(Checkpoint)
+
+
+def _read_checkpoint(folder: Path) -> Checkpoint:
+    path = folder / STATE
+    return check_stored(_checkpoints(), read_json(path), path)

@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline import sealed
 from pipeline.artifacts import written
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError
+from pipeline.ingest.stored_table import Bounds, read_stored
 from pipeline.matrix import Feed, Matrix
 from pipeline.train.fitted import Fitted
 from pipeline.train.held import mapped
+from pipeline.train.store import CONTENT
 
 FILE = "golden.parquet"
 TOLERANCE = 1e-5
@@ -37,9 +40,30 @@ def save(x: np.ndarray, path: Path) -> Path:
     return path
 
 
-def load(path: Path) -> np.ndarray:
-    """What `save` wrote."""
-    return np.ascontiguousarray(pd.read_parquet(path).to_numpy(dtype="float32"))
+def load(path: Path, rows: int, features: int) -> np.ndarray:
+    """Return what `save` wrote.
+
+    Raises:
+        InputError: it is more than so many rows of so many features.
+    """
+    table = read_stored(path, Bounds(rows, features))
+    return np.ascontiguousarray(table.to_numpy(dtype="float32"))
+
+
+def load_scored(path: Path, rows: int, fitted: Fitted, read: sealed.Read) -> pd.DataFrame:
+    """Return the golden rows of a run with the scores of all its models.
+
+    Args:
+        path: the file.
+        rows: how many the config asks for.
+        fitted: a model of the run.
+        read: opens the file.
+
+    Raises:
+        InputError: the file holds more rows, or more columns than features and scores.
+    """
+    width = len(fitted.features) + len(CONTENT) * max(1, len(fitted.target.classes))
+    return read_stored(path, Bounds(rows, width), read)
 
 
 def make(models: Mapping[str, Fitted], feed: Feed, x: np.ndarray) -> pd.DataFrame:

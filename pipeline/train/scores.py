@@ -80,6 +80,11 @@ class ForestScore:
             known = xp.ones((len(x), 1))
         else:
             known = self._raw(filled(x, self.fill, xp))
+            if known.reshape(len(x), -1).shape[1] != max(1, len(self.present)):
+                raise InputError(
+                    "forest.tl: its classes are not those of its sidecar",
+                    fix="run the config again",
+                )
         if self.target.task == "regression":
             return known.reshape(len(x))
         every = xp.zeros((len(x), len(self.target.classes)))
@@ -118,8 +123,13 @@ class ForestScore:
         import treelite
 
         try:
-            return treelite.Model.deserialize_bytes(self.checkpoint)
+            model = treelite.Model.deserialize_bytes(self.checkpoint)
         except treelite.TreeliteError as error:
             raise InputError(
                 f"forest.tl is not a Treelite checkpoint: {error}", fix="run the config again"
             ) from None
+        if int(model.num_feature) != len(self.fill):
+            raise InputError(
+                "forest.tl: its features are not those of its sidecar", fix="run the config again"
+            )
+        return model

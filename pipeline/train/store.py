@@ -7,19 +7,22 @@ xgboost.ubj  XGBoost's own UBJSON          forest.tl  a Treelite checkpoint
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from pipeline import sealed
 from pipeline.artifacts import write_json, written
-from pipeline.errors import InputError, nearest, shorten
+from pipeline.config.stored import misfit
+from pipeline.errors import InputError, nearest
 from pipeline.matrix import Feature, Target
 from pipeline.train import structure
 from pipeline.train.fitted import Fitted
+from pipeline.train.sidecar import FORMAT, MAX_MODEL, check_sidecar
 from pipeline.versions import installed
 
-FORMAT = 2  # 1: category codes were one lower, and missing ones NaN
 CONTENT: Mapping[str, str] = {"xgboost": "xgboost.ubj", "forest": "forest.tl"}
 LIBRARIES = (
     "xgboost", "xgboost-cpu", "xgboost-cu13", "scikit-learn", "treelite", "cuml-cu13", "cuml-cu12",
@@ -83,21 +86,29 @@ def load(
         raise InputError(f"{folder} has no model {name!r}", fix=nearest(name, CONTENT))
     sidecar, path = folder / f"{name}.json", folder / CONTENT[name]
     facts = sealed.parsed(read(sidecar), sidecar)
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        found = facts.get("format") if isinstance(facts, dict) else None
-        raise InputError(
-            f"{sidecar} has format {found!r}; this version reads {FORMAT}",
-            fix="use the version of the pipeline that wrote the run (manifest.json names it)",
-        )
-    if facts.get("model") != name:
-        raise InputError(f"{sidecar} describes the model {shorten(facts.get('model'))}, not {name}")
-    content = read(path)
+    check_sidecar(facts, name, sidecar)
+    begins = partial(_check_beginning, name=name, path=path)
+    content = read(path, MAX_MODEL, begins)
     if fault := _fault(content, facts):
         raise InputError(
             f"{path}: {fault}: it is damaged, or made to do harm",
             fix="restore it from a copy, or run the config again",
         )
     return _made(content, facts, device, path, bulk=bulk)
+
+
+def _check_beginning(file: BufferedReader, *, name: str, path: Path) -> None:
+    """Check a model's first bytes, before it is read as a whole.
+
+    Raises:
+        InputError: they are not those of its format.
+    """
+    first = file.read(4)
+    # UBJSON is an object, a checkpoint of Treelite begins with its version; a forest may be empty
+    version = int.from_bytes(first, "little")
+    begins = first[:1] in (b"", b"{") if name == "xgboost" else not first or 0 < version < 256
+    if not begins:
+        raise _not_a_model(path, "XGBoost" if name == "xgboost" else "Treelite")
 
 
 def _fault(content: bytes, facts: Mapping[str, Any]) -> str:
@@ -137,7 +148,10 @@ def _made(
     if facts["model"] == "xgboost":
         from pipeline.train import xgb
 
-        return xgb.fitted(_booster(content, path), target, features, on=device, **common)
+        booster = _booster(content, path)
+        if fault := xgb.fault_of(booster, target, features):
+            raise misfit(path, "", fault)
+        return xgb.fitted(booster, target, features, on=device, **common)
     from pipeline.train import forest
 
     return forest.loaded(
@@ -153,7 +167,11 @@ def _booster(content: bytes, path: Path) -> Any:
             raise ValueError("empty")
         return xgboost.Booster(model_file=bytearray(content))
     except ValueError:  # XGBoostError is one, and what a name that is no UTF-8 raises
-        raise InputError(
-            f"{path} is not a model of XGBoost: it was damaged after the run wrote it",
-            fix="restore it, or run the config again",
-        ) from None
+        raise _not_a_model(path, "XGBoost") from None
+
+
+def _not_a_model(path: Path, library: str) -> InputError:
+    return InputError(
+        f"{path} is not a model of {library}: it was damaged after the run wrote it",
+        fix="restore it, or run the config again",
+    )

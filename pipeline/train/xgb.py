@@ -111,6 +111,20 @@ def fitted(
     )  # fmt: skip
 
 
+def fault_of(booster: xgb.Booster, target: Target, features: tuple[Feature, ...]) -> str:
+    """Say how a loaded model differs from its sidecar; empty where it does not."""
+    if booster.num_features() != len(features):
+        return "its features are not those of its sidecar"
+    learner = json.loads(booster.save_config())["learner"]
+    classes = int(learner["learner_model_param"]["num_class"])
+    wanted = len(target.classes) if target.task == "multiclass" else 0
+    if learner["objective"]["name"] not in OBJECTIVES[target.task][0] or max(classes, 1) != max(
+        wanted, 1
+    ):
+        return f"it does not predict what a {target.task} target needs"
+    return ""
+
+
 class _Score:
     """The booster's function on one device.
 

@@ -85,7 +85,7 @@ def test_time_puts_the_last_rows_last(times, device):
     assert np.bincount(sets).tolist() == [700, 100, 200]
     order = np.argsort(np.asarray(times), kind="stable")
     assert (np.diff(sets[order]) >= 0).all()
-    assert Cuts.from_json(json.loads(json.dumps(cuts.to_json()))) == cuts
+    assert Cuts(**json.loads(json.dumps(cuts.to_json()))) == cuts
 
 
 @given(

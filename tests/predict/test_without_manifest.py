@@ -148,5 +148,5 @@ def test_a_model_is_checked_as_what_it_is_loaded_as(made, folder, tmp_path):
     facts = json.loads((folder / "train" / "xgboost.json").read_text())
     text = json.dumps({**facts, "model": "forest", "fill": [0, 0, 0], "present": [0, 1]})
     seal(folder, "train/xgboost.json", text.encode())
-    with pytest.raises(InputError, match="describes the model 'forest', not xgboost"):
+    with pytest.raises(InputError, match="model: must be 'xgboost'"):
         predict_files(folder, [str(made / "d.csv")], tmp_path / "o.csv", model="xgboost")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from manifest_facts import manifest_facts
 
 from pipeline.artifacts import write_manifest
 from pipeline.evaluate import curves, metrics
@@ -102,11 +103,28 @@ def write_run(
         "data": {"path": ["data/flights/flights.parquet"], "target": target, "tables": {"weather": {"path": "w.csv"}}},
         "split": {"by": "time", "column": "time_hour", "valid": 0.1, "test": 0.2},
     }  # fmt: skip
-    manifest = {
-        "best": metrics.best(measured), "warnings": [f"{names[-1]} has 3 missing values"], "refit": True,
-        "classes": list(classes), "task": task, "versions": {"python": "3.11.9", "xgboost": "3.2.0"},
+    manifest = manifest_facts(
+        best=metrics.best(measured), warnings=[f"{names[-1]} has 3 missing values"], refit=True,
+        classes=list(classes), task=task, versions={"python": "3.11.9", "xgboost": "3.2.0"},
+        models=list(models),
+    )  # fmt: skip
+    columns = [{"name": n, "dtype": "float64", "kind": "numeric"} for n in names]
+    source = {"columns": columns, "target": [], "classes": []}
+    plan = {**plan, "source": source}
+    for step in plan["steps"]:
+        step |= {"schema": source, "state": {}}
+    sidecar = {
+        "format": 2, "task": task, "classes": list(classes),
+        "features": [{"name": n, "kind": "q", "size": None} for n in names],
+        "importances": dict.fromkeys(names, 0.0), "rounds": 119, "history": {}, "notes": [],
+        "device": "cpu", "versions": {}, "fill": [0.0] * len(names),
+        "present": list(range(len(classes))),
     }  # fmt: skip
-    schema = {"columns": [{"name": n, "dtype": "float64", "kind": "numeric"} for n in names]}
+    schema = {
+        "format": "parquet", "files": [], "dialect": None, "rows": 3, "row_bytes": None,
+        "columns": [{"name": n, "type": "float", "pattern": None, "partition": False} for n in names],
+        "unreadable": {}, "extra": [], "storage_options": {}, "where": "data", "schema": source,
+    }  # fmt: skip
     found = curves.collect(held, sets, trained, measured)
     for name, value in {
         "manifest.json": manifest,
@@ -114,7 +132,7 @@ def write_run(
         "features/plan.json": plan,
         "evaluate/metrics.json": measured,
         "evaluate/curves.json": found,
-        **{f"train/{m}.json": {"rounds": 119} for m in models},
+        **{f"train/{m}.json": {**sidecar, "model": m} for m in models},
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(value, allow_nan=False), encoding="utf-8")

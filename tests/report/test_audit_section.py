@@ -13,7 +13,7 @@ from pipeline.report import folder, page
 
 def finding(severity, text):
     return {
-        "check": "alone", "severity": severity, "column": text, "what": text, "measured": {},
+        "name": f"alone:{text}", "check": "alone", "severity": severity, "column": text, "what": text, "measured": {},
         "config": f"- drop: [{text}]",
     }  # fmt: skip
 
@@ -22,7 +22,8 @@ def audited(run, **changes):
     manifest = json.loads((run / "manifest.json").read_text())
     found = {
         "findings": [finding("fail", text) for text in HOSTILE] + [finding("info", "dest")],
-        "checks": [{"check": "alone", "said": "9 columns scored"}],
+        "checks": [{"check": "alone", "said": "9 columns scored", "measured": {}}],
+        "format": 1, "run": "run", "passed": False, "accepted": [], "seconds": 1.5,
         "files": {"config.yaml": manifest["files"]["config.yaml"]},
         "rows": {"train": 70, "valid": 10, "test": 20}, "sampled": 100, **changes,
     }  # fmt: skip
@@ -62,5 +63,5 @@ def test_findings_about_what_the_run_was_before_are_not_shown(fake_run):
     ],
 )
 def test_a_file_that_audit_did_not_write_is_refused(fake_run, changes):
-    with pytest.raises(InputError, match="not what `audit` wrote"):
+    with pytest.raises(InputError, match=r"audit\.json: "):
         page.render(folder.read(audited(fake_run(), **changes)))

@@ -139,9 +139,8 @@ def test_a_run_without_validation_rows_or_slices_has_a_page(fake_run):
     assert "Learning curve" in html
 
 
-def test_manifest_and_ledger_may_know_less_or_more(fake_run):
+def test_the_ledger_may_know_less_or_more(fake_run):
     run = fake_run()
-    (run / "manifest.json").write_text("{}")
     (run / "ledger.jsonl").write_text(
         '{"event": "stopped by signal 15"}\n'
         '{"stage": "read", "asked": "auto", "device": "gpu", "reason": "H200", "seconds": 0.5,'

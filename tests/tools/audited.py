@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from manifest_facts import manifest_facts
 
 from pipeline.artifacts import write_manifest, write_text
 from pipeline.config.model import Config
@@ -30,7 +31,11 @@ def fitted_run(tree: dict, folder: Path) -> Path:
     inputs = [
         {"path": f.path, "bytes": f.size, "fingerprint": f.fingerprint} for f in job.contract.files
     ]
-    write_manifest(run, {"rows": dict(rows.counts.rows), "inputs": inputs, "warnings": []})
+    facts = manifest_facts(
+        task=rows.target.task, classes=list(rows.target.classes), rows=dict(rows.counts.rows),
+        inputs=inputs,
+    )  # fmt: skip
+    write_manifest(run, facts)
     return run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,30 @@ from pipeline.errors import ConfigError
 from pipeline.features.groups import Stat, merged, moments, statistic
 from pipeline.features.keys import check_count, grouped, key_names, positions, taken
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
+from pipeline.features.saved import Expected, Kind, SavedState, TableName, key_kind
 
 Stats = Annotated[
     tuple[Stat, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
     Field(min_length=1),
 ]  # fmt: skip
+
+
+class Groups(SavedState):
+    """The chosen statistics of each group."""
+
+    by: list[str]
+    columns: list[str]
+    produces: list[str]
+    table: TableName
+
+    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+        """Describe a table of keys and statistics."""
+        keys = dict(zip(key_names(len(self.by)), self.by, strict=True))
+        kinds: dict[str, Kind] = {key: key_kind(schema[n].dtype) for key, n in keys.items()}
+        stats: dict[str, Kind] = {
+            f"stat_{j}": "number" for j in range(len(self.columns) * len(op.stats))
+        }
+        return [Expected({**kinds, **stats}, tuple(keys))]
 
 
 class Aggregate(Op):
@@ -46,6 +65,7 @@ class Aggregate(Op):
 
     name: ClassVar[str] = "aggregate"
     fitted: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Groups
 
     by: Annotated[Names, Field(min_length=1)]
     columns: Columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,22 @@ from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Array, Frame
 from pipeline.features.moments import quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
+from pipeline.features.saved import SavedState
+
+
+class Edges(SavedState):
+    """The edges of each column's buckets, rising."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("names", "edges")
+    of_columns: ClassVar[bool] = True
+
+    names: list[str]
+    edges: list[list[float]]
+
+    def mismatch(self, op: Any, schema: Schema) -> str:
+        """Check that the edges rise."""
+        rise = all((np.diff(np.array(own, dtype="float64")) > 0).all() for own in self.edges)
+        return "" if rise else "edges must rise"
 
 
 class Bucket(Op):
@@ -37,6 +53,7 @@ class Bucket(Op):
     name: ClassVar[str] = "bucket"
     columnwise: ClassVar[bool] = True
     fit_on: ClassVar[Literal["train", "sample", "all"]] = "sample"
+    saved: ClassVar[type[SavedState]] = Edges
 
     columns: Columns
     edges: tuple[float, ...] | None = Field(None, min_length=1)

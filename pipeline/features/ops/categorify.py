@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from pipeline.columns import Column, Columns, Schema
 from pipeline.device import MISSING, Frame
-from pipeline.features.counts import check_columns, merged_columns, of_columns, ranked
+from pipeline.features.counts import (
+    check_columns,
+    counts_expected,
+    merged_columns,
+    of_columns,
+    ranked,
+)
 from pipeline.features.keys import key_values
 from pipeline.features.op import Op, Rows, State, Summary, output_name
+from pipeline.features.saved import Expected, SavedState, TableName
+
+
+class Tables(SavedState):
+    """The values of each column in the order of their codes, with their counts."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("names", "tables")
+    of_columns: ClassVar[bool] = True
+
+    names: list[str]
+    tables: list[TableName]
+
+    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+        """Describe a table of values and counts per column."""
+        return [counts_expected(schema[name].dtype) for name in self.names]
 
 
 class Categorify(Op):
@@ -37,6 +58,7 @@ class Categorify(Op):
     name: ClassVar[str] = "categorify"
     columnwise: ClassVar[bool] = True
     fitted: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Tables
 
     columns: Columns
     min_count: int = Field(1, ge=1)

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from pipeline.columns import Column, Columns, Schema
+from pipeline.config.stored import Count
 from pipeline.device import Frame
-from pipeline.features.counts import check_columns, lookup, merged_columns, of_columns
+from pipeline.features.counts import (
+    check_columns,
+    counts_expected,
+    lookup,
+    merged_columns,
+    of_columns,
+)
 from pipeline.features.keys import key_values
 from pipeline.features.op import Op, Rows, State, Summary, output_name
+from pipeline.features.saved import Expected, SavedState, TableName
+
+
+class Tables(SavedState):
+    """The counts of each column's values, and of its missing ones, of so many rows."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("names", "tables", "missing", "rows")
+    of_columns: ClassVar[bool] = True
+
+    names: list[str]
+    tables: list[TableName]
+    missing: list[Count]
+    rows: list[Count]
+
+    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+        """Describe a table of values and counts per column."""
+        return [counts_expected(schema[name].dtype) for name in self.names]
 
 
 class CountEncode(Op):
@@ -36,6 +60,7 @@ class CountEncode(Op):
     name: ClassVar[str] = "count_encode"
     columnwise: ClassVar[bool] = True
     fitted: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Tables
 
     columns: Columns
     normalize: bool = False

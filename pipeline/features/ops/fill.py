@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline.columns import Column, Columns, Dtype, Schema
+from pipeline.config import stored
 from pipeline.device import Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, shorten
 from pipeline.features.counts import Counts, counts, ranked
@@ -21,11 +22,31 @@ from pipeline.features.missing import missing_rows
 from pipeline.features.moments import merged as merged_moments
 from pipeline.features.moments import moments, quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
+from pipeline.features.saved import SavedState
 from pipeline.features.texts import moment
 
 Scalar = bool | int | float | str
 _LEARNT = ("median", "mean", "most_frequent")
 _ZERO: Mapping[str, Scalar] = {"text": "", "bool": False, "float64": 0.0, "float32": 0.0}
+
+
+class Values(SavedState):
+    """What fills each column."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("names", "values")
+    of_columns: ClassVar[bool] = True
+
+    names: list[str]
+    values: list[stored.Scalar]
+
+    def mismatch(self, op: Any, schema: Schema) -> str:
+        """Check the values' types against the columns'."""
+        for name, value in zip(self.names, self.values, strict=True):
+            dtype = schema[name].dtype
+            wanted = {"text": str, "bool": bool, "datetime": int}.get(dtype, (int, float))
+            if not isinstance(value, wanted) or (isinstance(value, bool) and dtype != "bool"):
+                return f"{shorten(value)} cannot fill the column {name!r:.80}, which is {dtype}"
+        return ""
 
 
 class Fill(Op):
@@ -50,6 +71,7 @@ class Fill(Op):
 
     name: ClassVar[str] = "fill"
     columnwise: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Values
 
     columns: Columns
     with_: Annotated[

@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from pipeline.columns import Column, Dtype, Schema
 from pipeline.config.model import Names
+from pipeline.config.stored import Count, Stored
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, nearest, shorten
 from pipeline.features.keys import key_column, key_names, positions
 from pipeline.features.op import Op, Rows, State, Summary
+from pipeline.features.saved import MAX_ROWS, Expected, Kind, SavedState, TableName, key_kind
 
 _NUMBERS = frozenset({"int64", "int32", "float64", "float32"})
+
+
+class Made(Stored):
+    """A joined column."""
+
+    name: str
+    dtype: Dtype
+
+
+class Joined(SavedState):
+    """The used part of the side table, and how many training rows found nothing in it."""
+
+    table: TableName
+    produces: list[Made]
+    rows: Count
+    unmatched: Count
+    missing_key: Count
+
+    def mismatch(self, op: Any, schema: Schema) -> str:
+        """Check the joined columns against the op's."""
+        made = [(c.name, c.dtype) for c in op.produces(schema)]
+        same = made == [(c.name, c.dtype) for c in self.produces]
+        return "" if same else "produces is not what its op and columns give"
+
+    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+        """Describe the side table: keys, then joined columns."""
+        keys = dict(zip(key_names(len(op.keys)), op.keys, strict=True))
+        kinds: dict[str, Kind] = {key: key_kind(op.types[n]) for key, n in keys.items()}
+        joined: dict[str, Kind] = {f"column_{i}": c.dtype for i, c in enumerate(self.produces)}
+        return [Expected({**kinds, **joined}, tuple(keys), MAX_ROWS)]
 
 
 class Join(Op):
@@ -44,6 +76,7 @@ class Join(Op):
     name: ClassVar[str] = "join"
     fitted: ClassVar[bool] = True
     ready: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Joined
 
     table: str
     columns: Names | None = None

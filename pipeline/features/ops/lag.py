@@ -13,8 +13,9 @@ from pipeline.columns import Column, Columns, Schema
 from pipeline.config.model import Names
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
-from pipeline.features.keys import check_count, grouped, key_names, key_values
+from pipeline.features.keys import MAX_KEYS, check_count, grouped, key_names, key_values
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds
+from pipeline.features.saved import Expected, Kind, SavedState, TableName, key_kind
 from pipeline.features.series import Lines, RollingStat, lined_up, rolling
 
 
@@ -38,6 +39,23 @@ class Rolling(BaseModel):
     window: int = Field(ge=1, le=10_000)
     """How many rows."""
     stats: Stats = ("mean",)
+
+
+class History(SavedState):
+    """The last rows of each entity."""
+
+    columns: list[str]
+    history: TableName
+
+    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+        """Describe a table of keys, order, row ids and values."""
+        by = _distinct(op.by)
+        keys = {k: key_kind(schema[n].dtype) for k, n in zip(key_names(len(by)), by, strict=True)}
+        values: dict[str, Kind] = {f"value_{i}": "number" for i in range(len(self.columns))}
+        order = key_kind(schema[op.order].dtype)
+        return [
+            Expected({**keys, "order": order, "id": "int64", **values}, (), MAX_KEYS * op.depth())
+        ]
 
 
 class Lag(Op):
@@ -82,6 +100,7 @@ class Lag(Op):
     fitted: ClassVar[bool] = True
     ready: ClassVar[bool] = True
     fit_on: ClassVar[Literal["train", "all"]] = "all"
+    saved: ClassVar[type[SavedState]] = History
 
     by: Annotated[Names, Field(min_length=1)]
     order: str
@@ -105,8 +124,8 @@ class Lag(Op):
         windows = [f"{stat}_{r.window}" for r in self.rolling for stat in r.stats]
         return [*(f"shift_{k}" for k in self.shift), *(f"diff_{k}" for k in self.diff), *windows]
 
-    def _depth(self) -> int:
-        """How many rows back an output looks."""
+    def depth(self) -> int:
+        """Return how many rows back an output looks."""
         looks = [*self.shift, *(k + 1 for k in self.diff), *(r.window for r in self.rolling)]
         return self.gap + max(looks)
 
@@ -155,7 +174,7 @@ class Lag(Op):
         device = rows.device
         codes, keys, order = self._placed(frame, rows)
         lines = lined_up(codes, order, rows.ids, device)
-        at = lines.at[lines.from_end() <= self._depth()]
+        at = lines.at[lines.from_end() <= self.depth()]
         kept = keys.take(device.to_host(codes[at])).reset_index(drop=True)
         columns = {"order": device.to_host(order[at]), "id": device.to_host(rows.ids[at])}
         for i, name in enumerate(state["columns"]):
@@ -183,7 +202,7 @@ class Lag(Op):
         ordered = history.sort_values([*keys, "order", "id"], ignore_index=True)
         groups = ordered.groupby(keys, sort=False)
         check_count(groups.ngroups, self.name, ", ".join(self.by))
-        latest: pd.DataFrame = groups.tail(self._depth())
+        latest: pd.DataFrame = groups.tail(self.depth())
         return latest.reset_index(drop=True)
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:

@@ -10,14 +10,26 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from pipeline.columns import Column, Columns, Dtype, Schema
+from pipeline.config.stored import Scalar
 from pipeline.device import Frame
 from pipeline.errors import ConfigError, nearest, shorten
 from pipeline.features.counts import check_columns, merged_columns, of_columns, ranked
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds
+from pipeline.features.saved import SavedState
 
 Value = bool | int | float | str
 Values = dict[str, tuple[Value, ...]]
 _TYPES: Mapping[Dtype, tuple[type, ...]] = {"text": (str,), "bool": (bool,)}
+
+
+class Found(SavedState):
+    """The values of each column, which are those of the op once it is fitted."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("names", "values")
+    of_columns: ClassVar[bool] = True
+
+    names: list[str]
+    values: list[list[Scalar]]
 
 
 class OneHot(Op):
@@ -43,6 +55,7 @@ class OneHot(Op):
 
     name: ClassVar[str] = "one_hot"
     columnwise: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Found
 
     columns: Columns
     max_values: int = Field(20, ge=1, le=1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,18 @@ from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Frame
 from pipeline.features.moments import Moments, Sample, merged, moments, quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
+from pipeline.features.saved import SavedState
+
+
+class Spreads(SavedState):
+    """Centre and spread of each column."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("names", "centres", "spreads")
+    of_columns: ClassVar[bool] = True
+
+    names: list[str]
+    centres: list[float]
+    spreads: list[Annotated[float, Field(gt=0)]]
 
 
 class Scale(Op):
@@ -37,6 +49,7 @@ class Scale(Op):
     name: ClassVar[str] = "scale"
     columnwise: ClassVar[bool] = True
     fitted: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Spreads
 
     columns: Columns
     method: Literal["standard", "min_max", "robust"] = "standard"

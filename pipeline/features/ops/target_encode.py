@@ -4,20 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 from pipeline.columns import Column, Columns, Schema
+from pipeline.config.stored import Stored
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.encoding import IS_MISSING, KEY, Sums, added, count_names, sums_by_key
+from pipeline.features.encoding import (
+    IS_MISSING,
+    KEY,
+    Sums,
+    added,
+    count_names,
+    sum_names,
+    sums_by_key,
+)
 from pipeline.features.keys import check_count, key_values
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
+from pipeline.features.saved import Expected, SavedState, TableName, key_kind
 
 _BLOCK_KINDS = {"datetime", "numeric"}
+
+
+class Output(Stored):
+    """An encoded column, and the columns made from it."""
+
+    column: str
+    names: list[str]
+
+
+class Encodings(SavedState):
+    """Counts and sums of the target by value and fold, a table per column."""
+
+    aligned: ClassVar[tuple[str, ...]] = ("outputs", "tables")
+
+    outputs: list[Output]
+    tables: list[TableName]
+    cuts: list[float | int] | None = None
+
+    def mismatch(self, op: Any, schema: Schema) -> str:
+        """Check the cuts between blocks of time."""
+        if (op.by == "time") != (self.cuts is not None):
+            return f"cuts do not go with by: {op.by}"
+        cuts = self.cuts or []
+        if len(cuts) not in (0, op.folds - 1) or sorted(cuts) != cuts:
+            return "cuts must rise, one less than there are folds"
+        return ""
+
+    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+        """Describe a table of keys, counts and sums per encoded column."""
+        numbers = [*count_names(op.folds), *sum_names(op.folds, max(1, len(schema.classes)))]
+        return [
+            Expected(
+                {KEY: key_kind(schema[output.column].dtype), IS_MISSING: "bool"}
+                | dict.fromkeys(numbers, "number"),
+                (IS_MISSING, KEY),
+            )
+            for output in self.outputs
+        ]
 
 
 class TargetEncode(Op):
@@ -50,6 +98,7 @@ class TargetEncode(Op):
     name: ClassVar[str] = "target_encode"
     columnwise: ClassVar[bool] = True
     fitted: ClassVar[bool] = True
+    saved: ClassVar[type[SavedState]] = Encodings
 
     columns: Columns
     folds: int = Field(5, ge=2, le=100)

@@ -1,0 +1,198 @@
+"""What ``evaluate/metrics.json`` and ``evaluate/curves.json`` must hold."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
+
+from pipeline.config.manifest import SetName, Task
+from pipeline.config.stored import Count, Positive, Stored
+
+NAMES: dict[Task, frozenset[str]] = {
+    "binary": frozenset(
+        {"roc_auc", "average_precision", "log_loss", "accuracy", "precision", "recall", "f1",
+         "threshold", "f1_at_threshold"}
+    ),
+    "multiclass": frozenset({"log_loss", "accuracy", "f1_macro", "roc_auc_ovr"}),
+    "regression": frozenset({"rmse", "mae", "r2"}),
+}  # fmt: skip
+"""The metrics of a task (`pipeline.evaluate.metrics.NAMES`, which a test compares)."""
+Metrics = dict[str, float | None]
+Fraction = float | None
+
+
+def _check_names(task: Task, metrics: Metrics | None, where: str) -> None:
+    if metrics is not None and set(metrics) != NAMES[task]:
+        raise ValueError(f"{where} must have the metrics of a {task} task")
+
+
+class OfSets(Stored):
+    """Metrics of the held-out sets."""
+
+    valid: Metrics | None = None
+    test: Metrics
+
+
+class MetricsFile(Stored):
+    """What ``metrics.json`` holds."""
+
+    task: Task
+    rows: dict[SetName, Count]
+    baseline: OfSets
+    models: Annotated[dict[str, OfSets], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> MetricsFile:
+        for name, own in {"baseline": self.baseline, **self.models}.items():
+            _check_names(self.task, own.valid, f"{name!r:.80}.valid")
+            _check_names(self.task, own.test, f"{name!r:.80}.test")
+        return self
+
+
+class Importance(Stored):
+    """A feature's share of what a model's splits gained."""
+
+    feature: str
+    value: Positive
+
+
+class Confusion(Stored):
+    """A confusion matrix; with ``classes`` and ``rest`` for a multiclass target."""
+
+    matrix: list[list[Count]]
+    threshold: float | None = None
+    classes: list[str] | None = None
+    rest: Count = 0
+
+    @model_validator(mode="after")
+    def _square(self) -> Confusion:
+        if any(len(row) != len(self.matrix) for row in self.matrix):
+            raise ValueError("matrix must be square")
+        if self.classes is not None and len(self.matrix) != len(self.classes) + (self.rest > 0):
+            raise ValueError("matrix must have a row per class")
+        return self
+
+
+class Points(Stored):
+    """Points of the ROC and precision-recall curves."""
+
+    threshold: list[Fraction]
+    fpr: list[float]
+    tpr: list[float]
+    precision: list[Fraction]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Points:
+        if len({len(own) for own in (self.threshold, self.fpr, self.tpr, self.precision)}) > 1:
+            raise ValueError("threshold, fpr, tpr and precision must be equally long")
+        return self
+
+
+def _one_or_many(value: Any) -> str:
+    return "one" if isinstance(value, dict) and isinstance(value.get("threshold"), list) else "many"
+
+
+Curves = Annotated[
+    Annotated[Points, Tag("one")] | Annotated[dict[str, Points | None], Tag("many")],
+    Discriminator(_one_or_many),
+]
+"""One curve of a binary target, or one per class."""
+
+
+class Bin(Stored):
+    """Rows of about the same prediction."""
+
+    rows: Count
+    predicted: float
+    actual: float
+    low: float
+    high: float
+
+
+class Residuals(Stored):
+    """A histogram of actual less predicted."""
+
+    edges: Annotated[list[float], Field(min_length=2)]
+    counts: list[Count]
+    below: Count
+    above: Count
+
+    @model_validator(mode="after")
+    def _rise(self) -> Residuals:
+        if len(self.edges) != len(self.counts) + 1:
+            raise ValueError("edges must be one more than counts")
+        if not all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)):
+            raise ValueError("edges must rise")
+        return self
+
+
+class Slice(Stored):
+    """Metrics of the rows with one value of a column."""
+
+    value: str | None
+    kind: Literal["value", "rest", "missing"]
+    rows: Count
+    values: Count
+    metrics: Metrics
+
+
+class OfClass(Stored):
+    """A class's figures."""
+
+    name: Annotated[str, Field(alias="class")]
+    rows: Count
+    precision: Fraction
+    recall: Fraction
+    f1: Fraction
+    roc_auc: Fraction
+
+
+class SetCurves(Stored):
+    """The curves of one model on one set, as far as they are defined."""
+
+    confusion: list[Confusion] = []
+    points: Curves | None = None
+    calibration: list[Bin] = []
+    residuals: Residuals | None = None
+    agreement: list[Bin] = []
+    classes: list[OfClass] = []
+    slices: dict[str, list[Slice]] = {}
+
+
+class ModelCurves(Stored):
+    """The curves of one model."""
+
+    importances: list[Importance]
+    history: dict[str, dict[str, list[float]]]
+    valid: SetCurves | None = None
+    test: SetCurves | None = None
+
+
+class CurvesFile(Stored):
+    """What ``curves.json`` holds."""
+
+    task: Task
+    classes: list[str]
+    models: dict[str, ModelCurves]
+
+    @model_validator(mode="after")
+    def _same_slices(self) -> CurvesFile:
+        tests = [m.test.slices for m in self.models.values() if m.test and m.test.slices]
+        shapes = {tuple((n, len(parts)) for n, parts in own.items()) for own in tests}
+        if len(shapes) > 1:
+            raise ValueError("the models must have the same slices")
+        return self
+
+
+@cache
+def metrics_files() -> TypeAdapter[MetricsFile]:
+    """Return what checks a ``metrics.json``."""
+    return TypeAdapter(MetricsFile)
+
+
+@cache
+def curves_files() -> TypeAdapter[CurvesFile]:
+    """Return what checks a ``curves.json``."""
+    return TypeAdapter(CurvesFile)

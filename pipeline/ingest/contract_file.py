@@ -1,0 +1,75 @@
+"""What ``ingest/schema.json`` must hold (`pipeline.ingest.contract` writes and opens it)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from pipeline.columns import StoredSchema
+from pipeline.config.manifest import Name
+from pipeline.config.model import ColumnType
+from pipeline.config.stored import Count, Plain, Positive, Stored
+
+
+class StoredSource(Stored):
+    """A `SourceColumn` in ``schema.json``."""
+
+    name: str
+    type: ColumnType
+    pattern: str | None
+    partition: bool
+
+
+class StoredFile(Stored):
+    """A `File` in ``schema.json``."""
+
+    path: Name
+    size: Count
+    fingerprint: str
+    partitions: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+
+
+Letter = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+class StoredDialect(Stored):
+    """A `Dialect` in ``schema.json``."""
+
+    delimiter: Letter
+    quote: Letter | None
+    header: bool
+    names: list[str]
+    newlines_in_values: bool
+    missing: list[str]
+    true: list[str]
+    false: list[str]
+
+
+class StoredContract(Stored):
+    """What ``ingest/schema.json`` holds."""
+
+    format: Literal["csv", "parquet"]
+    columns: list[StoredSource]
+    files: list[StoredFile]
+    dialect: StoredDialect | None
+    rows: Count | None
+    row_bytes: Positive | None
+    unreadable: dict[str, str]
+    extra: list[str]
+    storage_options: dict[str, Plain]
+    where: str
+    schema_: Annotated[StoredSchema, Field(alias="schema")]
+
+    @model_validator(mode="after")
+    def _fits(self) -> StoredContract:
+        if (self.format == "csv") != (self.dialect is not None):
+            raise ValueError("dialect must be there for CSV, and for nothing else")
+        return self
+
+
+@cache
+def contracts() -> TypeAdapter[StoredContract]:
+    """Return what checks a ``schema.json``."""
+    return TypeAdapter(StoredContract)
