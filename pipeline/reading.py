@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cluster import partitions
 from pipeline.cluster.capacity import capacity, device_capacity
 from pipeline.cluster.client import spread
-from pipeline.cluster.memory import MemoryPlan
+from pipeline.cluster.memory import LEAST_ROWS, MemoryPlan
 from pipeline.cluster.partitions import Partitions
 from pipeline.columns import Schema
 from pipeline.device import crossing
 from pipeline.device.choose import Choice, frames_of
-from pipeline.errors import DataError
+from pipeline.errors import DataError, MachineError
 from pipeline.features.chain import Context
 from pipeline.ingest import load, prepare, split, target
 from pipeline.ingest.blocks import Part
@@ -151,11 +151,14 @@ def on(rows: RowSet, device: str) -> RowSet:
     )  # fmt: skip
 
 
-def _planned(session: Session, device: str) -> tuple[list[Part], MemoryPlan]:
-    """The parts and the plan: within this process's memory, or within that of all workers.
+def _planned(
+    session: Session, device: str, train_rows: int | None = None
+) -> tuple[list[Part], MemoryPlan]:
+    """Plan the parts within this process's memory, or within that of all workers.
 
     Args:
         device: which one reads; the CPU may do it in the GPU's place.
+        train_rows: the training rows, once they are counted.
     """
     job, client, rung = session.job, session.client, session.rung
     if device != job.choice.name:
@@ -164,11 +167,14 @@ def _planned(session: Session, device: str) -> tuple[list[Part], MemoryPlan]:
         together = capacity(client, job.cluster, job.config.memory)
         own = device_capacity(client, job.config.memory) if device == "gpu" else None
         # staged files would lie on one host's disk: a pass reads the source again, on any worker
-        parts, plan = planned_parts(job, session.threads, None, together, device=own, rung=rung)
+        parts, plan = planned_parts(
+            job, session.threads, None, together, device=own, rung=rung, train_rows=train_rows
+        )
     else:
         parts, plan = planned_parts(
-            job, session.at_once, session.folder, device=job.device_limit, rung=rung
-        )
+            job, session.at_once, session.folder, device=job.device_limit, rung=rung,
+            train_rows=train_rows,
+        )  # fmt: skip
         session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
     session.partitions = len(parts)
     session.listener.planned(plan, [part.rows for part in parts])
@@ -220,6 +226,7 @@ def split_rows(session: Session, found: Read) -> RowSet:
             settled = Settlement.from_json(doing.kept)
             parts = _prepared(session, found, spec, settled.target, settled.cuts)
         session.listener.say(f"task {settled.target}: {settled.why}")
+        _refuse_few(session, settled.counts, found)
     classes = len(settled.target.classes)
     source = replace(
         job.source,
@@ -276,6 +283,22 @@ def _prepared(
     if not spec.hold:
         return parts
     return partitions.held(session.client, parts, instead_of=found.parts)
+
+
+def _refuse_few(session: Session, counts: Counts, found: Read) -> None:
+    """Refuse a sample of fewer than `LEAST_ROWS`: filters and splits leave what no plan knew.
+
+    Raises:
+        MachineError: the message says how much memory enough rows need.
+    """
+    train_rows = counts.rows["train"]
+    if found.plan.train_rate < 1 and counts.sampled < min(LEAST_ROWS, train_rows):
+        _planned(session, found.device, train_rows)  # which raises: it says what is needed
+        raise MachineError(
+            f"{found.plan.short_of}: {counts.sampled:,} of {train_rows:,} training rows fit, "
+            f"{LEAST_ROWS:,} are needed",
+            fix=f"a larger {found.plan.short_of}",
+        )
 
 
 def _refuse_nothing(session: Session, seen: prepare.Look) -> None:

@@ -212,7 +212,7 @@ def stages(
         bins: where XGBoost has its bins.
         rate: share of the training rows that the models get.
         scored: share of the held-out rows that the metrics are computed of.
-        drawn: share of the rows the forest draws from, were there no limit.
+        drawn: share of `drawn_rows` that the forest draws from.
     """
     s = sizes
     read = int(s.rows * s.held_row)
@@ -229,8 +229,8 @@ def stages(
     ]
     base = {"matrix": matrix, "frames": kept if s.keep_frames else 0, "trees": 0}
     base |= {} if hold else making
-    drawn_rows = drawn * s.forest_rows
-    rows = {"xgboost": s.rows * s.train * rate, "forest": min(s.rows * s.train * rate, drawn_rows)}
+    most = drawn * drawn_rows(s)
+    rows = {"xgboost": s.rows * s.train * rate, "forest": min(s.rows * s.train * rate, most)}
     for name in s.models:
         stage, valid = f"train {name}", s.rows * s.valid
         found.append(_learning(s, stage, base, rows=rows[name], valid=valid, bins=bins))
@@ -244,10 +244,15 @@ def stages(
         found.append(_stage(s, "refit features", frames=kept, **_more(s, more), **making))
         base["frames"] = base["trees"] = 0
         for name in s.models:
-            own_rows = s.rows * rate if name == "xgboost" else min(s.rows * rate, drawn_rows)
+            own_rows = s.rows * rate if name == "xgboost" else min(s.rows * rate, most)
             found.append(_learning(s, f"refit {name}", base, rows=own_rows, valid=0, bins=bins))
             base["trees"] += _trees(s) if name == "forest" else 0
     return found
+
+
+def drawn_rows(sizes: Sizes) -> float:
+    """Rows that the forest draws from where they all fit: in the refit, if there is one."""
+    return min(sizes.forest_rows, sizes.rows * (1.0 if sizes.again else sizes.train))
 
 
 def _stage(sizes: Sizes, name: str, **parts: int) -> Stage:

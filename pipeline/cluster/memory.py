@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
-from pipeline.cluster.estimate import Bins, Sizes, Stage, stages
+from pipeline.cluster.estimate import Bins, Sizes, Stage, drawn_rows, stages
 from pipeline.config.model import Memory
 from pipeline.device.probe import Gpu
-from pipeline.errors import MachineError
 
 AUTO_SHARE = 0.7
 """Of the machine's memory, when ``memory.host`` is auto: the rest is page cache and others'."""
@@ -24,8 +24,11 @@ DEVICE_BLOCK_BYTES = 256 << 20
 """On a GPU, as RAPIDS reads by default: a smaller block leaves most of it idle. Not measured."""
 ROOM = 0.9
 """Of the free disk that staging may take."""
-LEAST = 0.001
-"""Share of the rows that are sampled at least, however small the limit."""
+LEAST_ROWS = 10_000
+"""Rows that a sample has at least, or all rows if there are fewer: fewer make no model."""
+WANTED_ROWS = 11_000
+"""Rows that the plan of a sample wants. The sample follows hashes, so its size varies: this is ten
+standard deviations above `LEAST_ROWS`."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,17 @@ class MemoryPlan:
     """What the run may hold on its GPUs together; None: no GPU, or nobody knows."""
     short_of: str = "memory.host"
     """The key of the limit for which rows are sampled."""
+    enough: bool = True
+    """The models get the rows that they must have. Else `stages` say what that would take."""
 
     @property
     def fits(self) -> bool:
         """Whether all stages are within the limits."""
-        return self.total <= self.limit and self.device <= (self.device_limit or self.device)
+        return all(map(self.allows, self.stages))
+
+    def allows(self, stage: Stage) -> bool:
+        """Whether a stage is within the limits."""
+        return stage.host <= self.limit and stage.device <= (self.device_limit or stage.device)
 
     @property
     def total(self) -> int:
@@ -129,9 +138,9 @@ def limit_of(memory: Memory) -> int:
 
 def plan(
     memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None,
-    device: int | None = None, rung: Rung = PLANNED,
+    device: int | None = None, rung: Rung = PLANNED, train_rows: int | None = None,
 ) -> MemoryPlan:  # fmt: skip
-    """Whether the rows fit, and what gives way if they do not.
+    """Plan whether the rows fit, and what gives way if they do not.
 
     Args:
         sizes: what the estimates are made of.
@@ -139,9 +148,11 @@ def plan(
         shared: what the workers of a cluster may hold together, instead of ``memory.host``.
         device: what the GPUs may hold together.
         rung: what gives way whether the rows fit or not.
+        train_rows: the training rows, once they are counted; None: those of ``sizes``.
 
-    Raises:
-        MachineError: the training rows do not fit, and ``memory.sample`` is never.
+    Returns:
+        The plan; not ``enough`` where the training rows do not fit and ``memory.sample`` is never,
+        or where fewer than `LEAST_ROWS` of them do.
     """
     limit = limit_of(memory) if shared is None else max(shared, 0)
     held = tuple(stages(sizes, hold=True))
@@ -159,23 +170,8 @@ def plan(
     if found.fits:
         return found
     if memory.sample == "never":
-        raise _too_much(found, sizes, shared is not None)
-    return _sampled(sizes, found)
-
-
-def _too_much(found: MemoryPlan, sizes: Sizes, workers: bool) -> MachineError:
-    full = found.total > found.limit
-    limit, need = (found.limit, found.total) if full else (found.device_limit or 0, found.device)
-    key = "memory.host" if full else "memory.gpu"
-    whose, more = key, f"{key}: {need / 1e9 + 0.05:.1f}GB"
-    if workers:
-        whose = "the workers' memory" if full else "the workers' GPU memory"
-        more = "more workers, or more memory for each (dask worker --memory-limit)"
-    return MachineError(
-        f"{whose}: {limit / 1e9:.1f} GB are allowed, {need / 1e9:.1f} GB are needed for "
-        f"{sizes.train_rows:,} training rows",
-        fix=f"{more}, or memory.sample: auto to train on those that fit",
-    )
+        return replace(found, enough=False)
+    return _sampled(sizes, found, train_rows or sizes.train_rows)
 
 
 def _staging(sizes: Sizes, free: int) -> int:
@@ -217,39 +213,46 @@ def _cache(sizes: Sizes, rate: float) -> int:
     return int(sizes.rows * share * (sizes.bins_row + more))
 
 
-def _sampled(sizes: Sizes, found: MemoryPlan) -> MemoryPlan:
+def _sampled(sizes: Sizes, found: MemoryPlan, train_rows: int) -> MemoryPlan:
     """The plan with as many training rows, and rows for the metrics, as fit."""
 
-    def estimated(rate: float, scored: float, drawn: float) -> dict[str, Stage]:
-        made = stages(sizes, hold=False, bins=found.bins, rate=rate, scored=scored, drawn=drawn)
-        return {stage.stage: stage for stage in made}
+    def of(shares: dict[str, Any]) -> tuple[Stage, ...]:
+        return tuple(stages(sizes, hold=False, bins=found.bins, **shares))
 
-    full, none = estimated(1.0, 1.0, 1.0), estimated(0.0, 0.0, 0.0)
-    share = {name: _share(stage, none[name], found) for name, stage in full.items()}
-    rate = min((v for name, v in share.items() if name.endswith("xgboost")), default=1.0)
-    drawn = min((v for name, v in share.items() if name.endswith("forest")), default=1.0)
-    reduced = estimated(rate, share["evaluate"], drawn)
+    def largest(model: str, share: str, rows: float) -> float:
+        """The largest share of the rows with which a model's stages fit."""
+
+        def fits(value: float) -> bool:
+            return all(found.allows(s) for s in of({share: value}) if s.stage.endswith(model))
+
+        return _largest(fits, min(1.0, WANTED_ROWS / max(rows, 1)))
+
+    drawn_of = drawn_rows(sizes)
+    shares = {
+        "rate": largest("xgboost", "rate", train_rows),
+        "drawn": largest("forest", "drawn", drawn_of),
+        "scored": largest("evaluate", "scored", sizes.held_out),
+    }
+    rate, drawn = shares["rate"], shares["drawn"]
+    reduced = of(shares)
     return replace(
-        found, stages=tuple(reduced.values()), train_rate=rate,
-        train_rows=int(sizes.train_rows * rate), forest_rows=int(sizes.forest_rows * drawn),
-        scored=share["evaluate"], cache=_cache(sizes, rate) if found.cache else 0,
+        found, stages=reduced, train_rate=rate, train_rows=int(sizes.train_rows * rate),
+        forest_rows=sizes.forest_rows if drawn == 1 else int(drawn_of * drawn),
+        scored=shares["scored"], cache=_cache(sizes, rate) if found.cache else 0,
         short_of="memory.gpu" if found.total <= found.limit else "memory.host",
+        enough=all(found.allows(s) for s in reduced if s.stage.endswith(sizes.models)),
     )  # fmt: skip
 
 
-def _share(full: Stage, none: Stage, plan: MemoryPlan) -> float:
-    """How much fits of what separates the two estimates: on the host, and on the GPU."""
-    host = _fitting(full.host, none.host, plan.limit)
-    if plan.device_limit is None:
-        return host
-    return min(host, _fitting(full.device, none.device, plan.device_limit))
-
-
-def _fitting(full: int, none: int, limit: int) -> float:
-    more = full - none
-    if more <= 0 or full <= limit:
+def _largest(fits: Callable[[float], bool], least: float) -> float:
+    """The largest share that fits, to a millionth; the least one where none does."""
+    if fits(1.0):
         return 1.0
-    return max((limit - none) / more, LEAST)
+    low, high = least, 1.0
+    while fits(low) and high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def available() -> int:

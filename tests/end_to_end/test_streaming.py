@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from test_small import OPS, QUICK, table
 
-from pipeline import Config, run
+from pipeline import Config, reading, run
 from pipeline.cluster import memory
 from pipeline.cluster.estimate import Sizes
 from pipeline.config.model import Memory
-from pipeline.errors import MachineError
 from pipeline.ingest import load
 from pipeline.runner import Listener, Outcome
 from pipeline.tools.plan import describe
@@ -178,6 +177,7 @@ def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch)
 
 
 def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LEAST_ROWS", 100)
     outcome = ran(tmp_path, monkeypatch, hold=False, name="d.parquet", rate=0.3, refit="always")
     assert any("trains on a sample of" in w for w in outcome.warnings)
     lines = (outcome.folder / "ledger.jsonl").read_text().splitlines()
@@ -227,10 +227,8 @@ def test_the_plan_holds_streams_or_samples_by_the_limit():
     assert streams.total <= 2e9 < streams.held
     samples = planned("900MB")
     assert not samples.hold and 0 < samples.train_rate < 1 and samples.total <= 9.01e8
-    with pytest.raises(
-        MachineError, match=r"memory\.host: 0\.9 GB are allowed, 1\.\d GB are needed"
-    ):
-        planned("900MB", sample="never")
+    never = planned("900MB", sample="never")
+    assert not never.enough and never.train_rate == 1 and 1e9 < never.total < 2e9
 
 
 def test_bins_go_to_disk_where_they_do_not_fit_and_it_has_room():
@@ -274,11 +272,10 @@ def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
     assert not paged.hold and paged.bins == "host" and paged.cache > 0
     assert trained.parts.get("bins") is None
     assert paged.of("train xgboost").parts["bins"] == pytest.approx(paged.cache)
-    with pytest.raises(
-        MachineError, match=r"memory\.gpu: 0\.1 GB are allowed, \d\.\d GB are needed"
-    ):
-        on_gpu(10**8, sample="never")
-    assert on_gpu(10**8).train_rate < 1 and on_gpu(10**8).short_of == "memory.gpu"
+    for own in (on_gpu(10**8, sample="never"), on_gpu(10**8)):
+        assert not own.enough and own.device > 10**8
+    sampled = on_gpu(on_gpu(10**8).device + 10**7)
+    assert sampled.enough and sampled.train_rate < 1 and sampled.short_of == "memory.gpu"
 
 
 def test_each_rung_gives_up_more():
@@ -294,8 +291,8 @@ def test_workers_that_cannot_hold_the_rows_stream_them_or_say_what_they_need():
     assert memory.plan(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
     streams = memory.plan(Memory(), sizes(), free=0, shared=2 * 10**9)
     assert not streams.hold and streams.staging == 0 and streams.limit == 2 * 10**9
-    with pytest.raises(MachineError, match=r"the workers' memory: 0\.6 GB are allowed, \d\.\d GB "):
-        memory.plan(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
+    never = memory.plan(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
+    assert not never.enough and never.total > 600_000_000
 
 
 def test_memory_is_auto_or_a_size():
