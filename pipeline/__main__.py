@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 from pipeline import signals
-from pipeline.errors import InputError, PipelineError
+from pipeline.commands import streams
+from pipeline.errors import InputError, MachineError, PipelineError, find_memory_error
 
 INTERRUPTED = 130
 NOISE = ("DataFrame is highly fragmented", "The number of unique classes is greater than 50%")
@@ -20,12 +19,7 @@ NOISE = ("DataFrame is highly fragmented", "The number of unique classes is grea
 def main() -> None:
     """The console script's entry point; never returns."""
     signals.watch()
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started the process
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows \u2192 for an arrow
-            stream.reconfigure(errors="backslashreplace")
+    streams.install()
     status = status_of(sys.argv[1:])
     number = signals.received()
     if number and status:
@@ -36,26 +30,44 @@ def main() -> None:
 
 def status_of(arguments: list[str]) -> int:
     """Runs one command line; the exit status (see `pipeline.errors`)."""
-    from pipeline import cli
-
     warnings.showwarning = _warned
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
+        from pipeline import cli
+
         _check_here()
-        return cli.invoke(arguments)
-    except PipelineError as error:
-        _tell("\n  → ".join([f"error: {error}", *getattr(error, "__notes__", ())]))
-        return error.status
+        status = cli.invoke(arguments)
+        sys.stdout.flush()
+        return status
     except (KeyboardInterrupt, SystemExit):  # of `signals`
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        from pipeline.terminal import drop
-
-        drop(sys.stdout)
-        return 0
     except Exception as error:
-        return _unforeseen(error)
+        if isinstance(error, OSError) and (failure := streams.output_failure()) is not None:
+            found = streams.without_output(failure)
+            return 0 if found is None else _told(found, error)
+        if isinstance(error, PipelineError) and error.status == MachineError.status:
+            return _told(error, error)
+        if (cause := find_memory_error(error)) is not None:
+            return _told(_out_of_memory(cause), error)
+        return _told(error, error) if isinstance(error, PipelineError) else _unforeseen(error)
+
+
+def _told(error: PipelineError, of: Exception) -> int:
+    """Say an error, with the notes of the one that it was; the exit status."""
+    _tell("\n  → ".join([f"error: {error}", *getattr(of, "__notes__", ())]))
+    return error.status
+
+
+def _out_of_memory(cause: BaseException) -> MachineError:
+    from pipeline.device import address_space
+
+    most = address_space.limit()
+    fix = "use fewer rows (--rows N) or a larger machine"
+    if most is not None:
+        fix = f"the address space is limited to {most / 1e9:.2f} GB (ulimit -v): raise it, or {fix}"
+    text = " ".join(str(cause).split())
+    return MachineError(f"out of memory: {type(cause).__name__}: {text}".rstrip(": "), fix=fix)
 
 
 def _check_here() -> None:
@@ -80,12 +92,13 @@ def _unforeseen(error: Exception) -> int:
     if "dask config file" in str(error):  # Dask reads its own when it is first imported
         _tell(f"error: {str(error).partition(',')[0]}\n  → correct or remove it")
         return 2
-    if isinstance(error, MemoryError):
-        _tell(f"error: out of memory: {error}\n  → use fewer rows (--rows N) or a larger machine")
-        return 3
     import traceback
 
+    from pipeline.device import address_space
+
     _tell("".join(traceback.format_exception(error)).rstrip())
+    if address_space.is_used_up():  # then whatever fails may do so for want of it
+        return _told(_out_of_memory(error), error)
     _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
     return 1
 

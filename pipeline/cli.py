@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import __version__
-from pipeline.commands import audit, bench, folders, predict
+from pipeline.commands import audit, bench, folders, predict, streams
 from pipeline.commands.init import init
 from pipeline.commands.options import (
     AllowProtocolOption,
@@ -62,9 +62,8 @@ def invoke(arguments: list[str]) -> int:
     except SystemExit as stop:
         if stop.code != 1:
             return int(stop.code or 0)
-        # Typer gives 1 for two things: "Aborted!" after Ctrl-C, and a reader such as `head` that
-        # has gone, for which it replaces standard output by one that keeps quiet.
-        return 0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else 130
+        # Typer and Rich give 1 for two things: Ctrl-C, and a reader such as `head` that has gone.
+        return 130 if streams.output_failure() is None else 0
     return 0
 
 

@@ -17,9 +17,11 @@ A message says what is wrong and where (file, line, column, key, value), shows a
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -109,6 +111,48 @@ class CheckFailed(PipelineError):
     """A check that the user asked for did not pass."""
 
     status = 4
+
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|bad_?alloc|cannot allocate|unable to allocate|could not allocate"
+    r"|failed to allocate|not enough memory|failed to map segment|insufficient memory"
+    r"|start new thread|launch worker thread|thread creation failed|resource temporarily unavail",
+    re.IGNORECASE,
+)
+"""What libraries say, in errors that are no `MemoryError`: loader, Arrow, XGBoost, OpenMP, fork."""
+THEIRS = {"XGBoostError", "TreeliteError", "ArrowException", "BrokenProcessPool"}
+"""Classes of libraries whose texts `find_memory_error` reads, by name: nothing is imported."""
+
+
+def find_memory_error(error: BaseException) -> BaseException | None:
+    """Find the error that says that memory, addresses or threads ran out, along the whole chain.
+
+    Causes, contexts (also those that ``from None`` hides) and members of groups are looked at.
+    """
+    return next(filter(_is_memory_error, _chain(error)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        waiting += [e for e in (one.__context__, one.__cause__, *inner) if e is not None]
+
+
+def _is_memory_error(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOMEM  # a lock that is taken is EAGAIN
+    theirs = THEIRS & {kind.__name__ for kind in type(error).__mro__}
+    if not theirs and not isinstance(error, RuntimeError | ImportError | OSError | SystemError):
+        return False  # its text may quote a user's
+    return "BrokenProcessPool" in theirs or OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from pipeline.device import address_space
 from pipeline.errors import InputError
 
 USAGE: type[Exception] = typer.BadParameter.__bases__[0]
@@ -23,6 +24,13 @@ class Commands(TyperGroup):
         """Parses what stands before the command."""
         with _ours():
             return super().make_context(*args, **kwargs)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds the command, and checks that its libraries have room; not for its help."""
+        found = super().resolve_command(ctx, args)
+        if "--help" not in args:
+            address_space.check(str(found[0]))
+        return found
 
     def invoke(self, ctx: Any) -> Any:
         """Parses the rest and runs the command."""

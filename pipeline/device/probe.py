@@ -123,7 +123,7 @@ def opened_nvml() -> Iterator[Any]:
     """The module pynvml while NVML is open; raises `NoDriver`."""
     try:
         import pynvml
-    except ImportError:
+    except ModuleNotFoundError:
         raise NoDriver("nvidia-ml-py is not installed", "pip install nvidia-ml-py") from None
     try:
         pynvml.nvmlInit()

@@ -31,5 +31,5 @@ def _nvtx() -> Any:
         return None
     try:
         return importlib.import_module("nvtx")
-    except ImportError:
+    except ModuleNotFoundError:
         return None

@@ -60,7 +60,7 @@ def check(name: str, config: Config) -> None:
     if name == "pyinstrument":
         try:
             importlib.import_module("pyinstrument")
-        except ImportError:
+        except ModuleNotFoundError:
             raise MachineError(
                 "--profile pyinstrument, but pyinstrument is not installed",
                 fix="pip install pyinstrument, or take --profile cprofile",
