@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.cluster.estimate import Bins, Sizes, Stage, drawn_rows, stages
 from pipeline.config.model import Memory
+from pipeline.device import address_space
 from pipeline.device.probe import Gpu
 
 AUTO_SHARE = 0.7
@@ -133,7 +134,10 @@ def device_limit_of(memory: Memory, gpus: Sequence[Gpu]) -> int | None:
 
 def limit_of(memory: Memory) -> int:
     """Bytes that the run may hold on the host."""
-    return memory.host if memory.host is not None else int(AUTO_SHARE * available())
+    if memory.host is not None:
+        return memory.host
+    share, room = int(AUTO_SHARE * available()), address_space.room()
+    return share if room is None else min(share, room)
 
 
 def plan(

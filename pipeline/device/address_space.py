@@ -34,6 +34,12 @@ def limit() -> int | None:
     return None if own == resource.RLIM_INFINITY else own
 
 
+def room() -> int | None:
+    """Bytes of resident memory for which a run has addresses; None: no limit."""
+    most = limit()
+    return None if most is None else max(most - MAPPED, 0)
+
+
 def used(status: Path = STATUS) -> int:
     """Bytes of addresses that this process had at most; 0 where the system does not say."""
     lines = status.read_text().splitlines() if status.exists() else []
