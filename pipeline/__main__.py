@@ -25,6 +25,7 @@ def main() -> None:
     if number and status:
         _tell(signals.stopped())
         status = 128 + number
+        signals.leave_with(status)
     sys.exit(status)
 
 

@@ -8,6 +8,8 @@ handler wakes through a pipe, ends the process `PATIENCE` seconds later if it is
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import shutil
 import signal
@@ -16,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +29,7 @@ _received: list[int] = []
 _deferring: list[None] = []
 _spare: list[Path] = []
 _words: list[str] = []
+_status: list[int] = []
 
 
 def watch() -> None:
@@ -38,6 +42,7 @@ def watch() -> None:
     for number in numbers:
         signal.signal(number, _handle)
     sys.unraisablehook = _unraisable
+    atexit.register(_leave)  # the first, which runs last
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -66,6 +71,20 @@ def deferred() -> Iterator[None]:
         _deferring.pop()
         if not _deferring and _received:
             _stop(_received[0])
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Start threads and processes in this block that Ctrl-C does not reach: this one ends them.
+
+    A terminal sends it to all of them, and workers that are just importing would print tracebacks.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signal where it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # they inherit it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager
@@ -104,6 +123,21 @@ def stopped() -> str:
     return "; ".join(["stopped", *_words])
 
 
+def leave_with(status: int) -> None:
+    """Set the status with which this process ends once all is left in good order.
+
+    Python (3.11) ends by SIGINT itself, whatever `sys.exit` says, if a `KeyboardInterrupt` once
+    passed through code that was run by ``exec``, as a dataclass's methods are.
+    """
+    _status.append(status)
+
+
+def _leave() -> None:
+    if _status:
+        sys.stdout.flush()
+        os._exit(_status[-1])
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if not _deferring:
@@ -127,12 +161,27 @@ def _unraisable(found: sys.UnraisableHookArgs) -> None:
 
 
 def _end(read: int, numbers: set[int]) -> None:
-    """Waits for a signal, then for the process to end; ends it."""
+    """Waits for a signal, then for the process to end; ends it.
+
+    A worker that computes does not listen, and a cluster waits for its workers: so they are killed
+    while there is time to leave in good order.
+    """
     while (number := os.read(read, 1)[0]) not in numbers:
         continue
-    time.sleep(PATIENCE)
+    time.sleep(PATIENCE / 2)
+    _kill_children()
+    time.sleep(PATIENCE / 2)
+    _kill_children()
     for path in reversed(_spare):  # the last one first: a lock goes when its folder is tidy
         remove(path)
+    if "multiprocessing.util" in sys.modules:
+        # else its resource tracker, which outlives this process, tells of leaked semaphores
+        sys.modules["multiprocessing.util"]._run_finalizers(0)
     sys.stderr.write(f"{stopped()}\n")
     sys.stderr.flush()
     os._exit(128 + number)
+
+
+def _kill_children() -> None:
+    for child in multiprocessing.active_children():
+        child.kill()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import signals
 from pipeline.artifacts import open_to_append
 from pipeline.cluster.logs import log_to_file
 from pipeline.config.model import LOOPBACK, Cluster, Ucx
@@ -105,7 +106,8 @@ def _ucx_options(asked: Ucx) -> dict[str, bool | None]:
 
 def _started(kind: Any, log: Path, **options: Any) -> Any:
     try:
-        cluster = kind(**options)
+        with signals.kept_from_children():
+            cluster = kind(**options)
     except PipelineError:
         raise
     except Exception as error:  # RuntimeError, TimeoutError, NVMLError, OSError, …
