@@ -45,10 +45,13 @@ def stopped(command, number, *arguments, before=lambda process: None, to_all=Fal
 
     ``to_all`` sends the signal to the whole process group, as a terminal does for Ctrl-C.
     """
+    as_module = isinstance(command, Path)  # else it is the text of a program
+    words = ["-m", command.stem] if as_module else ["-c", command]
+    path = f"{ROOT}{os.pathsep}{command.parent}" if as_module else str(ROOT)
     process = subprocess.Popen(
-        [sys.executable, "-c", command, *arguments],
+        [sys.executable, *words, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": path},
         # a shell's background job has SIGINT ignored, and its children, and theirs
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         start_new_session=to_all,
@@ -134,10 +137,11 @@ def test_the_workers_of_a_run_that_is_stopped_end_with_it(tmp_path, number):
     assert alive == []
 
 
-def test_an_interrupt_in_a_dataclass_that_is_made_has_the_status_too():
-    """Its methods are run by ``exec``, after which Python 3.11 would end by the signal itself."""
+def test_an_interrupt_in_code_that_is_made_has_the_status_too(tmp_path):
+    """After one in ``exec``, as a dataclass runs it, Python 3.11 would end by the signal itself."""
     work = "exec('while True: time.sleep(0.01)')"
-    status, err, _ = stopped(f"WORK = {work!r}\n{COMMAND}", signal.SIGINT)
+    (tmp_path / "made.py").write_text(f"WORK = {work!r}\n{COMMAND}")
+    status, err, _ = stopped(tmp_path / "made.py", signal.SIGINT)
     assert (status, err) == (130, "stopped\n")
 
 
