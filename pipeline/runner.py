@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import signals
 from pipeline.artifacts import locked, write_text
 from pipeline.cluster import remote
+from pipeline.cluster.capacity import check_workers
 from pipeline.cluster.client import connected, spread, workers
 from pipeline.cluster.gauges import Progress
 from pipeline.cluster.memory import MemoryPlan, give_back, settled
@@ -151,7 +152,10 @@ def _say_where(job: Job, folder: Path, say: Callable[[str], None], *, cleaned: b
 
 def _checked(config: Config) -> Job:
     """The run, on the device that it will use; nothing of that device is in use yet."""
+    from dask.system import CPU_COUNT
+
     job = prepare(config)
+    check_workers(job.cluster, config.memory, CPU_COUNT)
     if job.cluster.is_address:
         job = replace(job, choice=remote.of_workers(job.cluster, job.choice))
     if job.cluster.kind == "process":

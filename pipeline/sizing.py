@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.cluster.estimate import WIDTH, Sizes, histogram_bytes, summary_bytes, text_bytes
+from pipeline.cluster.booster_bytes import Growth, histogram_bytes, tree_bytes
+from pipeline.cluster.estimate import WIDTH, Sizes, summary_bytes, text_bytes
 from pipeline.errors import ConfigError
 from pipeline.features.ops.categorify import Categorify
+from pipeline.features.ops.hash import Hash
 from pipeline.ingest.blocks import Part
 from pipeline.ingest.sample import Sample, sample
 from pipeline.job import Job, refitted
@@ -37,6 +39,7 @@ def sizes_of(job: Job, parts: Sequence[Part], threads: int, device: int | None =
     csv = job.contract.format == "csv"
     again = refitted(job.config, rows)
     learnt = int(most * (1 - split.valid - split.test))
+    histograms, trees = _boosting(job, rows, found)
     return Sizes(
         rows=rows, train=1 - split.valid - split.test, valid=split.valid,
         read_row=row(job.reads, {}), held_row=row(job.reads, found.packed),
@@ -50,7 +53,7 @@ def sizes_of(job: Job, parts: Sequence[Part], threads: int, device: int | None =
         forest_rows=_forest_rows(job, rows), forest_nodes=_forest_nodes(job, rows),
         models=ordered(job.models), again=again,
         keep_frames=again or bool(job.config.evaluate.slices), device=job.choice.name,
-        device_memory=device or 0, histograms=_histograms(job, rows, found),
+        device_memory=device or 0, histograms=histograms, boosted_trees=trees,
     )  # fmt: skip
 
 
@@ -64,30 +67,39 @@ def _forest_nodes(job: Job, rows: int) -> int:
     return nodes(forest, rows) if isinstance(forest, ForestParams) else 0
 
 
-def _histograms(job: Job, rows: int, found: Sample) -> int:
-    """Bytes of XGBoost's: a column of codes has as many bins as values, whatever ``max_bin`` is."""
-    xgboost = job.models.get("xgboost")
+def _boosting(job: Job, rows: int, found: Sample) -> tuple[int, int]:
+    """Bytes of XGBoost's histograms and trees.
+
+    A column of codes has as many bins as values, whatever ``max_bin`` is. Where early stopping may
+    end the training, the trees are those that it surely grows.
+    """
+    xgboost, split = job.models.get("xgboost"), job.config.split
     if not isinstance(xgboost, XGBoostParams):
-        return 0
+        return 0, 0
     own = xgboost.settled(rows)
     assert own.max_depth != "auto"
-    codes = _categories(
-        job, int(rows * (1 - job.config.split.valid - job.config.split.test)), found
-    )
+    codes = _categories(job, int(rows * (1 - split.valid - split.test)), found)
     bins = sum(codes) + max(job.width - len(codes), 0) * min(own.max_bin, rows)
-    return histogram_bytes(int(bins), own.max_depth, rows)
+    growth = Growth(own.max_depth, own.max_leaves)
+    stops = own.early_stopping if split.valid else 0
+    rounds = min(own.rounds, stops or own.rounds)
+    trees = rounds * own.num_parallel_tree * found.scores
+    return histogram_bytes(int(bins), growth, rows), tree_bytes(trees, growth, rows)
 
 
 def _categories(job: Job, rows: int, found: Sample) -> list[float]:
-    """The codes of each text column of the data that `categorify` makes some of, about."""
-    made = []
+    """The codes of each column that `hash` makes, or `categorify` of a text of the data; about."""
+    made: list[float] = []
     for op in job.ops or ():
-        if not isinstance(op, Categorify):
+        if not isinstance(op, Categorify | Hash):
             continue
         try:
             names = op.reads(job.source)
         except ConfigError:
             continue  # columns of earlier ops: nobody knows their values yet
+        if isinstance(op, Hash):
+            made += [float(op.size)] * len(names)
+            continue
         most = min(rows / op.min_count, op.max_size or rows)
         made += [min(found.words[n].among(rows), most) for n in names if n in found.words]
     return made

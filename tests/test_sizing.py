@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.cluster.estimate import histogram_bytes, stages, summary_bytes
+from pipeline.cluster.booster_bytes import Growth, histogram_bytes, tree_bytes
+from pipeline.cluster.estimate import stages, summary_bytes
 from pipeline.config.model import Config
 from pipeline.ingest import load
 from pipeline.job import prepare
@@ -57,9 +58,16 @@ def test_columns_of_earlier_ops_and_other_models_have_none_that_are_known(data):
 
 
 def test_few_rows_split_few_nodes_and_a_tree_without_a_limit_ends():
-    assert histogram_bytes(256, 6, 10**6) == 16 * 256 * 63
-    assert histogram_bytes(256, 6, 40) == 16 * 256 * 10
-    assert histogram_bytes(256, 0, 10**9) == 16 * 256 * 4095
+    assert histogram_bytes(256, Growth(6), 10**6) == 16 * 256 * 63
+    assert histogram_bytes(256, Growth(6), 44) == 16 * 256 * 10
+    assert histogram_bytes(256, Growth(0), 10**9) == 16 * 256 * 4095
+    assert histogram_bytes(256, Growth(0, max_leaves=32), 10**9) == 16 * 256 * 31
+    assert histogram_bytes(256, Growth(64), 10**9) == 16 * 256 * 65_536
+
+
+def test_trees_of_xgboost_take_what_their_nodes_take():
+    assert tree_bytes(10, Growth(6), 10**6) == 10 * (5_000 + 250 * 127)
+    assert tree_bytes(10, Growth(6), 40) == 10 * (5_000 + 250 * 19)
 
 
 def test_long_words_are_there_more_than_once():

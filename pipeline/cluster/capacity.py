@@ -6,9 +6,33 @@ from collections import defaultdict
 from typing import Any
 
 from pipeline.cluster.estimate import LEARNERS
-from pipeline.cluster.memory import AUTO_SHARE, DEVICE_SHARE, available
+from pipeline.cluster.memory import AUTO_SHARE, DEVICE_SHARE, available, limit_of
 from pipeline.config.model import Cluster, Memory
 from pipeline.device.choose import frames_of
+from pipeline.errors import MachineError
+
+
+def check_workers(cluster: Cluster, memory: Memory, cores: int) -> None:
+    """Refuse more processes on this host than its memory has room for, before any starts.
+
+    Args:
+        cores: of this host; a process has one, or ``cluster.threads``.
+
+    Raises:
+        MachineError: their libraries alone do not fit; names the bytes and how many do.
+    """
+    if cluster.kind != "cores":
+        return
+    count = cluster.workers or max(1, cores // (cluster.threads or 1))
+    need, limit = count * LEARNERS, limit_of(memory)
+    if need > limit:
+        raise MachineError(
+            f"cluster.workers: {count:,} processes need {need / 1e9:.2f} GB for their libraries "
+            f"alone, {limit / 1e9:.2f} GB are allowed",
+            fix=f"cluster.workers: {limit // LEARNERS} or fewer, or a larger memory.host"
+            if limit >= LEARNERS
+            else f"memory.host: {LEARNERS / 1e9:.2f}GB or more",
+        )
 
 
 def device_capacity(client: Any, memory: Memory) -> int:

@@ -47,9 +47,6 @@ Treelite's model and its bytes. 100 trees of depth 16: 380 for a regression, 570
 800 for ten, when all three are there."""
 NODE_SCORE = 30
 
-MAX_DEPTH = 12
-"""Levels that a tree without a limit is taken to have."""
-
 Bins = Literal["memory", "disk", "host"]
 """Where XGBoost has them: "memory" is that of its device, "host" is for a GPU."""
 
@@ -104,7 +101,9 @@ class Sizes:
     device_memory: int = 0
     """Bytes of a GPU, where they are known."""
     histograms: int = 0
-    """Bytes of those of XGBoost's tree: `histogram_bytes`."""
+    """Bytes of those of XGBoost's tree, on its device: `histogram_bytes`."""
+    boosted_trees: int = 0
+    """Bytes of XGBoost's trees: `tree_bytes`."""
 
     @property
     def held_out(self) -> int:
@@ -185,22 +184,6 @@ def summary_bytes(
     return words * (2.5 * letters + WORD)  # dictionary, Python's strings, as written
 
 
-def histogram_bytes(bins: int, depth: int, rows: int) -> int:
-    """Bytes of the histograms of XGBoost's tree: two doubles a bin, for every node that is split.
-
-    They stay until the next tree (XGBoost 3.2): 4,000 columns of 256 bins took 16 MB a node, 60
-    nodes at depth 6 and 7 at depth 3; 1,000 columns 200 at depth 8. All columns have some, also
-    those that ``colsample_bytree`` leaves out.
-
-    Args:
-        bins: of all columns.
-        depth: of the tree; 0: no limit.
-        rows: that it is grown on; a leaf has four or more.
-    """
-    deepest = depth or MAX_DEPTH
-    return 16 * bins * int(min(2.0**deepest - 1, rows / 4))
-
-
 def stages(
     sizes: Sizes, *, hold: bool, bins: Bins = "memory", rate: float = 1.0, scored: float = 1.0,
     drawn: float = 1.0,
@@ -274,7 +257,7 @@ def _learning(
     share = 1 - s.train if valid else 0.0
     outside = {"bins": int((rows + valid) * s.bins_row)} if bins == "host" else {}
     boosting = {**base, **outside, "matrix": int(base["matrix"] * share), "training": training}
-    boosted = int(rows * s.boosting_row) + s.histograms
+    boosted = int(rows * s.boosting_row) + s.histograms + s.boosted_trees
     binning = {**base, **outside, "training": training - boosted}
     larger = max(boosting, binning, key=lambda parts: sum(parts.values()))
     return _stage(s, stage, **larger)
@@ -300,14 +283,15 @@ def _training(s: Sizes, name: str, rows: float, valid: float, bins: Bins) -> int
     if name == "forest":
         histograms = FOREST_HISTOGRAMS * s.scores if s.device == "gpu" else 0
         return int(rows * (13 * s.features + 40)) + _trees(s) + histograms
+    fixed = s.histograms + s.boosted_trees
     if bins == "host":
         pages = min((rows + valid) * s.bins_row, s.device_memory / DEVICE_PAGES)
-        return int(rows * s.boosting_row + pages) + s.histograms
+        return int(rows * s.boosting_row + pages) + fixed
     if bins == "disk":
         page = page_rows(int(rows + valid), s.features)
         held = (rows + valid) / page * PAGE_NODES + page * s.features * PAGE_VALUE
-        return int(rows * s.boosting_row + held) + s.histograms
-    return int((rows + valid) * (1.1 * s.bins_row + 12) + rows * s.boosting_row) + s.histograms
+        return int(rows * s.boosting_row + held) + fixed
+    return int((rows + valid) * (1.1 * s.bins_row + 12) + rows * s.boosting_row) + fixed
 
 
 def _trees(s: Sizes) -> int:

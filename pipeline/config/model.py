@@ -193,7 +193,7 @@ class Cluster(Section):
     workers: int | None = Field(None, ge=1, le=10_000)
     """Processes of ``cores`` (None: one per ``threads`` cores) and ``gpus`` (None: one a GPU); at a
     scheduler's address how many must be there before the run starts (None: one)."""
-    threads: int | None = Field(None, ge=1, le=10_000)
+    threads: int | None = Field(None, ge=1, le=1024)
     """Threads of a process of ``cores`` or ``gpus``; None: 1."""
     memory_limit: Size = 0
     """Host memory of such a process from which on Dask spills and pauses it; 0: never."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from pipeline.cluster.memory import MemoryPlan, available
+from pipeline.cluster.capacity import check_workers
+from pipeline.cluster.memory import MemoryPlan, available, limit_of
 from pipeline.config.model import Config
 from pipeline.features.chain import Step
 from pipeline.features.plan import model_columns, next_phase, pruned, walk
@@ -18,6 +20,8 @@ PARTS = {
     "in_flight": "in flight",
 }  # fmt: skip
 """Of a stage's estimate, as the table calls them."""
+UNKNOWN = 2**62
+"""Bytes that workers at a scheduler's address have together: only the run asks them."""
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -29,8 +33,14 @@ def describe(config: Config) -> dict[str, Any]:
     from dask.system import CPU_COUNT
 
     job = prepare(config)
+    check_workers(job.cluster, config.memory, CPU_COUNT)
     # Of a cluster neither hosts nor GPUs are known: the rows are those of one GPU
-    parts, memory = planned_parts(job, at_once(job, CPU_COUNT), RUNS, device=job.device_limit)
+    parts, memory = planned_parts(
+        job, at_once(job, CPU_COUNT), RUNS, device=job.device_limit,
+        shared=UNKNOWN if job.cluster.is_address else None,
+    )  # fmt: skip
+    if job.cluster.is_address:
+        memory = replace(memory, limit=limit_of(config.memory))
     rows = sum(part.rows for part in parts)
     phases, features = _phases(job)
     return {

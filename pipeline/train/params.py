@@ -27,8 +27,8 @@ ALIASES: Mapping[str, str] = {
 # judge. Names of the same thing stand in ALIASES.
 NATIVE: frozenset[str] = frozenset({
     "gamma", "max_delta_step", "sampling_method", "colsample_bylevel", "colsample_bynode",
-    "reg_lambda", "reg_alpha", "tree_method", "scale_pos_weight", "grow_policy", "max_leaves",
-    "num_parallel_tree", "interaction_constraints", "max_cat_to_onehot", "max_cat_threshold",
+    "reg_lambda", "reg_alpha", "tree_method", "scale_pos_weight", "grow_policy",
+    "interaction_constraints", "max_cat_to_onehot", "max_cat_threshold",
     "max_cached_hist_node", "objective", "base_score", "eval_metric", "tweedie_variance_power",
     "huber_slope", "quantile_alpha",
 })  # fmt: skip
@@ -103,6 +103,10 @@ class XGBoostParams(BaseModel):
     """Share of the columns that each tree sees."""
     max_bin: int = Field(256, ge=2, le=65_536)
     """Bins of a column's values."""
+    max_leaves: int = Field(0, ge=0, le=INT32)
+    """Leaves of a tree; 0: no limit."""
+    num_parallel_tree: int = Field(1, ge=1, le=10_000)
+    """Trees that each round grows for each score."""
     bins: Literal["auto", "exact"] = "auto"
     """auto: above 4 M training rows the bins are those of 1 M of them; exact: of all rows."""
     class_weight: ClassWeights = None
@@ -132,7 +136,9 @@ class XGBoostParams(BaseModel):
         """The parameters that XGBoost gets as they are, once `settled`."""
         own = ("max_depth", "learning_rate", "min_child_weight", "subsample", "colsample_bytree")
         extra = self.model_extra or {}
-        return {**{n: getattr(self, n) for n in (*own, "max_bin")}, **extra}
+        given = {n: getattr(self, n) for n in ("max_leaves", "num_parallel_tree")}
+        given = {n: v for n, v in given.items() if v != type(self).model_fields[n].default}
+        return {**{n: getattr(self, n) for n in (*own, "max_bin")}, **given, **extra}
 
 
 def _native_name(key: str) -> str:

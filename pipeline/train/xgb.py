@@ -215,7 +215,7 @@ def _position(name: str, names: list[str], where: str) -> int:
 def _try(native: Mapping[str, Any], feed: Feed) -> None:
     label = np.arange(max(2, len(feed.target.classes)), dtype="float64")
     x = np.zeros((len(label), len(feed.features)), dtype="float32")
-    trial = {**native, "device": "cpu", "nthread": 1}
+    trial = {**native, "device": "cpu", "nthread": 1, "num_parallel_tree": 1}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

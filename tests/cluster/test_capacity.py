@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cluster.capacity import capacity
+from pipeline.cluster.capacity import capacity, check_workers
 from pipeline.cluster.estimate import LEARNERS
 from pipeline.cluster.memory import available
 from pipeline.config.model import Cluster, Memory
+from pipeline.errors import MachineError
 
 GB = 10**9
 ELSEWHERE = Cluster(kind="tcp://somewhere:8786")
@@ -53,3 +54,14 @@ def test_processes_of_this_host_keep_to_memory_host(two):
     assert free == int(0.7 * available()) - LEARNERS
     bounded = capacity(two, Cluster(kind="cores"), Memory(host="1GB"))
     assert bounded == min(free, GB - LEARNERS)
+
+
+def test_more_processes_than_memory_has_room_for_are_refused():
+    crowd = Cluster(kind="cores", workers=10_000)
+    with pytest.raises(MachineError, match="10,000 processes need 3150.00 GB for their libraries"):
+        check_workers(crowd, Memory(host="16GB"), 2)
+    with pytest.raises(MachineError, match=r"cluster\.workers: 2 or fewer"):
+        check_workers(Cluster(kind="cores"), Memory(host="700MB"), 64)
+    check_workers(Cluster(kind="cores"), Memory(host="700MB"), 2)
+    check_workers(Cluster(kind="cores", threads=32), Memory(host="700MB"), 64)
+    check_workers(crowd.model_copy(update={"kind": "tcp://h:8786"}), Memory(host="64MB"), 2)

@@ -146,3 +146,33 @@ def test_workers_are_told_what_they_need(numbers, tmp_path):
         ) as e:
             planned_parts(own, 2, None, 25_000_000)
         assert fix in e.value.fix
+
+
+@pytest.mark.parametrize(
+    ("setting", "status", "message"),
+    [
+        ("models.xgboost.num_parallel_tree=100000000", 2, r"num_parallel_tree.*100000000"),
+        ("models.xgboost={num_parallel_tree: 10000, early_stopping: 0}", 3, r"[\d.]+ GB are needed"),
+        ("models.xgboost={rounds: 2147483647, early_stopping: 0}", 3, r"[\d.]+ GB are needed"),
+        ("models.xgboost={max_bin: 65536, max_depth: 20}", 3, r"[\d.]+ GB are needed"),
+        ("models.forest.trees=100000", 3, r"[\d.]+ GB are needed"),
+        ("cluster={kind: cores, workers: 10000}", 3, r"10,000 processes need 3150\.00 GB"),
+        ("cluster={kind: cores, threads: 10000}", 2, r"cluster\.threads.*10000"),
+        ("golden=100000000", 2, "golden.*100000000"),
+        ("features=[{hash: {columns: [origin], size: 16000000}}, {keep: [origin]}]", 3, r"[\d.]+ GB are needed"),
+        ("features=[{hash: {columns: [origin], size: 2000000000}}]", 2, "2000000000"),
+        ("features=[{target_encode: {columns: [origin], folds: 10000000}}]", 2, "10000000"),
+    ],
+)  # fmt: skip
+def test_what_multiplies_work_is_bounded_before_the_training(
+    setting, status, message, at_root, capsys
+):
+    options = ["--rows", "20000", "--set", setting, "--set", "memory.host=8GB"]
+    assert status_of(["plan", FLIGHTS[0], *options]) == status
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_plan_for_a_schedulers_workers_does_not_know_their_memory(at_root, capsys):
+    options = ["--set", "cluster=tcp://127.0.0.1:9", "--set", "memory.host=250MB", "--json"]
+    assert status_of(["plan", *FLIGHTS, *options]) == 0
+    assert json.loads(capsys.readouterr().out)["memory"]["limit"] == 250_000_000

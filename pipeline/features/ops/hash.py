@@ -34,7 +34,7 @@ class Hash(Op):
     columnwise: ClassVar[bool] = True
 
     columns: Columns
-    size: int = Field(1024, ge=2, le=2**31 - 1)
+    size: int = Field(1024, ge=2, le=2**24)  # codes are float32 in the models' matrix
     seed: int = Field(0, ge=0, lt=2**32)
     as_: str | None = Field(None, alias="as")
 
