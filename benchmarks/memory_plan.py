@@ -98,7 +98,7 @@ def _encoded(width: int, op: str, **parameters: Any) -> dict[str, Any]:
 FULL: Mapping[str, Shape] = {
     "tall": Shape(_floats(8), 5_000_000),
     "tall, streamed": Shape(_floats(8), 5_000_000, config={"memory": {"host": "700MB"}}),
-    "tall, sampled": Shape(_floats(8), 8_000_000, config={"memory": {"host": "500MB"}}),
+    "tall, sampled": Shape(_floats(8), 8_000_000, config={"memory": {"host": "700MB"}}),
     "wide": Shape(_floats(400), 150_000),
     "wide CSV": Shape(_floats(200), 300_000, "csv", models=("xgboost",)),
     "long strings CSV": Shape(_texts(3, 300_000, 60, 4), 1_500_000, "csv"),

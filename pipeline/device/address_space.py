@@ -16,10 +16,11 @@ STATUS = Path("/proc/self/status")
 MAPPED = 1_420 << 20
 """Bytes of addresses that a run has beyond its resident memory: 1,724 MB and 308 MB."""
 NEEDED: Mapping[str, int] = {
-    "run": 1_800, "parity": 1_800, "bench": 1_800, "audit": 1_400, "predict": 1_300, "plan": 750,
+    "run": 1_800, "parity": 1_800, "bench": 1_800, "audit": 1_800, "predict": 1_300, "plan": 750,
     "init": 650, "runs": 500, "clean": 500, "schema": 500, "report": 300, "doctor": 300,
 }  # fmt: skip
-"""MB (2^20 bytes) by command: what it had at most, on 2 cores with 2,000 rows, and a twentieth."""
+"""MB (2^20 bytes) by command: its peak on 2 cores with 2,000 rows, and about a twentieth more.
+`audit` plans a run's memory."""
 ALMOST = 96 << 20
 """Bytes below its limit from which on a process cannot start a thread: an arena and a stack."""
 
