@@ -94,7 +94,7 @@ def _too_little(
         messages.append(what + (f"for {rows:,} training rows" if never or some == rows else partly))
         fixes.append(f"{key}: {_gb(need)}GB")
     fix = " and ".join(fixes) if shared is None else _more_for_workers(job, least.total, shared)
-    if shared is None and job.config.memory.host is None:
+    if fix.startswith("memory.host") and job.config.memory.host is None:
         fix += " (auto is 0.7 of the machine's memory, or what ulimit -v leaves)"
     if never:
         fix += ", or memory.sample: auto to train on those that fit"

@@ -33,9 +33,9 @@ def test_a_gpu_has_a_table_and_a_limit_of_its_own(arguments, capsys):
 
 
 def test_memory_gpu_is_the_limit(arguments, capsys):
-    assert cli.invoke([*arguments, "--set", "memory.gpu=100MB", "--json"]) == 0
+    assert cli.invoke([*arguments, "--set", "memory.gpu=140MB", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["memory"]
-    assert found["device_limit"] == 100_000_000
+    assert found["device_limit"] == 140_000_000
     by_stage = {s["stage"]: s for s in found["stages"]}
     assert by_stage["read"]["on_device"] and "frames" not in by_stage["read"]["parts"]
     assert all(s["device"] == sum(s["on_device"].values()) for s in found["stages"])
