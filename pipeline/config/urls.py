@@ -84,6 +84,8 @@ def parse_url(text: str) -> Url:
         raise ValueError(f"{protocol}://… holds a user name or password: {USER_FIX}")
     if not re.fullmatch(HOST, host, re.ASCII):
         raise ValueError(f"{protocol}://… has no valid host, or a password before it: {USER_FIX}")
+    if protocol in EXTRAS and not host:
+        raise ValueError(f"{protocol}:// names no host or bucket: write {protocol}://NAME/path")
     if fragment or (query and not re.fullmatch(QUERY, query)):
         raise ValueError(f"{protocol}://… holds a query, which may be a secret: {QUERY_FIX}")
     return Url(protocol, user, host, slash + path, query)

@@ -118,6 +118,12 @@ def test_literals_are_hidden_in_what_is_shown(text, shown):
     assert hide_literals(text) == shown
 
 
+@pytest.mark.parametrize("text", ["s3://", "s3a:///x.csv", "gs://", "https://", "az:///x.csv"])
+def test_a_url_names_a_host_or_bucket(text):
+    with pytest.raises(ValueError, match="names no host or bucket"):
+        parse_url(text)
+
+
 @pytest.mark.parametrize("path", ["a.csv", "a/b://c", "./dask://x", "C:/a.csv", "a::b.csv", "~/x"])
 def test_paths_are_local(path):
     assert not is_url(path)
