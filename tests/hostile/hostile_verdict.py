@@ -97,18 +97,20 @@ def writable(place: Place, arguments: Sequence[str]):
     folders = [place.root / "tmp"]
     files = [place.root / name for name in ("log.jsonl", "stdout", "stderr")]
     out = option(arguments, "--out")
-    if command in ("run", "audit"):
-        folders.append(work / "data" / "runs")
-        files.append(work / "data")
     if command == "run":
         run = option(arguments, "--resume") or out
-        folders += [work / run] if run else []
+        folders += [work / "data" / "runs", *([work / run] if run else [])]
+        files.append(work / "data")
     elif command in ("audit", "report"):
         run = work / arguments[1]
-        files += [run / "report.html", *([run / "audit.json"] if command == "audit" else [])]
+        files.append(run / "report.html")
+        if command == "audit":
+            files += [run / "audit.json", run / ".lock"]
+            folders.append(run / "tmp")  # where it refits
     elif out is not None:
         files.append(work / out)
-    folders = [Path(os.path.realpath(folder)) for folder in folders]
+    # what a stranger made a link of does not let a command write where that leads
+    folders = [folder.parent.resolve() / folder.name for folder in folders]
     files = [file.parent.resolve() / file.name for file in files]
 
     def may_write(path: str) -> bool:
