@@ -23,11 +23,13 @@ KINDS = {
     "laws checked, each of one op (200 random frames each)": "tests/contract/test_laws.py -k for_many",
     "runs and layouts compared to the bit": "tests/end_to_end/test_same_answers.py",
     "leaks planted and found": (
-        "tests/tools/test_audit.py tests/tools/test_audit_flights.py "
-        "-k 'found or together_fail or another_split or only_afterwards or split_of_flights'"
+        "tests/tools/test_audit.py tests/tools/test_audit_hidden.py tests/tools/test_audit_flights.py "
+        "-k 'found or entity or wants_a_split or is_dropped or is_a_warning or a_little_fail or together_fail or another_split or only_afterwards or split_of_flights'"
     ),
+    "command lines under the audit hook (the generated ones in groups)": "tests/hostile",
     "attacks tried, and what they must leave as it is": (
         "tests/test_sealed.py tests/predict/test_without_manifest.py tests/train/test_structure.py tests/ingest/test_no_code.py "
+        "tests/artefacts tests/config tests/train/test_damaged_models.py tests/test_appended_files.py tests/ingest/test_http_files.py "
         "tests/ingest/test_sizes.py tests/ingest/test_secrets.py tests/cluster/test_listening.py "
         "tests/predict/test_output.py tests/test_terminal.py"
     ),
