@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
     """
     if len({path.resolve() for path in paths}) < 2:
         raise InputError("compare needs two runs", fix="name two different run folders")
+    for path in paths:
+        if path.is_dir() and not os.path.lexists(path / sealed.MANIFEST):
+            raise sealed.unfinished(path)
     runs = [folders.read(path) for path in paths]
-    for run in runs:
-        if not run.manifest:
-            raise sealed.unfinished(run.path)
     with sealed.fitting(*paths):
         return _compared(runs)
 

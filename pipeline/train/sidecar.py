@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from pipeline.config.manifest import Device, Task, check_classes
+from pipeline.config.manifest import Task, check_classes
 from pipeline.config.stored import Count, Positive, Scalar, Stored, check_stored, misfit
 from pipeline.errors import InputError, shorten
 
@@ -37,7 +37,7 @@ class Sidecar(Stored):
     rounds: Count
     history: dict[str, dict[str, list[float]]]
     notes: list[str]
-    device: Device
+    device: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
     versions: dict[str, str]
     fill: list[float] | None = None
     present: list[Count] | None = None

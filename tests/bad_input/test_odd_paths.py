@@ -53,7 +53,7 @@ def here(tmp_path, monkeypatch):
 def check_refused(status, shown):
     assert status == 2, shown.err
     assert shown.err.startswith("error: ") and shown.err.count("error: ") == 1
-    assert r"\udcff" in shown.err and "is not UTF-8 text" in shown.err and "mv OLD NEW" in shown.err
+    assert r"\udc" in shown.err and "is not UTF-8 text" in shown.err and "mv OLD NEW" in shown.err
     assert shown.out == ""
 
 

@@ -39,7 +39,9 @@ def test_rows_that_no_worker_has_room_for_are_refused_before_they_are_read(
 ):
     monkeypatch.setattr(reading, "capacity", lambda *arguments: 100_000_000)
     changes = {"cluster.kind": two.scheduler.address, "memory.sample": "never"}
-    text = r"the workers' memory: 0\.1 GB are allowed, 0\.\d GB are needed for [\d,]+ training rows"
+    text = (
+        r"the workers' memory: 0\.10 GB are allowed, 0\.\d\d GB are needed for [\d,]+ training rows"
+    )
     with pytest.raises(MachineError, match=text) as caught:
         run(config(small(tmp_path), **changes), out=tmp_path / "run")
     assert "more workers" in caught.value.fix and caught.value.status == 3

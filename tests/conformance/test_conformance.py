@@ -219,7 +219,7 @@ OURS_IN = {
     "count_encode.py": {"normalize"}, "split.py": {"test", "argmin"}, "join.py": {"Timestamp"},
     "syntax.py": {"decode", "compare", "encode"},
 }  # fmt: skip
-ON_THE_HOST = {"auto.py", "try_op.py", "state.py", "registry.py"}
+ON_THE_HOST = {"auto.py", "try_op.py", "state.py", "registry.py", "saved.py"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_what_to_do_where_no_rung_is_left_fits_the_cluster(kind, asked, said, mo
     cluster = SimpleNamespace(kind=kind)
     job_ = SimpleNamespace(choice=Choice(asked, "gpu", ""), config=SimpleNamespace(cluster=cluster))
     session = SimpleNamespace(
-        job=job_, client=None, folder="runs/a", device="gpu", rung=memory.PLANNED,
+        job=job_, client=None, folder=Path("runs/a"), device="gpu", rung=memory.PLANNED,
         ledger=SimpleNamespace(current="train forest", fallbacks=[]),
     )  # fmt: skip
     work = SimpleNamespace(session=session)

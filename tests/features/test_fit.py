@@ -148,7 +148,7 @@ def test_the_plan_survives_its_files(client, tmp_path):
     np.testing.assert_array_equal(one, other)
     read = []
 
-    def noted(path):
+    def noted(path, limit=None, look=None):
         read.append(path)
         return path.read_bytes()
 

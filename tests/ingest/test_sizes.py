@@ -135,6 +135,7 @@ def test_what_is_too_large_is_an_error_within_a_gigabyte(tmp_path):
             commands.append(["run", path])
         else:
             commands.append(["run", "--data", path, "--target", "y", "--out", str(tmp_path / "out" / name),
+                             "--set", "memory.host=2GB",
                              "--no-dashboard"])  # fmt: skip
     found = zip(wanted.items(), told(*commands), strict=True)
     for (name, pattern), (status, message, seconds) in found:
