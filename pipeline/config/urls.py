@@ -133,19 +133,51 @@ def allow_protocol(protocol: str) -> None:
     os.environ[ALLOWED] = ",".join(sorted(allowed_protocols() | {protocol}))
 
 
-_USER = re.compile(r"([\w+.-]+)://([^\s/'\"@]*|[^\s/'\"]*:[^\s'\"\d][^\s'\"]*)@")
-_QUERY = re.compile(r"(://[^\s'\"?]*\?)([^\s'\"]*=[^\s'\"]*)")
+_WORD = re.compile(r"[^\s'\"]+")
+_PASSWORD = re.compile(r":\D")
+"""A colon before something other than a port."""
+_PROTOCOL = re.compile(r"[\w+.-]*\Z")
+MAX_PROTOCOL = 32
+"""Letters before a ``://`` that are shown."""
 
 
 def hide_literals(text: str) -> str:
-    """Hide user-info and queries of the URLs in a text, unless they are ``${NAME}``."""
+    """Hide user-info and queries of the URLs in a text, unless they are ``${NAME}``.
+
+    The time is linear in the text: every line that is shown comes here, and a stranger may have
+    written it. One expression for whole URLs would try again at each letter.
+    """
     if "://" not in text:
         return text
-    text = _USER.sub(_without_user, text)
-    return _QUERY.sub(lambda m: m[0] if re.fullmatch(QUERY, m[2]) else f"{m[1]}…", text)
+    return _WORD.sub(lambda m: _hide_in(m[0]) if "://" in m[0] else m[0], text)
 
 
-def _without_user(match: re.Match[str]) -> str:
-    protocol, user = match.groups()
-    plain = re.fullmatch(USER, user) or is_container(protocol, user)
-    return match[0] if plain else f"{protocol}://…@"
+def _hide_in(word: str) -> str:
+    """Hide the user-info of each URL in a text without spaces and quotes, then the query."""
+    shown, at, last = [], 0, word.rfind("@")
+    while (mark := word.find("://", at)) >= 0:
+        start = mark + 3
+        slash = word.find("/", start)
+        authority = word[start : slash if slash >= 0 else None]
+        protocol = _PROTOCOL.findall(word[max(at, mark - MAX_PROTOCOL) : mark])[0]
+        shown.append(word[at:start])
+        at = start
+        user, mark_of_user, _ = authority.rpartition("@")
+        if mark_of_user and (re.fullmatch(USER, user) or is_container(protocol, user)):
+            continue
+        end = last if _PASSWORD.search(authority) else start + len(user)
+        if end > start or mark_of_user:
+            shown.append("…")
+            at = end
+    return _hide_query("".join([*shown, word[at:]]))
+
+
+def _hide_query(word: str) -> str:
+    """Hide what follows the first ``?`` of a URL; in object stores that may be a wildcard."""
+    before, _, rest = word.partition("://")
+    is_http = before.lower().endswith(("http", "https"))
+    match = re.search(r"[?#]" if is_http else r"\?", rest)
+    query = rest[match.end() :] if match else ""
+    if not match or not (query if is_http else "=" in query) or re.fullmatch(QUERY, query):
+        return word
+    return f"{before}://{rest[: match.end()]}…"
