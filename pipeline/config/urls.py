@@ -5,6 +5,7 @@ Local paths never reach fsspec, so that only what `parse_url` lets pass can choo
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -86,9 +87,26 @@ def parse_url(text: str) -> Url:
         raise ValueError(f"{protocol}://… has no valid host, or a password before it: {USER_FIX}")
     if protocol in EXTRAS and not host:
         raise ValueError(f"{protocol}:// names no host or bucket: write {protocol}://NAME/path")
+    if is_http:
+        _check_address(protocol, host)
     if fragment or (query and not re.fullmatch(QUERY, query)):
         raise ValueError(f"{protocol}://… holds a query, which may be a secret: {QUERY_FIX}")
     return Url(protocol, user, host, slash + path, query)
+
+
+def _check_address(protocol: str, host: str) -> None:
+    """Check what the libraries refuse late: the port, an IPv6 address, the length of labels."""
+    name, _, port = host.rpartition(":") if re.search(r"(\]|^[^:]*):\d+$", host) else (host, "", "")
+    problem = f"port {port} is not between 0 and 65535" if int(port or 0) > 65535 else ""
+    if name.startswith("["):
+        try:
+            ipaddress.IPv6Address(name[1:-1])
+        except ValueError:
+            problem = f"{name} is not an IPv6 address"
+    elif not all(0 < len(label) < 64 for label in name.removesuffix(".").split(".")):
+        problem = "each label of a host name has 1 to 63 letters"
+    if problem:
+        raise ValueError(f"{protocol}://… has no valid host: {problem}")
 
 
 def is_container(protocol: str, user: str) -> bool:

@@ -7,9 +7,12 @@ folder, and goes with the process.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import tempfile
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from pipeline.errors import InputError
 
 LARGEST = 4 << 30
 """Bytes of a file that is read whole."""
+BLOCK = 5 << 20
+"""Bytes that are asked for at once, at least."""
 PATIENCE = 60
 """Seconds to wait for a server's next bytes."""
 
@@ -53,7 +58,7 @@ def describe(fs: Any, url: str, shown: str) -> HttpFile:
     """
     from fsspec.asyn import sync
 
-    size, tag = sync(fs.loop, _probe, fs, url)
+    size, tag = sync(fs.loop, _probe, fs, url, shown)
     with _lock:
         known = _described.get(url)
         if size is not None:
@@ -71,7 +76,72 @@ def open_file(fs: Any, url: str, shown: str) -> Any:
     known = _described.get(url) or describe(fs, url, shown)
     if known.download is not None:
         return known.download.open("rb")
-    return fs.open(url, "rb", size=known.size)
+    return io.BufferedReader(_Ranges(fs, url, known.size, shown), BLOCK)
+
+
+class _Ranges(io.RawIOBase):
+    """A file of a server that sends ranges; no more is read of an answer than was asked for.
+
+    fsspec's file reads an answer to its end, and decompresses it: neither has a bound.
+    """
+
+    def __init__(self, fs: Any, url: str, size: int, shown: str) -> None:
+        self.fs, self.url, self.size, self.shown = fs, url, size, shown
+        self.at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset; nothing is asked for."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
+        self.at = max(0, start + offset)
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, as far as the file goes."""
+        from fsspec.asyn import sync
+
+        wanted = min(len(buffer), self.size - self.at)
+        if wanted <= 0:
+            return 0
+        data = sync(self.fs.loop, self._fetch, self.at, wanted)
+        buffer[:wanted] = data
+        self.at += wanted
+        return wanted
+
+    def readall(self) -> bytes:
+        """Read to the end, a block at a time."""
+        blocks = bytearray()
+        while block := self.read(BLOCK):
+            blocks += block
+        return bytes(blocks)
+
+    async def _fetch(self, start: int, count: int) -> bytes:
+        data, wanted = bytearray(), f"bytes={start}-{start + count - 1}"
+        async with _answer(self.fs, self.url, self.shown, Range=wanted) as answer:
+            answer.raise_for_status()
+            sent = answer.headers.get("Content-Range", "")
+            is_asked = sent == f"bytes {start}-{start + count - 1}/{self.size}"
+            if answer.status == 206 and is_asked and not _is_encoded(answer):
+                while more := await answer.content.read(count - len(data)):
+                    data += more
+        if len(data) < count:
+            raise InputError(
+                f"{self.shown}: the server sent other bytes than those it was asked for, from "
+                f"{start:,} to {start + count:,} of {self.size:,}",
+                fix="start again if the file changed; or download it, and name the local file",
+            )
+        return bytes(data)
+
+
+def _is_encoded(answer: Any) -> bool:
+    return answer.headers.get("Content-Encoding", "identity") not in ("identity", "")
 
 
 def _temporary() -> str:
@@ -88,23 +158,36 @@ def _request(fs: Any, **headers: str) -> dict[str, Any]:
     return {**fs.kwargs, "headers": asked, "timeout": timeout}
 
 
-async def _probe(fs: Any, url: str) -> tuple[int | None, str]:
-    """(size, or None if the server sends no ranges; ETag or date)."""
+@asynccontextmanager
+async def _answer(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterator[Any]:
+    """Ask for a file; yield the answer before its body is read."""
     session = await fs.set_session()
-    async with session.get(fs.encode_url(url), **_request(fs, Range="bytes=0-0")) as answer:
+    try:
+        answer = await session.get(fs.encode_url(url), **_request(fs, **headers))
+    except ValueError as error:  # of yarl, and of Python for a host name; redirects lead anywhere
+        raise InputError(
+            f"{shown}, or what its server redirects to, is not a valid address: {error}",
+            fix="check the URL",
+        ) from None
+    async with answer:
+        yield answer
+
+
+async def _probe(fs: Any, url: str, shown: str) -> tuple[int | None, str]:
+    """(size, or None if the server sends no ranges; ETag or date)."""
+    async with _answer(fs, url, shown, Range="bytes=0-0") as answer:
         if answer.status != 416:  # an empty file has no first byte
             answer.raise_for_status()
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-        encoded = answer.headers.get("Content-Encoding", "identity") not in ("identity", "")
         total = re.fullmatch(r"bytes 0-0/(\d{1,18})", answer.headers.get("Content-Range", ""))
-        ranges = answer.status == 206 and total is not None and not encoded
+        ranges = answer.status == 206 and total is not None and not _is_encoded(answer)
         return (int(total[1]) if ranges and total else None), tag.strip('"')
 
 
 async def _download(fs: Any, url: str, path: Path, shown: str) -> tuple[int, str]:
     """(bytes, SHA-256) of the file, which lies at ``path`` then."""
-    session, size, digest = await fs.set_session(), 0, hashlib.sha256()
-    async with session.get(fs.encode_url(url), **_request(fs)) as answer:
+    size, digest = 0, hashlib.sha256()
+    async with _answer(fs, url, shown) as answer:
         answer.raise_for_status()
         with path.open("wb") as file:
             async for chunk in answer.content.iter_chunked(1 << 20):

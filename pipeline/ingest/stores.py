@@ -91,6 +91,10 @@ def explained(path: str) -> Iterator[None]:
         if "credentials" in type(error).__name__.lower():
             told = redacted(str(error))
             raise InputError(f"{path} cannot be read: {told}", fix=CREDENTIALS) from None
+        if type(error).__name__ == "ParamValidationError":  # botocore's, before anything is sent
+            raise InputError(
+                f"{path} cannot be read: {redacted(str(error))}", fix="check the URL"
+            ) from None
         raise MachineError(
             f"{path} cannot be reached: {redacted(str(error))}",
             fix="check the network, and the endpoint (AWS_ENDPOINT_URL, or storage_options: "

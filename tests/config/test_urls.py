@@ -147,3 +147,18 @@ def test_a_url_names_a_host_or_bucket(text):
 @pytest.mark.parametrize("path", ["a.csv", "a/b://c", "./dask://x", "C:/a.csv", "a::b.csv", "~/x"])
 def test_paths_are_local(path):
     assert not is_url(path)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("h:99999", "port 99999"), ("a..b", "label"), ("a" * 64 + ".b", "label"),
+     ("[::::]", "IPv6"), ("[1:2]:80", "IPv6"), (".", "label")],
+)  # fmt: skip
+def test_hosts_that_libraries_refuse_late_are_refused_at_once(host, why):
+    with pytest.raises(ValueError, match=f"no valid host.*{why}"):
+        parse_url(f"http://{host}/x.csv")
+
+
+@pytest.mark.parametrize("host", ["h.", "a_b-c:0", "[::1]", "[::1]:65535", "127.0.0.1:80"])
+def test_odd_hosts_may_be_named(host):
+    assert parse_url(f"https://{host}/x.csv").host == host

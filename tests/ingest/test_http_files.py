@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gzip
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,33 @@ from pipeline.ingest import files, http_files, stores
 
 pytest.importorskip("aiohttp")
 CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (i % 9, i % 2) for i in range(300))
+
+
+def lie(self, path, asked):
+    """Answers another range than was asked for, or more."""
+    data = {"bomb": gzip.compress(bytes(1 << 20)), "short": b"x,y"}.get(
+        path.split("-")[-1].partition("/")[0], CSV
+    )
+    self.send_response(200 if "whole" in path else 206)
+    total = asked.replace(f"/{len(CSV)}", "/99") if "other" in path else asked
+    self.send_header("Content-Range", total)
+    if "bomb" in path:
+        self.send_header("Content-Encoding", "gzip")
+    if "endless" not in path:
+        self.send_header("Content-Length", str(len(data)))
+    self.end_headers()
+    self.close_connection = True
+    with contextlib.suppress(ConnectionError):
+        self.wfile.write(data)
+        while "endless" in path:
+            self.wfile.write(bytes(1 << 16))
+
+
+def redirect(self, url):
+    self.send_response(302)
+    self.send_header("Location", url)
+    self.send_header("Content-Length", "0")
+    self.end_headers()
 
 
 @pytest.fixture
@@ -47,6 +75,12 @@ def server(tmp_path):
             data = {".csv": CSV, ".parquet": parquet}.get(place.path[place.path.rfind(".") :], b"")
             data = b"" if "empty" in place.path else data
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            if "redirects" in place.path:
+                redirect(self, f"http://{place.path[len('/redirects/') : -len('.csv')]}/a.csv")
+                return
+            if asked and asked[0] != "bytes=0-0" and "lying" in place.path:
+                lie(self, place.path, f"bytes {asked[1]}-{asked[2]}/{len(data)}")
+                return
             if asked and "ranges" in place.path:
                 start, stop = int(asked[1]), min(int(asked[2]) + 1, len(data))
                 self.send_response(206)
@@ -110,6 +144,34 @@ def test_a_download_is_bounded(server, monkeypatch):
     monkeypatch.setattr(http_files, "LARGEST", 100)
     with pytest.raises(InputError, match=r"(?s)sends no ranges.*download it"):
         files.find(Source(path=(f"{server.url}/whole-bounded/a.csv",)))
+
+
+@pytest.mark.parametrize("lie", ["bomb", "short", "other", "whole"])
+def test_another_range_than_was_asked_for_is_refused(server, lie):
+    path = f"{server.url}/ranges-lying-{lie}/a.csv"
+    with pytest.raises(InputError, match="sent other bytes"), stores.opened(path, {}) as stream:
+        stream.read()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "a..b", "a" * 64, "[::::]"])
+def test_a_redirect_to_what_is_no_address_is_refused(server, host):
+    with pytest.raises(InputError, match="is not a valid address"):
+        files.find(Source(path=(f"{server.url}/redirects/{host}.csv",)))
+
+
+def test_no_more_is_read_of_an_answer_than_was_asked_for(server):
+    with stores.opened(f"{server.url}/ranges-lying-endless/a.csv", {}) as stream:
+        assert stream.read() == CSV
+
+
+def test_a_file_of_ranges_reads_as_a_local_one(server, monkeypatch):
+    monkeypatch.setattr(http_files, "BLOCK", 100)
+    with stores.opened(f"{server.url}/ranges/a.csv", {}) as stream:
+        assert stream.read(3) == CSV[:3] and stream.tell() == 3
+        assert stream.seek(-10, 2) == len(CSV) - 10 and stream.read() == CSV[-10:]
+        assert stream.read() == b"" and stream.seek(len(CSV) + 9) and stream.read(1) == b""
+        assert stream.seek(0) == 0 and stream.read() == CSV
+        assert stream.seek(7) == 7 and stream.read(250) == CSV[7:257]
 
 
 @pytest.mark.parametrize(
