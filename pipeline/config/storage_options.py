@@ -10,7 +10,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.config.urls import REFERENCE, Url, is_url, parse_url
 from pipeline.config.validation import RULES
@@ -31,6 +39,20 @@ def _endpoint(value: str) -> str:
     if not re.match(r"https?://", value) or "${" in value:
         raise ValueError("must be a URL such as https://host:9000, or ${NAME}")
     parse_url(value)
+    return value
+
+
+AZURE = (
+    ".core.windows.net", ".core.chinacloudapi.cn", ".core.usgovcloudapi.net", ".storage.azure.net",
+    ".fabric.microsoft.com",
+)  # fmt: skip
+"""Endings of hosts that Azure's own credentials may be sent to."""
+
+
+def _azure_host(value: str) -> str:
+    # adlfs adds a token of the environment (AZURE_STORAGE_SAS_TOKEN) to every URL, even if anon
+    if not (re.fullmatch(REFERENCE, value) or value.endswith(AZURE)):
+        raise ValueError("must be a host of Azure's (….core.windows.net), or ${NAME}")
     return value
 
 
@@ -70,7 +92,8 @@ class S3Config(Options):
     """``config_kwargs`` of botocore's Config."""
 
     region_name: Plain | None = None
-    signature_version: Plain | None = None
+    signature_version: Literal["s3v4"] | Reference | None = None
+    """Version 2 does not sign the host: a stranger's endpoint could send the request on to AWS."""
     connect_timeout: Seconds | None = None
     read_timeout: Seconds | None = None
     s3: S3Addressing = S3Addressing()
@@ -102,13 +125,20 @@ class GcsOptions(Options):
     endpoint_url: Endpoint | None = None
     default_location: Plain | None = None
 
+    @model_validator(mode="after")
+    def _keep_own_token(self) -> GcsOptions:
+        """Check that the user's own token, which serves for all of Google's, stays with Google."""
+        if self.endpoint_url and self.token in (None, "cloud", "google_default"):
+            raise ValueError("endpoint_url needs a token for it: token: anon, or token: ${NAME}")
+        return self
+
 
 class AzureOptions(Options):
     """For adlfs."""
 
     anon: bool | None = None
     account_name: Plain | None = None
-    account_host: Plain | None = None
+    account_host: Annotated[Plain, AfterValidator(_azure_host)] | None = None
     tenant_id: Plain | None = None
     client_id: Plain | None = None
     location_mode: Literal["primary", "secondary"] = "primary"
