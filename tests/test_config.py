@@ -198,3 +198,8 @@ def test_a_header_of_csv_may_be_a_boolean_or_names():
     for text, header in (("no", False), ("yes", True), ("[no, 1]", ("no", "1"))):
         tree = tree_of("data: {path: d.csv, target: y, csv: {header: " + text + "}}", "c.yaml")
         assert Config.parse(tree).data.csv.header == header
+
+
+def test_a_word_and_its_quoted_form_are_one_key_under_csv():
+    with pytest.raises(ConfigError, match="the key 'true' stands here twice"):
+        tree_of('csv: {true: [a], "true": [b]}', "it")

@@ -39,8 +39,8 @@ def tree_of(text: str, what: str, *, words: bool = False) -> Any:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
+            _keep_words(node, words=words)  # first: it makes one key of true and "true"
             _refuse_doubles(node)
-            _keep_words(node, words=words)
             return None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
