@@ -13,6 +13,7 @@ from pipeline.commands import audit, bench, folders, predict, streams
 from pipeline.commands.init import init
 from pipeline.commands.options import (
     AllowProtocolOption,
+    ClusterOption,
     ConfigArgument,
     DataOption,
     DeviceOption,
@@ -96,10 +97,7 @@ def run(
     target: TargetOption = None,
     rows: RowsOption = None,
     device: DeviceOption = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option("--cluster", metavar="C", help="process, cores, gpus or tcp://host:8786."),
-    ] = None,
+    cluster: ClusterOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="The run folder itself: absent or empty."),
@@ -174,13 +172,17 @@ def plan(
     target: TargetOption = None,
     rows: RowsOption = None,
     device: DeviceOption = None,
+    cluster: ClusterOption = None,
     set_: SetOption = None,
     allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prints what would run where, in how many passes, with how much memory; runs nothing."""
     _show_plan(
-        config_of(config, data, target, overrides_of(set_, rows=rows, device=device)), as_json
+        config_of(
+            config, data, target, overrides_of(set_, rows=rows, device=device, cluster=cluster)
+        ),
+        as_json,
     )
 
 

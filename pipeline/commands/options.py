@@ -37,6 +37,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Overrides a key; the value is YAML. Repeatable."),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="C", help="process, cores, gpus or tcp://host:8786."),
+]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(

@@ -72,7 +72,7 @@ def parse_url(text: str) -> Url:
             is literal. The message never repeats what may be a secret.
     """
     protocol, _, rest = text.partition("://")
-    if "::" in protocol or re.search(r"::[A-Za-z][\w+.-]*(://|$)", rest):
+    if "::" in protocol or re.search(r"::[A-Za-z][\w+-]*(://|$)", rest):
         raise ValueError(f"{protocol}://…: chained URLs (::) are not supported")
     check_protocol(protocol)
     is_http = protocol in ("http", "https")

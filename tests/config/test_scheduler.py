@@ -1,7 +1,10 @@
 """Addresses of schedulers: what is checked is what is connected to."""
 
+import json
+
 import pytest
 
+from pipeline.__main__ import status_of
 from pipeline.cluster import remote
 from pipeline.config.model import Cluster, Config
 from pipeline.config.scheduler import is_local, parse_address
@@ -80,3 +83,10 @@ def test_a_scheduler_file_is_parsed_alike(text, told, tmp_path):
     path.write_text(text)
     with pytest.raises(MachineError, match=told):
         remote.attached(Cluster(kind=str(path), timeout=1))
+
+
+def test_plan_takes_the_cluster_from_the_command_line(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(90)))
+    plan = ["plan", "--data", str(tmp_path / "a.csv"), "--target", "y", "--json"]
+    assert status_of([*plan, "--cluster", "tcp://10.99.0.2:8786"]) == 0  # nothing connects
+    assert json.loads(capsys.readouterr().out)

@@ -16,6 +16,7 @@ from pipeline.config.urls import (
 
 PLAIN = {
     "s3://air/k=1/x?.csv": ("s3", "", "air", "/k=1/x?.csv", ""),
+    "s3://b/x::y.csv": ("s3", "", "b", "/x::y.csv", ""),
     "gs://b/x@y#1.csv": ("gs", "", "b", "/x@y#1.csv", ""),
     "abfs://box@account.dfs.core.windows.net/x": (
         "abfs", "box", "account.dfs.core.windows.net", "/x", ""),
