@@ -59,8 +59,10 @@ AUDIT = """
 import sys, time
 from pipeline.__main__ import main
 from pipeline.tools.audit import checks
+said = []
 def look(*_):
-    sys.stderr.write("ready\\n"); sys.stderr.flush()
+    if not said:  # of several threads one says it
+        said.append(sys.stderr.write("ready\\n")); sys.stderr.flush()
     time.sleep(60)
 checks._spec = look
 main()
@@ -87,7 +89,7 @@ def interrupted(folder, number):
 def test_an_audit_that_is_stopped_leaves_nothing(folder):
     before = sorted(folder.rglob("*"))
     status, seconds, err = interrupted(folder, signal.SIGINT)
-    assert (status, err) == (130, "stopped\n") and seconds < 5
+    assert (status, err) == (130, "stopped\n") and seconds < 15  # 0.1 to 3.8 s, quiet
     assert sorted(folder.rglob("*")) == before
     assert list(folder.parent.iterdir()) == [folder]
 
