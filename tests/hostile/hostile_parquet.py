@@ -179,4 +179,6 @@ def _repeat_column(data: bytes, chunk: Struct, rows: int, body: bytearray) -> No
 
 def repeat_file(path: Path, rows: int) -> None:
     """Replace a Parquet file by its first row, so many times."""
-    path.write_bytes(repeat_row(pq.read_table(path), rows))
+    with pq.ParquetFile(path) as file:  # one row: the file may claim any number already
+        first = pa.Table.from_batches([next(file.iter_batches(batch_size=1, use_threads=False))])
+    path.write_bytes(repeat_row(first, rows))
