@@ -166,8 +166,8 @@ class ModelCurves(Stored):
 
     importances: list[Importance]
     history: dict[str, dict[str, list[float]]]
-    valid: SetCurves | None = None
-    test: SetCurves | None = None
+    valid: SetCurves = SetCurves()
+    test: SetCurves = SetCurves()
 
 
 class CurvesFile(Stored):
@@ -179,7 +179,7 @@ class CurvesFile(Stored):
 
     @model_validator(mode="after")
     def _same_slices(self) -> CurvesFile:
-        tests = [m.test.slices for m in self.models.values() if m.test and m.test.slices]
+        tests = [m.test.slices for m in self.models.values() if m.test.slices]
         shapes = {tuple((n, len(parts)) for n, parts in own.items()) for own in tests}
         if len(shapes) > 1:
             raise ValueError("the models must have the same slices")
