@@ -21,8 +21,8 @@ def main() -> None:
         begun = time.perf_counter()
         status = status_of(line)
         # not ru_maxrss: Linux hands the mark of pytest's process on to those it starts
-        status = Path("/proc/self/status").read_text()
-        peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+        memory = Path("/proc/self/status").read_text()
+        peak = int(re.search(r"VmHWM:\s+(\d+)", memory)[1]) * 1024
         seconds = time.perf_counter() - begun
         sys.stderr.write(json.dumps({"ended": [status, peak, seconds]}) + "\n")
 
