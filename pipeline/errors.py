@@ -119,7 +119,7 @@ OUT_OF_MEMORY = re.compile(
     r"|start new thread|launch worker thread|thread creation failed|resource temporarily unavail",
     re.IGNORECASE,
 )
-"""What libraries say, in errors that are no `MemoryError`: loader, Arrow, XGBoost, OpenMP, fork."""
+"""Messages of libraries that run out of memory: loader, Arrow, XGBoost, OpenMP, fork."""
 THEIRS = {"XGBoostError", "TreeliteError", "ArrowException", "BrokenProcessPool"}
 """Classes of libraries whose texts `find_memory_error` reads, by name: nothing is imported."""
 

@@ -1,4 +1,4 @@
-"""What ``manifest.json`` must hold (`pipeline.results` writes it, `pipeline.sealed` opens it)."""
+"""Content of ``manifest.json`` (`pipeline.results` writes it, `pipeline.sealed` opens it)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files of a run folder must hold: the base of their models, and the error for what does not.
+"""The base of models for files of a run folder, and the error for a file that does not fit.
 
 Each package has the models of the files that it writes. A file is checked once, when it is opened.
 """

@@ -1,4 +1,4 @@
-"""What ``gpu.json`` must hold (`pipeline.device.timeline` writes it)."""
+"""Required content of ``gpu.json`` (`pipeline.device.timeline` writes it)."""
 
 from __future__ import annotations
 

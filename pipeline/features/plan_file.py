@@ -1,4 +1,4 @@
-"""What ``features/plan.json`` must hold; `pipeline.features.flow` checks that its steps fit."""
+"""Content of ``features/plan.json``; `pipeline.features.flow` checks that its steps fit."""
 
 from __future__ import annotations
 

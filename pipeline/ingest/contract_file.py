@@ -1,4 +1,4 @@
-"""What ``ingest/schema.json`` must hold (`pipeline.ingest.contract` writes and opens it)."""
+"""Required content of ``ingest/schema.json`` (`pipeline.ingest.contract` writes and opens it)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from pipeline.ingest.pages import (
 MAX_FOOTER = 32 << 20
 """Bytes of a footer: 70,000 columns."""
 CODECS = frozenset({UNCOMPRESSED, SNAPPY})
-"""What a run writes."""
+"""The codecs that a run writes."""
 PER_VALUE = 16
 """Bytes of a number in a page and in its dictionary."""
 PER_COLUMN = 64 << 10

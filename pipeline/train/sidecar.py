@@ -1,4 +1,4 @@
-"""What ``train/<model>.json`` must hold: what the model's own file does not say."""
+"""Required content of ``train/<model>.json``: what the model's own file does not say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``audit.json`` must hold (`pipeline.tools.audit` writes it)."""
+"""Required content of ``audit.json`` (`pipeline.tools.audit` writes it)."""
 
 from __future__ import annotations
 
