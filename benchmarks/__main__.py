@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import generate
-from pipeline.tools.measure import machine, run
+from pipeline.bench.process_meter import machine, run
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "flights.yaml"

@@ -20,24 +20,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.columns import LABEL, SET, TEST, TRAIN, VALID, Schema
+from pipeline.audit import column_checks, same_rows
+from pipeline.audit import label_mean as means
+from pipeline.audit import near_rows as near
+from pipeline.audit import noisy_copy as noisy
+from pipeline.audit import scan as looks
+from pipeline.audit.evidence import Facts
+from pipeline.audit.finding import Finding
 from pipeline.config.model import Split
 from pipeline.device import cpu
-from pipeline.evaluate.audit import label_mean as means
-from pipeline.evaluate.audit import look as looks
-from pipeline.evaluate.audit import near_rows as near
-from pipeline.evaluate.audit import noisy_copy as noisy
-from pipeline.evaluate.audit import same_rows, single
-from pipeline.evaluate.audit.facts import Facts
-from pipeline.evaluate.audit.finding import Finding
-from pipeline.features.fit import FittedPlan
+from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.try_op import frame_of
 from pipeline.matrix import Feature, Matrix, Target
+from pipeline.schema import LABEL, SET, TEST, TRAIN, VALID, Schema
 
 CHECKS = [
     near.check_near_rows,
     same_rows.check_entities,
-    single.check_alone,
+    column_checks.check_alone,
     means.check_label_mean,
     noisy.check_noisy_copy,
 ]

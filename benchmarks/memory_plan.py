@@ -3,7 +3,7 @@
 Each shape is written to a scratch folder, run by ``python -m pipeline run`` in a process of its own
 and deleted. What the plan said and what the ledger metered stand side by side, stage by stage; the
 peak of the whole run is the process's own high-water mark. Sizes are such that the data weigh more
-than the imports. The constants of `pipeline/cluster/memory.py` are fitted to what this prints.
+than the imports. The constants of `pipeline/memory/planner.py` are fitted to what this prints.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from dask.system import CPU_COUNT
 from pyarrow import csv
 
 from pipeline import Config
-from pipeline.cluster import memory
-from pipeline.cluster.estimate import Sizes
-from pipeline.ingest import load
-from pipeline.job import prepare
-from pipeline.sizing import sizes_of
-from pipeline.tools import measure
+from pipeline.bench import process_meter
+from pipeline.execution.job import prepare
+from pipeline.execution.memory_inputs import sizes_of
+from pipeline.ingest import partitions
+from pipeline.memory import planner
+from pipeline.memory.estimate import Sizes
 from pipeline.tools.plan import describe
 
 CHUNK = 100_000
@@ -153,7 +153,7 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
         config = folder / "run.yaml"
         config.write_text(yaml.safe_dump(shape.tree(path)))
         command = [sys.executable, "-m", "pipeline", "run", str(config), "--json", "-q"]
-        done = measure.run([*command, "--out", str(folder / "run")], log=folder / "log")
+        done = process_meter.run([*command, "--out", str(folder / "run")], log=folder / "log")
         lines = (folder / "run" / "ledger.jsonl").read_text().splitlines()
         stages = [json.loads(line) for line in lines]
         planned = max(e["planned_host"] for e in stages)
@@ -174,8 +174,8 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
 def sizes(config: Path) -> Sizes:
     """What the plan was made of."""
     job = prepare(Config.load(config))
-    parts = load.planned(
-        job.contract, None, CPU_COUNT, memory.block_bytes(memory.limit_of(job.config.memory))
+    parts = partitions.planned(
+        job.contract, None, CPU_COUNT, planner.block_bytes(planner.limit_of(job.config.memory))
     )
     return sizes_of(job, parts, CPU_COUNT)
 
@@ -193,7 +193,9 @@ def main() -> None:
         found.append(run(name, FULL[name], asked.scratch))
         print_shape(found[-1])
     if asked.json:
-        asked.json.write_text(json.dumps({"machine": measure.machine(), "shapes": found}, indent=1))
+        asked.json.write_text(
+            json.dumps({"machine": process_meter.machine(), "shapes": found}, indent=1)
+        )
 
 
 def print_shape(found: Mapping[str, Any]) -> None:

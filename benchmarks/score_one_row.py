@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import Scorer
-from pipeline.artifacts import read_json
+from pipeline.artifacts.files import read_json
 
 CALLS = 200
 

@@ -21,7 +21,7 @@ __all__ = ["Config", "Scorer", "__version__", "run"]
 _HOMES = {
     "Config": "pipeline.config.model",
     "Scorer": "pipeline.predict.scorer",
-    "run": "pipeline.runner",
+    "run": "pipeline.execution.runner",
 }
 
 

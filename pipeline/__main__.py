@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pipeline import signals
-from pipeline.commands import streams
+from pipeline.cli import streams
+from pipeline.console import signals
 from pipeline.errors import InputError, MachineError, PipelineError, find_memory_error
 
 INTERRUPTED = 130
@@ -35,10 +35,10 @@ def status_of(arguments: list[str]) -> int:
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
-        from pipeline import cli
+        from pipeline.cli import app
 
         _check_here()
-        status = cli.invoke(arguments)
+        status = app.invoke(arguments)
         sys.stdout.flush()
         return status
     except (KeyboardInterrupt, SystemExit):  # of `signals`
@@ -61,7 +61,7 @@ def _told(error: PipelineError, of: Exception) -> int:
 
 
 def _out_of_memory(cause: BaseException) -> MachineError:
-    from pipeline.device import address_space
+    from pipeline.memory import address_space
 
     most = address_space.limit()
     fix = "use fewer rows (--rows N) or a larger machine"
@@ -95,7 +95,7 @@ def _unforeseen(error: Exception) -> int:
         return 2
     import traceback
 
-    from pipeline.device import address_space
+    from pipeline.memory import address_space
 
     _tell("".join(traceback.format_exception(error)).rstrip())
     if address_space.is_used_up():  # then whatever fails may do so for want of it
@@ -111,7 +111,7 @@ def _warned(message: Warning | str, category: type[Warning], *where: Any, **more
 
 def _tell(text: str) -> None:
     """One message on standard error."""
-    from pipeline.terminal import tell
+    from pipeline.console.terminal import tell
 
     tell(text)
 

@@ -7,7 +7,7 @@
     │   └── DataError           values: a bad field, a duplicate key, a missing time
     ├── MachineError         3  the machine is: no GPU, no memory, no disk, no scheduler
     │   └── DeviceError         what the device cannot do; under ``auto`` the CPU does it
-    │       ├── DeviceFull         its memory is too small: `pipeline.ladder` goes down a rung
+    │       ├── DeviceFull         memory too small: falls back (`pipeline.execution.fallback`)
     │       └── DeviceLost         an error after which its CUDA context is not used again
     └── CheckFailed          4  a check said no (parity, audit)
 

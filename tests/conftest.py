@@ -123,3 +123,15 @@ def client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dask") / "tmp"
     with connected(Cluster(dashboard=False), "cpu", 2, folder) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory):
+    """A client of ``cluster: cores`` with two processes, for tests that do not kill its workers."""
+    from pipeline.cluster.client import connected
+    from pipeline.config.model import Cluster
+
+    folder = tmp_path_factory.mktemp("two") / "tmp"
+    cluster = Cluster(kind="cores", workers=2, dashboard_address="127.0.0.1:0")
+    with connected(cluster, "cpu", 2, folder) as client:
+        yield client

@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline.device import cpu, dtype_of
 from pipeline.device.choose import frames_of
-from pipeline.device.constants import Constants
+from pipeline.device.table_cache import Constants
 
 
 def text_bytes(values):

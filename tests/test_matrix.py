@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.device import cpu
-from pipeline.features.chain import Context, new_matrix
+from pipeline.features.engine.transform import Context, new_matrix
 from pipeline.features.try_op import frame_of
 from pipeline.matrix import Feature, Target, complete
 

@@ -9,10 +9,10 @@ import pytest
 import typer
 import yaml
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 from pipeline.config.model import Config
+from pipeline.execution.job import prepare
 from pipeline.features.registry import REGISTRY
-from pipeline.job import prepare
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

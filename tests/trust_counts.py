@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = {
     "faults injected and survived (one of the tests kills 40 runs)": (
         "tests/end_to_end/test_resume.py tests/end_to_end/test_faults.py tests/end_to_end/test_ladder.py "
-        "tests/test_signals.py tests/test_stage_keys.py tests/cluster/test_dying_workers.py "
+        "tests/console/test_signals.py tests/execution/test_stage_keys.py tests/cluster/test_dying_workers.py "
         "tests/cluster/test_lost_context.py -k 'killed or wherever or two_runs or disk or read_only or ends_the_run "
         "or grows or signal_ends or stopped or worker or down or lost or damaged or gone_or_altered'"
     ),
@@ -23,15 +23,15 @@ KINDS = {
     "laws checked, each of one op (200 random frames each)": "tests/contract/test_laws.py -k for_many",
     "runs and layouts compared to the bit": "tests/end_to_end/test_same_answers.py",
     "leaks planted and found": (
-        "tests/tools/test_audit.py tests/tools/test_audit_hidden.py tests/tools/test_audit_flights.py "
+        "tests/audit/test_audit.py tests/audit/test_audit_hidden.py tests/audit/test_audit_flights.py "
         "-k 'found or entity or wants_a_split or is_dropped or is_a_warning or a_little_fail or together_fail or another_split or only_afterwards or split_of_flights'"
     ),
     "command lines under the audit hook (the generated ones in groups)": "tests/hostile",
     "attacks tried, and what they must leave as it is": (
-        "tests/test_sealed.py tests/predict/test_without_manifest.py tests/train/test_structure.py tests/ingest/test_no_code.py "
-        "tests/artefacts tests/config tests/train/test_damaged_models.py tests/test_appended_files.py tests/ingest/test_http_files.py "
+        "tests/artifacts/test_sealed.py tests/predict/test_without_manifest.py tests/train/test_structure.py tests/ingest/test_no_code.py "
+        "tests/artifacts tests/config tests/train/test_damaged_models.py tests/artifacts/test_appended_files.py tests/ingest/sources/test_http_files.py "
         "tests/ingest/test_sizes.py tests/ingest/test_secrets.py tests/cluster/test_listening.py "
-        "tests/predict/test_output.py tests/test_terminal.py"
+        "tests/predict/test_output.py tests/console/test_terminal.py"
     ),
 }
 

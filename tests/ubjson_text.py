@@ -17,7 +17,7 @@ def text(value: str) -> bytes:
 
 
 def dumped(value: Any) -> bytes:
-    """The inverse of `pipeline.train.ubjson.parse`."""
+    """The inverse of `pipeline.train.xgboost.ubjson.parse`."""
     if isinstance(value, dict):
         return b"{" + b"".join(text(k) + dumped(v) for k, v in value.items()) + b"}"
     if isinstance(value, list):

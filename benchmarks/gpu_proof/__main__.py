@@ -23,10 +23,9 @@ from typing import Any
 
 from benchmarks.gpu_proof import page
 from benchmarks.gpu_proof.steps import NotHere, Proof, Step, steps
-from pipeline.artifacts import read_json, write_json, write_text
-from pipeline.device import rates
+from pipeline.artifacts.files import read_json, write_json, write_text
+from pipeline.bench import bandwidth, process_meter
 from pipeline.device.probe import Gpu, probe
-from pipeline.tools import measure
 
 Json = dict[str, Any]
 
@@ -99,11 +98,11 @@ def opened(
 
 
 def _begun(asked: argparse.Namespace, gpus: tuple[Gpu, ...], driver: str, commit: str) -> Json:
-    told = {"gpu": rates.of_gpus(gpus)} if gpus else {}
+    told = {"gpu": bandwidth.of_gpus(gpus)} if gpus else {}
     return {
         "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", "finished": False,
         "commit": commit, "devices": asked.devices, "scale": asked.scale,
-        "machine": measure.machine(), "gpus": [asdict(gpu) for gpu in gpus], "driver": driver,
+        "machine": process_meter.machine(), "gpus": [asdict(gpu) for gpu in gpus], "driver": driver,
         "rates": {device: asdict(one) for device, one in told.items()}, "steps": {},
     }  # fmt: skip
 
@@ -154,7 +153,7 @@ def _tried(step: Step, asked: argparse.Namespace, state: Json) -> Json:
         found = {"result": step.run(proof, step.seconds)}
     except NotHere as reason:
         found = {"absent": str(reason)}
-    except measure.FailedError as error:
+    except process_meter.FailedError as error:
         found = {"failed": f"status {error.status}: {error.errors[-1500:]}"}
     except Exception as error:  # a step that is wrong must not keep the others from running
         found = {"failed": f"{type(error).__name__}: {error}"}
@@ -166,7 +165,7 @@ def keep(state: Json, path: Path, work: Path) -> None:
     """Writes the results so far, and the page."""
     tables = sorted(work.glob("wide-*/*.parquet"))
     if tables and "cpu" in state["devices"] and "cpu" not in state["rates"]:
-        state["rates"]["cpu"] = asdict(rates.of_cpu(tables[0], measure.cores()))
+        state["rates"]["cpu"] = asdict(bandwidth.of_cpu(tables[0], process_meter.cores()))
     write_json(path, {**state, "targets": page.targets(state)})
     write_text(path.with_suffix(".md"), page.page(state))
 

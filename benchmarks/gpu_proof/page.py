@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.gpu_proof.steps import MANY, MOST
-from pipeline.device.rates import Rate, Rates
+from pipeline.bench import table
+from pipeline.bench.bandwidth import Rate, Rates
+from pipeline.bench.measurements import Cell, Stage
+from pipeline.bench.roofline import Part
+from pipeline.bench.statistics import summarised
 from pipeline.report.text import size
-from pipeline.tools.bench import table
-from pipeline.tools.bench.bounds import Part
-from pipeline.tools.bench.cells import Cell, Stage
-from pipeline.tools.bench.figures import summarised
 
 Json = Mapping[str, Any]
 RUNG = 0.002

@@ -16,9 +16,8 @@ import yaml
 from benchmarks import generate
 from benchmarks.__main__ import CONFIG, ENVIRONMENT, PEERS
 from benchmarks.gpu_proof import wide
-from pipeline.tools import measure
-from pipeline.tools.bench import cells
-from pipeline.tools.bench.cells import Cell
+from pipeline.bench import measurements, process_meter
+from pipeline.bench.measurements import Cell
 
 ROOT = Path(__file__).parents[2]
 MANY, MOST, FLIGHTS = 10_000_000, 100_000_000, 10_000_000
@@ -129,7 +128,7 @@ def tested(folder: str) -> Callable[[Proof, int], Json]:
         python = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *which]
         try:
             _run(proof, [*python, f"--junitxml={report}"], seconds)
-        except measure.FailedError as error:
+        except process_meter.FailedError as error:
             if not report.exists():
                 raise
             if error.status == 5:  # pytest: nothing was collected
@@ -163,7 +162,7 @@ def parity(proof: Proof, seconds: int) -> Json:
     kept = ["--out", str(proof.work / "parity.json")]
     try:
         return {"compared": _json(proof, [*command, *kept], seconds), "differs": False}
-    except measure.FailedError as error:
+    except process_meter.FailedError as error:
         if error.status != DIFFERS:
             raise
         return {"compared": json.loads(error.output), "differs": True}
@@ -178,7 +177,7 @@ def table(rows: int) -> Callable[[Proof, int], Json]:
     def run(proof: Proof, seconds: int) -> Json:
         asked = proof.rows(rows)
         module = [sys.executable, "-m", "benchmarks.gpu_proof.wide"]
-        command = [*module, str(_table(proof, rows)), str(asked), str(measure.cores())]
+        command = [*module, str(_table(proof, rows)), str(asked), str(process_meter.cores())]
         done = _run(proof, command, seconds)
         return {"rows": asked, "bytes": int(done.output), "seconds": round(done.seconds, 1)}
 
@@ -213,7 +212,7 @@ def _wide(proof: Proof, rows: int, cell: Cell, seconds: int, **more: Any) -> Jso
     data = _table(proof, rows)
     path = proof.work / "wide.yaml"
     path.write_text(yaml.safe_dump(wide.config(data) | more))
-    done = cells.measured(cell, path, data, proof.work, seed=0, limit=seconds)
+    done = measurements.measured(cell, path, data, proof.work, seed=0, limit=seconds)
     if done.failed is not None:
         raise RuntimeError(done.failed)
     return {"cell": asdict(done)}
@@ -284,9 +283,9 @@ def benched(rows: int) -> Callable[[Proof, int], Json]:
 # -- running ---------------------------------------------------------------------------------------
 
 
-def _run(proof: Proof, command: list[str], seconds: int) -> measure.Run:
-    environment = {**ENVIRONMENT, **cells.environment()}
-    return measure.run(command, log=proof.work / "log.txt", env=environment, limit=seconds)
+def _run(proof: Proof, command: list[str], seconds: int) -> process_meter.Run:
+    environment = {**ENVIRONMENT, **measurements.environment()}
+    return process_meter.run(command, log=proof.work / "log.txt", env=environment, limit=seconds)
 
 
 def _json(proof: Proof, arguments: list[str], seconds: int) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.cluster import processes
 from pipeline.cluster.logs import log_to_file
-from pipeline.cluster.serial import Serial
+from pipeline.cluster.synchronous import Serial
 from pipeline.config.model import LOOPBACK, Cluster
 from pipeline.errors import MachineError
 

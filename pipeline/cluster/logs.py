@@ -7,9 +7,9 @@ import logging
 import os
 from pathlib import Path
 
-from pipeline.artifacts import open_to_append
+from pipeline.artifacts.files import open_to_append
+from pipeline.console.terminal import LogFormatter
 from pipeline.errors import PipelineError
-from pipeline.terminal import LogFormatter
 
 LOGGERS = ("distributed", "tornado", "asyncio", "bokeh", "py.warnings")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cluster import lost, passes
+from pipeline.cluster import gpu_worker_failure, task_events
 from pipeline.cluster.client import spread, workers
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
@@ -50,7 +50,7 @@ class Partitions:
         functions = [function for function, _ in self.calls]
         arguments = [[_opaque(value) for value in own] for _, own in self.calls]
         lazy = delayed(called, pure=False)
-        name = passes.named(functions[-1].__name__.strip("_"))
+        name = task_events.named(functions[-1].__name__.strip("_"))
         made = []
         for i, item in enumerate(self.items):
             where = [addresses[i % len(addresses)]] if addresses else None
@@ -79,9 +79,9 @@ def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[
             plain = [value.data if isinstance(value, literal) else value for value in own]
             item = function(item, *plain)
     except Exception as error:
-        lost.leave(error)
+        gpu_worker_failure.leave(error)
         raise
-    passes.tell()
+    task_events.tell()
     return item
 
 

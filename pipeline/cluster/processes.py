@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import signals
-from pipeline.artifacts import open_to_append
+from pipeline.artifacts.files import open_to_append
 from pipeline.cluster.logs import log_to_file
 from pipeline.config.model import LOOPBACK, Cluster, Ucx
+from pipeline.console import signals
 from pipeline.errors import MachineError, PipelineError
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from pipeline.columns import Column, Dtype
+    from pipeline.schema import Column, Dtype
 
 Array = Any
 Series = Any
@@ -31,7 +31,7 @@ UNSEEN, MISSING = -1, -2  # what `positions` says of values that are no key, and
 
 
 def dtype_of(series: Series) -> Dtype:
-    """The storage dtype (`pipeline.columns`) of a column of either library."""
+    """The storage dtype (`pipeline.schema`) of a column of either library."""
     name = str(series.dtype).lower()
     if name == "category":
         return "text"
@@ -43,7 +43,7 @@ def dtype_of(series: Series) -> Dtype:
 class Reading(Protocol):
     """A device's own file readers, which decode on the device: `pipeline.device.gpu.reading`.
 
-    They say nothing of what is wrong in a file; `pipeline.ingest.device_blocks` sees to that.
+    They say nothing of what is wrong in a file; `pipeline.ingest.gpu_read_block` sees to that.
     """
 
     name: str  # the library that reads
@@ -87,7 +87,7 @@ class Frames(Protocol):
     def series(self, values: Array, dtype: Dtype, missing: Array | None = None) -> Series:
         """A column from an array of n values and an optional bool array, True where missing.
 
-        ``dtype`` is a name of `pipeline.columns.Dtype`, but not ``text`` (see `text`). NaN in
+        ``dtype`` is a name of `pipeline.schema.Dtype`, but not ``text`` (see `text`). NaN in
         ``values`` of a float dtype is missing. ``datetime`` takes int64 µs since 1970, UTC.
         The column may share the arrays: they must not be changed afterwards.
         """

@@ -11,7 +11,7 @@ from typing import cast
 
 from pipeline.device import Frames
 from pipeline.device.probe import Gpu, Probe, probe
-from pipeline.device.proof import prove
+from pipeline.device.self_test import prove
 from pipeline.errors import ConfigError, DeviceError, nearest
 
 DOCTOR = "python -m pipeline doctor"
@@ -34,7 +34,7 @@ class Choice:
 
 
 LOST = "PIPELINE_DEVICE_LOST"
-"""Environment variable: why the run that goes on here has lost its GPU (`pipeline.restart`)."""
+"""Environment variable: why the run that goes on here has lost its GPU (`pipeline.cli.restart`)."""
 
 
 def choose(

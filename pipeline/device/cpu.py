@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.columns import Column, Dtype
 from pipeline.device import MISSING, UNSEEN
+from pipeline.schema import Column, Dtype
 
 name = "cpu"
 lib = pd

@@ -16,7 +16,7 @@ from pipeline.evaluate import slices
 from pipeline.evaluate.metrics import SCORED_SETS, Floats, Scored, predicted
 from pipeline.evaluate.ranking import points, rank, roc_auc
 from pipeline.matrix import SetName, Target
-from pipeline.train.fitted import Fitted
+from pipeline.train.fitted_model import Fitted
 
 BINS = 10
 MAX_CLASSES = 20

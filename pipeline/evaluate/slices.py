@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device.words import numbered
+from pipeline.device.factorize import numbered
 from pipeline.evaluate.metrics import measure as measure_rows
 from pipeline.matrix import Target
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
-from pipeline.config.manifest import SetName, Task
+from pipeline.artifacts.manifest_model import SetName, Task
 from pipeline.config.stored import Count, Positive, Stored
 
 NAMES: dict[Task, frozenset[str]] = {

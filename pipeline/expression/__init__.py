@@ -22,12 +22,12 @@ from keyword import iskeyword
 
 import numpy as np
 
-from pipeline.columns import Column, Schema
 from pipeline.device import Frame, Frames, Series, cpu
 from pipeline.expression.evaluate import Scene, value_of
 from pipeline.expression.nodes import Name, Node, mistake, names
 from pipeline.expression.syntax import FUNCTIONS, parse_nodes
 from pipeline.expression.values import Value, to_series
+from pipeline.schema import Column, Schema
 
 
 @dataclass(frozen=True)

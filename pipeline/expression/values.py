@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.columns import EARLIEST, LATEST
 from pipeline.device import Array, Frames, Series, dtype_of
-from pipeline.device.words import numbered
+from pipeline.device.factorize import numbered
+from pipeline.schema import EARLIEST, LATEST
 
 Kind = Literal["int64", "float64", "bool", "datetime", "text"]
 NUMBERS = ("int64", "float64", "bool")

@@ -26,11 +26,11 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.columns import Column, Schema
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError
 from pipeline.features.saved import SavedState
 from pipeline.matrix import Task
+from pipeline.schema import Column, Schema
 
 Summary = Any
 """A summary on the host: pandas, NumPy and Python values. Small: it has been counted or summed."""

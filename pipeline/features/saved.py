@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import pandas as pd
 from pydantic import Field, TypeAdapter, model_validator
 
-from pipeline.columns import Dtype, Schema
 from pipeline.config.stored import Stored, check_stored, misfit
 from pipeline.errors import InputError, PipelineError
-from pipeline.features.keys import MAX_KEYS
+from pipeline.features.stats.key_tables import MAX_KEYS
+from pipeline.schema import Dtype, Schema
 
 if TYPE_CHECKING:
     from pipeline.features.op import Op

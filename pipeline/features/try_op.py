@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.columns import Column, Dtype, Schema
 from pipeline.device import Frame, Frames, cpu
-from pipeline.device.words import numbered
+from pipeline.device.factorize import numbered
 from pipeline.features.op import Op, Rows, State
 from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_op
 from pipeline.matrix import Task
+from pipeline.schema import Column, Dtype, Schema
 
 
 def column_of(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.Series]:

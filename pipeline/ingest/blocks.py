@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.ingest import parquet
-from pipeline.ingest.content import chunks, head
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.dialect import data_start
-from pipeline.ingest.files import File
-from pipeline.ingest.infer import HEAD
+from pipeline.ingest.csv.dialect import data_start
+from pipeline.ingest.csv.type_inference import HEAD
+from pipeline.ingest.sources.byte_ranges import chunks, head
+from pipeline.ingest.sources.files import File
 
 NEWLINE = 10
 SMALL_BLOCK = 1 << 20

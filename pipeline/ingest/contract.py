@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import read_json, write_json
-from pipeline.columns import RESERVED, Column, Schema
+from pipeline.artifacts.files import read_json, write_json
 from pipeline.config.stored import check_stored, misfit
 from pipeline.errors import SchemaError, nearest
 from pipeline.ingest.contract_file import contracts
-from pipeline.ingest.dialect import Dialect
-from pipeline.ingest.files import DEFAULT_PARTITION, File
-from pipeline.ingest.values import SourceColumn, can_be_pattern
+from pipeline.ingest.csv.dialect import Dialect
+from pipeline.ingest.csv.types import SourceColumn, can_be_pattern
+from pipeline.ingest.sources.files import DEFAULT_PARTITION, File
+from pipeline.schema import RESERVED, Column, Schema
 
 NEW = "new data"
 """`Contract.where` of what a finished run scores: no config says how to read it."""

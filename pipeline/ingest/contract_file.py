@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from pipeline.columns import StoredSchema
-from pipeline.config.manifest import Name
+from pipeline.artifacts.manifest_model import Name
 from pipeline.config.model import ColumnType
 from pipeline.config.stored import Count, Plain, Positive, Stored
+from pipeline.schema import StoredSchema
 
 
 class StoredSource(Stored):

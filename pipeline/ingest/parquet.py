@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from pipeline.config.model import ColumnType
 from pipeline.errors import MachineError, SchemaError
-from pipeline.ingest.dialect import check_name, kind_of
-from pipeline.ingest.files import File
-from pipeline.ingest.stores import opened
-from pipeline.ingest.values import ISO, ZONED, SourceColumn
+from pipeline.ingest.csv.dialect import check_name, kind_of
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
+from pipeline.ingest.sources.files import File
+from pipeline.ingest.sources.filesystems import opened
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 NUMBERS = frozenset({"integer", "float", "decimal"})

@@ -16,14 +16,15 @@ from pipeline.config.model import Data
 from pipeline.device import cpu
 from pipeline.errors import InputError
 from pipeline.expression import Expression
-from pipeline.ingest import csv_block, parquet, storage
-from pipeline.ingest import target as targets
+from pipeline.ingest import arrow_to_frame, parquet
 from pipeline.ingest.blocks import Block
-from pipeline.ingest.content import head, span
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.dialect import data_start
-from pipeline.ingest.infer import HEAD
-from pipeline.ingest.values import SourceColumn
+from pipeline.ingest.csv import block as csv_block
+from pipeline.ingest.csv.dialect import data_start
+from pipeline.ingest.csv.type_inference import HEAD
+from pipeline.ingest.csv.types import SourceColumn
+from pipeline.ingest.labels import target as targets
+from pipeline.ingest.sources.byte_ranges import head, span
 
 ROWS = 20_000
 """Rows of the sample: they follow each other, as a block's do."""
@@ -103,7 +104,7 @@ def sample(
     made: dict[str, Any] = {}
     for column in columns:
         with suppress(pa.ArrowInvalid):  # the run will name the value
-            made[column.name] = storage.stored(column, arrays[column.name])
+            made[column.name] = arrow_to_frame.stored(column, arrays[column.name])
     frame = pd.DataFrame(made, copy=False)
     columns = [c for c in columns if c.name in made]
     missing = {c.name: float(frame[c.name].isna().mean()) for c in columns if len(frame)}
@@ -151,7 +152,7 @@ def _scores(frame: pd.DataFrame, target: Expression, data: Data) -> int:
 
 
 def _staged_row(frame: pd.DataFrame) -> float:
-    from pipeline.ingest.load import STAGED
+    from pipeline.ingest.partitions import STAGED
 
     table = pa.Table.from_pandas(frame)
     sink = pa.MockOutputStream()

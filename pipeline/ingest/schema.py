@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from pipeline.config.model import ColumnType, Source
 from pipeline.errors import ConfigError, SchemaError, nearest, shorten
-from pipeline.ingest import dialect as dialects
-from pipeline.ingest import infer, parquet
-from pipeline.ingest.content import head
+from pipeline.ingest import parquet
 from pipeline.ingest.contract import NEW, Contract
-from pipeline.ingest.csv_rows import records
-from pipeline.ingest.files import DEFAULT_PARTITION, File, find, format_of, with_folders
-from pipeline.ingest.values import ISO, ZONED, SourceColumn, misfits
+from pipeline.ingest.csv import dialect as dialects
+from pipeline.ingest.csv import type_inference
+from pipeline.ingest.csv.records import records
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, misfits
+from pipeline.ingest.sources.byte_ranges import head
+from pipeline.ingest.sources.files import DEFAULT_PARTITION, File, find, format_of, with_folders
 
 # How the names of key=value folders are parsed: as in a CSV file without words of its own.
 WORDS = dialects.Dialect(",", None, False, (), False, ("",), ("true",), ("false",))
@@ -107,19 +108,19 @@ def _only(source: Source, needed: list[str]) -> Source:
 
 def _csv(files: list[File], source: Source, where: str, wanted: Contract | None = None) -> Contract:
     options = source.storage_options
-    first = head(files[0], options, infer.HEAD)
+    first = head(files[0], options, type_inference.HEAD)
     dialect = dialects.settle(first, files[0].path, source.csv)
     for file in files[1:]:
         names = dialects.header_of(head(file, options, HEADER), file.path, dialect)
         _same_names(dialect.names, names, files[0], file)
-    sampled = infer.sample(files, dialect, options)
+    sampled = type_inference.sample(files, dialect, options)
     if wanted is None and sampled.row_bytes is None:
         raise _no_rows(files[0].path, first, dialect)
     run = {c.name: replace(c, partition=False) for c in wanted.columns} if wanted else {}
     columns = [
-        infer.again(run[name], values, dialect)
+        type_inference.again(run[name], values, dialect)
         if name in run and (run[name].pattern == ZONED or (wanted and wanted.format == "csv"))
-        else infer.column(name, values, source.types.get(name), dialect)
+        else type_inference.column(name, values, source.types.get(name), dialect)
         for name, values in zip(dialect.names, sampled.values, strict=True)
     ]
     folders = _folders(files, source.types, set(dialect.names))
@@ -274,7 +275,9 @@ def _folders(
 
 def _folder(key: str, words: set[str], types: Mapping[str, ColumnType]) -> SourceColumn:
     known = sorted(words - {DEFAULT_PARTITION})
-    whole = all(infer.INTEGER.fullmatch(w) and not infer.CODE.match(w) for w in known)
+    whole = all(
+        type_inference.INTEGER.fullmatch(w) and not type_inference.CODE.match(w) for w in known
+    )
     kind = types.get(key) or ("integer" if known and whole else "text")
     column = SourceColumn(key, kind, ISO if kind in ("date", "datetime") else None, partition=True)
     if bad := misfits(column, known, WORDS):

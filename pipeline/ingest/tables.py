@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.columns import Schema
 from pipeline.config.model import Table
 from pipeline.device import cpu
 from pipeline.errors import SchemaError, nearest
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
+from pipeline.schema import Schema
 
 
 def read_table(

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline import sealed
+from pipeline.artifacts import manifest as sealed
+from pipeline.artifacts.manifest import Sealed
 from pipeline.config.loader import yaml_tree
 from pipeline.config.model import Config
 from pipeline.config.stored import misfit
 from pipeline.device.choose import Choice, choose, frames_of
 from pipeline.errors import InputError, nearest
+from pipeline.execution.stages.evaluate import prediction_columns
 from pipeline.expression import parse
-from pipeline.features import chain, fit
-from pipeline.features.chain import Context
-from pipeline.features.fit import FittedPlan
-from pipeline.ingest import frames
-from pipeline.ingest.prepare import passing
-from pipeline.results import prediction_columns
-from pipeline.sealed import Sealed
-from pipeline.train import golden, store
-from pipeline.train.fitted import Fitted
+from pipeline.features.engine import fit, transform
+from pipeline.features.engine.fit import FittedPlan
+from pipeline.features.engine.transform import Context
+from pipeline.ingest import pandas_input
+from pipeline.ingest.labels.assign import passing
+from pipeline.train import golden, model_io
+from pipeline.train.fitted_model import Fitted
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
@@ -128,7 +128,7 @@ class Scorer:
         """
         schema = self.plan.source.only(self.columns)
         device = frames_of(self.context.device)
-        made = self.predict_storage(device.to_device(frames.from_pandas(frame, schema)))
+        made = self.predict_storage(device.to_device(pandas_input.from_pandas(frame, schema)))
         made.index = frame.index
         return made
 
@@ -145,7 +145,7 @@ class Scorer:
         at = np.flatnonzero(device.to_host(keep))
         if len(at) < rows:  # as in the run, what follows (a lag) does not see them
             frame = frame[keep]
-        x, _ = chain.new_matrix(frame, self.plan.steps, self.plan.features, self.context)
+        x, _ = transform.new_matrix(frame, self.plan.steps, self.plan.features, self.context)
         score = np.asarray(device.to_host(self.model.predict(x)))
         made = pd.DataFrame(prediction_columns(score, self.model.target))
         if len(at) < rows:
@@ -182,7 +182,7 @@ def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
 
 def _named(path: Path, model: str) -> tuple[Path, str]:
     """The run folder and the model: of a model's file, those that it is of."""
-    names = {file: name for name, file in store.CONTENT.items()}
+    names = {file: name for name, file in model_io.CONTENT.items()}
     if path.parent.name == "train" and path.name in names and path.is_file():
         return path.parent.parent, names[path.name]
     return path, model
@@ -203,7 +203,7 @@ def opened(run: Sealed, model: str) -> Scorer:
 
 def _model(run: Sealed, name: str, device: str) -> Fitted:
     """The model on the device, once the run's golden rows, if it has any, score there as saved."""
-    fitted = store.load(name, run.run / "train", device, run.read)
+    fitted = model_io.load(name, run.run / "train", device, run.read)
     if golden.FILE in run.files:
         rows = read_config(run).golden
         table = golden.load_scored(run.run / golden.FILE, rows, fitted, run.read)

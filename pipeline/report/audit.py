@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.evaluate.audit.finding import GRAVE
 from pipeline.report import text
+from pipeline.report.audit_file import GRAVE
 
 Json = dict[str, Any]
 

@@ -12,8 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from pipeline.console.terminal import json_line, visible
 from pipeline.report import drawing
-from pipeline.terminal import json_line, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -11,18 +11,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline import sealed
-from pipeline.artifacts import UNHASHED
+from pipeline.artifacts import manifest as sealed
+from pipeline.artifacts.files import UNHASHED
+from pipeline.artifacts.ledger import last_run, ledger_lines
+from pipeline.artifacts.manifest import Sealed
 from pipeline.config.loader import yaml_tree
 from pipeline.config.stored import Plain, Stored, check_stored
-from pipeline.device.timeline_file import timelines
 from pipeline.errors import InputError
-from pipeline.evaluate.audit.stored import audits
 from pipeline.evaluate.stored import curves_files, metrics_files
-from pipeline.features.plan_file import plans
+from pipeline.features.engine.plan_file import plans
 from pipeline.ingest.contract_file import contracts
-from pipeline.ledger import last_run, ledger_lines
-from pipeline.sealed import Sealed
+from pipeline.report.audit_file import audits
+from pipeline.telemetry.timeline_file import timelines
 from pipeline.train.sidecar import check_sidecar
 
 Json = dict[str, Any]

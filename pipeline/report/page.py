@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import sealed
-from pipeline.artifacts import write_text
+from pipeline.artifacts import manifest as sealed
+from pipeline.artifacts.files import write_text
 from pipeline.errors import quote_path
 from pipeline.report import audit, charts, document, folder, tables, text, timeline
 from pipeline.report.folder import Folder

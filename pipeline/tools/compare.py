@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import sealed
+from pipeline.artifacts import manifest
 from pipeline.errors import InputError
 from pipeline.report import folder as folders
 from pipeline.report.folder import Folder
@@ -27,10 +27,10 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
     if len({path.resolve() for path in paths}) < 2:
         raise InputError("compare needs two runs", fix="name two different run folders")
     for path in paths:
-        if path.is_dir() and not os.path.lexists(path / sealed.MANIFEST):
-            raise sealed.unfinished(path)
+        if path.is_dir() and not os.path.lexists(path / manifest.MANIFEST):
+            raise manifest.unfinished(path)
     runs = [folders.read(path) for path in paths]
-    with sealed.fitting(*paths):
+    with manifest.fitting(*paths):
         return _compared(runs)
 
 

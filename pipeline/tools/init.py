@@ -10,20 +10,20 @@ from typing import Any
 
 import yaml
 
-from pipeline.columns import RESERVED, Schema
 from pipeline.config.model import Data
 from pipeline.config.validation import validated
 from pipeline.device import cpu
-from pipeline.features import profile as profiles
-from pipeline.features.auto import Choice, decide, entries_of
-from pipeline.features.chain import Context
-from pipeline.ingest import target as targets
+from pipeline.features.auto import profile as profiles
+from pipeline.features.auto.choose import Choice, decide, entries_of
+from pipeline.features.engine.transform import Context
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.prepare import target_missing
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.labels import target as targets
+from pipeline.ingest.labels.assign import target_missing
+from pipeline.ingest.labels.target import Settled
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
-from pipeline.ingest.target import Settled
+from pipeline.schema import RESERVED, Schema
 
 SAMPLE_ROWS = 200_000
 BLOCK_BYTES = 4 << 20

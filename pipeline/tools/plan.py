@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pipeline.cluster.capacity import check_workers
-from pipeline.cluster.memory import MemoryPlan, available, limit_of
+from pipeline.artifacts.run_dirs import RUNS
 from pipeline.config.model import Config
-from pipeline.features.chain import Step
-from pipeline.features.plan import model_columns, next_phase, pruned, walk
-from pipeline.folders import RUNS
-from pipeline.job import Job, prepare
-from pipeline.planning import at_once, free_at, planned_parts
+from pipeline.execution.job import Job, prepare
+from pipeline.execution.planning import at_once, free_at, planned_parts
+from pipeline.features.engine.planner import model_columns, next_phase, pruned, walk
+from pipeline.features.engine.transform import Step
+from pipeline.memory.cluster_capacity import check_workers
+from pipeline.memory.planner import MemoryPlan, available, limit_of
 
 PARTS = {
     "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",
@@ -145,7 +145,7 @@ def print_plan(plan: dict[str, Any]) -> None:
     """The plan for people, on standard output."""
     from rich.table import Table
 
-    from pipeline.terminal import console as plain
+    from pipeline.console.terminal import console as plain
 
     console = plain()
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.run_dirs import run_folder
 from pipeline.config.model import Config
-from pipeline.device.ranges import VARIABLE
+from pipeline.device.nvtx_ranges import VARIABLE
 from pipeline.errors import ConfigError, InputError, MachineError, nearest, quote_path
-from pipeline.folders import run_folder
-from pipeline.runner import Outcome, run
-from pipeline.session import Listener
+from pipeline.execution.context import Listener
+from pipeline.execution.runner import Outcome, run
 
 FILES = {
     "nsys": "profile.nsys-rep", "cprofile": "profile.pstats", "pyinstrument": "profile.html",
@@ -80,7 +80,7 @@ def profiled(name: str, config: Config, *, out: Path | None, listener: Listener)
     """The run under ``cprofile`` or ``pyinstrument``; the profile is also left of one that failed.
 
     Raises:
-        As `pipeline.runner.run`.
+        As `pipeline.execution.runner.run`.
     """
     folder = run_folder(config.name, out)
     with PROFILERS[name](folder / FILES[name]):

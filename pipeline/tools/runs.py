@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import LOCK, MAX_OWNER, SCRATCH, STAGES, in_use, locked
+from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, in_use, locked
+from pipeline.artifacts.manifest import MANIFEST, read_within
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary
+from pipeline.execution.stage_cache import command
 from pipeline.report import folder as folders
-from pipeline.resume import command
-from pipeline.sealed import MANIFEST, read_within
 
 State = Literal["finished", "running", "stopped", "damaged"]
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import sealed
-from pipeline.artifacts import written
+from pipeline.artifacts import manifest
+from pipeline.artifacts.files import written
+from pipeline.artifacts.stored_table import Bounds, read_stored
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError
-from pipeline.ingest.stored_table import Bounds, read_stored
 from pipeline.matrix import Feed, Matrix
-from pipeline.train.fitted import Fitted
-from pipeline.train.held import mapped
-from pipeline.train.store import CONTENT
+from pipeline.train.feed import mapped
+from pipeline.train.fitted_model import Fitted
+from pipeline.train.model_io import CONTENT
 
 FILE = "golden.parquet"
 TOLERANCE = 1e-5
@@ -50,7 +50,7 @@ def load(path: Path, rows: int, features: int) -> np.ndarray:
     return np.ascontiguousarray(table.to_numpy(dtype="float32"))
 
 
-def load_scored(path: Path, rows: int, fitted: Fitted, read: sealed.Read) -> pd.DataFrame:
+def load_scored(path: Path, rows: int, fitted: Fitted, read: manifest.Read) -> pd.DataFrame:
     """Return the golden rows of a run with the scores of all its models.
 
     Args:

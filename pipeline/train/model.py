@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 from pipeline.matrix import Feed
-from pipeline.train.fitted import Fitted, Progress
-from pipeline.train.held import HeldFeed
+from pipeline.train.feed import HeldFeed
+from pipeline.train.fitted_model import Fitted, Progress
 from pipeline.train.params import ModelParams, XGBoostParams
 
 
@@ -64,16 +64,16 @@ def train(
         )
     params = params.settled(feed.rows("train") + feed.rows("valid") + feed.rows("test"))
     if isinstance(params, XGBoostParams):
-        from pipeline.train import xgb
+        from pipeline.train.xgboost import train as boosting
 
-        return xgb.train(
+        return boosting.train(
             params, feed, seed=seed, threads=threads, checkpoint=checkpoint, rounds=rounds,
             cache=cache, progress=progress,
         )  # fmt: skip
     if isinstance(feed, HeldFeed) and feed.spread:
-        from pipeline.train import forest_workers
+        from pipeline.train.forest import distributed
 
-        return forest_workers.train(params, feed, seed=seed, progress=progress)
-    from pipeline.train import forest
+        return distributed.train(params, feed, seed=seed, progress=progress)
+    from pipeline.train.forest import train as forest
 
     return forest.train(params, feed, seed=seed, threads=threads, progress=progress, most=most)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from pipeline.config.manifest import Task, check_classes
+from pipeline.artifacts.manifest_model import Task, check_classes
 from pipeline.config.stored import Count, Positive, Scalar, Stored, check_stored, misfit
 from pipeline.errors import InputError, shorten
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.device import Array, Frames
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.matrix import Feed, Matrix, SetName, Target, rows_at
-from pipeline.train.held import mapped
+from pipeline.train.feed import mapped
 from pipeline.train.params import ClassWeight, ForestParams, XGBoostParams
 
 Params = TypeVar("Params", XGBoostParams, ForestParams)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bad_case import Case, bad_predict
 
-from pipeline.artifacts import MANIFEST, write_manifest
+from pipeline.artifacts.files import MANIFEST, write_manifest
 
 SCORE = "predict done n.csv --out o.csv -q"
 

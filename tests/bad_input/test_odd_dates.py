@@ -12,16 +12,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.columns import EARLIEST, LATEST, Column, Schema
 from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.expression import parse
-from pipeline.features.texts import read_texts
+from pipeline.features.stats.text_parsing import read_texts
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.frames import from_pandas
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.pandas_input import from_pandas
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
+from pipeline.schema import EARLIEST, LATEST, Column, Schema
 
 ODD = (
     "0000-01-01", "0000-00-00", "0000-12-31T23:59:59", "0000-01-01T00:00:00Z", "10000-01-01",

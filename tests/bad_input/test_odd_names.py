@@ -14,7 +14,7 @@ from pipeline.device import cpu
 from pipeline.errors import SchemaError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
 
 NUL = ("a\0b", "\0", "a\0", "\0a")

@@ -12,7 +12,7 @@ from bad_case import GOOD, config
 
 from pipeline.__main__ import status_of
 from pipeline.errors import quote_path
-from pipeline.resume import command
+from pipeline.execution.stage_cache import command
 
 ODD = (
     "my run",

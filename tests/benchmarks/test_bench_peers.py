@@ -7,7 +7,7 @@ import yaml
 
 from benchmarks.__main__ import CONFIG, PEERS, Cell, prepared, summarised, table
 from benchmarks.peers import job, pandas_xgboost
-from pipeline.tools.measure import FailedError, machine, run
+from pipeline.bench.process_meter import FailedError, machine, run
 
 
 def test_peers_train_with_our_parameters():

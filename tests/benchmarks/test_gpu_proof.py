@@ -11,10 +11,10 @@ import pytest
 from benchmarks.gpu_proof import __main__ as proof
 from benchmarks.gpu_proof import page, steps, wide
 from benchmarks.gpu_proof.steps import NotHere, Proof, Step
+from pipeline.bench.measurements import Cell, Stage
+from pipeline.bench.process_meter import FailedError
+from pipeline.bench.roofline import Part
 from pipeline.config.model import Config
-from pipeline.tools.bench.bounds import Part
-from pipeline.tools.bench.cells import Cell, Stage
-from pipeline.tools.measure import FailedError
 
 
 def test_steps_have_names_of_their_own_and_end_within_ten_minutes():
@@ -163,7 +163,7 @@ def test_a_junit_report_is_counted(tmp_path):
 
 
 def test_the_wide_table_has_30_columns_and_its_config_prepares(tmp_path, monkeypatch):
-    from pipeline.job import prepare
+    from pipeline.execution.job import prepare
 
     monkeypatch.setattr(wide, "GROUP", 300)
     table = wide.block(0, 0, 500)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from pipeline.cluster.memory import give_back, settled
+from pipeline.memory.planner import give_back, settled
 
 
 class Node:

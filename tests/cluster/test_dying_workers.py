@@ -12,11 +12,11 @@ import psutil
 import pytest
 from test_xgb_workers import feed_of, partition, trained
 
-from pipeline.cluster import gang, partitions
+from pipeline.cluster import gang_tasks, partitions
 from pipeline.cluster.client import connected
 from pipeline.config.model import Cluster
 from pipeline.errors import MachineError
-from pipeline.train import boosting
+from pipeline.train.xgboost import checkpointing
 
 
 @pytest.fixture
@@ -73,13 +73,13 @@ def test_partitions_of_a_worker_that_dies_are_made_again(fragile):
 def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
     fragile, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(gang, "POLL", 0.1)
+    monkeypatch.setattr(gang_tasks, "POLL", 0.1)
     first = pids(fragile)[0]
     feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
     killed = []
 
     def tell(text, *counts):
-        if not killed and (tmp_path / boosting.STATE).exists():
+        if not killed and (tmp_path / checkpointing.STATE).exists():
             killed.append(first)
             os.kill(first, 9)
 
@@ -90,7 +90,7 @@ def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
     assert re.search(r"worker tcp://.* ended .*: the others went on from round \d+$", lost)
     assert sum("boost together" in note for note in fitted.notes) == 2
     assert fitted.rounds == len(fitted.history["valid"]["logloss"]) == 800
-    state = json.loads((tmp_path / boosting.STATE).read_text())
+    state = json.loads((tmp_path / checkpointing.STATE).read_text())
     assert state["done"] and state["model"] == "rounds-00800.ubj"
 
 

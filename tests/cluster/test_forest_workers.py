@@ -7,15 +7,17 @@ import pytest
 from test_xgb_workers import BINARY, FEATURES, auc, feed_of, held_by, partition, scores_of, trained
 
 from pipeline.matrix import Matrix, Target
-from pipeline.train import forest, forest_workers, store
-from pipeline.train.held import HeldFeed
+from pipeline.train import model_io
+from pipeline.train.feed import HeldFeed
+from pipeline.train.forest import distributed
+from pipeline.train.forest import train as forest
 
 TREES = {"trees": 20, "max_depth": 8, "min_samples_leaf": 5}
 
 
 @pytest.mark.parametrize("enough", [200_000, 100])
 def test_two_processes_grow_the_forest_of_one(two, client, tmp_path, monkeypatch, enough):
-    monkeypatch.setattr(forest_workers, "ENOUGH", enough)
+    monkeypatch.setattr(distributed, "ENOUGH", enough)
     here, there = (feed_of(c, held_by(c, partition)) for c in (client, two))
     alone, fitted = (trained(feed, "forest", **TREES) for feed in (here, there))
     share = "9,000" if enough > 9000 else "about 4,500"
@@ -26,7 +28,7 @@ def test_two_processes_grow_the_forest_of_one(two, client, tmp_path, monkeypatch
     assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
     if enough > 9000:
         assert fitted.details["fill"] == alone.details["fill"]
-    store.save(fitted, tmp_path)
+    model_io.save(fitted, tmp_path)
     (tmp_path / "forest.json").stat()
     again = trained(there, "forest", **TREES)
     assert again.content == fitted.content
@@ -43,7 +45,7 @@ def rare(i):
 
 
 def test_a_class_that_one_worker_lacks_is_known_to_all_trees(two, monkeypatch):
-    monkeypatch.setattr(forest_workers, "ENOUGH", 100)
+    monkeypatch.setattr(distributed, "ENOUGH", 100)
     feed = feed_of(two, held_by(two, rare))
     feed = HeldFeed(
         two, feed.parts, FEATURES, Target("multiclass", ("a", "b", "c")), "cpu", feed.counts

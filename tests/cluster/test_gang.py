@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.cluster import gang, lost
+from pipeline.cluster import gang_tasks, gpu_worker_failure
 from pipeline.errors import DataError
 
 NCCL = RuntimeError("NCCL failure: unhandled cuda error")
@@ -25,23 +25,23 @@ def test_what_the_others_make_of_its_end_comes_last(cause):
     client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
     futures = [member(GONE), member(NCCL), member(cause)]
     with pytest.raises(type(cause)) as caught:
-        gang._gathered(client, futures, {"a", "b"}, "training", lambda: None)
+        gang_tasks._gathered(client, futures, {"a", "b"}, "training", lambda: None)
     assert caught.value is cause
 
 
 def test_where_nobody_tells_a_cause_there_is_none():
-    assert lost.cause([GONE, GONE]) is None
-    assert lost.cause([GONE, NCCL]) is NCCL
+    assert gpu_worker_failure.cause([GONE, GONE]) is None
+    assert gpu_worker_failure.cause([GONE, NCCL]) is NCCL
 
 
 def test_a_lost_context_ends_a_worker_that_runs_no_partition(monkeypatch):
     told = []
-    monkeypatch.setattr(lost, "leave", told.append)
+    monkeypatch.setattr(gpu_worker_failure, "leave", told.append)
 
     def fails(number):
         raise RuntimeError(f"CUDA error {number}")
 
     with pytest.raises(RuntimeError, match="CUDA error 700") as caught:
-        lost.guarded(fails, 700)
+        gpu_worker_failure.guarded(fails, 700)
     assert told == [caught.value]
-    assert lost.guarded(max, 1, 2) == 2 and len(told) == 1
+    assert gpu_worker_failure.guarded(max, 1, 2) == 2 and len(told) == 1

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 from flights import DATA, ROOT, check_same, config, difference
 
-from pipeline.runner import run
+from pipeline.execution.runner import run
 
 pytestmark = pytest.mark.slow
 NET = "10.77.0"

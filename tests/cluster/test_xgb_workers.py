@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from distributed import futures_of, wait
 
-from pipeline.cluster import gang, partitions
+from pipeline.cluster import gang_tasks, partitions
 from pipeline.cluster.client import workers
 from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
-from pipeline.train import boosting, golden, model, xgb_workers
-from pipeline.train.held import HeldFeed, scored
+from pipeline.train import golden, model
+from pipeline.train.feed import HeldFeed, scored
 from pipeline.train.params import parse_models
+from pipeline.train.xgboost import checkpointing, distributed
 
 FEATURES = (Feature("a", "q"), Feature("b", "q"), Feature("c", "c", 4))
 BINARY = Target("binary", ("n", "y"))
@@ -102,7 +103,7 @@ def test_a_worker_that_holds_all_partitions_shares_them(two):
     tasks = partitions.each(range(7), partition).tasks()
     kept = two.persist(tasks, workers=[first])
     wait(kept)
-    found = gang.members(two, partitions.Partitions(list(kept)))
+    found = gang_tasks.members(two, partitions.Partitions(list(kept)))
     assert {m.address: m.positions for m in found} == {first: (0, 2, 4, 6), second: (1, 3, 5)}
 
 
@@ -113,25 +114,25 @@ def test_partitions_lie_where_they_did_in_every_run(two):
         futures = [futures_of(item)[0] for item in parts.items]
         holders = two.who_has(futures)
         assert [holders[f.key] for f in futures] == [(a,) for a in (first, second) * 2 + (first,)]
-        assert [m.positions for m in gang.members(two, parts)] == [(0, 2, 4), (1, 3)]
+        assert [m.positions for m in gang_tasks.members(two, parts)] == [(0, 2, 4), (1, 3)]
 
 
 def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_path, monkeypatch):
     feed = feed_of(two, held_by(two, partition))
     params = {**PARAMS, "rounds": 400, "subsample": 0.5, "early_stopping": 0}
     whole = trained(feed, **params)
-    save = boosting.save
+    save = checkpointing.save
 
     def full(plan, folder, notes, state):
         if state.done:
             raise MachineError("the disk is full")
         save(plan, folder, notes, state)
 
-    monkeypatch.setattr(gang, "POLL", 0.05)
-    monkeypatch.setattr(boosting, "save", full)
+    monkeypatch.setattr(gang_tasks, "POLL", 0.05)
+    monkeypatch.setattr(checkpointing, "save", full)
     with pytest.raises(MachineError, match="the disk is full"):
         trained(feed, checkpoint=tmp_path, **params)
-    assert 1 <= json.loads((tmp_path / boosting.STATE).read_text())["segments"] < 6
+    assert 1 <= json.loads((tmp_path / checkpointing.STATE).read_text())["segments"] < 6
     monkeypatch.undo()
     resumed = trained(feed, checkpoint=tmp_path, **params)
     assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.told)
@@ -145,7 +146,7 @@ def test_a_cluster_without_workers_is_said(two, monkeypatch):
     feed = feed_of(two, held_by(two, partition, 2))
 
     def nobody(count, timeout):
-        assert timeout == xgb_workers.BOOTSTRAP
+        assert timeout == distributed.BOOTSTRAP
         raise TimeoutError
 
     monkeypatch.setattr(two, "wait_for_workers", nobody)

@@ -10,19 +10,20 @@ from cases import CASES, setting
 from conformance import Findings, lint, masked, wrap
 from conforming import ConformingDevice, assert_on_the_host
 
-from pipeline.columns import LABEL, SET
 from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.expression import parse
-from pipeline.features import chain, profile
+from pipeline.features.auto import profile
+from pipeline.features.engine import transform
 from pipeline.features.registry import REGISTRY, parse_op
 from pipeline.features.try_op import frame_of
-from pipeline.ingest import prepare
-from pipeline.ingest import split as splitting
-from pipeline.ingest import target as targets
+from pipeline.ingest.labels import assign
+from pipeline.ingest.labels import split as splitting
+from pipeline.ingest.labels import target as targets
 from pipeline.matrix import Feature, Target
+from pipeline.schema import LABEL, SET
 
-PACKAGE = Path(chain.__file__).parents[1]
+PACKAGE = Path(transform.__file__).parents[1]
 
 
 @pytest.fixture(params=["plain", "nullable"])
@@ -157,7 +158,7 @@ def test_preparation_chain_and_profile(form, mixed_frame, monkeypatch):
     """From read frames to matrices, as a run does it."""
     found = Findings()
     device = ConformingDevice(found)
-    for module in (prepare, chain, profile):
+    for module in (assign, transform, profile):
         monkeypatch.setattr(module, "frames_of", lambda name: device if name == "stand-in" else cpu)
     schema, target = mixed_frame.schema, Target("binary", (False, True))
     entries = [
@@ -168,29 +169,31 @@ def test_preparation_chain_and_profile(form, mixed_frame, monkeypatch):
     ]
 
     def run(name, frame):
-        spec = prepare.Preparation(
+        spec = assign.Preparation(
             name, parse("x > 2"), (parse("code > 0"),), Split(valid=0.2, test=0.2), 0, 1.0, None,
             tuple(schema.names),
         )  # fmt: skip
-        look = prepare.look(frame, spec)
-        rows = prepare.assigned(frame, spec, target, None)
-        counts = prepare.counted(rows, name, 2, 0, 0.5)
-        context = chain.Context(name, 0, "binary", 2)
+        look = assign.look(frame, spec)
+        rows = assign.assigned(frame, spec, target, None)
+        counts = assign.counted(rows, name, 2, 0, 0.5)
+        context = transform.Context(name, 0, "binary", 2)
         steps, current = [], schema
         for op in map(parse_op, entries):
-            step = chain.Step(op, current, op.prepare(current, {}), not op.fitted)
+            step = transform.Step(op, current, op.prepare(current, {}), not op.fitted)
             if op.fitted:
-                summary = chain.summarised(rows, [*steps, step], [len(steps)], context)[len(steps)]
-                step = chain.Step(op, current, op.finish(summary, step.state), True)
+                summary = transform.summarised(rows, [*steps, step], [len(steps)], context)[
+                    len(steps)
+                ]
+                step = transform.Step(op, current, op.finish(summary, step.state), True)
             steps.append(step)
             current = op.after(current)
         names = ["text é", "a.b c", "x", "y", "lat", "bool", "code"]
         features = [Feature(n, "c" if n == "code" else "q") for n in names]
-        made = chain.matrices(rows, steps, features, context)
-        numbers = chain.group_number(rows, ["text é", "when"], name)
+        made = transform.matrices(rows, steps, features, context)
+        numbers = transform.group_number(rows, ["text é", "when"], name)
         seen = profile.finish(profile.summarise(rows, schema, context), schema)
-        trained = chain.applied(rows, steps, context)
-        return look, counts, made, numbers, seen, trained, prepare.everything_trains(rows, name)
+        trained = transform.applied(rows, steps, context)
+        return look, counts, made, numbers, seen, trained, assign.everything_trains(rows, name)
 
     theirs, ours = (
         run("stand-in", wrap(form(mixed_frame.host), found)),
@@ -219,7 +222,7 @@ OURS_IN = {
     "count_encode.py": {"normalize"}, "split.py": {"test", "argmin"}, "join.py": {"Timestamp"},
     "syntax.py": {"decode", "compare", "encode"},
 }  # fmt: skip
-ON_THE_HOST = {"auto.py", "try_op.py", "state.py", "registry.py", "saved.py"}
+ON_THE_HOST = {"choose.py", "try_op.py", "state_io.py", "registry.py", "saved.py"}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ ON_THE_HOST = {"auto.py", "try_op.py", "state.py", "registry.py", "saved.py"}
         for folder in ("features", "expression", "ingest")
         for p in sorted((PACKAGE / folder).rglob("*.py"))
         if p.name not in ON_THE_HOST
-        and (folder != "ingest" or p.name in {"prepare.py", "split.py", "target.py"})
+        and (folder != "ingest" or p.name in {"assign.py", "split.py", "target.py"})
     ],
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )

@@ -17,11 +17,11 @@ from pipeline.config.model import Config
 from pipeline.device import choose
 from pipeline.device.choose import Choice
 from pipeline.device.probe import Gpu
-from pipeline.ingest import load
-from pipeline.job import prepare
-from pipeline.session import Listener
-from pipeline.tools import parity
-from pipeline.tools.sides import opened
+from pipeline.execution.context import Listener
+from pipeline.execution.job import prepare
+from pipeline.ingest import partitions
+from pipeline.parity import compare
+from pipeline.parity.device_run import opened
 
 ROOT = Path(__file__).parents[2]
 GPU = Gpu(0, "GPU-0", "a GPU", 2**37, 2**37, (9, 0))
@@ -49,7 +49,7 @@ def test_new_rows_are_scored_alike(chosen):
 def on_both(chosen, monkeypatch):
     """The checks of a config's rows, columns and features."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(load, "SMALL_BLOCK", 1)
+    monkeypatch.setattr(partitions, "SMALL_BLOCK", 1)
 
     def checked(config, folder):
         job = prepare(config)
@@ -65,10 +65,10 @@ def on_both(chosen, monkeypatch):
             sides = [first, second]
             for side in sides:
                 side.read()
-            found = parity._rows(sides)
+            found = compare._rows(sides)
             for side in sides:
                 side.build()
-            return [*found, *parity._features(sides)], first.session.ledger.entries
+            return [*found, *compare._features(sides)], first.session.ledger.entries
 
     return checked
 

@@ -13,13 +13,13 @@ from conforming import ConformingDevice, assert_on_the_host
 
 from pipeline.device import cpu
 from pipeline.device.choose import Choice
-from pipeline.features import chain
-from pipeline.features.fit import FittedPlan
+from pipeline.features.engine import transform
+from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.registry import parse_op
 from pipeline.matrix import Feature, Matrix, Target
+from pipeline.parity import device_run
 from pipeline.predict import scorer
 from pipeline.predict.scorer import Scorer
-from pipeline.tools import sides
 from pipeline.train.model import Fitted
 
 
@@ -36,7 +36,7 @@ def given():
 @pytest.fixture
 def stand_in(monkeypatch):
     device = ConformingDevice(Findings())
-    for module in (scorer, chain, sides):
+    for module in (scorer, transform, device_run):
         monkeypatch.setattr(module, "frames_of", lambda name: device if name == "stand-in" else cpu)
     return device
 
@@ -45,7 +45,7 @@ def scorer_on(name, schema):
     steps, current = [], schema
     for entry in ({"derive": {"y": "lat + `a.b c`"}}, {"drop": ["none"]}):
         op = parse_op(entry)
-        steps.append(chain.Step(op, current, op.prepare(current, {}), done=True))
+        steps.append(transform.Step(op, current, op.prepare(current, {}), done=True))
         current = op.after(current)
     features = tuple(Feature(n, "c" if n == "code" else "q") for n in ("y", "x", "lat", "code"))
     plan = FittedPlan(schema, tuple(steps), features, filters=("code > 0",))
@@ -53,7 +53,7 @@ def scorer_on(name, schema):
         "m", Target("regression"), features, score=lambda x: x[:, 0] + x[:, 3], content=None,
         importances={}, rounds=0, history={}, notes=(), device="cpu", details={},
     )  # fmt: skip
-    context = chain.Context(name, 0, "regression", 0, predicting=True)
+    context = transform.Context(name, 0, "regression", 0, predicting=True)
     return Scorer(Path(), plan, model, {}, context, Choice(name, name, "a test"))
 
 
@@ -68,18 +68,18 @@ def test_new_rows(given, stand_in, form):
 
 
 def test_rows_and_matrices_of_a_parity(given, stand_in, form):
-    expected = sides.facts(given.host, 3, "cpu")
-    made = sides.facts(wrap(form(given.host), stand_in.findings), 3, "stand-in")
+    expected = device_run.facts(given.host, 3, "cpu")
+    made = device_run.facts(wrap(form(given.host), stand_in.findings), 3, "stand-in")
     assert_on_the_host(made)
     pd.testing.assert_frame_equal(form(made), form(expected))
-    assert {sides.FOLD, sides.SAMPLE} <= set(made.columns)
+    assert {device_run.FOLD, device_run.SAMPLE} <= set(made.columns)
     x, ids = np.arange(6, dtype="float32").reshape(3, 2), np.array([5, 3, 9])
     found = {"train": (x, ids), "test": (x + 10, ids + 10)}
     matrices = {
         n: Matrix(stand_in.to_device(a), None, None, stand_in.to_device(i))
         for n, (a, i) in found.items()
     }
-    made = sides.table(matrices, ["p", "q"], "stand-in")
+    made = device_run.table(matrices, ["p", "q"], "stand-in")
     assert_on_the_host(made)
     assert made.index.tolist() == [5, 3, 9, 15, 13, 19]
     assert made["q"].tolist() == [1, 3, 5, 11, 13, 15]

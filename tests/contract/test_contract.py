@@ -12,7 +12,7 @@ from laws import REL, assert_same, declared, fit, made, plain
 
 from pipeline.device import cpu, dtype_of
 from pipeline.errors import DataError
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.registry import REGISTRY, op_entry, parse_op
 
 

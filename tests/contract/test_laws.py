@@ -19,7 +19,7 @@ from trials import trials
 from wild_ops import ENTRIES
 
 from pipeline.errors import DataError
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Op
 from pipeline.features.registry import REGISTRY, op_class
 

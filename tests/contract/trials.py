@@ -13,7 +13,7 @@ from wild import NUMERIC, Table
 from wild_ops import ENTRIES
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.plan import walk
+from pipeline.features.engine.planner import walk
 from pipeline.features.registry import parse_op
 
 ROWS = (5, 9, 1, 0, 2, 3, 7)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from pipeline.columns import Column, Schema
 from pipeline.device import cpu
+from pipeline.schema import Column, Schema
 
 NUMERIC = ("int64", "float64", "float32")
 EVERY = (*NUMERIC, "int32", "bool", "datetime", "text")

@@ -6,7 +6,7 @@ from fake_gpus import Fake
 from pipeline.device import cpu
 from pipeline.device.choose import Choice, choose, frames_of
 from pipeline.device.probe import probe
-from pipeline.device.proof import prove
+from pipeline.device.self_test import prove
 from pipeline.errors import ConfigError, DeviceError
 
 

@@ -4,7 +4,7 @@ import gc
 
 import pandas as pd
 
-from pipeline.device.constants import Constants
+from pipeline.device.table_cache import Constants
 
 
 def test_a_value_is_made_once_for_each_table_and_name():

@@ -101,7 +101,8 @@ def test_nothing_is_the_fault_of_the_cpu():
 
 @pytest.mark.parametrize(("used", "said"), [(True, "out of GPU memory: "), (False, "bug in ")])
 def test_a_command_that_a_gpu_stopped_ends_with_status_3(monkeypatch, capsys, used, said):
-    if used:
-        monkeypatch.setitem(sys.modules, "pipeline.device.gpu.frames", sys)
+    monkeypatch.setitem(sys.modules, "pipeline.device.gpu.frames", sys)
+    if not used:
+        monkeypatch.delitem(sys.modules, "pipeline.device.gpu.frames")
     assert _unforeseen(FULL["XGBoost"]) == (3 if used else 1)
     assert said in capsys.readouterr().err

@@ -2,15 +2,15 @@
 
 import pytest
 
-from pipeline.device import doctor
 from pipeline.device.probe import probe
-from pipeline.device.timeline import Timeline
+from pipeline.doctor import examine
+from pipeline.telemetry.gpu_timeline import Timeline
 
 pytestmark = pytest.mark.gpu
 
 
 def test_this_gpu_host_is_well(tmp_path):
-    findings = doctor.examine(tmp_path)
+    findings = examine.examine(tmp_path)
     assert [f for f in findings if f.status == "fail"] == []
     computed = [f for f in findings if f.check.endswith(" computes")]
     assert len(computed) == len(probe().gpus) > 0
@@ -20,7 +20,7 @@ def test_this_gpu_host_is_well(tmp_path):
 def test_a_gpu_at_work_is_seen_to_work(tmp_path):
     import cupy
 
-    from pipeline.device.usage import watching
+    from pipeline.telemetry.nvml_usage import watching
 
     timeline = Timeline(tmp_path / "gpu.json")
     with watching(probe().gpus) as sample, timeline.sampled(sample, 0.1):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.device.proof import prove_one, prove_together
+from pipeline.device.self_test import prove_one, prove_together
 
 CUPY = """
 from numpy import *

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from pipeline.device import cpu
-from pipeline.device.words import numbered
+from pipeline.device.factorize import numbered
 from pipeline.evaluate import slices
 from pipeline.expression import parse
-from pipeline.features.keys import key_column, positions
+from pipeline.features.stats.key_tables import key_column, positions
 from pipeline.features.try_op import frame_of, try_op
 
 

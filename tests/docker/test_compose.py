@@ -10,7 +10,7 @@ from distributed.cli import dask_scheduler, dask_worker
 from image_files import DOCKER, DOCKERFILE, ROOT, command_lines, compose, manifests
 from typer.main import get_command
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 
 SERVICES = compose()["services"]
 OURS = {name: s for name, s in SERVICES.items() if s["image"].startswith("pipeline:")}

@@ -11,12 +11,12 @@ import pytest
 from image_files import DASHBOARD, expressions
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.cluster.estimate import Stage
-from pipeline.cluster.gauges import Progress
-from pipeline.cluster.memory import MemoryPlan
-from pipeline.cluster.prometheus import Registered
-from pipeline.device.usage import Usage
-from pipeline.ledger import Entry
+from pipeline.artifacts.ledger import Entry
+from pipeline.memory.estimate import Stage
+from pipeline.memory.planner import MemoryPlan
+from pipeline.telemetry.gauges import Progress
+from pipeline.telemetry.nvml_usage import Usage
+from pipeline.telemetry.prometheus import Registered
 
 NAMES = re.compile(r"\b(?:dask|process|pipeline)_\w+")
 

@@ -18,8 +18,8 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[2]
 PRELOADED = [
-    "pipeline.runner", "pipeline.ladder", "distributed", "dask.dataframe", "xgboost", "treelite.sklearn",
-    "sklearn.ensemble", "pipeline.report.page", "pipeline.train.xgb", "pipeline.train.forest",
+    "pipeline.execution.runner", "pipeline.execution.fallback", "distributed", "dask.dataframe", "xgboost", "treelite.sklearn",
+    "sklearn.ensemble", "pipeline.report.page", "pipeline.train.xgboost.train", "pipeline.train.forest.train",
 ]  # fmt: skip
 GROWING = {"ledger.jsonl", "log.txt", "report.html", "manifest.json", "gpu.json"}
 """Files that hold times; the manifest is compared without the hashes of the others."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import MANIFEST, artefacts, file_hash
+from pipeline.artifacts.files import MANIFEST, artefacts, file_hash
 
 TIMED = ("seconds", "lost", "peak_host", "peak_device", "gpu")
 """Fields of a ledger's line that no two runs share."""

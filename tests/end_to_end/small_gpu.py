@@ -16,12 +16,12 @@ import treelite
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
-from pipeline import job
 from pipeline.device import choose, cpu, gpu
 from pipeline.device.choose import Choice
 from pipeline.device.gpu.errors import translated
 from pipeline.device.probe import Gpu
-from pipeline.train import bins
+from pipeline.execution import job
+from pipeline.train.xgboost import quantile_matrix
 
 GIB = 2**30
 GPU = Gpu(0, "GPU-0", "a small GPU", 140 * GIB, 139 * GIB, (9, 0))
@@ -104,7 +104,7 @@ def small_gpu(monkeypatch, limit=None):
     learner = ModuleType("xgboost")
     vars(learner).update(vars(xgboost))
     learner.QuantileDMatrix = quantised
-    monkeypatch.setattr(bins, "xgb", learner)
+    monkeypatch.setattr(quantile_matrix, "xgb", learner)
     choose.frames_of.cache_clear()
     return budget
 

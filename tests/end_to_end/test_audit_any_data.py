@@ -6,7 +6,7 @@ import pytest
 from datasets import REAL
 
 from pipeline import Config, run
-from pipeline.tools.audit import checks
+from pipeline.audit import runner
 
 FAILS = {"planes"}
 """95 % of its test rows have the features and the label of a training row: that is so."""
@@ -30,7 +30,7 @@ def test_real_tables_raise_the_alarms_that_are_known(tmp_path, capsys):
             "cluster": {"dashboard": False},
         }
         made = run(Config.parse(tree), out=folder / "run").folder
-        report = checks.audit(made, folder / "meanwhile")
+        report = runner.audit(made, folder / "meanwhile")
         for finding in report.findings:
             if finding.severity in grave:
                 grave[finding.severity].add(name)

@@ -12,20 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import Config, run
-from pipeline.features import fit
-from pipeline.ingest import load
+from pipeline.features.engine import fit
+from pipeline.ingest import partitions
 from pipeline.ingest.blocks import gathered, plan_blocks
 
 ROOT = Path(__file__).parents[2]
 ROWS, PARTS = 12_000, 2
 MOVED = {
     # what needs to pass; whatever else moves less than a byte a row
-    ("h2d", "device/constants.py"): "fitted tables, once",
-    ("h2d", "ingest/device_blocks.py"): "the files",
-    ("d2h", "train/held.py"): "ids, labels and scores of the rows that are judged",
-    ("d2h", "ingest/split.py"): "distinct times of the sample",
-    ("d2h", "features/moments.py"): "distinct values of the sample",
-    ("d2h", "features/encoding.py"): "counts by key, of each partition",
+    ("h2d", "device/table_cache.py"): "fitted tables, once",
+    ("h2d", "ingest/gpu_read_block.py"): "the files",
+    ("d2h", "train/feed.py"): "ids, labels and scores of the rows that are judged",
+    ("d2h", "ingest/labels/split.py"): "distinct times of the sample",
+    ("d2h", "features/stats/moments.py"): "distinct values of the sample",
+    ("d2h", "features/stats/target_means.py"): "counts by key, of each partition",
     ("d2h", "features/ops/target_encode.py"): "the keys",
 }
 QUICK = ["models.xgboost.rounds=3", "models.forest.trees=2", "models.forest.max_depth=3",
@@ -48,7 +48,9 @@ def finished(flights, folder, device):
         patch.chdir(ROOT)
         # a partition a row group, however small
         patch.setattr(
-            load, "planned", lambda c, rows, threads, size: gathered(plan_blocks(c, 1, rows), 1)
+            partitions,
+            "planned",
+            lambda c, rows, threads, size: gathered(plan_blocks(c, 1, rows), 1),
         )
         config = Config.load(
             "conf/flights.yaml", [*QUICK, f"data.path={flights}", f"device={device}"]

@@ -12,7 +12,7 @@ from killable import small_config
 from pipeline import Config, run
 from pipeline.__main__ import status_of
 from pipeline.errors import DataError, InputError, MachineError
-from pipeline.runner import Listener
+from pipeline.execution.runner import Listener
 
 
 def mounted(folder, options):
@@ -100,21 +100,21 @@ def test_an_input_that_changes_ends_the_run_which_can_go_on(tmp_path, fault):
 
 def test_a_file_that_grows_while_a_block_is_read_is_noticed(tmp_path, monkeypatch):
     from pipeline.device import cpu
-    from pipeline.ingest import readers
+    from pipeline.ingest import read_block
     from pipeline.ingest.blocks import plan_blocks
     from pipeline.ingest.schema import settle
 
     small_config(tmp_path)
     path = tmp_path / "d.csv"
     contract = settle(Config.parse({"data": {"path": str(path), "target": "y"}}).data)
-    span = readers.span
+    span = read_block.span
 
     def grown(*arguments):
         with path.open("a") as file:
             file.write("1,2,a,1\n")
         return span(*arguments)
 
-    monkeypatch.setattr(readers, "span", grown)
+    monkeypatch.setattr(read_block, "span", grown)
     (block,) = plan_blocks(contract)
     with pytest.raises(DataError, match="changed while the run was reading it"):
-        readers.read_block(block, contract, ["x"], cpu)
+        read_block.read_block(block, contract, ["x"], cpu)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import Config, Scorer, run, sealed
-from pipeline.predict.files import predict_files
+from pipeline import Config, Scorer, run
+from pipeline.artifacts import manifest as sealed
+from pipeline.predict.batch import predict_files
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p.name for p in (ROOT / "conf").glob("*.yaml"))

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from small_gpu import small_gpu
 
-from pipeline import Config, Scorer, job, ladder, run
-from pipeline.cluster import memory
+from pipeline import Config, Scorer, run
 from pipeline.device.choose import Choice
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost
-from pipeline.ingest import load
-from pipeline.runner import Listener
+from pipeline.execution import fallback, job
+from pipeline.execution.runner import Listener
+from pipeline.ingest import partitions
+from pipeline.memory import planner
 
 ROWS = 12_000
 MATRIX = 28 * ROWS
@@ -26,8 +27,8 @@ MATRIX = 28 * ROWS
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A config of two large blocks, which may become twenty-four small ones."""
-    monkeypatch.setattr(memory, "block_bytes", lambda *limits: 400_000)
-    monkeypatch.setattr(load, "SMALL_BLOCK", 1000)
+    monkeypatch.setattr(planner, "block_bytes", lambda *limits: 400_000)
+    monkeypatch.setattr(partitions, "SMALL_BLOCK", 1000)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({f"x{i}": rng.normal(size=ROWS) for i in range(6)})
     frame["g"] = rng.choice(list("abcdef"), ROWS)
@@ -119,11 +120,11 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
 
 def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkeypatch):
     done = []
-    monkeypatch.setattr(ladder, "released", lambda client, device: done.append((client, device)))
-    monkeypatch.setattr(ladder.reading, "again", lambda *of: done.append("rows"))
+    monkeypatch.setattr(fallback, "released", lambda client, device: done.append((client, device)))
+    monkeypatch.setattr(fallback.ingest, "again", lambda *of: done.append("rows"))
     session = SimpleNamespace(client="c", job=SimpleNamespace(choice=Choice("auto", "gpu", "")))
     rows = SimpleNamespace(parts=SimpleNamespace(let_go=lambda: done.append("let go")))
-    ladder.Work(session, rows=rows).remade()
+    fallback.Work(session, rows=rows).remade()
     assert done == ["let go", ("c", "gpu"), "rows"]
 
 
@@ -136,17 +137,17 @@ def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkey
     ],
 )
 def test_what_to_do_where_no_rung_is_left_fits_the_cluster(kind, asked, said, monkeypatch):
-    monkeypatch.setattr(ladder, "spread", lambda client: kind != "process")
-    monkeypatch.setattr(ladder, "_helps", lambda *of: False)
+    monkeypatch.setattr(fallback, "spread", lambda client: kind != "process")
+    monkeypatch.setattr(fallback, "_helps", lambda *of: False)
     cluster = SimpleNamespace(kind=kind)
     job_ = SimpleNamespace(choice=Choice(asked, "gpu", ""), config=SimpleNamespace(cluster=cluster))
     session = SimpleNamespace(
-        job=job_, client=None, folder=Path("runs/a"), device="gpu", rung=memory.PLANNED,
+        job=job_, client=None, folder=Path("runs/a"), device="gpu", rung=planner.PLANNED,
         ledger=SimpleNamespace(current="train forest", fallbacks=[]),
     )  # fmt: skip
     work = SimpleNamespace(session=session)
     with pytest.raises(DeviceFull, match="train forest: full") as caught:
-        ladder._lower(work, DeviceFull("full"), MemoryError())
+        fallback._lower(work, DeviceFull("full"), MemoryError())
     for words in said:
         assert words in caught.value.fix
     assert ("memory.gpu" in caught.value.fix) == (kind == "process")
@@ -187,7 +188,7 @@ def test_a_lost_context_ends_the_run_with_what_to_do(config, tmp_path, monkeypat
     assert caught.value.folder == tmp_path / "run"
     assert caught.value.status == 3 and "--device cpu" in caught.value.fix
     assert lines(tmp_path / "run")[-1]["rung"] == "nothing, the run ends"
-    # what `pipeline.restart` does, in a process of its own
+    # what `pipeline.cli.restart` does, in a process of its own
     monkeypatch.setattr(job, "choose", lambda asked: Choice(asked, "cpu", "lost", lost=True))
     done = run(config(), resume=tmp_path / "run")
     assert done.resumed["split"] == "kept: nothing that it depends on has changed"

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.cluster import partitions
 from pipeline.config.model import Config
-from pipeline.runner import Listener, run
-from pipeline.train.held import Held
+from pipeline.execution.runner import Listener, run
+from pipeline.train.feed import Held
 
 
 def test_frames_are_let_go_before_training(tmp_path):

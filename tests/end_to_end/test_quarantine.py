@@ -14,7 +14,7 @@ from pipeline.__main__ import status_of
 from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
 
 NAMES = ["id", "x", "day", "word", "y"]

@@ -13,7 +13,7 @@ import pytest
 from killable import files_below, forked, half_written, left_of, small_config
 
 from pipeline import Config, run
-from pipeline.artifacts import locked
+from pipeline.artifacts.files import locked
 from pipeline.errors import InputError
 
 KEPT = "kept: nothing that it depends on has changed"

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import Config, Scorer, run
 from pipeline.errors import InputError
-from pipeline.predict.files import predict_files
+from pipeline.predict.batch import predict_files
 
 QUICK = {
     "models": {

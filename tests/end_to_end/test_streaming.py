@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from test_small import OPS, QUICK, table
 
-from pipeline import Config, reading, run
-from pipeline.cluster import memory
-from pipeline.cluster.estimate import Sizes
+from pipeline import Config, run
 from pipeline.config.model import Memory
-from pipeline.ingest import load
-from pipeline.runner import Listener, Outcome
+from pipeline.execution.runner import Listener, Outcome
+from pipeline.execution.stages import ingest
+from pipeline.ingest import partitions
+from pipeline.memory import planner
+from pipeline.memory.estimate import Sizes
 from pipeline.tools.plan import describe
 
 FEATURES = [
@@ -39,16 +40,16 @@ def prepared(
     tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, bins="memory", **changes
 ):
     """The config of a run over several small blocks, held or streamed."""
-    true_plan = memory.plan
+    true_plan = planner.plan
 
     def planned(*arguments, **options):
         found = true_plan(*arguments, **options)
         disk = 0 if hold or not name.endswith("csv") or not staging else 1
         return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
 
-    monkeypatch.setattr(memory, "plan", planned)
-    monkeypatch.setattr(memory, "block_bytes", lambda *limits: 16_000)
-    monkeypatch.setattr(load, "SMALL_BLOCK", 1_000)
+    monkeypatch.setattr(planner, "plan", planned)
+    monkeypatch.setattr(planner, "block_bytes", lambda *limits: 16_000)
+    monkeypatch.setattr(partitions, "SMALL_BLOCK", 1_000)
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / name
     frame = data()
@@ -112,8 +113,8 @@ def counted(folder, monkeypatch, **options):
             passes[entry.stage] = len(reads) / plan["input"]["partitions"]
         reads.clear()
 
-    monkeypatch.setattr(load, "read_block", noted(load.read_block))
-    monkeypatch.setattr(load.pa, "memory_map", noted(load.pa.memory_map))
+    monkeypatch.setattr(partitions, "read_block", noted(partitions.read_block))
+    monkeypatch.setattr(partitions.pa, "memory_map", noted(partitions.pa.memory_map))
     outcome = run(config, out=folder / "run", listener=Listener(stage=stage))
     return Made(outcome, plan, passes)
 
@@ -177,7 +178,7 @@ def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch)
 
 
 def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "LEAST_ROWS", 100)
+    monkeypatch.setattr(ingest, "LEAST_ROWS", 100)
     outcome = ran(tmp_path, monkeypatch, hold=False, name="d.parquet", rate=0.3, refit="always")
     assert any("trains on a sample of" in w for w in outcome.warnings)
     lines = (outcome.folder / "ledger.jsonl").read_text().splitlines()
@@ -217,7 +218,7 @@ def sizes(rows=10_000_000, **changes):
 
 
 def planned(host, sample="auto", free=0, **changes):
-    return memory.plan(Memory(host=host, sample=sample), sizes(**changes), free=free)
+    return planner.plan(Memory(host=host, sample=sample), sizes(**changes), free=free)
 
 
 def test_the_plan_holds_streams_or_samples_by_the_limit():
@@ -255,10 +256,10 @@ def test_csv_is_staged_where_the_disk_has_room():
     assert planned("2GB", free=10**12).staging == 0, "Parquet"
 
 
-def on_gpu(device, *, rung=memory.PLANNED, sample="auto", **changes):
+def on_gpu(device, *, rung=planner.PLANNED, sample="auto", **changes):
     changes = {"device": "gpu", "device_memory": device, **changes}
     own = Memory(host="200GB", sample=sample)
-    return memory.plan(own, sizes(**changes), free=10**12, device=device, rung=rung)
+    return planner.plan(own, sizes(**changes), free=10**12, device=device, rung=rung)
 
 
 def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
@@ -268,7 +269,7 @@ def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
     assert not streams.hold and streams.bins == "memory" and streams.device < holds.device
     trained = next(s for s in streams.stages if s.stage == "train xgboost")
     wide = {"models": ("xgboost",), "features": 500}
-    paged = on_gpu(on_gpu(10**12, rung=memory.RUNGS[2], **wide).device - 1, **wide)
+    paged = on_gpu(on_gpu(10**12, rung=planner.RUNGS[2], **wide).device - 1, **wide)
     assert not paged.hold and paged.bins == "host" and paged.cache > 0
     assert trained.parts.get("bins") is None
     assert paged.of("train xgboost").parts["bins"] == pytest.approx(paged.cache)
@@ -279,19 +280,19 @@ def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
 
 
 def test_each_rung_gives_up_more():
-    planned_, smaller, streams, external = (on_gpu(10**12, rung=rung) for rung in memory.RUNGS)
+    planned_, smaller, streams, external = (on_gpu(10**12, rung=rung) for rung in planner.RUNGS)
     assert planned_.hold and smaller.hold
     assert not streams.hold and streams.bins == "memory"
     assert not external.hold and external.bins == "host"
-    assert memory.block_bytes(10**12, 10**11) == 256 << 20
-    assert memory.block_bytes(10**12) == 32 << 20
+    assert planner.block_bytes(10**12, 10**11) == 256 << 20
+    assert planner.block_bytes(10**12) == 32 << 20
 
 
 def test_workers_that_cannot_hold_the_rows_stream_them_or_say_what_they_need():
-    assert memory.plan(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
-    streams = memory.plan(Memory(), sizes(), free=0, shared=2 * 10**9)
+    assert planner.plan(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
+    streams = planner.plan(Memory(), sizes(), free=0, shared=2 * 10**9)
     assert not streams.hold and streams.staging == 0 and streams.limit == 2 * 10**9
-    never = memory.plan(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
+    never = planner.plan(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
     assert not never.enough and never.total > 600_000_000
 
 

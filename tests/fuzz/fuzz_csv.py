@@ -17,13 +17,13 @@ from fuzz_schema import source_of
 from pipeline.config.model import Csv, Source
 from pipeline.device import cpu
 from pipeline.errors import DataError
-from pipeline.ingest import csv_block
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.content import span
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.csv_rows import read_lines, records
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.csv import block as csv_block
+from pipeline.ingest.csv.records import read_lines, records
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
+from pipeline.ingest.sources.byte_ranges import span
 
 Rows = tuple[list[int], dict[str, list[Any]], list[tuple[Any, ...]]]
 """Row ids, values by column, rejected rows."""

@@ -55,9 +55,9 @@ def load() -> None:
         if not module.name.startswith(LATE):
             importlib.import_module(module.name)
     importlib.import_module("pipeline.__main__")
-    from pipeline import cli
+    from pipeline.cli import app
 
-    cli.command_of(cli.app)
+    app.command_of(app.app)
 
 
 @dataclass

@@ -10,9 +10,9 @@ import pytest
 from pipeline.config.model import Csv, Source
 from pipeline.device import cpu
 from pipeline.errors import DataError
-from pipeline.ingest import tally
+from pipeline.ingest import reader_stats
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
 from tests.ingest.test_readers import assert_same
 
@@ -20,7 +20,7 @@ from tests.ingest.test_readers import assert_same
 @pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
 def own(request):
     """A device with readers of its own."""
-    tally.taken()
+    reader_stats.taken()
     if request.param == "stand-in":
         return fake_cudf.device()
     from pipeline.device.gpu import frames
@@ -33,13 +33,13 @@ def both(source, device, bad="quarantine", **plan):
     contract = settle(source)
     made = []
     for where in (device, cpu):
-        tally.taken()
+        reader_stats.taken()
         blocks = plan_blocks(contract, **plan)
         frames = [read_block(b, contract, contract.schema.names, where, bad)[0] for b in blocks]
         made.append(cpu.concat([where.to_host(f) for f in frames]))
         if where is device:
-            told = tally.taken()
-    assert not tally.taken(), "the CPU has no readers to tell of"
+            told = reader_stats.taken()
+    assert not reader_stats.taken(), "the CPU has no readers to tell of"
     return *made, {reason: n for (_, reason), n in told.items()}
 
 
@@ -146,7 +146,7 @@ def test_only_what_is_read_is_judged_and_blank_lines_keep_their_ids(tmp_path, ow
     host = own.to_host(frame)
     assert list(host.index) == [0, 2, 3]
     assert host["s"].astype(object).to_list() == ["a", "b", "c"]
-    assert tally.taken() == {("cuDF", ""): 1}
+    assert reader_stats.taken() == {("cuDF", ""): 1}
     frame, _ = read_block(plan_blocks(contract)[0], contract, [], own)
     assert own.to_host(frame).shape == (3, 0)
 
@@ -212,7 +212,7 @@ def test_integers_beyond_int64_are_left_to_the_host(tmp_path, own):
     pq.write_table(pa.table({"u": pa.array([2**63], pa.uint64())}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="column 'u'.*9223372036854775808"):
         both(Source(path=str(tmp_path / "a.parquet")), own)
-    assert tally.taken() == {("cuDF", "u: integers beyond int64"): 1}
+    assert reader_stats.taken() == {("cuDF", "u: integers beyond int64"): 1}
 
 
 def test_a_column_that_the_library_does_not_find_is_left_to_the_host(tmp_path, own):
@@ -252,9 +252,9 @@ def test_the_bytes_of_a_file_are_counted_once(tmp_path):
 
 
 def test_the_note_of_the_ledger():
-    tally.taken()
+    reader_stats.taken()
     for reason in ["", "", "rows", "", "NUL bytes", "rows"]:
-        tally.count("cuDF", reason)
+        reader_stats.count("cuDF", reason)
     line = "read by cuDF: 3 blocks, by the host: 3 (2: rows; 1: NUL bytes)"
-    assert tally.notes([tally.taken(), tally.taken()]) == [line]
-    assert tally.notes([]) == []
+    assert reader_stats.notes([reader_stats.taken(), reader_stats.taken()]) == [line]
+    assert reader_stats.notes([]) == []

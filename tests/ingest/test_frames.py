@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.columns import Column, Schema
 from pipeline.device import cpu
 from pipeline.errors import DataError, SchemaError
-from pipeline.ingest.frames import from_pandas
+from pipeline.ingest.pandas_input import from_pandas
+from pipeline.schema import Column, Schema
 
 SCHEMA = Schema(
     (

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.config.model import Data
 from pipeline.device import cpu
-from pipeline.ingest import load
+from pipeline.ingest import partitions
 from pipeline.ingest.blocks import Block, gathered, plan_blocks
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
 
 FILES = 30
@@ -44,10 +44,10 @@ def contract(tmp_path, request):
 
 
 def test_a_folder_of_small_files_is_one_partition(contract):
-    (part,) = load.planned(contract, None, 2, 32 << 20)
+    (part,) = partitions.planned(contract, None, 2, 32 << 20)
     assert len(part.blocks) == FILES and part.rows == 3 * FILES
     names = ["s", "n", "x"]
-    found, rejected = load._read(part, contract, names, "cpu", "error")
+    found, rejected = partitions._read(part, contract, names, "cpu", "error")
     alone = [read_block(b, contract, names, cpu)[0] for b in plan_blocks(contract)]
     assert rejected is None and found.index.tolist() == list(range(3 * FILES))
     expected = cpu.concat(alone)
@@ -56,8 +56,8 @@ def test_a_folder_of_small_files_is_one_partition(contract):
 
 
 def test_rows_end_within_a_part(contract):
-    parts = load.planned(contract, 10, 2, 32 << 20)
-    frames = [load._read(part, contract, ["n"], "cpu", "error")[0] for part in parts]
+    parts = partitions.planned(contract, 10, 2, 32 << 20)
+    frames = [partitions._read(part, contract, ["n"], "cpu", "error")[0] for part in parts]
     assert sum(len(frame) for frame in frames) == 10 == sum(part.rows for part in parts)
 
 
@@ -66,8 +66,8 @@ def test_bad_rows_of_all_blocks_of_a_part_are_set_aside(tmp_path):
         bad = "x,y\n" if i % 2 else ""
         (tmp_path / f"{i}.csv").write_text(f"n,s\n{i},a\n{bad}{i},b\n")
     data = Data(path=(str(tmp_path),), target="n", types={"n": "integer"})
-    (part,) = load.planned(settle(data), None, 2, 32 << 20)
-    found, rejected = load._read(part, settle(data), ["n", "s"], "cpu", "quarantine")
+    (part,) = partitions.planned(settle(data), None, 2, 32 << 20)
+    found, rejected = partitions._read(part, settle(data), ["n", "s"], "cpu", "quarantine")
     assert found["n"].tolist() == [i for i in range(6) for _ in range(2)]
     assert [path[-5:] for path in rejected["file"]] == ["1.csv", "3.csv", "5.csv"]
     assert rejected.index.tolist() == [0, 1, 2]

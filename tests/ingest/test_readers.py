@@ -17,7 +17,7 @@ from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.rejected import COLUMNS
 from pipeline.ingest.schema import settle
 
@@ -211,8 +211,8 @@ def test_a_column_that_turns_to_text_in_the_last_block_of_the_last_file(tmp_path
 
 
 def test_a_turn_beyond_the_sampled_part_is_named_exactly(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.ingest.infer.HEAD", 2000)
-    monkeypatch.setattr("pipeline.ingest.infer.PIECE", 200)
+    monkeypatch.setattr("pipeline.ingest.csv.type_inference.HEAD", 2000)
+    monkeypatch.setattr("pipeline.ingest.csv.type_inference.PIECE", 200)
     rows = [f"{i},x" for i in range(3000)]
     rows[1400] = "1400.5,x"
     with pytest.raises(DataError) as raised:
@@ -291,7 +291,7 @@ def test_the_first_rows_of_parquet(tmp_path, rows):
 def test_quoted_newlines_where_declared_are_read_at_once(tmp_path, monkeypatch):
     source = write(tmp_path / "a.csv", 'n,s\n1,"a\nb"\n\n2,"c ""d""\n"\n3,e\n')
     source = source.model_copy(update={"csv": Csv(newlines_in_values=True)})
-    monkeypatch.setattr("pipeline.ingest.csv_block.read_lines", None)
+    monkeypatch.setattr("pipeline.ingest.csv.block.read_lines", None)
     frame, _, _ = read(source)
     assert list(frame.index) == [0, 3, 5]
     assert frame["s"].to_list() == ["a\nb", 'c "d"\n', "e"]
@@ -300,7 +300,7 @@ def test_quoted_newlines_where_declared_are_read_at_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("sniffed", [None, 20, 23, 27])
 def test_quoted_newlines_are_found_in_the_first_lines(tmp_path, monkeypatch, sniffed):
     if sniffed:
-        monkeypatch.setattr("pipeline.ingest.dialect.SNIFFED", sniffed)
+        monkeypatch.setattr("pipeline.ingest.csv.dialect.SNIFFED", sniffed)
     source = write(tmp_path / "a.csv", 'n,s\n1,"a\n""b"""\n\n2,c\n3,"d\ne"\n4,f\n')
     frame, _, contract = read(source)
     assert contract.dialect.newlines_in_values

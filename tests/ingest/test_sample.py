@@ -9,9 +9,9 @@ import pytest
 from pipeline.config.model import Data
 from pipeline.ingest import sample as sampling
 from pipeline.ingest.blocks import plan_blocks
+from pipeline.ingest.labels.target import expression_of
 from pipeline.ingest.sample import Words, sample
 from pipeline.ingest.schema import settle
-from pipeline.ingest.target import expression_of
 
 
 def frame(rows=3000):

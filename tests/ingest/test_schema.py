@@ -11,14 +11,14 @@ import pytest
 from pipeline.config.model import Csv, Source, Table
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError, SchemaError
-from pipeline.ingest import values
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.fields import typed
-from pipeline.ingest.readers import read_block
+from pipeline.ingest.csv import types as values
+from pipeline.ingest.csv.gpu_fields import typed
+from pipeline.ingest.csv.types import SourceColumn
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import against, settle
 from pipeline.ingest.tables import read_table
-from pipeline.ingest.values import SourceColumn
 
 
 def csv(path, text, **more):

@@ -14,7 +14,7 @@ from pipeline.__main__ import status_of
 from pipeline.config import urls
 from pipeline.config.loader import from_environment, redacted
 from pipeline.errors import InputError
-from pipeline.predict.files import predict_files
+from pipeline.predict.batch import predict_files
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfi'CY"
 ROWS = "x,y\n" + "".join(f"{i % 9},{i % 2}\n" for i in range(90))

@@ -18,20 +18,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.model import Csv
-from pipeline.ingest import dialect
+from pipeline.ingest.csv import dialect
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, os, resource, sys, time
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the stacks of many threads are memory too
 import psutil
-import pipeline.runner, pipeline.job, pipeline.tools.plan, pipeline.ingest.load, pipeline.reading
+import pipeline.execution.runner, pipeline.execution.job, pipeline.tools.plan, pipeline.ingest.partitions, pipeline.execution.stages.ingest
 import pyarrow.parquet, pyarrow.csv, pyarrow.compute, xgboost
 from pipeline.__main__ import status_of
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (1 << 30),) * 2)
 said = []
-import pipeline.terminal
-pipeline.terminal.tell = said.append
+import pipeline.console.terminal
+pipeline.console.terminal.tell = said.append
 for arguments in json.loads(sys.argv[1]):
     del said[:]
     started = time.perf_counter()

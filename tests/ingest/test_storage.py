@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipeline.ingest.storage import categories
+from pipeline.ingest.arrow_to_frame import categories
 
 
 def test_text_is_codes_and_words_and_nothing_that_a_check_left():

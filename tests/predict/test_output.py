@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.predict.files import predict_files
-from pipeline.predict.output import defused, write
+from pipeline.predict.batch import predict_files
+from pipeline.predict.writer import defused, write
 
 NASTY = [
     "a,b",

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from pipeline import Config, Scorer, run
-from pipeline.cli import invoke
+from pipeline.cli.app import invoke
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import DeviceError, DeviceFull, InputError
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.predict import files, place
-from pipeline.predict.files import predict_files
-from pipeline.train import xgb
+from pipeline.predict import batch, device_policy
+from pipeline.predict.batch import predict_files
+from pipeline.train.xgboost import train
 
 N = 400
 THERE = Choice("gpu", "gpu", "asked for: NVIDIA Pretended")
@@ -50,9 +50,9 @@ def gpu(pretended_gpu, pretended_nvforest, monkeypatch):
         "auto": Choice("auto", "gpu", "it works: P"),
         "cpu": Choice("cpu", "cpu", "asked for"),
     }
-    monkeypatch.setattr(place, "choose", known.__getitem__)
-    monkeypatch.setattr(xgb.xgb.Booster, "set_param", lambda self, params: None)
-    monkeypatch.setattr(xgb, "device_of", lambda booster: "gpu")
+    monkeypatch.setattr(device_policy, "choose", known.__getitem__)
+    monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
+    monkeypatch.setattr(train, "device_of", lambda booster: "gpu")
     return frames_of("gpu")
 
 
@@ -81,7 +81,7 @@ def test_auto_takes_the_gpu_for_many_rows_and_the_cpu_for_few(made, tmp_path, gp
     few = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
     assert (few.device.name, few.device.asked) == ("cpu", "auto")
     assert f"{N} rows" in few.device.reason
-    monkeypatch.setattr(place, "FEW", N - 1)
+    monkeypatch.setattr(device_policy, "FEW", N - 1)
     many = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
     assert many.device == Choice("auto", "gpu", "it works: P")
 
@@ -89,10 +89,10 @@ def test_auto_takes_the_gpu_for_many_rows_and_the_cpu_for_few(made, tmp_path, gp
 def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
     made, tmp_path, gpu, monkeypatch
 ):
-    monkeypatch.setattr(place, "FEW", 10)
+    monkeypatch.setattr(device_policy, "FEW", 10)
     expected = tmp_path / "c.csv"
     predict_files(made[0], [str(made[1])], expected, device="cpu")
-    whole, blocks = files._one, []
+    whole, blocks = batch._one, []
 
     def failing(scorer, *arguments):
         blocks.append(scorer.choice.name)
@@ -100,9 +100,9 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
             raise MemoryError("std::bad_alloc: out_of_memory")
         return whole(scorer, *arguments)
 
-    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
-    monkeypatch.setattr(files, "SMALL_BLOCK", 1)
-    monkeypatch.setattr(files, "_one", failing)
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
+    monkeypatch.setattr(batch, "_one", failing)
     done = predict_files(made[0], [str(made[1])], tmp_path / "g.csv")
     assert done.device == Choice("auto", "cpu", "out of GPU memory: std::bad_alloc: out_of_memory")
     assert "device cpu: out of GPU memory" in done.text()
@@ -118,8 +118,8 @@ def test_a_model_that_the_gpu_cannot_score_goes_to_the_cpu_under_auto_alone(
     made, tmp_path, pretended_gpu, monkeypatch
 ):
     monkeypatch.setattr("pipeline.device.gpu.models.find_spec", lambda name: None)
-    monkeypatch.setattr(place, "choose", lambda asked: Choice(asked, "gpu", "it works"))
-    monkeypatch.setattr(place, "FEW", 10)
+    monkeypatch.setattr(device_policy, "choose", lambda asked: Choice(asked, "gpu", "it works"))
+    monkeypatch.setattr(device_policy, "FEW", 10)
     options = {"model": "forest"}
     done = predict_files(made[0], [str(made[1])], tmp_path / "o.csv", **options)
     assert done.device.name == "cpu" and "nvForest" in done.device.reason

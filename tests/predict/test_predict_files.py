@@ -11,8 +11,8 @@ import pipeline
 from pipeline import Config, Scorer, run
 from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.predict import files
-from pipeline.predict.files import predict_files
+from pipeline.predict import batch
+from pipeline.predict.batch import predict_files
 
 N = 300
 QUICK = {
@@ -117,8 +117,8 @@ def test_blocks_whose_kept_text_is_all_missing_are_written_as_text(tmp_path, mon
     frame.to_parquet(tmp_path / "d.parquet", row_group_size=50)
     data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
     run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run")
-    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
-    monkeypatch.setattr(files, "SMALL_BLOCK", 1)
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     frame.loc[:120, "e"] = None
     frame.to_parquet(tmp_path / "new.parquet", row_group_size=50)
     predict_files(
@@ -143,8 +143,8 @@ def test_many_blocks_give_the_rows_of_one_in_input_order(tmp_path, monkeypatch):
     data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
     folder = run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run").folder
     one = scored((folder,), tmp_path / "d.parquet", tmp_path / "a.parquet", keep=["t"])
-    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
-    monkeypatch.setattr(files, "SMALL_BLOCK", 1)
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     many = scored((folder,), tmp_path / "d.parquet", tmp_path / "b.parquet", keep=["t"])
     assert pq.ParquetFile(tmp_path / "b.parquet").num_row_groups > 40
     assert many["t"].tolist() == list(range(N))
@@ -156,8 +156,8 @@ def test_a_bad_block_ends_the_prediction_and_leaves_no_file(tmp_path, monkeypatc
     frame.to_parquet(tmp_path / "d.parquet", row_group_size=7)
     data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
     folder = run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run").folder
-    monkeypatch.setattr(files, "plan_blocks", lambda contract: plan_blocks(contract, 1))
-    monkeypatch.setattr(files, "SMALL_BLOCK", 1)
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     text = frame.to_csv(index=False).replace(frame.to_csv(index=False).split("\n")[200], "a,b", 1)
     (tmp_path / "new.csv").write_text(text)
     with pytest.raises(DataError):
@@ -193,7 +193,9 @@ def test_a_scorer_in_a_notebook(made):
 
 def test_a_run_takes_the_path_of_its_config(made, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("pipeline.runner._checked", lambda config: asked.append(config) or 1 / 0)
+    monkeypatch.setattr(
+        "pipeline.execution.runner._checked", lambda config: asked.append(config) or 1 / 0
+    )
     for path in (made[0] / "config.yaml", str(made[0] / "config.yaml")):
         with pytest.raises(ZeroDivisionError):
             run(path, out=tmp_path / "run")

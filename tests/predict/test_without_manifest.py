@@ -14,11 +14,11 @@ from ubjson_text import dumped
 
 from pipeline import Config, run
 from pipeline.__main__ import status_of
-from pipeline.artifacts import write_manifest
+from pipeline.artifacts.files import write_manifest
 from pipeline.errors import InputError
-from pipeline.predict.files import predict_files
+from pipeline.predict.batch import predict_files
 from pipeline.predict.scorer import Scorer
-from pipeline.train import ubjson
+from pipeline.train.xgboost import ubjson
 
 N = 300
 MODELS = ("xgboost", "forest")

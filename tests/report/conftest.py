@@ -11,7 +11,7 @@ import pytest
 import yaml
 from manifest_facts import manifest_facts
 
-from pipeline.artifacts import write_manifest
+from pipeline.artifacts.files import write_manifest
 from pipeline.evaluate import curves, metrics
 from pipeline.evaluate.metrics import Scored
 from pipeline.matrix import Target

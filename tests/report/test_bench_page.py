@@ -6,11 +6,11 @@ import pytest
 from browser import CHROMIUM, started, visit
 from test_in_browser import QUESTIONS, check
 
-from pipeline.device.rates import Rate, Rates
-from pipeline.tools.bench import chart, figures, page
-from pipeline.tools.bench.bounds import Part
-from pipeline.tools.bench.cells import Cell, Stage
-from pipeline.tools.bench.command import _told
+from pipeline.bench import html_report, png_chart, statistics
+from pipeline.bench.bandwidth import Rate, Rates
+from pipeline.bench.measurements import Cell, Stage
+from pipeline.bench.roofline import Part
+from pipeline.bench.runner import _told
 
 HOSTILE = "<script>window.hacked = 1</script>"
 
@@ -23,7 +23,7 @@ def result():
     cells.append(Cell(100_000_000, "gpu", 0, failed=f"out of memory {HOSTILE}"))
     rates = {d: Rates(Rate(6e9, "told"), Rate(5e12, "told"), None) for d in ("cpu", "gpu")}
     prices = {"cpu": 0.34, "gpu": 4.1}
-    summary = figures.summarised(cells, rates, prices)
+    summary = statistics.summarised(cells, rates, prices)
     return {
         "name": f"flights {HOSTILE}", "started": "2026-11-21 10:00:00 UTC", "missing": {},
         "asked": {"rows": [], "devices": ["cpu", "gpu"], "repeat": 1, "prices": prices},
@@ -32,8 +32,8 @@ def result():
         "gpus": [{"name": "NVIDIA H200", "memory": 150 << 30}], "driver": "580",
         "drawn": {"from_rows": 1, "noise": ["x"], "share": 0.01},
         "rates": {d: _told(r) for d, r in rates.items()}, "summary": summary,
-        "speedup": figures.speedups(summary), "pays": figures.pays(summary),
-        "cheaper": figures.pays(summary, "cost"),
+        "speedup": statistics.speedups(summary), "pays": statistics.pays(summary),
+        "cheaper": statistics.pays(summary, "cost"),
     }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def _cell(rows, device, seconds):
 
 
 def test_what_the_data_and_errors_say_is_escaped():
-    html = page.render(result())
+    html = html_report.render(result())
     assert HOSTILE not in html and "&lt;script&gt;window.hacked" in html
     assert "the GPU is faster from about" in html and "the GPU is cheaper from about" in html
 
@@ -56,16 +56,16 @@ def test_what_the_data_and_errors_say_is_escaped():
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_reads_well(tmp_path, width):
     path = tmp_path / "bench.html"
-    path.write_text(page.render(result()), encoding="utf-8")
+    path.write_text(html_report.render(result()), encoding="utf-8")
     with started(tmp_path / "chromium") as port:
         check(visit(port, path, QUESTIONS, width=width, dark=width == 390), charts=2)
 
 
 def test_the_chart_has_a_line_for_each_device(tmp_path):
-    chart.draw(result(), tmp_path / "c.png")
+    png_chart.draw(result(), tmp_path / "c.png")
     from PIL import Image
 
     with Image.open(tmp_path / "c.png") as image:
-        assert image.size == (chart.WIDTH * chart.SCALE, chart.HEIGHT * chart.SCALE)
+        assert image.size == (png_chart.WIDTH * png_chart.SCALE, png_chart.HEIGHT * png_chart.SCALE)
         colours = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in image.getcolors(1 << 20)}
-    assert set(chart.COLOURS.values()) <= colours
+    assert set(png_chart.COLOURS.values()) <= colours

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.config.model import Config
 from pipeline.errors import InputError
-from pipeline.features.plan import model_columns, walk
+from pipeline.features.engine.planner import model_columns, walk
 from pipeline.features.registry import parse_ops
 from pipeline.ingest.schema import settle
 from pipeline.tools import init

@@ -15,10 +15,10 @@ import pytest
 
 from pipeline import Config, Scorer, run
 from pipeline.__main__ import status_of
-from pipeline.artifacts import in_use, locked, write_manifest
+from pipeline.artifacts.files import in_use, locked, write_manifest
 from pipeline.errors import InputError, MachineError
-from pipeline.resume import CLEANED, KEPT, UNFINISHED
-from pipeline.runner import Listener
+from pipeline.execution.runner import Listener
+from pipeline.execution.stage_cache import CLEANED, KEPT, UNFINISHED
 from pipeline.tools import runs
 
 TREE = {

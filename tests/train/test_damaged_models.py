@@ -19,7 +19,8 @@ sys.path.insert(0, sys.argv[3])
 import numpy as np, treelite.sklearn, xgboost
 from sklearn.ensemble import RandomForestClassifier
 from ubjson_text import dumped
-from pipeline.train import structure, ubjson
+from pipeline.train import model_integrity
+from pipeline.train.xgboost import ubjson
 
 name, count = sys.argv[1], int(sys.argv[2])
 draw, rng, found = random.Random(name), np.random.default_rng(0), collections.Counter()
@@ -31,7 +32,7 @@ if name == "xgboost":
     rows = xgboost.DMatrix(x, y, feature_types=["q", "q", "q", "c"], enable_categorical=True)
     options = {"max_depth": 4, "max_cat_to_onehot": 1, "objective": "binary:logistic", "nthread": 1}
     content = bytes(xgboost.train(options, rows, 4).save_raw("ubj"))
-    fault = lambda damaged: structure.booster_fault(damaged, 4, 1)
+    fault = lambda damaged: model_integrity.booster_fault(damaged, 4, 1)
     def use(damaged):
         booster = xgboost.Booster(model_file=bytearray(damaged))
         booster.get_score(importance_type="total_gain")
@@ -39,7 +40,7 @@ if name == "xgboost":
 else:
     trained = RandomForestClassifier(4, max_depth=4, n_jobs=1, random_state=0).fit(x, y)
     content = treelite.sklearn.import_model(trained).serialize_bytes()
-    fault = lambda damaged: structure.checkpoint_fault(damaged, 4)
+    fault = lambda damaged: model_integrity.checkpoint_fault(damaged, 4)
     def use(damaged):
         model = treelite.Model.deserialize_bytes(damaged)
         treelite.gtil.predict(model, x, nthread=1)

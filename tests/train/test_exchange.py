@@ -12,9 +12,10 @@ from list_feed import TARGETS, ListFeed, feed_of
 from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, InputError
 from pipeline.matrix import Matrix
-from pipeline.train import golden, model, store, xgb
+from pipeline.train import golden, model, model_io
+from pipeline.train.forest.scoring import ForestScore
 from pipeline.train.params import parse_models
-from pipeline.train.scores import ForestScore
+from pipeline.train.xgboost import train
 
 SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
 NAMES = list(SMALL)
@@ -39,8 +40,8 @@ def rows():
 @pytest.fixture
 def xgboost_with_cuda(pretended_gpu, monkeypatch):
     """The booster says that it is where it was put; the work is the CPU's."""
-    monkeypatch.setattr(xgb.xgb.Booster, "set_param", lambda self, params: None)
-    monkeypatch.setattr(xgb, "device_of", lambda booster: "gpu")
+    monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
+    monkeypatch.setattr(train, "device_of", lambda booster: "gpu")
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -48,8 +49,8 @@ def test_a_forest_scores_through_nvforest_on_the_gpu(
     on_the_cpu, tmp_path, task, pretended_gpu, pretended_nvforest
 ):
     fitted = on_the_cpu[task]["forest"]
-    store.save(fitted, tmp_path)
-    found = store.load("forest", tmp_path, "gpu")
+    model_io.save(fitted, tmp_path)
+    found = model_io.load("forest", tmp_path, "gpu")
     gpu = frames_of("gpu")
     for n in (1, 1200):  # few rows, too: Treelite's interpreter is the host's
         x = rows()[:n]
@@ -59,7 +60,7 @@ def test_a_forest_scores_through_nvforest_on_the_gpu(
         assert score.shape == expected.shape
         assert np.abs(gpu.to_host(score) - expected).max() < 1e-6
     assert len(pretended_nvforest.LOADED) == 1
-    there = store.on(fitted, "gpu")
+    there = model_io.on(fitted, "gpu")
     assert np.array_equal(there.predict(gpu.to_device(rows())), found.predict(rows()))
     assert (there.device, there.features, there.rounds) == ("cpu", fitted.features, fitted.rounds)
 
@@ -81,12 +82,12 @@ def test_without_nvforest_a_trained_forest_scores_itself_and_a_saved_one_says_so
 
 
 def test_xgboost_never_scores_on_another_device_than_asked(on_the_cpu, tmp_path, pretended_gpu):
-    store.save(on_the_cpu["binary"]["xgboost"], tmp_path)
-    cpu, gpu = store.load("xgboost", tmp_path), store.load("xgboost", tmp_path, "gpu")
+    model_io.save(on_the_cpu["binary"]["xgboost"], tmp_path)
+    cpu, gpu = model_io.load("xgboost", tmp_path), model_io.load("xgboost", tmp_path, "gpu")
     on_device = frames_of("gpu").to_device(rows())
     with pytest.raises(DeviceError, match="score on the cpu, the matrix is on the gpu"):
         cpu.predict(on_device)
-    if not xgb.xgb.build_info()["USE_CUDA"]:  # the build takes "cuda" for "cpu", and only warns
+    if not train.xgb.build_info()["USE_CUDA"]:  # the build takes "cuda" for "cpu", and only warns
         with pytest.raises(DeviceError, match="matrix is on the gpu and XGBoost on the cpu"):
             gpu.predict(on_device)
     with pytest.raises(DeviceError, match="score on the gpu, the matrix is on the cpu"):
@@ -100,8 +101,8 @@ def test_golden_rows_are_scored_on_the_device(
     models = {name: on_the_cpu["multiclass"][name]}
     feed = feed_of("multiclass", 1200, 300)
     table = golden.make(models, feed, golden.rows(feed, 30, 0))
-    store.save(models[name], tmp_path)
-    there = {name: store.load(name, tmp_path, "gpu")}
+    model_io.save(models[name], tmp_path)
+    there = {name: model_io.load(name, tmp_path, "gpu")}
     golden.check(there, table, "gpu")
     table.loc[3, f"{name}__score_1"] += 1e-4
     with pytest.raises(InputError, match=f"{name} model scores the golden rows on the gpu"):
@@ -127,6 +128,6 @@ def test_a_model_trained_here_scores_the_golden_rows_there(tmp_path, task, here,
     models = trained(feed)
     table = golden.make(models, feed, golden.rows(feed, 50, 0))
     for name, fitted in models.items():
-        store.save(fitted, tmp_path)
+        model_io.save(fitted, tmp_path)
         for device in (here, there):
-            golden.check({name: store.load(name, tmp_path, device)}, table, device)
+            golden.check({name: model_io.load(name, tmp_path, device)}, table, device)

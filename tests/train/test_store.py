@@ -9,7 +9,8 @@ import treelite
 from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import InputError
-from pipeline.train import golden, model, scores, store
+from pipeline.train import golden, model, model_io
+from pipeline.train.forest import scoring
 from pipeline.train.params import parse_models
 
 SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
@@ -35,18 +36,18 @@ def trained():
 @pytest.mark.parametrize("task", TARGETS)
 def test_loaded_is_what_was_saved(trained, tmp_path, task, name):
     feed, models = trained[task]
-    store.save(models[name], tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(store.files(name))
-    found = store.load(name, tmp_path)
+    model_io.save(models[name], tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(model_io.files(name))
+    found = model_io.load(name, tmp_path)
     x = feed.sets["train"][0]
-    for rows in (1, scores.FEW, len(x)):
+    for rows in (1, scoring.FEW, len(x)):
         expected = models[name].predict(x[:rows])
         assert np.abs(found.predict(x[:rows]) - expected).max() < 1e-6
         assert found.predict(x[:rows]).shape == expected.shape
     for field in ("target", "features", "importances", "rounds", "notes", "device", "history"):
         assert getattr(found, field) == getattr(models[name], field)
-    store.save(found, tmp_path / "again")
-    for file in store.files(name):
+    model_io.save(found, tmp_path / "again")
+    for file in model_io.files(name):
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
@@ -55,10 +56,10 @@ def test_a_forest_of_a_run_scores_alike_however_the_rows_are_divided(
     trained, tmp_path, task, monkeypatch
 ):
     feed, models = trained[task]
-    store.save(models["forest"], tmp_path)
+    model_io.save(models["forest"], tmp_path)
     x = feed.sets["train"][0]
     monkeypatch.setattr(treelite.gtil, "predict", lambda *a, **k: pytest.fail("another function"))
-    for own in (store.load("forest", tmp_path, bulk=True), store.on(models["forest"], "cpu")):
+    for own in (model_io.load("forest", tmp_path, bulk=True), model_io.on(models["forest"], "cpu")):
         parts = [own.predict(part) for part in np.split(x, 4)]
         assert np.array_equal(np.concatenate(parts), own.predict(x))
 
@@ -68,16 +69,16 @@ def test_one_class_survives(tmp_path):
     feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y * 0, None)})
     for name, params in parse_models(SMALL).items():
         fitted = model.train(name, params, feed, seed=0, threads=1)
-        store.save(fitted, tmp_path)
-        assert np.array_equal(store.load(name, tmp_path).predict(x), fitted.predict(x))
+        model_io.save(fitted, tmp_path)
+        assert np.array_equal(model_io.load(name, tmp_path).predict(x), fitted.predict(x))
 
 
 def test_the_forest_loads_without_scikit_learn_or_xgboost(trained, tmp_path):
-    store.save(trained["binary"][1]["forest"], tmp_path)
+    model_io.save(trained["binary"][1]["forest"], tmp_path)
     code = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from pipeline.train import store\n"
-        f"f = store.load('forest', Path({str(tmp_path)!r}))\n"
+        "from pipeline.train import model_io\n"
+        f"f = model_io.load('forest', Path({str(tmp_path)!r}))\n"
         "f.predict(np.zeros((1, 4), 'float32'))\n"
         "assert 'xgboost' not in sys.modules and 'sklearn.ensemble' not in sys.modules"
     )
@@ -86,24 +87,24 @@ def test_the_forest_loads_without_scikit_learn_or_xgboost(trained, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_and_missing_files(trained, tmp_path, name):
-    store.save(trained["binary"][1][name], tmp_path)
-    content, sidecar = (tmp_path / file for file in store.files(name))
+    model_io.save(trained["binary"][1][name], tmp_path)
+    content, sidecar = (tmp_path / file for file in model_io.files(name))
     facts = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(InputError, match="format 99"):
-        store.load(name, tmp_path)
+        model_io.load(name, tmp_path)
     sidecar.write_text(json.dumps(facts))
     content.unlink()
     with pytest.raises(InputError, match="is missing"):
-        store.load(name, tmp_path)
+        model_io.load(name, tmp_path)
 
 
 def test_an_xgboost_file_that_is_none(trained, tmp_path):
-    store.save(trained["binary"][1]["xgboost"], tmp_path)
+    model_io.save(trained["binary"][1]["xgboost"], tmp_path)
     for content in (b"{no model}", b""):
         (tmp_path / "xgboost.ubj").write_bytes(content)
         with pytest.raises(InputError, match="damaged"):
-            store.load("xgboost", tmp_path)
+            model_io.load("xgboost", tmp_path)
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -116,8 +117,8 @@ def test_golden_rows(trained, tmp_path, task):
     table.to_parquet(tmp_path / "golden.parquet", index=False)
     read = pd.read_parquet(tmp_path / "golden.parquet")
     for name, fitted in models.items():
-        store.save(fitted, tmp_path)
-        golden.check({name: store.load(name, tmp_path)}, read)
+        model_io.save(fitted, tmp_path)
+        golden.check({name: model_io.load(name, tmp_path)}, read)
     x = feed.sets["train"][0]
     names = [f.name for f in FEATURES]
     known = {tuple(row) for row in x[~np.isnan(x).any(axis=1)].tolist()}

@@ -16,11 +16,11 @@ import cupy as cp
 import numpy as np
 import pandas as pd
 
-from pipeline.columns import Column, Dtype
 from pipeline.device import MISSING, UNSEEN, Reading, cpu, dtype_of
-from pipeline.device.constants import Constants
-from pipeline.device.gpu import bus, errors, lookup, memory
+from pipeline.device.gpu import errors, lookup, memory, transfer_bytes
+from pipeline.device.table_cache import Constants
 from pipeline.errors import DeviceError
+from pipeline.schema import Column, Dtype
 
 name = "gpu"
 lib = cudf
@@ -29,7 +29,7 @@ xp = cp
 
 def meter() -> dict[str, int]:
     """What the ledger says of a stage: bytes moved, and the most in use, since the last call."""
-    return {**bus.moved(), "peak_device": memory.peak()}
+    return {**transfer_bytes.moved(), "peak_device": memory.peak()}
 
 
 # -- building and converting -------------------------------------------------------------------
@@ -57,7 +57,7 @@ def text(codes: Any, values: np.ndarray) -> Any:
     """A text column (category) from codes into distinct values."""
     known = cudf.Series(codes)
     known = known.where(cudf.Series(codes >= 0))
-    bus.count("h2d", bus.text_bytes(values))
+    transfer_bytes.count("h2d", transfer_bytes.text_bytes(values))
     categories = cudf.Index(pd.Index(np.asarray(values, dtype=object), dtype="str"))
     return cudf.Series(cudf.CategoricalIndex.from_codes(known, categories, ordered=False))
 
@@ -132,7 +132,7 @@ def codes(series: Any) -> tuple[Any, np.ndarray]:
     """(int32 codes with -1 for missing, distinct values)."""
     if dtype_of(series) == "text":
         values = series.cat.categories.to_pandas().to_numpy(dtype=object)
-        bus.count("d2h", bus.text_bytes(values))
+        transfer_bytes.count("d2h", transfer_bytes.text_bytes(values))
         return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
     found, values = distinct(series)
     return found, to_host(values)
@@ -257,9 +257,9 @@ def to_host(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value
     if isinstance(value, cp.ndarray):
-        bus.count("d2h", value.nbytes)
+        transfer_bytes.count("d2h", value.nbytes)
         return cp.asnumpy(value)
-    bus.count("d2h", 8 * len(value))  # of its index
+    transfer_bytes.count("d2h", 8 * len(value))  # of its index
     if isinstance(value, cudf.Series):
         column = _column_to_host(value)
         column.index = value.index.to_pandas()
@@ -281,7 +281,7 @@ def _column_to_host(series: Any) -> pd.Series:
 def to_device(value: Any) -> Any:
     """CuPy array or cuDF frame from a NumPy array or a pandas frame in storage dtypes."""
     if isinstance(value, np.ndarray):
-        bus.count("h2d", value.nbytes)
+        transfer_bytes.count("h2d", value.nbytes)
         return cp.asarray(value)
     made = cudf.DataFrame({n: _column_to_device(value[n]) for n in value.columns})
     made.index = cudf.Index(to_device(value.index.to_numpy(dtype="int64")))

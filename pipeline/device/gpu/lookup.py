@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 
 from pipeline.device import UNSEEN
-from pipeline.device.gpu import bus
+from pipeline.device.gpu import transfer_bytes
 
 
 def ascending(keys: np.ndarray) -> tuple[Any, Any]:
     """(numbers ascending, where each stood)."""
     order = np.argsort(keys, kind="stable").astype("int64")
-    bus.count("h2d", keys.nbytes + order.nbytes)
+    transfer_bytes.count("h2d", keys.nbytes + order.nbytes)
     return cp.asarray(keys[order]), cp.asarray(order)
 
 
 def words(keys: np.ndarray) -> Any:
     """Words as a column."""
-    bus.count("h2d", bus.text_bytes(keys))
+    transfer_bytes.count("h2d", transfer_bytes.text_bytes(keys))
     return cudf.Series(pd.Series(np.asarray(keys, dtype=object), dtype="str"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import cudf
 
-from pipeline.device.gpu import bus
+from pipeline.device.gpu import transfer_bytes
 
 name = "cuDF"
 
@@ -27,7 +27,7 @@ def csv_fields(
     (docs/decisions/0004-cudf-reads-text.md). Without ``na_filter`` an empty field is an empty text,
     so that a null can only be a field that is not there.
     """
-    bus.count("h2d_files", len(data))
+    transfer_bytes.count("h2d_files", len(data))
     columns = [str(position) for position in used]
     return cudf.read_csv(
         BytesIO(data),
@@ -53,7 +53,7 @@ def row_groups(path: str, groups: Sequence[int], names: Sequence[str], size: int
     the file through PyArrow first, each time, and makes columns of the folders' ``key=value``, also
     in place of columns of the file.
     """
-    bus.count("h2d_files", size)
+    transfer_bytes.count("h2d_files", size)
     return cudf.read_parquet(
         path,
         columns=list(names),

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.config.model import Names
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
-from pipeline.features.groups import Stat, merged, moments, statistic
-from pipeline.features.keys import check_count, grouped, key_names, positions, taken
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
 from pipeline.features.saved import Expected, Kind, SavedState, TableName, key_kind
+from pipeline.features.stats.groups import Stat, merged, moments, statistic
+from pipeline.features.stats.key_tables import check_count, grouped, key_names, positions, taken
+from pipeline.schema import Column, Columns, Schema
 
 Stats = Annotated[
     tuple[Stat, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),

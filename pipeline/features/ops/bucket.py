@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Array, Frame
-from pipeline.features.moments import quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
 from pipeline.features.saved import SavedState
+from pipeline.features.stats.moments import quantiles, sampled
+from pipeline.schema import Column, Columns, Schema
 
 
 class Edges(SavedState):

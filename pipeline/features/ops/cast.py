@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from pipeline.columns import EARLIEST, LATEST, Column, Columns, Dtype, Schema
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, shorten
 from pipeline.features.op import Op, Rows, State, output_name
-from pipeline.features.texts import read_texts, written
+from pipeline.features.stats.text_parsing import read_texts, written
+from pipeline.schema import EARLIEST, LATEST, Column, Columns, Dtype, Schema
 
 To = Literal["integer", "float", "bool", "text", "datetime", "category"]
 DTYPES: dict[To, Dtype] = {

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Frame
 from pipeline.features.op import Op, Rows, State, need_kinds, output_name
+from pipeline.schema import Column, Columns, Schema
 
 
 class Clip(Op):

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.config.stored import Count
 from pipeline.device import Frame
-from pipeline.features.counts import (
+from pipeline.features.op import Op, Rows, State, Summary, output_name
+from pipeline.features.saved import Expected, SavedState, TableName
+from pipeline.features.stats.counts import (
     check_columns,
     counts_expected,
     lookup,
     merged_columns,
     of_columns,
 )
-from pipeline.features.keys import key_values
-from pipeline.features.op import Op, Rows, State, Summary, output_name
-from pipeline.features.saved import Expected, SavedState, TableName
+from pipeline.features.stats.key_tables import key_values
+from pipeline.schema import Column, Columns, Schema
 
 
 class Tables(SavedState):

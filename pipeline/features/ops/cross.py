@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipeline.columns import RESERVED, Column, Schema
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.features.op import Op, Rows, State
-from pipeline.features.texts import written
+from pipeline.features.stats.text_parsing import written
+from pipeline.schema import RESERVED, Column, Schema
 
 
 class Cross(Op):

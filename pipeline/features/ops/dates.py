@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Array, Frame, Frames, Series
 from pipeline.errors import nearest
 from pipeline.features.op import Op, Rows, State, need_kinds
+from pipeline.schema import Column, Columns, Schema
 
 Part = Literal[
     "year", "quarter", "month", "week", "day", "day_of_year", "day_of_week",

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from pydantic import field_validator, model_validator
 
-from pipeline.columns import RESERVED, Column, Schema
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.expression import Expression, parse
 from pipeline.features.op import Op, Rows, State
+from pipeline.schema import RESERVED, Column, Schema
 
 
 class Derive(Op):

@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.columns import Column, Schema
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, nearest
 from pipeline.features.op import Op, Rows, State, need_kinds
-from pipeline.features.texts import moment
+from pipeline.features.stats.text_parsing import moment
+from pipeline.schema import Column, Schema
 
 Moment = Annotated[
     str, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)

@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field, field_validator
 
-from pipeline.columns import Column, Columns, Dtype, Schema
 from pipeline.config import stored
 from pipeline.device import Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, shorten
-from pipeline.features.counts import Counts, counts, ranked
-from pipeline.features.counts import merged as merged_counts
-from pipeline.features.missing import missing_rows
-from pipeline.features.moments import merged as merged_moments
-from pipeline.features.moments import moments, quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
 from pipeline.features.saved import SavedState
-from pipeline.features.texts import moment
+from pipeline.features.stats.counts import Counts, counts, ranked
+from pipeline.features.stats.counts import merged as merged_counts
+from pipeline.features.stats.missing import missing_rows
+from pipeline.features.stats.moments import merged as merged_moments
+from pipeline.features.stats.moments import moments, quantiles, sampled
+from pipeline.features.stats.text_parsing import moment
+from pipeline.schema import Column, Columns, Dtype, Schema
 
 Scalar = bool | int | float | str
 _LEARNT = ("median", "mean", "most_frequent")

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from pipeline.columns import Schema
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.expression import Expression, parse
 from pipeline.features.op import Op, Rows, State
+from pipeline.schema import Schema
 
 
 class Filter(Op):
@@ -25,7 +25,7 @@ class Filter(Op):
         >>> from pipeline.device import cpu
         >>> from pipeline.features.registry import parse_op
         >>> from pipeline.features.try_op import frame_of
-        >>> from pipeline.ingest.prepare import passing
+        >>> from pipeline.ingest.labels.assign import passing
         >>> _, frame = frame_of({"distance": [200.0, 17.0, None]})
         >>> op = parse_op({"filter": "distance > 50"})
         >>> passing(frame, op.expression(), cpu).tolist()

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Frame
-from pipeline.features.missing import missing_rows
 from pipeline.features.op import Op, Rows, State, output_name
+from pipeline.features.stats.missing import missing_rows
+from pipeline.schema import Column, Columns, Schema
 
 
 class Hash(Op):

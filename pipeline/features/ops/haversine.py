@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.columns import Column, Schema
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
 from pipeline.features.op import Op, Rows, State, need_kinds
+from pipeline.schema import Column, Schema
 
 Place = tuple[float | str, float | str]
 """Latitude and longitude in degrees: columns, or numbers for a fixed place."""

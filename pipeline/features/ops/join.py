@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from pipeline.columns import Column, Dtype, Schema
 from pipeline.config.model import Names
 from pipeline.config.stored import Count, Stored
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, nearest, shorten
-from pipeline.features.keys import key_column, key_names, positions
 from pipeline.features.op import Op, Rows, State, Summary
 from pipeline.features.saved import MAX_ROWS, Expected, Kind, SavedState, TableName, key_kind
+from pipeline.features.stats.key_tables import key_column, key_names, positions
+from pipeline.schema import Column, Dtype, Schema
 
 _NUMBERS = frozenset({"int64", "int32", "float64", "float32"})
 

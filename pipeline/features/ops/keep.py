@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from pipeline.columns import Columns, Schema
 from pipeline.device import Frame
 from pipeline.features.op import Op, Rows, State
+from pipeline.schema import Columns, Schema
 
 
 class Keep(Op):

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.config.model import Names
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
-from pipeline.features.keys import MAX_KEYS, check_count, grouped, key_names, key_values
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds
 from pipeline.features.saved import Expected, Kind, SavedState, TableName, key_kind
-from pipeline.features.series import Lines, RollingStat, lined_up, rolling
+from pipeline.features.stats.key_tables import MAX_KEYS, check_count, grouped, key_names, key_values
+from pipeline.features.stats.rolling import Lines, RollingStat, lined_up, rolling
+from pipeline.schema import Column, Columns, Schema
 
 
 def _listed(value: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Array, Frame
 from pipeline.features.op import Op, Rows, State, need_kinds, output_name
+from pipeline.schema import Column, Columns, Schema
 
 
 class Log(Op):

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from pipeline.columns import Column, Columns, Dtype, Schema
 from pipeline.config.stored import Scalar
 from pipeline.device import Frame
 from pipeline.errors import ConfigError, nearest, shorten
-from pipeline.features.counts import check_columns, merged_columns, of_columns, ranked
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds
 from pipeline.features.saved import SavedState
+from pipeline.features.stats.counts import check_columns, merged_columns, of_columns, ranked
+from pipeline.schema import Column, Columns, Dtype, Schema
 
 Value = bool | int | float | str
 Values = dict[str, tuple[Value, ...]]

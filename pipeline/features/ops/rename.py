@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from pipeline.columns import RESERVED, Column, Schema
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.features.op import Op, Rows, State
+from pipeline.schema import RESERVED, Column, Schema
 
 
 class Rename(Op):

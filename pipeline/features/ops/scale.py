@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.device import Frame
-from pipeline.features.moments import Moments, Sample, merged, moments, quantiles, sampled
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
 from pipeline.features.saved import SavedState
+from pipeline.features.stats.moments import Moments, Sample, merged, moments, quantiles, sampled
+from pipeline.schema import Column, Columns, Schema
 
 
 class Spreads(SavedState):

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from pipeline.columns import Column, Columns, Schema
 from pipeline.config.stored import Stored
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.encoding import (
+from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
+from pipeline.features.saved import Expected, SavedState, TableName, key_kind
+from pipeline.features.stats.key_tables import check_count, key_values
+from pipeline.features.stats.target_means import (
     IS_MISSING,
     KEY,
     Sums,
@@ -23,9 +25,7 @@ from pipeline.features.encoding import (
     sum_names,
     sums_by_key,
 )
-from pipeline.features.keys import check_count, key_values
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
-from pipeline.features.saved import Expected, SavedState, TableName, key_kind
+from pipeline.schema import Column, Columns, Schema
 
 _BLOCK_KINDS = {"datetime", "numeric"}
 
@@ -73,8 +73,8 @@ class TargetEncode(Op):
 
     Binary: the share of class 1. Regression: the mean. Multiclass: a column per class,
     ``<column>__<class>`` (``<as>__<class>`` with ``as``), the share of that class. The mean is
-    drawn towards the overall mean as if ``smooth`` more rows had that (`pipeline.features.encoding`
-    has the formula). Row weights are not used.
+    drawn towards the overall mean as if ``smooth`` more rows had that
+    (`pipeline.features.stats.target_means` has the formula). Row weights are not used.
 
     Training rows get the mean over the *other* folds, with those folds' overall mean; all other
     rows that over all training rows. Missing is a value of its own; a value not seen in training

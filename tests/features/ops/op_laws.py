@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import read_json, write_json
+from pipeline.artifacts.files import read_json, write_json
 from pipeline.device import cpu, dtype_of
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import fit_op, frame_of

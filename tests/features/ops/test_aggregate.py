@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import Schema
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
-from pipeline.features import keys
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import parse_op
+from pipeline.features.stats import key_tables
 from pipeline.features.try_op import fit_op, frame_of, try_op
+from pipeline.schema import Schema
 
 STATS = ["mean", "std", "min", "max", "sum", "count"]
 ENTRY = {"aggregate": {"by": ["g", "h"], "columns": ["v", "w"], "stats": STATS}}
@@ -120,6 +120,6 @@ def test_names_and_mistakes(monkeypatch):
         try_op({"aggregate": {"by": "v", "columns": "g {1}"}}, data)
     with pytest.raises(ConfigError, match="median"):
         parse_op({"aggregate": {"by": "g", "columns": "v", "stats": ["median"]}})
-    monkeypatch.setattr(keys, "MAX_KEYS", 2)
+    monkeypatch.setattr(key_tables, "MAX_KEYS", 2)
     with pytest.raises(DataError, match="more than 2"):
         try_op({"aggregate": {"by": "g {1}", "columns": "v"}}, data)

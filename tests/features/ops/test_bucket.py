@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_laws import any_rows, assert_lawful, fitted, plain
 
-from pipeline.columns import Column
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column
 
 
 @pytest.mark.parametrize(

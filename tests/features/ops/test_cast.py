@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import Column, Schema
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.op import Rows
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column, Schema
 
 B = pd.Series([True, None, False], dtype="boolean")
 I = pd.Series([1, None, 0], dtype="Int64")  # noqa: E741

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_laws import any_rows, assert_lawful, assert_same, fitted, plain
 
-from pipeline.columns import Column
 from pipeline.errors import ConfigError, DataError
-from pipeline.features import keys
 from pipeline.features.registry import parse_op
+from pipeline.features.stats import key_tables
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_zeros_of_both_signs_are_one_value_and_floats_find_integers():
 
 
 def test_too_many_values_are_refused_unless_bounded(monkeypatch):
-    monkeypatch.setattr(keys, "MAX_KEYS", 3)
+    monkeypatch.setattr(key_tables, "MAX_KEYS", 3)
     data = {"x": list("abcd")}
     for parts in (1, 2):
         with pytest.raises(DataError, match=r"x has more than 3 distinct(.|\n)*hash(.|\n)*max_si"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from op_laws import any_rows, assert_lawful, assert_same, fitted, plain
 
 from pipeline.errors import DataError
-from pipeline.features import keys
+from pipeline.features.stats import key_tables
 from pipeline.features.try_op import try_op
 
 
@@ -42,7 +42,7 @@ def test_unseen_is_zero_and_missing_a_value():
 
 
 def test_refuses_too_many_values(monkeypatch):
-    monkeypatch.setattr(keys, "MAX_KEYS", 3)
+    monkeypatch.setattr(key_tables, "MAX_KEYS", 3)
     for parts in (1, 2):
         with pytest.raises(DataError, match="count_encode: x has more than 3"):
             fitted({"count_encode": {"columns": "x"}}, {"x": list("abcd")}, parts)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import Column
 from pipeline.device import cpu
 from pipeline.errors import ConfigError
 from pipeline.features.op import Rows
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column
 
 words = st.sampled_from(["a", "b", "a|b", "b|", "|", "\\", "a\\", "ü", "", None])
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from pipeline.columns import Column, Schema
 from pipeline.errors import ConfigError
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column, Schema
 
 
 def test_later_columns_see_earlier_ones(device):

@@ -5,7 +5,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of
-from pipeline.ingest.prepare import passing
+from pipeline.ingest.labels.assign import passing
 
 
 @pytest.mark.parametrize("entry", ["x > 1", {"where": "x > 1"}])

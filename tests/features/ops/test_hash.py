@@ -8,10 +8,10 @@ import pytest
 from op_laws import any_rows, assert_lawful, plain
 from sklearn.utils import murmurhash3_32
 
-from pipeline.columns import Column
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column
 
 
 @pytest.mark.parametrize(

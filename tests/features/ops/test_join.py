@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.columns import Column, Schema
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import fit_op, frame_of, side_table, try_op, with_tables
+from pipeline.schema import Column, Schema
 
 WEATHER = side_table(
     {

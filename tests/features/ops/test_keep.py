@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.columns import Column, Schema
 from pipeline.errors import ConfigError
 from pipeline.features.registry import op_entry, parse_op
+from pipeline.schema import Column, Schema
 
 SCHEMA = Schema(
     tuple(Column(n, d) for n, d in [("a", "int64"), ("b x", "text"), ("c", "float64")]),

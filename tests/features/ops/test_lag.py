@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import Schema
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
-from pipeline.features import keys
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import op_entry, parse_op
+from pipeline.features.stats import key_tables
 from pipeline.features.try_op import fit_op, frame_of, try_op
+from pipeline.schema import Schema
 
 STATS = ["mean", "sum", "std", "min", "max", "count"]
 FULL = {
@@ -246,7 +246,7 @@ def test_mistakes_are_named(monkeypatch):
         parse_op({"lag": {**entry, "rolling": {"window": 2, "stats": "median"}}})
     with pytest.raises(ConfigError, match="lag: order takes"):
         try_op({"lag": {**entry, "order": "e", "shift": 1}}, data)
-    monkeypatch.setattr(keys, "MAX_KEYS", 1)
+    monkeypatch.setattr(key_tables, "MAX_KEYS", 1)
     with pytest.raises(DataError, match="lag: e has more than 1"):
         try_op({"lag": {**entry, "shift": 1}}, data)
 

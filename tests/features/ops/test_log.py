@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import Column
 from pipeline.errors import ConfigError
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column
 
 
 @given(

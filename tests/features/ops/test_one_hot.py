@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_laws import any_rows, assert_lawful, fitted, plain
 
-from pipeline.columns import Column
 from pipeline.errors import ConfigError, DataError
-from pipeline.features import keys
 from pipeline.features.registry import parse_op
+from pipeline.features.stats import key_tables
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column
 
 TAKEN = ["text é", "a.b c", "float", "bool", "empty"]
 
@@ -78,7 +78,7 @@ def test_infinities_get_no_column():
 
 
 def test_refuses_too_many_values(monkeypatch):
-    monkeypatch.setattr(keys, "MAX_KEYS", 3)
+    monkeypatch.setattr(key_tables, "MAX_KEYS", 3)
     with pytest.raises(DataError, match="one_hot: x has more than 3"):
         fitted({"one_hot": {"columns": "x"}}, {"x": list("abcd")}, 2)
 

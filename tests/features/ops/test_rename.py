@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pipeline.columns import Column, Schema
 from pipeline.device import cpu
 from pipeline.errors import ConfigError
 from pipeline.features.op import Rows
 from pipeline.features.registry import op_entry, parse_op
 from pipeline.features.try_op import frame_of, try_op
+from pipeline.schema import Column, Schema
 
 SCHEMA = Schema((Column("a", "int64"), Column("b", "text"), Column("k", "int32")))
 

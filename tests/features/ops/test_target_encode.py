@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import Schema
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
-from pipeline.features import keys
-from pipeline.features import state as stored
+from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import parse_op
+from pipeline.features.stats import key_tables
 from pipeline.features.try_op import fit_op, frame_of, try_op
+from pipeline.schema import Schema
 
 TASKS = {"binary": 2, "multiclass": 3, "regression": 0}
 
@@ -193,7 +193,7 @@ def test_mistakes_are_named(monkeypatch):
             "target_encode: {columns: a, by: time, column: g}",
             {"a": ["x", "y"], "g": pd.to_datetime([None, None])}, label=[1.0, 2.0],
         )  # fmt: skip
-    monkeypatch.setattr(keys, "MAX_KEYS", 2)
+    monkeypatch.setattr(key_tables, "MAX_KEYS", 2)
     with pytest.raises(DataError, match="(?s)target_encode: a has more than.*hash"):
         try_op("target_encode: {columns: a}", {"a": ["x", "y", "z"]}, label=[1.0, 2.0, 3.0])
 

@@ -1,1 +1,1 @@
-"""Programs that `pipeline.device.proof` runs in processes of their own."""
+"""Programs that `pipeline.device.self_test` runs in processes of their own."""

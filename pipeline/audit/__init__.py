@@ -1,0 +1,4 @@
+"""Checks of a finished run for leaks from test to train and for drift.
+
+Modules here import from execution, predict, report and everything below.
+"""

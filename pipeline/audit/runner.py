@@ -1,0 +1,201 @@
+"""`audit RUN`: reads the run's rows once more, refits its features, and runs every check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import manifest
+from pipeline.artifacts.files import SCRATCH, locked
+from pipeline.audit import (
+    column_checks,
+    label_mean,
+    near_rows,
+    noisy_copy,
+    refit,
+    same_rows,
+    shift,
+    temporal,
+)
+from pipeline.audit import scan as looks
+from pipeline.audit.evidence import Checked, Facts
+from pipeline.audit.finding import Finding, by_severity
+from pipeline.audit.finished_run import Reopened, reopened
+from pipeline.audit.leakage import check_encodings, check_fitted
+from pipeline.audit.lineage import lineage
+from pipeline.audit.refit import Sampled
+from pipeline.audit.scan import Look, Spec
+from pipeline.cluster import partitions
+from pipeline.console.signals import discarded, remove
+from pipeline.execution.context import Listener, Session
+from pipeline.execution.stages.ingest import RowSet
+from pipeline.parity.device_run import opened
+
+FORMAT = 1
+FILE = "audit.json"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the checks found."""
+
+    run: str
+    rows: Mapping[str, int]
+    """Per set."""
+    sampled: int
+    """Rows of the sample that was refitted, scored and compared."""
+    checks: tuple[Checked, ...]
+    seconds: float
+    files: Mapping[str, str]
+    """Hashes of the run's config and plan: once these are others, so may be the findings."""
+    accepted: tuple[str, ...] = ()
+    """Names of findings that somebody has looked at and takes for no fault."""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Of all checks, the gravest first."""
+        return by_severity(f for check in self.checks for f in check.findings)
+
+    def standing(self, *, strict: bool = False) -> list[Finding]:
+        """Those that make the audit fail: ``fail``, with ``strict`` also ``warn``; not accepted."""
+        grave = {"fail", "warn"} if strict else {"fail"}
+        return [f for f in self.findings if f.severity in grave and f.name not in self.accepted]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json`` and ``audit.json``."""
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "files": dict(self.files),
+            "passed": not self.standing(),
+            "accepted": list(self.accepted),
+            "rows": dict(self.rows),
+            "sampled": self.sampled,
+            "findings": [{"name": f.name, **asdict(f)} for f in self.findings],
+            "checks": [
+                {"check": c.check, "said": c.said, "measured": dict(c.measured)}
+                for c in self.checks
+            ],
+            "seconds": self.seconds,
+        }
+
+
+def audit(
+    run: Path, folder: Path, *, data: Sequence[str] | None = None,
+    listener: Listener | None = None, serial: bool = False,
+) -> Audit:  # fmt: skip
+    """Opens a finished run, reads its data again and checks both.
+
+    Args:
+        run: the run's folder, in which nothing is written.
+        folder: absent; for files meanwhile, which nobody needs afterwards (`scratch_folder`).
+        data: where the run's data are now; None: where its config says.
+        listener: hears of the stages.
+        serial: partitions are computed in the calling thread.
+
+    Raises:
+        InputError: no finished run, a file altered, no data, or others that do not fit.
+    """
+    started, listener = time.perf_counter(), listener or Listener()
+    found = reopened(run, data)
+    with opened(found.job, folder, listener, serial=serial) as side:
+        side.read()
+        session, rows = side.session, side.rows
+        with session.ledger.stage("look") as entry:
+            spec = _spec(found, rows)
+            with session.client.as_current():
+                seen = partitions.reduced(session.client, rows.parts, looks.look, looks.seen, spec)
+            entry.rows = seen.rows
+        rows.parts.let_go()
+        checks = [_data(found, rows), *_checks(session, found, rows, seen, spec)]
+    return Audit(
+        str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),
+        round(time.perf_counter() - started, 3), found.manifest["files"],
+    )  # fmt: skip
+
+
+@contextmanager
+def scratch_folder(run: Path) -> Iterator[Path]:
+    """A block with a name for a folder of temporary files, inside the locked run folder.
+
+    There an audit that was killed leaves nothing that stays: `runs` counts the bytes, the next
+    audit or ``--resume`` of the run removes them, and `clean` removes them with the run.
+
+    Raises:
+        InputError: no finished run, or another process works in it. MachineError: the folder
+            cannot be written to, so that the findings could not be left there either.
+    """
+    manifest.finished(run)
+    with locked(run):
+        remove(run / SCRATCH)  # of an audit that was killed
+        with discarded(run / SCRATCH):
+            yield run / SCRATCH / "audit"
+
+
+def _spec(found: Reopened, rows: RowSet) -> Spec:
+    total = sum(rows.counts.rows.values())
+    columns = len(found.job.kept) + len(found.saved.features)
+    kept = set(found.job.kept)
+    features = [n for n in found.saved.needed if n in kept]
+    return looks.spec_of(
+        rows.context.device, rows.context.seed, total,
+        features=features, entities=found.entities, times=found.times,
+        sample_rows=looks.sample_rows(columns, rows.plan.limit),
+    )  # fmt: skip
+
+
+def _data(found: Reopened, rows: RowSet) -> Checked:
+    """Whether these are the rows that the run had."""
+    changed, then = list(found.changed), dict(found.manifest["rows"])
+    now = dict(rows.counts.rows)
+    if then != now:
+        changed.append(f"the run had {_sets(then)} rows, now there are {_sets(now)}")
+    findings = [
+        Finding("data", "warn", "", f"not the run's data: {what}; the findings are about the data "
+                "as they are now")
+        for what in changed
+    ]  # fmt: skip
+    said = "other data than the run's" if changed else "the run's data, unchanged"
+    return Checked("data", f"{said}: {_sets(now)} rows", findings, {"changed": changed})
+
+
+def _sets(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in rows.items())
+
+
+def _checks(
+    session: Session, found: Reopened, rows: RowSet, seen: Look, spec: Spec
+) -> list[Checked]:
+    of, timed = Sampled(session, rows, seen.sample), partial(_timed, session, len(seen.sample))
+    base = timed("refit", partial(refit.fitted, of))
+    before = refit.matrices(of, base.plan)
+    facts = Facts(
+        found.config.split, rows.target, rows.source, seen, base.plan, before["train"],
+        before["test"], before.get("valid"), lineage(base.plan),
+        base.choice.ops if found.config.features is None else None,
+    )  # fmt: skip
+    checks: dict[str, Callable[[], Checked]] = {
+        "fitted": partial(check_fitted, of, base, before, facts),
+        "encodings": partial(check_encodings, of, base, facts),
+        "rows": partial(same_rows.check_rows, facts, spec.kept),
+        "near_rows": partial(near_rows.check_near_rows, facts),
+        "entities": partial(same_rows.check_entities, facts),
+        "times": partial(temporal.check_times, facts),
+        "alone": partial(column_checks.check_alone, facts),
+        "label_mean": partial(label_mean.check_label_mean, facts),
+        "noisy_copy": partial(noisy_copy.check_noisy_copy, facts),
+        "names": partial(column_checks.check_names, facts),
+        "drift": partial(shift.check_drift, facts),
+    }
+    return [timed(name, check) for name, check in checks.items()]
+
+
+def _timed(session: Session, rows: int, name: str, work: Callable[[], Any]) -> Any:
+    with session.ledger.stage(name) as entry:
+        entry.rows = rows
+        return work()

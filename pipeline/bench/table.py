@@ -1,0 +1,137 @@
+"""A benchmark's results as tables of text: for the terminal and for the page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.text import ABSENT, count, size
+from pipeline.report.text import seconds as spelled
+
+Json = Mapping[str, Any]
+WIDE = 140
+
+
+def runs(result: Json) -> tuple[list[str], list[list[str]]]:
+    """(heads, a line per size and device): medians; the first column is the rows."""
+    prices, gpus = result["asked"]["prices"], bool(result["gpus"])
+    heads = ["rows", "device", "runs", "seconds", "min–max", "rows/s", "host"]
+    heads += ["GPU", "speed-up"] if gpus else []
+    heads += ["cost, $"] if prices else []
+    speedup = {line["rows"]: line["total"] for line in result["speedup"]}
+    lines = []
+    for line in result["summary"]:
+        if not line["runs"]:
+            lines.append([count(line["rows"]), line["device"], "failed"])
+            continue
+        low, high = line["seconds_range"]
+        cells = [
+            count(line["rows"]), line["device"], str(line["runs"]), f"{line['seconds']:.2f}",
+            f"{low:.2f}–{high:.2f}", count(line["rows_per_second"]), size(line["peak_host"]),
+        ]  # fmt: skip
+        own = speedup.get(line["rows"]) if line["device"] == "gpu" else None
+        cells += [size(line["peak_device"]), times(own)] if gpus else []
+        cells += [f"{line['cost']:.6f}" if "cost" in line else ABSENT] if prices else []
+        lines.append(cells)
+    return heads, lines
+
+
+def largest(result: Json) -> int | None:
+    """The most rows that both devices finished, or one where none was finished by both."""
+    shared = [line["rows"] for line in result["speedup"]]
+    return max(shared or [line["rows"] for line in result["summary"] if line["runs"]], default=None)
+
+
+def stages(result: Json, rows: int) -> tuple[list[str], list[list[str]]]:
+    """(heads, a line per stage) of a size: seconds, GPU utilization, and how far from the bound."""
+    lines = [line for line in result["summary"] if line["runs"] and line["rows"] == rows]
+    both = next((line for line in result["speedup"] if line["rows"] == rows), None)
+    heads = ["stage"]
+    for line in lines:
+        heads += [line["device"], *(["busy"] if _busy(line) else []), "bound", "× bound"]
+    heads += ["speed-up"] if both else []
+    found = []
+    for stage in dict.fromkeys(name for line in lines for name in line["stages"]):
+        cells = [c for line in lines for c in _cells(line["stages"].get(stage), _busy(line))]
+        faster = [times(both["stages"].get(stage))] if both else []
+        found.append([stage, *cells, *faster])
+    return heads, found
+
+
+def _busy(line: Json) -> bool:
+    return any(stage["busy"] is not None for stage in line["stages"].values())
+
+
+def _cells(stage: Json | None, busy: bool) -> list[str]:
+    if stage is None:
+        return [ABSENT] * (4 if busy else 3)
+    bound, used = stage.get("bound"), stage["busy"]
+    least = ABSENT
+    if bound is not None:
+        least = f"{bound:.2g} s" if bound < 1 else spelled(bound)
+    own = [ABSENT if used is None else f"{used:.0%}"] if busy else []
+    return [spelled(stage["seconds"]), *own, least, times(stage.get("times_bound"))]
+
+
+def times(ratio: float | None) -> str:
+    """``12 ×``, ``1.3 ×``."""
+    if ratio is None:
+        return ABSENT
+    return f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"
+
+
+def said(result: Json) -> list[str]:
+    """What follows from the figures."""
+    if not result["speedup"]:
+        return []
+    return [result["pays"]["says"], *([result["cheaper"]["says"]] if "cheaper" in result else [])]
+
+
+def missing(result: Json) -> list[str]:
+    """What was not measured as asked, and why."""
+    lines = [f"{name}: not measured: {why}" for name, why in result["missing"].items()]
+    for line in result["summary"]:
+        failed = dict.fromkeys(line["failed"])
+        lines += [f"failed: {line['rows']:,} rows, {line['device']}: {why}" for why in failed]
+        where = f"{line['rows']:,} rows, {line['device']}"
+        if line["runs"] and line["elsewhere"]:
+            lines.append(f"{where}: on another device: {', '.join(line['elsewhere'])}")
+        if line["runs"] and line["fallbacks"]:
+            lines.append(f"{where}: short of GPU memory: {', '.join(line['fallbacks'])}")
+    return lines
+
+
+def rates(result: Json) -> list[str]:
+    """What the bounds rest on."""
+    units = {"input": "GB/s of input", "memory": "GB/s of memory", "updates": "G additions/s"}
+    return [
+        f"{device}: {rate['per_second'] / 1e9:,.3g} {units[name]} ({rate['source']})"
+        for device, found in result["rates"].items()
+        for name, rate in found.items()
+        if rate
+    ]
+
+
+def show(result: Json) -> None:
+    """Prints a line per size and device, the stages of the largest size, and what follows."""
+    from rich import box
+    from rich.table import Table
+
+    from pipeline.console.terminal import console as plain
+
+    # a file or a pipe has no width: no figure is to be cut off for one
+    console = plain(width=None if sys.stdout.isatty() else WIDE)
+    rows = largest(result)
+    tables = [(f"{result['name']}: ", runs(result))]
+    tables += [(f"{rows:,} rows: ", stages(result, rows))] if rows else []
+    for title, (heads, lines) in tables:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for position, head in enumerate(heads):
+            justify: Any = "right" if position else "left"
+            table.add_column(head if position else title + head, justify=justify, overflow="fold")
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+    for text in (*said(result), *missing(result), *(f"bounds, {r}" for r in rates(result))):
+        console.print(text, soft_wrap=True)

@@ -1,0 +1,91 @@
+"""What a finished command prints on standard output for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.console import terminal
+from pipeline.errors import quote_path
+from pipeline.evaluate.metrics import primary
+
+if TYPE_CHECKING:
+    from pipeline.doctor.examine import Finding
+    from pipeline.execution.runner import Outcome
+
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "binary": ("roc_auc", "average_precision", "log_loss", "accuracy", "f1_at_threshold"),
+    "multiclass": ("roc_auc_ovr", "log_loss", "accuracy", "f1_macro"),
+    "regression": ("rmse", "mae", "r2"),
+}
+MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Test metrics beside the baseline, then where everything is and what to do with it."""
+    console = terminal.console()
+    metrics = outcome.metrics
+    names = SHOWN[metrics["task"]]
+    title = f"test set, {metrics['rows']['test']:,} rows"
+    # without lines between the columns, five metrics fit into 60 letters
+    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
+    narrow = console.width < 80
+    table = Table(title=title, title_justify="left", **(style if narrow else {}))
+    table.add_column("model", no_wrap=True)
+    for name in names:
+        table.add_column(name.replace("_", "\n" if narrow else " "), justify="right")
+    table.add_row("baseline", *_cells(metrics["baseline"]["test"], names))
+    for model, by_set in metrics["models"].items():
+        mark = f"{model} *" if model == outcome.best else model
+        table.add_row(mark, *_cells(by_set["test"], names))
+    console.print(table)
+    decided = f"* best by {primary(metrics['task']).name} on valid"
+    console.print(decided, f"· {outcome.seconds:.1f} s in all")
+    console.print(_memory(outcome.memory))
+    for label, value in (
+        ("report", f"{outcome.folder}/report.html"),
+        (
+            "score new data",
+            f"python -m pipeline predict {quote_path(outcome.folder)} NEW.csv --out scores.csv",
+        ),
+    ):
+        console.print(f"{label}: {value}", soft_wrap=True)
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    """The peak beside the plan's; in a cluster the workers' is not this process's."""
+    peak = f"memory: peak {memory['measured'] / 1e9:.2f} GB"
+    if gpu := memory["device"]:
+        of = f"planned {gpu['planned'] / 1e9:.2f} of {gpu['limit'] / 1e9:.1f} GB allowed"
+        return f"{peak}; GPU memory: peak {gpu['measured'] / 1e9:.2f} GB, {of}"
+    if not memory["planned"]:
+        return f"{peak} in this process"
+    return (
+        f"{peak}, planned {memory['planned'] / 1e9:.2f} of {memory['limit'] / 1e9:.1f} GB allowed"
+    )
+
+
+def _cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return ["–" if metrics.get(n) is None else f"{metrics[n]:.4f}" for n in names]
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """A line per finding, with the fix below what is not well; see `doctor.brief`."""
+    from pipeline.doctor.examine import brief
+
+    console = terminal.console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
+    for finding in brief(findings):
+        table.add_row(
+            Text(finding.status, MARK[finding.status]), finding.check, Text(finding.detail)
+        )
+        if finding.fix:
+            table.add_row("", "", Text(f"→ {finding.fix}"))
+    console.print(table)

@@ -1,0 +1,60 @@
+"""Workers whose CUDA context is lost: they end, and their nanny starts others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pipeline.console.terminal import tell
+from pipeline.errors import DeviceFull, DeviceLost, PipelineError
+
+T = TypeVar("T")
+STATUS = 3
+"""Of such a process, in the log."""
+
+
+def guarded(function: Callable[..., T], *arguments: Any) -> T:
+    """The function's value, in a task that `partitions.called` does not run; see `leave`."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        leave(error)
+        raise
+
+
+def cause(errors: Sequence[BaseException]) -> BaseException | None:
+    """Of errors of tasks that worked together, the one that tells what was the matter.
+
+    Our own first, then a full GPU, then what else a library says of a GPU: the others may only say
+    that one of them is gone. None where that is all.
+    """
+    from pipeline.device.gpu.errors import translated
+
+    said = [(error, translated(error)) for error in errors]
+    of_ours = [error for error in errors if isinstance(error, PipelineError)]
+    full = [error for error, what in said if isinstance(what, DeviceFull)]
+    return next(iter([*of_ours, *full, *(error for error, what in said if what is not None)]), None)
+
+
+def leave(error: BaseException) -> None:
+    """Ends this worker's process if the error means that its GPU's context is lost.
+
+    The scheduler gives the task, and what the worker held, to the others and to the worker that the
+    nanny starts; after three such ends (`distributed.scheduler.allowed-failures`) the run ends. A
+    worker without a nanny, such as that of a single process, stays: the run ends at once.
+    """
+    if "pipeline.device.gpu.frames" not in sys.modules:
+        return
+    from distributed import get_worker
+
+    from pipeline.device.gpu.errors import translated
+
+    try:
+        has_nanny = get_worker().nanny is not None
+    except ValueError:  # no worker
+        return
+    if has_nanny and isinstance(found := translated(error), DeviceLost):
+        tell(f"{found.message}: this worker ends, its nanny starts another")
+        os._exit(STATUS)

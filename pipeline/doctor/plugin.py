@@ -1,0 +1,32 @@
+"""The examination as a check of `rapids doctor` (rapids-cli): entry point ``rapids_doctor_check``.
+
+rapids-cli calls a check with ``verbose`` and keywords of its own (``gpu_info`` before April 2026),
+shows the docstring's first line, takes an exception for a failure and shows warnings.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from pipeline.doctor.examine import Finding, brief, examine
+from pipeline.errors import MachineError
+
+
+def pipeline_check(verbose: bool = False, **_: Any) -> str:
+    """Check that pipeline's runs work on this machine, and on which device.
+
+    Raises:
+        MachineError: something fails; says what and the fix of each.
+    """
+    findings = brief(examine())
+    for finding in findings:
+        if finding.status == "warn":
+            warnings.warn(_line(finding), stacklevel=2)
+    if failed := [_line(f) for f in findings if f.status == "fail"]:
+        raise MachineError("\n  ".join(failed))
+    return "\n".join(map(_line, findings)) if verbose else findings[-1].detail
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.check}: {finding.detail}" + (f" → {finding.fix}" if finding.fix else "")

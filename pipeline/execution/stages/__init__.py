@@ -1,0 +1,4 @@
+"""The stages of a run.
+
+Modules here import from execution and everything below.
+"""

@@ -1,0 +1,325 @@
+"""The middle stages of a run: features, training, and the refit. Each is a block of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.artifacts.files import below
+from pipeline.cluster import partitions
+from pipeline.cluster.partitions import Partitions
+from pipeline.execution.fingerprints import fingerprints
+from pipeline.execution.stages.ingest import RowSet, on
+from pipeline.features.auto.choice_file import read_choice, read_counts
+from pipeline.features.engine import fit, transform
+from pipeline.features.engine.fit import FittedPlan, Fitting
+from pipeline.features.engine.state_cache import States
+from pipeline.features.op import Op
+from pipeline.features.registry import op_entry, parse_ops
+from pipeline.ingest.labels import assign
+from pipeline.matrix import SetName
+from pipeline.memory.planner import give_back
+from pipeline.schema import SETS
+from pipeline.train import golden, model_io
+from pipeline.train import model as models_of
+from pipeline.train.feed import Held, HeldFeed
+from pipeline.train.fitted_model import Fitted
+
+if TYPE_CHECKING:
+    from pipeline.execution.context import Doing, Session
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The ops as configured, or as chosen from the training rows."""
+
+    ops: Sequence[Op]
+    left_out: Mapping[str, str]
+    """Columns that the models do not see, with the reason."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Fitted features, and the matrices they make of the rows."""
+
+    choice: Choice
+    """The refit keeps it."""
+    plan: FittedPlan
+    feed: HeldFeed
+    golden: np.ndarray | None
+    """`golden.rows`, drawn while there are training rows; None: the config wants none."""
+    parts: Partitions
+    """What the matrices are made of, with the steps that they have not been through."""
+    everything: bool
+    """All rows train: the refit."""
+    last: bool
+    """Nothing needs the rows' frames once there are matrices of them."""
+
+    def let_go(self, rows: RowSet | None = None) -> None:
+        """Frees all matrices, and what they are made of, but not these rows."""
+        if rows is None or self.parts.items is not rows.parts.items:
+            self.parts.let_go()
+        if isinstance(self.feed.parts, Held):
+            self.feed.parts.parts.let_go()
+
+
+def features(session: Session, rows: RowSet, *, last: bool) -> Built:
+    """Chooses the ops if the config names none, fits them, and makes the matrices.
+
+    Args:
+        last: nothing needs the rows' frames afterwards: each goes when its matrices are made.
+    """
+    with session.stage("features") as doing:
+        rows = on(rows, session.device)
+        counts = {**rows.counts.rows, "train": rows.counts.sampled}
+        if doing.kept is not None:
+            found = read_choice(doing.kept)
+            choice = Choice(parse_ops(found.ops), found.left_out)
+            wanted = session.kept.left("train", "evaluate")
+            return _kept(session, rows, choice, counts, doing, last=last, wanted=wanted)
+        ops, left_out = session.job.ops, session.job.left_out
+        choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
+        if ops is None:
+            reasons = {**choice.left_out, **rows.source.unreadable}
+            doing.entry.notes += [f"left out {name}: {why}" for name, why in reasons.items()]
+        doing.found = {"ops": list(map(op_entry, choice.ops)), "left_out": dict(choice.left_out)}
+        built = _built(session, rows, choice, counts, doing, everything=False, last=last)
+        doing.entry.rows = sum(rows.counts.rows.values())
+        doing.entry.notes += notes_of(built.plan)
+    return built
+
+
+def chosen(session: Session, rows: RowSet) -> Choice:
+    """The ops that the columns' types and values suggest."""
+    from pipeline.features.auto import choose, profile
+
+    schema = rows.source.without([*rows.source.target, *session.job.left_out])
+    seen = partitions.reduced(
+        session.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
+    )
+    entries, dropped = choose.choose(schema, profile.finish(seen, schema), rows.target)
+    reasons = {item["column"]: item["reason"] for item in dropped}
+    return Choice(parse_ops(entries), {**session.job.left_out, **reasons})
+
+
+def _built(
+    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], doing: Doing, *,
+    everything: bool, last: bool,
+) -> Built:  # fmt: skip
+    """The ops fitted on the partitions' training rows, and the matrices of all their rows.
+
+    What is fitted is used as it is loaded from its files, in this process as in any later one.
+    """
+    job, client = session.job, session.client
+    known = _known(session, doing)
+    fitting = fit.fit(
+        client, _training(rows, everything), meta=rows.meta, source=rows.source,
+        context=rows.context, ops=choice.ops, tables=job.tables, left_out=job.left_out,
+        known=known,
+    )  # fmt: skip
+    known.tidy(fitting.plan.steps)
+    doing.told += known.notes()
+    filters = tuple(expression.text for expression in job.filters)
+    dropped = [
+        {**d, "reason": choice.left_out.get(d["column"], d["reason"])} for d in fitting.plan.dropped
+    ]
+    plan = replace(fitting.plan, filters=filters, dropped=tuple(dropped))
+    plan = fit.saved(plan, doing.place / fit.FOLDER)
+    remaining = plan.steps[len(plan.steps) - len(fitting.remaining) :]
+    feed = _feed(session, rows, replace(fitting, plan=plan, remaining=remaining), counts, last)
+    drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
+    doing.files = below(doing.place / fit.FOLDER)
+    if drawn is not None:
+        doing.files += [golden.save(drawn, doing.place / golden.FILE)]
+    return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
+
+
+def _known(session: Session, doing: Doing) -> States:
+    """States that an earlier run in the folder has fitted on the same rows."""
+    job = session.job
+    tables = {
+        name: [fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
+        for name, files in job.table_files.items()
+    }
+    return States(doing.place / "fitted", session.rows_key(doing.name), tables)
+
+
+def _kept(
+    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], doing: Doing, *,
+    last: bool, wanted: bool, everything: bool = False,
+) -> Built:  # fmt: skip
+    """The features that are kept, and matrices of the rows if they are wanted."""
+    plan = fit.load(doing.place / fit.FOLDER)
+    wanted_rows, drawn = session.job.config.golden, None
+    if wanted_rows:
+        drawn = golden.load(doing.place / golden.FILE, wanted_rows, len(plan.features))
+    if not wanted:
+        device, features = rows.context.device, plan.features
+        feed = HeldFeed(session.client, _nothing, features, rows.target, device, counts)
+        return Built(choice, plan, feed, drawn, rows.parts, everything, last)
+    fitting = fit.replayed(
+        session.client, _training(rows, everything), plan, meta=rows.meta, context=rows.context
+    )
+    feed = _feed(session, rows, fitting, counts, last)
+    return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
+
+
+def _nothing(*sets: SetName) -> Partitions:
+    raise AssertionError(f"the matrices of {sets} were not wanted: all that needs them is kept")
+
+
+def again(session: Session, rows: RowSet, built: Built, device: str | None = None) -> Built:
+    """Matrices made anew of rows that were made anew, with what is fitted.
+
+    Args:
+        device: which one makes them; None: where they were made.
+    """
+    rows = on(rows, device or built.feed.device)
+    fitting = fit.replayed(
+        session.client, _training(rows, built.everything), built.plan,
+        meta=rows.meta, context=rows.context,
+    )  # fmt: skip
+    feed = _feed(session, rows, fitting, built.feed.counts, built.last)
+    return replace(built, feed=feed, parts=fitting.parts)
+
+
+def _training(rows: RowSet, everything: bool) -> Partitions:
+    if not everything:
+        return rows.parts
+    return partitions.each(rows.parts, assign.everything_trains, rows.context.device)
+
+
+def _feed(
+    session: Session, rows: RowSet, fitting: Fitting, counts: Mapping[str, int], last: bool
+) -> HeldFeed:
+    """The matrices of the rows: of all sets and held, or made of the rows at each pass."""
+    client, wanted = session.client, fitting.plan.features
+    steps, rate = partitions.shared(client, fitting.remaining), rows.plan.train_rate
+
+    def made(*sets: SetName) -> Partitions:
+        context = replace(rows.context, sets=sets, train_rate=rate)
+        return partitions.each(fitting.parts, transform.matrices, steps, wanted, context)
+
+    parts_of: Callable[..., Partitions] = made
+    if rows.plan.hold:
+        if last and fitting.parts.items is not rows.parts.items:  # they were regrouped
+            rows.parts.let_go()
+        frames = fitting.parts if last else None
+        parts_of = Held(client, partitions.held(client, made(*SETS), instead_of=frames))
+    device = rows.context.device
+    return HeldFeed(client, parts_of, wanted, rows.target, device, counts)
+
+
+def notes_of(plan: FittedPlan) -> list[str]:
+    """What the ledger says of the features: joins' unmatched rows."""
+    found = []
+    for step in plan.steps:
+        unmatched = step.state.get("unmatched", 0)
+        if unmatched:
+            total = step.state["rows"]
+            found.append(
+                f"{step.op.name} {step.op.model_dump().get('table', '')}: "
+                f"{unmatched:,} of {total:,} training rows have no match"
+            )
+    return found
+
+
+def train(session: Session, rows: RowSet, built: Built, name: str, *, last: bool) -> Fitted:
+    """Trains a model of the config.
+
+    Args:
+        last: no other model trains on these matrices.
+    """
+    with session.stage(f"train {name}") as doing:
+        found = _trained(session, rows, built, name, doing, last=last)
+        if rows.plan.train_rate < 1 and doing.kept is None:
+            note = (
+                f"{name} trains on a sample of {built.feed.rows('train'):,} of "
+                f"{rows.counts.rows['train']:,} rows: {rows.plan.short_of}"
+            )
+            doing.entry.notes.insert(0, note)
+            session.warn(note)
+        doing.entry.rows = built.feed.rows("train")
+    give_back()
+    return found
+
+
+def _trained(
+    session: Session, rows: RowSet, built: Built, name: str, doing: Doing, *, last: bool,
+    rounds: int | None = None,
+) -> Fitted:  # fmt: skip
+    """The model, as it is loaded from its files: the same in this process as in any later one."""
+    if doing.kept is None:
+        doing.spare = session.segments(doing.name)
+        found = models_of.train(
+            name, session.job.models[name], _fed(session, built, last),
+            seed=session.job.config.seed, threads=session.threads, checkpoint=doing.spare,
+            rounds=rounds, cache=_cache(session, rows), most=_most(rows),
+            progress=session.listener.progress,
+        )  # fmt: skip
+        model_io.save(found, doing.place)
+        doing.files = [doing.place / file for file in model_io.files(name)]
+        doing.told += found.told
+        doing.entry.notes += found.notes
+        return model_io.as_saved(found, doing.place, session.device)
+    return model_io.load(name, doing.place, session.device, bulk=True)
+
+
+def _fed(session: Session, built: Built, last: bool) -> HeldFeed:
+    """The matrices for a training, which may free them when it is the last one."""
+    return replace(built.feed.on(session.device), last=last)
+
+
+def _cache(session: Session, rows: RowSet) -> Path | None:
+    """Where XGBoost's bins lie if not in memory."""
+    return None if rows.plan.bins == "memory" else session.folder / "tmp" / "bins"
+
+
+def _most(rows: RowSet) -> int | None:
+    """Rows of a forest that fit where rows are streamed."""
+    return None if rows.plan.hold else rows.plan.forest_rows
+
+
+def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> int:
+    """How many of all rows the models get."""
+    if rows.plan.train_rate == 1:
+        return total
+    counts = partitions.reduced(
+        session.client, parts, assign.counted, assign.count_merged, rows.context.device,
+        rows.context.n_classes, rows.context.seed, rows.plan.train_rate,
+    )  # fmt: skip
+    return int(counts.sampled)
+
+
+def refit_features(session: Session, rows: RowSet, choice: Choice) -> Built:
+    """The features once more, fitted on all rows."""
+    total = sum(rows.counts.rows.values())
+    with session.stage("refit features") as doing:
+        rows = on(rows, session.device)
+        if doing.kept is not None:
+            counts, wanted = read_counts(doing.kept), session.kept.left("refit")
+            return _kept(
+                session, rows, choice, counts, doing, everything=True, last=True, wanted=wanted
+            )
+        parts = _training(rows, everything=True)
+        counts = {"train": _sampled(session, rows, parts, total), "valid": 0, "test": 0}
+        doing.found = {"counts": counts}
+        built = _built(session, rows, choice, counts, doing, everything=True, last=True)
+        doing.entry.rows = total
+    return built
+
+
+def refit(
+    session: Session, rows: RowSet, built: Built, name: str, *, last: bool,
+    rounds: Mapping[str, int],
+) -> Fitted:  # fmt: skip
+    """A model once more on all rows, with the rounds that were found."""
+    with session.stage(f"refit {name}") as doing:
+        found = _trained(session, rows, built, name, doing, last=last, rounds=rounds[name])
+        doing.entry.rows = sum(rows.counts.rows.values())
+    give_back()
+    return found

@@ -1,0 +1,323 @@
+"""The first stages of a run: rows with label, set and weight, held as partitions or streamed.
+
+Partitions can be made again from the files at any time, smaller or streamed (`again`): what was
+settled of them is kept, so that they have the same rows in the same sets.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cluster import partitions
+from pipeline.cluster.client import spread
+from pipeline.cluster.partitions import Partitions
+from pipeline.device import transfer
+from pipeline.device.choose import Choice, frames_of
+from pipeline.errors import DataError, MachineError
+from pipeline.execution.planning import plan_notes, planned_parts
+from pipeline.features.engine.transform import Context
+from pipeline.ingest import partitions as load
+from pipeline.ingest.blocks import Part
+from pipeline.ingest.labels import assign, split, target
+from pipeline.ingest.labels.assign import Counts, Preparation
+from pipeline.ingest.labels.label_state import Settlement
+from pipeline.matrix import Target
+from pipeline.memory.cluster_capacity import capacity, device_capacity
+from pipeline.memory.planner import LEAST_ROWS, MemoryPlan
+from pipeline.schema import Schema
+
+if TYPE_CHECKING:
+    from pipeline.execution.context import Session
+
+SAMPLE_ROWS = 1_000_000
+"""Rows of the sample for quantiles and time cuts (decision 5)."""
+REJECTED = "rejected.parquet"
+
+
+@dataclass(frozen=True)
+class Read:
+    """The data as read, in partitions of frames."""
+
+    parts: Partitions
+    device: str
+    """Which one reads, and has the frames."""
+    total: int
+    """Rows."""
+    plan: MemoryPlan
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """Rows of the data with label, set and weight, held as partitions."""
+
+    parts: Partitions
+    source: Schema
+    """All columns of the data; the frames hold those that the job keeps."""
+    meta: Any
+    target: Target
+    why: str
+    """What decided the task."""
+    counts: Counts
+    context: Context
+    """Its device has the frames."""
+    plan: MemoryPlan
+    spec: Preparation
+    """With `target` and `cuts` what the rows are made of as they were read: `again`."""
+    cuts: Any
+    read_on: str
+    """The device that reads."""
+
+
+def read(session: Session) -> Read:
+    """Reads the used columns."""
+    with session.stage("read") as doing:
+        parts, plan = _planned(session, session.device)
+        session.decide(plan)
+        total = sum(part.rows for part in parts)
+        if not _looked_at(session):
+            plan = replace(plan, hold=False, staging=0)
+        load.notes(session.client)  # of whatever read before
+        reads = _reads(session, parts, plan, session.device)
+        notes = doing.entry.notes
+        if session.job.moved:
+            doing.told.append(f"cluster {session.job.cluster.kind} {session.job.moved}")
+        if doing.kept is None:
+            doing.entry.rows = total
+            notes += plan_notes(plan, session.job.contract.format == "csv", spread(session.client))
+            doing.files = _left(session, reads)
+        frames = load.frames(reads)
+        if plan.staging:
+            frames = _staged(session, frames, session.device, notes)
+        notes += load.notes(session.client)
+    return Read(frames, session.device, total, plan)
+
+
+def _looked_at(session: Session) -> bool:
+    """Whether any stage that is to be done works on the rows."""
+    return session.kept.left("split", "features", "train", "evaluate", "refit")
+
+
+def _left(session: Session, reads: Partitions) -> list[Path]:
+    """Writes what the reading leaves."""
+    ingest = session.folder / "ingest"
+    (ingest / REJECTED).unlink(missing_ok=True)
+    _set_aside(session, reads)
+    session.job.contract.write(ingest / "schema.json")
+    return [path for path in (ingest / "schema.json", ingest / REJECTED) if path.exists()]
+
+
+def read_again(session: Session, device: str) -> Read:
+    """The same frames on the session's rung, read by the device."""
+    parts, plan = _planned(session, device)
+    frames = load.frames(_reads(session, parts, plan, device))
+    if plan.staging:
+        frames = _staged(session, frames, device, [])
+    return Read(frames, device, sum(part.rows for part in parts), plan)
+
+
+def again(session: Session, rows: RowSet, device: str | None = None) -> RowSet:
+    """The same rows in partitions that are made anew on the session's rung.
+
+    Args:
+        device: which one makes them; None: where they were made.
+    """
+    found = read_again(session, device or rows.read_on)
+    own = device or rows.spec.device
+    plan = _held_by(found, own)
+    spec = replace(rows.spec, hold=plan.hold, device=own)
+    parts = _prepared(session, found, spec, rows.target, rows.cuts)
+    same = on(replace(rows, parts=parts), own)
+    return replace(same, parts=parts, plan=plan, spec=spec, read_on=found.device)
+
+
+def _held_by(found: Read, device: str) -> MemoryPlan:
+    """The plan where that device has the rows: only the one that reads them has room for them."""
+    return replace(found.plan, hold=found.plan.hold and found.device == device)
+
+
+def on(rows: RowSet, device: str) -> RowSet:
+    """The rows with frames of that device: theirs, or as they cross over at each pass."""
+    own = rows.context.device
+    if device == own:
+        return rows
+    return replace(
+        rows, parts=partitions.each(rows.parts, transfer.moved, own, device),
+        meta=transfer.moved(rows.meta, own, device),
+        # what is made there has no place in the plan
+        plan=replace(rows.plan, hold=False),
+        context=replace(rows.context, device=device),
+    )  # fmt: skip
+
+
+def _planned(
+    session: Session, device: str, train_rows: int | None = None
+) -> tuple[list[Part], MemoryPlan]:
+    """Plan the parts within this process's memory, or within that of all workers.
+
+    Args:
+        device: which one reads; the CPU may do it in the GPU's place.
+        train_rows: the training rows, once they are counted.
+    """
+    job, client, rung = session.job, session.client, session.rung
+    if device != job.choice.name:
+        job = replace(job, choice=Choice(job.choice.asked, device, job.choice.reason))
+    if spread(client):
+        together = capacity(client, job.cluster, job.config.memory)
+        own = device_capacity(client, job.config.memory) if device == "gpu" else None
+        # staged files would lie on one host's disk: a pass reads the source again, on any worker
+        parts, plan = planned_parts(
+            job, session.threads, None, together, device=own, rung=rung, train_rows=train_rows
+        )
+    else:
+        parts, plan = planned_parts(
+            job, session.at_once, session.folder, device=job.device_limit, rung=rung,
+            train_rows=train_rows,
+        )  # fmt: skip
+        session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
+    session.partitions = len(parts)
+    session.listener.planned(plan, [part.rows for part in parts])
+    return parts, plan
+
+
+def _reads(session: Session, parts: list[Part], plan: MemoryPlan, device: str) -> Partitions:
+    job = session.job
+    reads = load.reads(
+        session.client, parts, job.contract, list(job.reads),
+        device=device, on_bad_rows=job.config.data.on_bad_rows,
+    )  # fmt: skip
+    if not plan.hold:
+        return reads
+    return partitions.held(session.client, partitions.each(reads, load.read_packed, device))
+
+
+def _staged(session: Session, frames: Partitions, device: str, notes: list[str]) -> Partitions:
+    folder = session.folder / "tmp" / "staged"
+    shutil.rmtree(folder, ignore_errors=True)  # those of a rung above
+    found = load.staged(session.client, frames, folder, device)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    notes.append(f"CSV staged once as Arrow files of {size / 1e9:.2f} GB")
+    return found
+
+
+def _set_aside(session: Session, reads: Partitions) -> None:
+    if session.job.config.data.on_bad_rows == "error":
+        return
+    path = session.folder / "ingest" / REJECTED
+    if rejected := load.write_rejected(session.client, reads, path):
+        session.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")
+
+
+def split_rows(session: Session, found: Read) -> RowSet:
+    """Settles classes, sets and weights of what was read."""
+    job, device = session.job, session.device
+    config, plan = job.config, _held_by(found, device)
+    spec = Preparation(
+        device, job.target, job.filters, config.split, config.seed,
+        min(1.0, SAMPLE_ROWS / max(found.total, 1)), config.data.weight, job.kept, plan.hold,
+    )  # fmt: skip
+    with session.stage("split") as doing:
+        if doing.kept is None:
+            parts, settled = _settled(session, found, spec, doing.entry.notes)
+            doing.found = settled.to_json()
+            doing.entry.rows = sum(settled.counts.rows.values())
+        else:
+            settled = Settlement.from_json(doing.kept)
+            parts = _prepared(session, found, spec, settled.target, settled.cuts)
+        session.listener.say(f"task {settled.target}: {settled.why}")
+        _refuse_few(session, settled.counts, found)
+    classes = len(settled.target.classes)
+    source = replace(
+        job.source,
+        classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
+    )
+    context = Context(device, config.seed, settled.target.task, classes, spec.sample_rate)
+    meta = frames_of(device).empty([*source.only(job.kept), *assign.own_columns(spec)])
+    return RowSet(
+        parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,
+        settled.cuts, found.device,
+    )  # fmt: skip
+
+
+def _settled(
+    session: Session, found: Read, spec: Preparation, notes: list[str]
+) -> tuple[Partitions, Settlement]:
+    """The rows with labels and sets, and what two passes over them settled."""
+    config, client = session.job.config, session.client
+    frames = _crossed(found, spec.device)
+    seen = partitions.reduced(client, frames, assign.look, assign.looked, spec)
+    notes += dropped_notes(seen)
+    if config.features is None:  # nobody has looked at the columns yet
+        notes += split.advice(session.job.source, config.split)
+    _refuse_nothing(session, seen)
+    settled = target.settle(seen.target, config.data)
+    column = config.split.column if config.split.by == "time" else None
+    is_datetime = column is not None and session.job.source[column].kind == "datetime"
+    cuts = split.cuts(seen.times, config.split, is_datetime=is_datetime)
+    notes += split.describe_cuts(cuts, config.split, session.job.source)
+    parts = _prepared(session, found, spec, settled.target, cuts)
+    counts = partitions.reduced(
+        client, parts, assign.counted, assign.count_merged, spec.device,
+        len(settled.target.classes), config.seed, found.plan.train_rate,
+    )  # fmt: skip
+    split.check_counts(dict(counts.rows), config.split)
+    assign.check_labels(counts, settled.target)
+    notes += load.notes(client)
+    return parts, Settlement(settled.target, settled.why, cuts, counts)
+
+
+def _crossed(found: Read, device: str) -> Partitions:
+    """The frames as those of the device."""
+    if found.device == device:
+        return found.parts
+    return partitions.each(found.parts, transfer.moved, found.device, device)
+
+
+def _prepared(
+    session: Session, found: Read, spec: Preparation, settled: Target, cuts: Any
+) -> Partitions:
+    """The frames with their rows' labels and sets, held instead of those if the plan holds."""
+    frames = _crossed(found, spec.device)
+    parts = partitions.each(frames, assign.assigned, spec, settled, cuts)
+    if not spec.hold:
+        return parts
+    return partitions.held(session.client, parts, instead_of=found.parts)
+
+
+def _refuse_few(session: Session, counts: Counts, found: Read) -> None:
+    """Refuse a sample of fewer than `LEAST_ROWS`: filters and splits leave what no plan knew.
+
+    Raises:
+        MachineError: the message says how much memory enough rows need.
+    """
+    train_rows = counts.rows["train"]
+    if found.plan.train_rate < 1 and counts.sampled < min(LEAST_ROWS, train_rows):
+        _planned(session, found.device, train_rows)  # which raises: it says what is needed
+        raise MachineError(
+            f"{found.plan.short_of}: {counts.sampled:,} of {train_rows:,} training rows fit, "
+            f"{LEAST_ROWS:,} are needed",
+            fix=f"a larger {found.plan.short_of}",
+        )
+
+
+def _refuse_nothing(session: Session, seen: assign.Look) -> None:
+    rejected = session.folder / "ingest" / REJECTED
+    if seen.rows == 0 and rejected.is_file():
+        raise DataError(
+            "the data have no rows but bad ones, which on_bad_rows: quarantine has set aside",
+            fix=f"{rejected} has the reason of each",
+        )
+    if seen.rows == 0:
+        raise DataError("the data have no rows", fix="check data.path and on_bad_rows")
+    if seen.rows == seen.filtered:
+        raise DataError(
+            f"the filters drop all {seen.rows:,} rows", fix="check the `filter:` expressions"
+        )
+
+
+def dropped_notes(seen: assign.Look) -> list[str]:
+    """What the ledger says of rows that go no further."""
+    found = [(seen.filtered, "filters"), (seen.target_missing, "their target is missing")]
+    return [f"{count:,} rows dropped: {why}" for count, why in found if count]

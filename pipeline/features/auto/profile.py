@@ -1,0 +1,165 @@
+"""What the training rows' columns hold: counts that add up over partitions, for `auto`.
+
+Distinct values are counted exactly up to `MAX_VALUES`. Beyond, only values whose hash falls under a
+threshold are kept, and the threshold halves until few enough are (Gibbons, "Distinct sampling for
+highly-accurate answers to distinct values queries", VLDB 2001). What is kept depends on the set of
+values alone, so every layout of partitions gives the same profile; and of a kept value all rows
+are counted, so that "each value has a row of its own" is still told from "twenty rows each".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.device import Frame, Frames, cpu
+from pipeline.device.choose import frames_of
+from pipeline.features.engine.transform import Context, opened, training
+from pipeline.schema import Column, Schema
+
+MAX_VALUES = 10_000
+SHOWN = 5  # values named in a result
+DAY = 86_400_000_000  # µs
+_SEED = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One column's counts."""
+
+    missing: int
+    low: Any = None
+    """Smallest number, or µs since 1970; None of text, or where every value is missing."""
+    high: Any = None
+    counts: pd.Series | None = None
+    """int64, rows by value, sorted; None of float and datetime columns."""
+    level: int = 0
+    """Values are kept whose hash is below ``2**(32 - level)``; 0: all are."""
+    clock: bool = False
+    """Of datetimes: some are not at midnight (UTC)."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of all columns over some of the partitions."""
+
+    rows: int
+    columns: Mapping[str, Seen]
+
+
+def summarise(frame: Frame, schema: Schema, context: Context) -> Summary:
+    """Counts over the training rows of one partition.
+
+    Args:
+        frame: the schema's columns, and the runner's own.
+        schema: the columns to look at.
+        context: which device the frame is on.
+    """
+    device = frames_of(context.device)
+    part = training(opened(frame, context))
+    frame = part.frame(schema.names)
+    seen = {c.name: _seen(frame[c.name], c, device) for c in schema}
+    return Summary(len(part.rows.ids), seen)
+
+
+def _seen(series: Any, column: Column, device: Frames) -> Seen:
+    missing = int(series.isna().sum())
+    if missing == len(series):
+        low, high = None, None
+        clock = False
+    elif column.dtype == "text":
+        low, high, clock = None, None, False
+    else:
+        values, absent = device.arrays(series)
+        values = values[~absent]
+        low, high = values.min().item(), values.max().item()
+        clock = column.kind == "datetime" and bool((values % DAY != 0).any())
+    if column.dtype not in ("int64", "int32", "bool", "text"):
+        return Seen(missing, low, high, clock=clock)
+    counts, level = _bounded(_counts(series, column, device), 0)
+    return Seen(missing, low, high, counts, level)
+
+
+def _counts(series: Any, column: Column, device: Frames) -> pd.Series:
+    codes, values = device.codes(series)
+    rows = device.bincount(codes, len(values))
+    index = pd.Index(values[rows > 0], dtype=object if column.dtype == "text" else None)
+    return pd.Series(rows[rows > 0], index=index, dtype="int64").sort_index()
+
+
+def _bounded(counts: pd.Series, level: int) -> tuple[pd.Series, int]:
+    """At most `MAX_VALUES` of the counts, and the level that it takes."""
+    while len(counts) > MAX_VALUES:
+        level += 1
+        counts = counts[_hashes(counts.index) < 2 ** (32 - level)]
+    return counts, level
+
+
+def _hashes(values: pd.Index) -> np.ndarray:
+    if values.dtype.kind == "i":
+        return cpu.hash_ints(values.to_numpy("int64"), _SEED)
+    return cpu.hash_text(values.to_numpy(dtype=object), _SEED)
+
+
+def merge(a: Summary, b: Summary) -> Summary:
+    """The counts of two partitions' rows together."""
+    columns = {name: _merged(seen, b.columns[name]) for name, seen in a.columns.items()}
+    return Summary(a.rows + b.rows, columns)
+
+
+def _merged(a: Seen, b: Seen) -> Seen:
+    lows = [s.low for s in (a, b) if s.low is not None]
+    highs = [s.high for s in (a, b) if s.high is not None]
+    counts, level = None, max(a.level, b.level)
+    if a.counts is not None and b.counts is not None:
+        parts = [_at_level(s.counts, s.level, level) for s in (a, b)]
+        parts = [p for p in parts if len(p)] or parts[:1]  # an empty one would change the dtype
+        counts, level = _bounded(pd.concat(parts).groupby(level=0, sort=True).sum(), level)
+    return Seen(
+        a.missing + b.missing, min(lows, default=None), max(highs, default=None),
+        counts, level, a.clock or b.clock,
+    )  # fmt: skip
+
+
+def _at_level(counts: Any, own: int, level: int) -> pd.Series:
+    kept: pd.Series = counts
+    return kept if own == level else kept[_hashes(kept.index) < 2 ** (32 - level)]
+
+
+def finish(summary: Summary, schema: Schema) -> dict[str, Any]:
+    """The profile as JSON values.
+
+    Returns:
+        ``{"rows": n, "columns": {name: {…}}}``. Per column: ``dtype``; ``missing`` rows; ``low``
+        and ``high`` (datetimes: µs since 1970, UTC); ``constant``: at most one value, missing
+        aside; ``clock``: datetimes other than midnight. Of text, integers and bools also
+        ``distinct`` values (``exact``, or estimated to about 1 %), the mean ``rows_per_value``,
+        and the most frequent ``values`` where exact.
+    """
+    return {
+        "rows": summary.rows,
+        "columns": {c.name: _described(summary.columns[c.name], c) for c in schema},
+    }
+
+
+def _described(seen: Seen, column: Column) -> dict[str, Any]:
+    found = {
+        "dtype": column.dtype, "missing": seen.missing, "low": seen.low, "high": seen.high,
+        "clock": seen.clock,
+    }  # fmt: skip
+    if seen.counts is None:
+        return {**found, "constant": seen.low == seen.high}
+    kept, exact = len(seen.counts), seen.level == 0
+    shown = seen.counts.sort_values(ascending=False, kind="stable").index[:SHOWN].tolist()
+    return {
+        **found,
+        "constant": kept <= 1 and exact,
+        "distinct": kept * 2**seen.level,
+        "exact": exact,
+        "rows_per_value": float(seen.counts.sum() / kept) if kept else None,
+        "values": shown if exact else [],
+    }

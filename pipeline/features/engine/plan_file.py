@@ -1,0 +1,52 @@
+"""Content of ``features/plan.json``; `pipeline.features.engine.flow` checks that its steps fit."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from pipeline.config.stored import Count, Stored
+from pipeline.schema import StoredSchema
+
+
+class StoredStep(Stored):
+    """An op with its parameters and its fitted state."""
+
+    op: Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
+    phase: Count
+    reads: list[str]
+    produces: list[str]
+    schema_: Annotated[StoredSchema, Field(alias="schema")]
+    state: dict[str, Any]
+
+
+class StoredFeature(Stored):
+    """A column of the models' matrix."""
+
+    name: str
+    kind: Literal["q", "int", "c"]
+
+
+class Dropped(Stored):
+    """A column of the data that no model sees."""
+
+    column: str
+    reason: str
+
+
+class StoredPlan(Stored):
+    """What ``features/plan.json`` holds."""
+
+    source: StoredSchema
+    steps: list[StoredStep]
+    features: Annotated[list[StoredFeature], Field(min_length=1)]
+    dropped: list[Dropped]
+    filters: list[str]
+
+
+@cache
+def plans() -> TypeAdapter[StoredPlan]:
+    """Return what checks a ``plan.json``."""
+    return TypeAdapter(StoredPlan)

@@ -1,0 +1,169 @@
+"""Fitted state on disk: JSON values in ``plan.json``, frames as Parquet in ``tables/``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.artifacts import manifest
+from pipeline.artifacts.files import written
+from pipeline.artifacts.stored_table import Bounds, read_stored
+from pipeline.config.stored import misfit
+from pipeline.errors import InputError
+from pipeline.features.op import Op, State
+from pipeline.features.saved import (
+    MAX_CELLS,
+    MAX_ROWS,
+    MAX_TEXT,
+    check_state,
+    check_table,
+)
+from pipeline.schema import Schema
+
+TABLES = "tables"
+
+
+def dump(state: State, folder: Path, step: int) -> dict[str, Any]:
+    """Writes the state's frames to ``folder/tables/`` and returns the rest as JSON.
+
+    A frame at path ``a/b`` of the state becomes ``tables/<step>-a-b.parquet`` and is replaced by
+    ``{"$table": "<file name>"}``.
+    """
+    entry = _dumped(state, folder, f"{step:02d}")
+    assert isinstance(entry, dict)
+    return entry
+
+
+def _dumped(value: Any, folder: Path, path: str) -> Any:
+    if isinstance(value, pd.DataFrame):
+        name = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', path)[:80]}.parquet"
+        target = folder / TABLES / name
+        if target.exists():  # two columns whose names differ in odd characters only
+            name = f"{target.stem}-{len(list(target.parent.iterdir()))}.parquet"
+        with written(folder / TABLES / name) as beside:
+            value.to_parquet(beside, index=False)
+        return {"$table": name}
+    if isinstance(value, Mapping):
+        return {str(k): _dumped(v, folder, f"{path}-{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_dumped(v, folder, f"{path}-{i}") for i, v in enumerate(value)]
+    return value
+
+
+def load(
+    entry: Any, folder: Path, read: manifest.Read = manifest.plain, bounds: Bounds | None = None
+) -> State:
+    """The inverse of `dump`.
+
+    Args:
+        entry: what `dump` gave.
+        folder: what `dump` wrote its tables to.
+        read: opens a table.
+        bounds: the most that one table may hold.
+
+    Raises:
+        InputError: a table's name leads out of the folder, or it cannot be read.
+    """
+    state = _loaded(entry, folder, read, bounds or Bounds(MAX_ROWS, 1_000, MAX_TEXT))
+    assert isinstance(state, dict)
+    return state
+
+
+def _loaded(entry: Any, folder: Path, read: manifest.Read, bounds: Bounds) -> Any:
+    if isinstance(entry, dict) and set(entry) == {"$table"}:
+        name = str(entry["$table"])
+        if Path(name).name != name:
+            raise InputError(f"plan.json names the table {name!r}, which is outside the run")
+        return read_stored(folder / TABLES / name, bounds, read)
+    if isinstance(entry, dict):
+        return {k: _loaded(v, folder, read, bounds) for k, v in entry.items()}
+    if isinstance(entry, list):
+        return [_loaded(v, folder, read, bounds) for v in entry]
+    return entry
+
+
+def load_checked(
+    op: Op, schema: Schema, entry: Any, folder: Path, read: manifest.Read = manifest.plain, *,
+    path: Path, place: str, cells: int = MAX_CELLS,
+) -> State:  # fmt: skip
+    """Load the state of an op, if it is one: see `pipeline.features.saved`.
+
+    Args:
+        op: whose state it is.
+        schema: the columns before the op.
+        entry: what `dump` gave.
+        folder: what `dump` wrote its tables to.
+        read: opens a table.
+        path: the file that holds the entry; ``place``: where in it.
+        cells: how much the tables may hold together.
+
+    Raises:
+        InputError: it is not; names the file and the place.
+    """
+    wanted = check_state(op, schema, entry, path, place)
+    loaded: dict[str, pd.DataFrame] = {}
+    for name, expected in zip(tables_in(entry), wanted, strict=False):
+        width = max(1, len(expected.columns))
+        rows = min(expected.rows, MAX_ROWS, cells // width)
+        frame = load({"": {"$table": name}}, folder, read, Bounds(rows, width, MAX_TEXT))[""]
+        check_table(frame, expected, folder / TABLES / name)
+        cells -= frame.size
+        loaded[name] = frame
+    if len(tables_in(entry)) != len(wanted):
+        raise misfit(path, place, f"must name {len(wanted):,} tables")
+    state = _with_tables(entry, loaded)
+    assert isinstance(state, dict)
+    return state
+
+
+def _with_tables(entry: Any, loaded: Mapping[str, pd.DataFrame]) -> Any:
+    if isinstance(entry, dict) and set(entry) == {"$table"}:
+        return loaded[entry["$table"]]
+    if isinstance(entry, dict):
+        return {k: _with_tables(v, loaded) for k, v in entry.items()}
+    if isinstance(entry, list):
+        return [_with_tables(v, loaded) for v in entry]
+    return entry
+
+
+def count_cells(state: Any) -> int:
+    """Count the values of a state's frames."""
+    if isinstance(state, pd.DataFrame):
+        return int(state.size)
+    if isinstance(state, Mapping):
+        return sum(map(count_cells, state.values()))
+    return sum(map(count_cells, state)) if isinstance(state, list | tuple) else 0
+
+
+def same(state: Any, loaded: Any) -> Any:
+    """What was loaded of a state that was dumped, with its own frames where these are the same.
+
+    Of a frame a device may have a copy, which is known by the frame's identity.
+    """
+    if isinstance(loaded, pd.DataFrame):
+        return state if state.equals(loaded) and _kinds(state) == _kinds(loaded) else loaded
+    if isinstance(loaded, dict):
+        own = {str(key): value for key, value in state.items()}
+        return {key: same(own[key], value) for key, value in loaded.items()}
+    if isinstance(loaded, list):
+        return [same(a, b) for a, b in zip(state, loaded, strict=True)]
+    return loaded
+
+
+def _kinds(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(str(name), str(dtype)) for name, dtype in frame.dtypes.items()]
+
+
+def tables_in(entry: Any) -> list[str]:
+    """Names of the Parquet files that a dumped state refers to."""
+    if isinstance(entry, dict):
+        if set(entry) == {"$table"}:
+            return [str(entry["$table"])]
+        return [name for value in entry.values() for name in tables_in(value)]
+    if isinstance(entry, list):
+        return [name for value in entry for name in tables_in(value)]
+    return []

@@ -1,0 +1,109 @@
+"""Values of earlier rows: the rows of many series, one behind the other, and looks back along them.
+
+Everything is computed from single earlier values in the order oldest to newest, never from running
+totals: a series gives the same bits whatever stands beside it and wherever it is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.device import Array, Frames
+from pipeline.features.stats.groups import sorting
+
+RollingStat = Literal["mean", "sum", "std", "min", "max", "count"]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Rows sorted by series, order and tie; arrays of the device."""
+
+    device: Frames
+    at: Array
+    """int64 (m,): where each sorted row stood among the rows given."""
+    start: Array
+    """int64 (m,): the sorted position at which the row's series starts."""
+    end: Array
+    """int64 (m,): the sorted position behind its last row."""
+
+    def back(self, values: Array, by: int) -> Array:
+        """float64 (m,): the value ``by`` rows earlier in the same series; NaN where there is none.
+
+        Args:
+            values: float64 (m,), in sorted order.
+        """
+        xp = self.device.xp
+        source = xp.arange(len(values)) - by
+        return xp.where(source >= self.start, values[xp.maximum(source, 0)], xp.nan)
+
+    def from_end(self) -> Array:
+        """int64 (m,): 1 for the last row of a series, 2 for the one before it, …"""
+        return self.end - self.device.xp.arange(len(self.at))
+
+
+def lined_up(
+    codes: Array, order: Array, tie: Array, device: Frames, *, replaced_by: Array | None = None
+) -> Lines:
+    """Sorts rows into series.
+
+    Args:
+        codes: int64 (n,): the series of each row; rows with a negative one are left out.
+        order: int64 or float64 (n,), none missing where the code is not negative.
+        tie: int64 (n,): sorts rows of equal order.
+        replaced_by: bool (n,), or None: among rows of one series and order, those that are False
+            are left out where one is True; False ones have the smaller ties.
+    """
+    xp = device.xp
+    at = sorting([codes, order, tie], device)
+    at = at[codes[at] >= 0]
+    if replaced_by is not None:
+        at = at[_standing(codes[at], order[at], replaced_by[at], device)]
+    sorted_codes = codes[at]
+    start = xp.searchsorted(sorted_codes, sorted_codes, side="left")
+    end = xp.searchsorted(sorted_codes, sorted_codes, side="right")
+    return Lines(device, at, start, end)
+
+
+def _standing(codes: Array, order: Array, new: Array, device: Frames) -> Array:
+    """False for the old rows of each run of equal code and order that ends with a new one."""
+    xp = device.xp
+    changed = (codes[1:] != codes[:-1]) | (order[1:] != order[:-1])
+    first = xp.zeros(min(len(codes), 1), dtype="int64")
+    run = xp.concatenate([first, xp.cumsum(changed.astype("int64"))])
+    last = xp.searchsorted(run, run, side="right") - 1
+    return new | ~new[last]
+
+
+def rolling(
+    lines: Lines, values: Array, *, window: int, gap: int, stats: Sequence[RollingStat]
+) -> dict[str, Array]:
+    """Statistics of the ``window`` rows that end ``gap`` rows before each row; NaN is skipped.
+
+    ``std`` divides by n - 1. A window without values has count 0 and is NaN otherwise.
+    """
+    xp = lines.device.xp
+    offsets = range(gap + window, gap, -1)
+    count, total = xp.zeros(len(values)), xp.zeros(len(values))
+    least, most = xp.full(len(values), xp.nan), xp.full(len(values), xp.nan)
+    for by in offsets:
+        past = lines.back(values, by)
+        count = count + ~xp.isnan(past)
+        total = total + xp.where(xp.isnan(past), 0.0, past)
+        least, most = xp.fmin(least, past), xp.fmax(most, past)
+    some = xp.where(count > 0, count, xp.nan)
+    made = {
+        "count": count, "sum": xp.where(count > 0, total, xp.nan), "mean": total / some,
+        "min": least, "max": most,
+    }  # fmt: skip
+    if "std" in stats:
+        squares = xp.zeros(len(values))
+        for by in offsets:
+            with np.errstate(invalid="ignore"):  # infinite values: their spread is NaN
+                gap_to_mean = lines.back(values, by) - made["mean"]
+            squares = squares + xp.where(xp.isnan(gap_to_mean), 0.0, gap_to_mean * gap_to_mean)
+        made["std"] = xp.sqrt(squares / xp.where(count > 1, count - 1, xp.nan))
+    return {stat: made[stat] for stat in stats}

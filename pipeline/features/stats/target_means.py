@@ -1,0 +1,113 @@
+"""The mathematics of target encoding: counts and sums per key, fold and class, and what rows get.
+
+With n and s the count and the target's sum of a key, and m the target's mean over all keys, the
+encoding is (s + smooth * m) / (n + smooth): additive smoothing towards the prior, as in
+Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes" (2001). A
+training row of fold f gets n, s and m of the *other* folds, added up: nothing of its own fold, so
+not its own label either, enters, not even as rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipeline.device import Array, Frames
+from pipeline.features.stats.key_tables import key_column
+
+KEY, IS_MISSING = "key", "missing"
+
+
+def count_names(folds: int) -> list[str]:
+    """``n_<fold>``: rows of a key per fold (int64)."""
+    return [f"n_{f}" for f in range(folds)]
+
+
+def sum_names(folds: int, classes: int) -> list[str]:
+    """``s_<fold>_<class>``: sums of the target; int64 for classes, float64 for a regression."""
+    return [f"s_{f}_{c}" for f in range(folds) for c in range(classes)]
+
+
+def sums_by_key(
+    codes: Array, values: np.ndarray, fold: Array, label: Array,
+    *, folds: int, n_classes: int, device: Frames,
+) -> pd.DataFrame:  # fmt: skip
+    """Counts and sums of one column of one partition.
+
+    Args:
+        codes: int64 (n,) into ``values``; -1 for missing, which is a key of its own.
+        values: distinct values on the host.
+        fold: int64 (n,) in [0, folds).
+        label: float64 (n,).
+        n_classes: 0 for a regression, else the label is in 0 … n_classes - 1. For two classes only
+            the sums of class 1 are kept.
+
+    Returns:
+        Host frame of ``key``, ``missing``, counts and sums, a row per key that a row has.
+    """
+    keys = len(values) + 1
+    cell = device.xp.where(codes < 0, keys - 1, codes) * folds + fold
+    counts = device.bincount(cell, keys * folds).astype("int64").reshape(keys, folds)
+    if n_classes == 0:
+        sums = device.bincount(cell, keys * folds, label).astype("float64")
+    elif n_classes == 2:
+        sums = device.bincount(device.xp.where(label == 1, cell, -1), keys * folds).astype("int64")
+    else:
+        at = cell * n_classes + label.astype("int64")
+        sums = device.bincount(at, keys * folds * n_classes).astype("int64")
+    sums = sums.reshape(keys, -1)
+    seen = counts.sum(axis=1) > 0
+    keyed = pd.DataFrame({KEY: _with_blank(values), IS_MISSING: np.arange(keys) == keys - 1})
+    numbers = {n: counts[:, i] for i, n in enumerate(count_names(folds))}
+    numbers |= {n: sums[:, i] for i, n in enumerate(sum_names(folds, sums.shape[1] // folds))}
+    table: pd.DataFrame = pd.concat([keyed, pd.DataFrame(numbers)], axis=1)[seen]
+    return table.reset_index(drop=True)
+
+
+def _with_blank(values: np.ndarray) -> pd.Series:
+    """The keys and, last, a blank that stands for the missing one."""
+    blank = "" if values.dtype == object else values.dtype.type(0)
+    return key_column(np.append(values, np.array([blank], dtype=values.dtype)))
+
+
+def added(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """The sums of two partitions, sorted by key, the missing one last."""
+    sums: pd.DataFrame = pd.concat([a, b]).groupby([IS_MISSING, KEY], sort=True).sum()
+    return sums.reset_index()[list(a.columns)]
+
+
+def mean(sums: np.ndarray, counts: np.ndarray, prior: np.ndarray, smooth: float) -> np.ndarray:
+    """(sums + smooth * prior) / (counts + smooth); the prior where that is 0 / 0."""
+    weight = counts + smooth
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn: np.ndarray = np.where(weight > 0, (sums + smooth * prior) / weight, prior)
+    return drawn
+
+
+class Sums:
+    """Counts (keys, folds) and sums (keys, folds, classes) of one column's table."""
+
+    def __init__(self, table: pd.DataFrame, folds: int) -> None:
+        self.counts = table[count_names(folds)].to_numpy("int64")
+        names = [n for n in table.columns if str(n).startswith("s_")]
+        self.sums = table[names].to_numpy().reshape(len(table), folds, len(names) // folds)
+
+    def encoded(self, kept: Sequence[int], smooth: float) -> np.ndarray:
+        """float64 (keys + 1, classes): each key's encoding from these folds; last, the prior."""
+        counts = self.counts[:, kept].sum(axis=1)[:, None]
+        sums = self.sums[:, kept].sum(axis=1)
+        rows = counts.sum()
+        prior = sums.sum(axis=0) / rows if rows else np.full(sums.shape[1], np.nan)
+        return np.vstack([mean(sums, counts, prior, smooth), prior])
+
+    def for_everyone(self, smooth: float) -> np.ndarray:
+        """float64 (keys + 1, classes): from all folds."""
+        return self.encoded(range(self.counts.shape[1]), smooth)
+
+    def out_of_fold(self, smooth: float) -> np.ndarray:
+        """float64 (keys + 1, folds, classes): from all folds but each."""
+        folds = range(self.counts.shape[1])
+        tables = [self.encoded([g for g in folds if g != f], smooth) for f in folds]
+        return np.stack(tables, axis=1)

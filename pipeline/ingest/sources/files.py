@@ -1,0 +1,326 @@
+"""Which files a source names, in the order that numbers their rows; opening them."""
+
+from __future__ import annotations
+
+import glob as local_glob
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import unquote
+
+from pipeline.config.loader import expand_url
+from pipeline.config.model import Source
+from pipeline.config.urls import Url, is_container, is_url, parse_url
+from pipeline.errors import DataError, InputError, SchemaError, check_utf8
+from pipeline.ingest.sources import http_files
+from pipeline.ingest.sources.filesystems import check_bucket, explained, filesystem, opened, reason
+
+CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
+PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
+COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+PACKED = (".bz2", ".xz", ".zip", ".7z", ".lz4")
+OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
+          ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
+"""Endings of what is often tried."""
+DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's word for a missing key
+
+
+@dataclass(frozen=True)
+class File:
+    """One file: where it is, and what tells whether it changed."""
+
+    path: str
+    size: int
+    """Bytes as stored."""
+    fingerprint: str
+    """``size-mtime_ns``, or the store's ETag."""
+    partitions: tuple[tuple[str, str], ...] = ()
+    """``key=value`` folders below the source's root, in order."""
+
+    @property
+    def format(self) -> str:
+        """``csv``, ``parquet``, or an empty text where the ending tells nothing."""
+        ending = _ending(self.path)
+        if ending in CSV_ENDINGS:
+            return "csv"
+        return "parquet" if ending in PARQUET_ENDINGS else ""
+
+    @property
+    def compression(self) -> str | None:
+        """``gzip``, ``zstd`` or None, by the ending."""
+        return COMPRESSION.get(os.path.splitext(_name(self.path))[1])
+
+
+def _name(path: str) -> str:
+    """The path in lower case, without the query of an HTTP URL."""
+    is_http = is_url(path) and parse_url(path).is_http
+    return (path.partition("?")[0] if is_http else path).lower()
+
+
+def _ending(path: str) -> str:
+    stem, last = os.path.splitext(_name(path))
+    return os.path.splitext(stem)[1] if last in COMPRESSION else last
+
+
+def find(source: Source) -> list[File]:
+    """The files of a source: those of a folder or glob sorted by path, a list's as listed.
+
+    Folders are searched to their bottom; names that begin with ``.`` or ``_`` are left out, and so
+    are files of a folder or glob whose ending is neither a CSV's nor Parquet's (``format: auto``).
+
+    Raises:
+        InputError: there is no such file, nothing of this format in it, or it cannot be read.
+        SchemaError: CSV and Parquet are mixed, or a file is named twice.
+        MachineError: the library for this kind of URL is not installed.
+    """
+    found = [file for path in source.path for file in _expand(path, source)]
+    seen: set[str] = set()
+    for file in found:
+        check_utf8(file.path, "the file name")
+        if file.path in seen:
+            raise SchemaError(
+                f"{file.path} is named twice by path: {list(source.path)}",
+                fix="its rows would count double: name every file once",
+            )
+        seen.add(file.path)
+    return found
+
+
+def format_of(files: list[File], source: Source) -> str:
+    """The one format of all files.
+
+    Raises:
+        SchemaError: CSV and Parquet are mixed, or an ending tells nothing.
+    """
+    if source.format != "auto":
+        return source.format
+    by_format: dict[str, str] = {}
+    for file in files:
+        by_format.setdefault(file.format or _magic(file, source), file.path)
+    if "" in by_format:
+        raise _no_format(by_format[""])
+    if len(by_format) > 1:
+        raise SchemaError(
+            "CSV and Parquet files are mixed",
+            examples=[f"{path} is {kind}" for kind, path in by_format.items()],
+            fix="name files of one kind, or say format: csv or format: parquet",
+        )
+    return next(iter(by_format))
+
+
+def _no_format(path: str) -> SchemaError:
+    if _ending(path) in PACKED:
+        fix = "unpack it, or compress it with gzip or zstd"
+        return SchemaError(f"{path} is compressed in a way that is not read", fix=fix)
+    if _ending(path) in OTHERS:
+        fix = "write it as Parquet; in pandas: frame.to_parquet('new.parquet')"
+        return SchemaError(f"{path} is neither CSV nor Parquet", fix=fix)
+    fix = "say format: csv or format: parquet beside path (or --set data.format=csv)"
+    return SchemaError(f"{path}: the ending does not tell the format", fix=fix)
+
+
+def _magic(file: File, source: Source) -> str:
+    with opened(file.path, source.storage_options) as stream:
+        return "parquet" if stream.read(4) == b"PAR1" else ""
+
+
+def with_folders(file: File, keys: Sequence[str]) -> File:
+    """The file with those of the ``key=value`` folders anywhere above it that are named."""
+    place = file.path if is_url(file.path) else os.path.abspath(file.path)
+    above = dict(_keys(place, ""))
+    more = tuple((key, above[key]) for key in keys if key in above)
+    return replace(file, partitions=(*file.partitions, *more))
+
+
+def _expand(path: str, source: Source) -> list[File]:
+    if not path:
+        raise InputError("path is empty", fix="name a file, a folder, a glob or a URL")
+    remote = is_url(path)
+    listed, kind = _remote(path, source) if remote else _local(os.path.expanduser(path))
+    if kind == "file":
+        return listed
+    wanted = [f for f in listed if _is_data(f, path, source)]
+    if wanted:
+        return sorted(wanted, key=lambda f: f.path)
+    if kind == "glob":
+        raise InputError(f"no file matches {path!r}", fix=f"looked in {_where(path)}")
+    if listed:
+        raise InputError(
+            f"the folder {path!r} has no {_format_words(source)} file",
+            examples=[f.path for f in listed],
+            fix="say format: csv or format: parquet if the endings are unusual",
+        )
+    raise InputError(f"the folder {path!r} is empty", fix=f"looked in {_where(path)}")
+
+
+def _where(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)
+
+
+def _format_words(source: Source) -> str:
+    return "CSV or Parquet" if source.format == "auto" else source.format
+
+
+def _is_data(file: File, path: str, source: Source) -> bool:
+    root = _root(path)
+    below = file.path[len(root) :] if file.path.startswith(root) else file.path
+    hidden = any(part[:1] in (".", "_") for part in re.split(r"[/\\]", below) if part)
+    return not hidden and (source.format != "auto" or bool(file.format))
+
+
+def _root(path: str) -> str:
+    """The part of a folder's or glob's path before the first wildcard's folder."""
+    if not local_glob.has_magic(path):
+        return path
+    parts = path.split("/")
+    first = next(i for i, part in enumerate(parts) if local_glob.has_magic(part))
+    return "/".join(parts[:first])
+
+
+def _keys(path: str, root: str) -> tuple[tuple[str, str], ...]:
+    """``key=value`` folders of a path below the root (a root inside the path counts from there)."""
+    below = path[len(root) :] if path.startswith(root) else path
+    folders = [part for part in re.split(r"[/\\]", below)[:-1] if "=" in part[1:]]
+    return tuple((unquote(k), unquote(v)) for k, _, v in (f.partition("=") for f in folders))
+
+
+# -- local ------------------------------------------------------------------------------------
+
+
+def _local(path: str) -> tuple[list[File], str]:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if not local_glob.has_magic(path):
+            raise _missing(path) from None
+        matches = local_glob.glob(path, recursive=True)
+        names = [
+            n for match in matches for n in (_walk(match) if os.path.isdir(match) else [match])
+        ]
+        return [_local_file(n, _root(path)) for n in sorted(set(names))], "glob"
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path!r} cannot be read: {reason(error)}") from None
+    if stat.S_ISDIR(mode):
+        return [_local_file(name, path) for name in _walk(path)], "folder"
+    return [_local_file(path, path)], "file"
+
+
+def _walk(folder: str) -> list[str]:
+    return [
+        os.path.join(at, name)
+        for at, _, names in os.walk(folder, followlinks=True)
+        for name in names
+    ]
+
+
+def _local_file(path: str, root: str) -> File:
+    try:
+        info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode):
+            raise InputError(f"{path} is no regular file", fix="write its content to a file first")
+        if not os.access(path, os.R_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}") from None
+    keys = () if path == root else _keys(path, root)
+    return File(path, info.st_size, f"{info.st_size}-{info.st_mtime_ns}", keys)
+
+
+def _missing(path: str) -> InputError:
+    from difflib import get_close_matches
+
+    if os.path.islink(path):
+        return InputError(
+            f"{path!r} is a link to {os.readlink(path)!r}, which is not there",
+            fix="name the file itself, or mend the link",
+        )
+    folder, name = os.path.split(path)
+    try:
+        close = get_close_matches(name, os.listdir(folder or "."), n=1)
+    except OSError:
+        close = []
+    hint = f"did you mean {os.path.join(folder, close[0])!r}? " if close else ""
+    return InputError(
+        f"there is no file or folder {path!r}",
+        fix=f"{hint}paths are relative to {os.getcwd()}",
+    )
+
+
+# -- remote -----------------------------------------------------------------------------------
+
+
+def _remote(path: str, source: Source) -> tuple[list[File], str]:
+    fs, url = filesystem(path, source.storage_options), parse_url(path)
+    if url.is_http:
+        return [_http_file(fs, path)], "file"
+    with explained(path):
+        fs.invalidate_cache()  # an earlier listing of this process may be out of date
+        bare = fs._strip_protocol(path)
+        found = _info(fs, bare)
+        if found is not None and found["type"] == "file":
+            return [_remote_file(fs, url, found, ())], "file"
+        if local_glob.has_magic(path):
+            names = [n for m in fs.glob(bare) for n in (fs.find(m) if fs.isdir(m) else [m])]
+            kind, root = "glob", fs._strip_protocol(_root(path))
+        elif found is not None:
+            names, kind, root = fs.find(bare), "folder", bare
+        else:
+            names, kind, root = [], "nothing", bare
+        if not names:
+            check_bucket(fs, path)
+        if kind == "nothing":
+            raise InputError(f"there is no {path!r}", fix="check the name and the permissions")
+        infos = (fs.info(name) for name in sorted(set(names)))
+        return [_remote_file(fs, url, i, _keys(i["name"], root)) for i in infos], kind
+
+
+def _http_file(fs: Any, path: str) -> File:
+    if "*" in path or path.endswith("/"):
+        raise InputError(
+            f"{path}: an HTTP server has no folders to search",
+            fix="name each file: path: [https://host/a.csv, https://host/b.csv]",
+        )
+    with explained(path):
+        found = http_files.describe(fs, expand_url(path), path)
+    return File(path, found.size, found.fingerprint)
+
+
+def _info(fs: Any, bare: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = fs.info(bare)
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def _remote_file(
+    fs: Any, url: Url, info: Mapping[str, Any], keys: tuple[tuple[str, str], ...]
+) -> File:
+    tag = next((info[k] for k in ("ETag", "etag", "md5Hash", "mtime", "created") if k in info), "")
+    size = int(info.get("size") or 0)
+    path = fs.unstrip_protocol(info["name"])
+    if is_container(url.protocol, url.user):  # the URL names the account, the listing does not
+        path = f"{url.protocol}://{url.user}@{url.host}/{info['name'].partition('/')[2]}"
+    return File(path, size, str(tag or size).strip('"'), keys)
+
+
+def unchanged(file: File) -> None:
+    """Checks that a local file is what it was when the schema was settled.
+
+    Raises:
+        DataError: it was written to, or removed.
+    """
+    if is_url(file.path):
+        return
+    try:
+        info = os.stat(file.path)
+    except OSError:
+        raise DataError(f"{file.path} vanished while the run was reading it") from None
+    if f"{info.st_size}-{info.st_mtime_ns}" != file.fingerprint:
+        raise DataError(
+            f"{file.path} changed while the run was reading it",
+            fix="start again once nothing writes to it",
+        )
