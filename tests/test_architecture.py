@@ -29,7 +29,7 @@ BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 BANNED_METHODS = {  # of frames: slow, or not in cuDF, or an expression run as code
     "query", "iterrows", "itertuples", "applymap", "to_pickle", "read_pickle", "qcut", "iteritems",
 }  # fmt: skip
-MODULE_LINES, FUNCTION_LINES = 330, 40
+MODULE_LINES, FUNCTION_LINES = 330, 60
 
 
 def name_of(path):
