@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import generate
-from pipeline.bench.process_meter import machine, run
+from pipeline.bench.process_meter import describe_machine, run_measured
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "flights.yaml"
@@ -55,7 +55,7 @@ def main() -> int:
     """The command line; 1 if a score differs by more than SAME_AUC."""
     asked = _arguments()
     started, cells = datetime.now(UTC), []
-    found = {"machine": machine(), "arguments": sys.argv[1:], "environment": ENVIRONMENT}
+    found = {"machine": describe_machine(), "arguments": sys.argv[1:], "environment": ENVIRONMENT}
     asked.work.mkdir(parents=True, exist_ok=True)
     asked.results.mkdir(parents=True, exist_ok=True)
     out = asked.results / f"{started:%Y%m%d-%H%M%S}.json"
@@ -67,7 +67,10 @@ def main() -> int:
             summary = summarised(turns)
             print(table(summary), flush=True)
             wrong += [line for line in summary if not line["same_scores"]]
-            found |= {"load_after": machine()["load_before"], "cells": [asdict(c) for c in cells]}
+            found |= {
+                "load_after": describe_machine()["load_before"],
+                "cells": [asdict(c) for c in cells],
+            }
             found["summary"] = found.get("summary", []) + summary
             out.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written: {out}")
@@ -161,7 +164,7 @@ def _cell(
     else:
         command = [*python, f"benchmarks.peers.{PEERS[who]}", str(data), "--out", str(out)]
         command += ["--seed", str(seed)]
-    done = run(command, log=out.parent / f"{who}.log", env=ENVIRONMENT)
+    done = run_measured(command, log=out.parent / f"{who}.log", env=ENVIRONMENT)
     stages, auc = _ours(out, done.output) if who == OURS else _theirs(out)
     return Cell(
         who, rows, kind, round(done.seconds, 3), round(done.cpu_seconds, 3),

@@ -153,7 +153,9 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
         config = folder / "run.yaml"
         config.write_text(yaml.safe_dump(shape.tree(path)))
         command = [sys.executable, "-m", "pipeline", "run", str(config), "--json", "-q"]
-        done = process_meter.run([*command, "--out", str(folder / "run")], log=folder / "log")
+        done = process_meter.run_measured(
+            [*command, "--out", str(folder / "run")], log=folder / "log"
+        )
         lines = (folder / "run" / "ledger.jsonl").read_text().splitlines()
         stages = [json.loads(line) for line in lines]
         planned = max(e["planned_host"] for e in stages)
@@ -194,7 +196,7 @@ def main() -> None:
         print_shape(found[-1])
     if asked.json:
         asked.json.write_text(
-            json.dumps({"machine": process_meter.machine(), "shapes": found}, indent=1)
+            json.dumps({"machine": process_meter.describe_machine(), "shapes": found}, indent=1)
         )
 
 

@@ -98,11 +98,12 @@ def opened(
 
 
 def _begun(asked: argparse.Namespace, gpus: tuple[Gpu, ...], driver: str, commit: str) -> Json:
-    told = {"gpu": bandwidth.of_gpus(gpus)} if gpus else {}
+    told = {"gpu": bandwidth.read_gpu_limits(gpus)} if gpus else {}
     return {
         "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", "finished": False,
         "commit": commit, "devices": asked.devices, "scale": asked.scale,
-        "machine": process_meter.machine(), "gpus": [asdict(gpu) for gpu in gpus], "driver": driver,
+        "machine": process_meter.describe_machine(), "gpus": [asdict(gpu) for gpu in gpus],
+        "driver": driver,
         "rates": {device: asdict(one) for device, one in told.items()}, "steps": {},
     }  # fmt: skip
 
@@ -153,7 +154,7 @@ def _tried(step: Step, asked: argparse.Namespace, state: Json) -> Json:
         found = {"result": step.run(proof, step.seconds)}
     except NotHere as reason:
         found = {"absent": str(reason)}
-    except process_meter.FailedError as error:
+    except process_meter.CommandFailedError as error:
         found = {"failed": f"status {error.status}: {error.errors[-1500:]}"}
     except Exception as error:  # a step that is wrong must not keep the others from running
         found = {"failed": f"{type(error).__name__}: {error}"}
@@ -165,7 +166,9 @@ def keep(state: Json, path: Path, work: Path) -> None:
     """Writes the results so far, and the page."""
     tables = sorted(work.glob("wide-*/*.parquet"))
     if tables and "cpu" in state["devices"] and "cpu" not in state["rates"]:
-        state["rates"]["cpu"] = asdict(bandwidth.of_cpu(tables[0], process_meter.cores()))
+        state["rates"]["cpu"] = asdict(
+            bandwidth.measure_cpu(tables[0], process_meter.count_cores())
+        )
     write_json(path, {**state, "targets": page.targets(state)})
     write_text(path.with_suffix(".md"), page.page(state))
 

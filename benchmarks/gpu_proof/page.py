@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks.gpu_proof.steps import MANY, MOST
 from pipeline.bench import table
-from pipeline.bench.bandwidth import Rate, Rates
-from pipeline.bench.measurements import Cell, Stage
-from pipeline.bench.roofline import Part
-from pipeline.bench.statistics import summarised
+from pipeline.bench.bandwidth import DeviceThroughput, Throughput
+from pipeline.bench.measurements import Measurement, StageMeasurement
+from pipeline.bench.roofline import WorkItem
+from pipeline.bench.statistics import summarize
 from pipeline.report.text import size
 
 Json = Mapping[str, Any]
@@ -134,16 +134,16 @@ def _wide(state: Json) -> list[str]:
     if not found:
         return []
     rates = {device: _rates(told) for device, told in state["rates"].items()}
-    lines = summarised([_cell(cell) for cell in found], rates, {})
+    lines = summarize([_cell(cell) for cell in found], rates, {})
     own: list[str] = []
     for line in lines:
-        heads, rows = table.stages({"summary": [line], "speedup": []}, line["rows"])
+        heads, rows = table.build_stages_table({"summary": [line], "speedup": []}, line["rows"])
         took = f"{line['seconds']:.1f} s, {size(line['peak_host'])} of host memory"
         device = f", {size(line['peak_device'])} on the GPU" if line["peak_device"] else ""
         scores = ", ".join(f"AUC {auc:.4f}" for auc in line["scores"].values() if auc)
         own += [f"## {line['rows']:,} rows × 30, {line['device']}, runs: {line['runs']}", ""]
         own += [f"{took}{device}; {scores}", "", *_table(heads, rows), ""]
-    told = [f"- {line}" for line in table.rates(state)]
+    told = [f"- {line}" for line in table.list_throughput(state)]
     return [*own, "The bounds' rates:", "", *told, ""]
 
 
@@ -177,15 +177,17 @@ def _copied(stage: Json) -> list[str]:
     return [stage["stage"], f"{stage['seconds']:.1f}", *columns]
 
 
-def _rates(told: Json) -> Rates:
-    return Rates(*(told[n] and Rate(**told[n]) for n in ("input", "memory", "updates")))
+def _rates(told: Json) -> DeviceThroughput:
+    return DeviceThroughput(
+        *(told[n] and Throughput(**told[n]) for n in ("input", "memory", "updates"))
+    )
 
 
-def _cell(told: Json) -> Cell:
+def _cell(told: Json) -> Measurement:
     """The cell that was kept as JSON."""
-    stages = {name: Stage(**stage) for name, stage in told["stages"].items()}
-    work = {name: tuple(Part(**part) for part in parts) for name, parts in told["work"].items()}
-    return Cell(**{**told, "stages": stages, "work": work})
+    stages = {name: StageMeasurement(**stage) for name, stage in told["stages"].items()}
+    work = {name: tuple(WorkItem(**part) for part in parts) for name, parts in told["work"].items()}
+    return Measurement(**{**told, "stages": stages, "work": work})
 
 
 def _told(step: Json) -> str:

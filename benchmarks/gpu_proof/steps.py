@@ -17,7 +17,7 @@ from benchmarks import generate
 from benchmarks.__main__ import CONFIG, ENVIRONMENT, PEERS
 from benchmarks.gpu_proof import wide
 from pipeline.bench import measurements, process_meter
-from pipeline.bench.measurements import Cell
+from pipeline.bench.measurements import Measurement
 
 ROOT = Path(__file__).parents[2]
 MANY, MOST, FLIGHTS = 10_000_000, 100_000_000, 10_000_000
@@ -128,7 +128,7 @@ def tested(folder: str) -> Callable[[Proof, int], Json]:
         python = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *which]
         try:
             _run(proof, [*python, f"--junitxml={report}"], seconds)
-        except process_meter.FailedError as error:
+        except process_meter.CommandFailedError as error:
             if not report.exists():
                 raise
             if error.status == 5:  # pytest: nothing was collected
@@ -162,7 +162,7 @@ def parity(proof: Proof, seconds: int) -> Json:
     kept = ["--out", str(proof.work / "parity.json")]
     try:
         return {"compared": _json(proof, [*command, *kept], seconds), "differs": False}
-    except process_meter.FailedError as error:
+    except process_meter.CommandFailedError as error:
         if error.status != DIFFERS:
             raise
         return {"compared": json.loads(error.output), "differs": True}
@@ -177,7 +177,7 @@ def table(rows: int) -> Callable[[Proof, int], Json]:
     def run(proof: Proof, seconds: int) -> Json:
         asked = proof.rows(rows)
         module = [sys.executable, "-m", "benchmarks.gpu_proof.wide"]
-        command = [*module, str(_table(proof, rows)), str(asked), str(process_meter.cores())]
+        command = [*module, str(_table(proof, rows)), str(asked), str(process_meter.count_cores())]
         done = _run(proof, command, seconds)
         return {"rows": asked, "bytes": int(done.output), "seconds": round(done.seconds, 1)}
 
@@ -188,7 +188,7 @@ def wide_run(rows: int, device: str, turn: int) -> Callable[[Proof, int], Json]:
     """A timed run on the wide table."""
 
     def run(proof: Proof, seconds: int) -> Json:
-        return _wide(proof, rows, Cell(proof.rows(rows), device, turn), seconds)
+        return _wide(proof, rows, Measurement(proof.rows(rows), device, turn), seconds)
 
     return run
 
@@ -201,18 +201,18 @@ def ladder(share: float) -> Callable[[Proof, int], Json]:
         if "gpu" not in proof.devices or not proof.results.get(name, {}).get("cell"):
             raise NotHere("needs a GPU, and a run with all of its memory before")
         limit = int(proof.results[name]["cell"]["peak_device"] * share)
-        cell = Cell(proof.rows(MANY), "gpu", 0)
+        cell = Measurement(proof.rows(MANY), "gpu", 0)
         found = _wide(proof, MANY, cell, seconds, memory={"gpu": limit})
         return {**found, "memory.gpu": limit}
 
     return run
 
 
-def _wide(proof: Proof, rows: int, cell: Cell, seconds: int, **more: Any) -> Json:
+def _wide(proof: Proof, rows: int, cell: Measurement, seconds: int, **more: Any) -> Json:
     data = _table(proof, rows)
     path = proof.work / "wide.yaml"
     path.write_text(yaml.safe_dump(wide.config(data) | more))
-    done = measurements.measured(cell, path, data, proof.work, seed=0, limit=seconds)
+    done = measurements.measure(cell, path, data, proof.work, seed=0, limit=seconds)
     if done.failed is not None:
         raise RuntimeError(done.failed)
     return {"cell": asdict(done)}
@@ -283,9 +283,11 @@ def benched(rows: int) -> Callable[[Proof, int], Json]:
 # -- running ---------------------------------------------------------------------------------------
 
 
-def _run(proof: Proof, command: list[str], seconds: int) -> process_meter.Run:
-    environment = {**ENVIRONMENT, **measurements.environment()}
-    return process_meter.run(command, log=proof.work / "log.txt", env=environment, limit=seconds)
+def _run(proof: Proof, command: list[str], seconds: int) -> process_meter.ProcessUsage:
+    environment = {**ENVIRONMENT, **measurements.child_environment()}
+    return process_meter.run_measured(
+        command, log=proof.work / "log.txt", env=environment, limit=seconds
+    )
 
 
 def _json(proof: Proof, arguments: list[str], seconds: int) -> Any:

@@ -37,7 +37,7 @@ ADDS_PER_CLOCK = 8
 
 
 @dataclass(frozen=True)
-class Rate:
+class Throughput:
     """So many bytes, or additions, a second."""
 
     per_second: float
@@ -46,24 +46,24 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Rates:
+class DeviceThroughput:
     """Of one device; None: not known."""
 
-    input: Rate | None
+    input: Throughput | None
     """Bytes of the input that arrive where they are decoded."""
-    memory: Rate | None
+    memory: Throughput | None
     """Bytes read and written."""
-    updates: Rate | None
+    updates: Throughput | None
     """Additions to a histogram."""
 
 
-def of_cpu(path: Path, cores: int) -> Rates:
+def measure_cpu(path: Path, cores: int) -> DeviceThroughput:
     """Measured now, on so many cores.
 
     Args:
         path: the input, which is read from the page cache as the runs will find it.
     """
-    return Rates(_reading(path), _copying(cores), _adding(cores))
+    return DeviceThroughput(_reading(path), _copying(cores), _adding(cores))
 
 
 def _best(work: Callable[[], float]) -> float:
@@ -76,7 +76,7 @@ def _best(work: Callable[[], float]) -> float:
     return best
 
 
-def _reading(path: Path) -> Rate:
+def _reading(path: Path) -> Throughput:
     size = min(SAMPLE, path.stat().st_size)
     buffer = bytearray(min(size, 8 << 20))
 
@@ -87,10 +87,12 @@ def _reading(path: Path) -> Rate:
                 done += got
         return done
 
-    return Rate(_best(read), f"measured: {size / 1e6:,.3g} MB of the input read by one thread")
+    return Throughput(
+        _best(read), f"measured: {size / 1e6:,.3g} MB of the input read by one thread"
+    )
 
 
-def _copying(cores: int) -> Rate:
+def _copying(cores: int) -> Throughput:
     arrays = [np.ones(COPIED // 8) for _ in range(cores)]
     others = [np.empty_like(a) for a in arrays]
     with ThreadPoolExecutor(cores) as pool:
@@ -99,10 +101,10 @@ def _copying(cores: int) -> Rate:
             list(pool.map(np.copyto, others, arrays))
             return 2.0 * COPIED * cores  # read and written
 
-        return Rate(_best(copy), f"measured: a copy in memory by {cores} threads, both ways")
+        return Throughput(_best(copy), f"measured: a copy in memory by {cores} threads, both ways")
 
 
-def _adding(cores: int) -> Rate:
+def _adding(cores: int) -> Throughput:
     codes = np.random.default_rng(0).integers(0, BINS, ADDED)
     weights = np.ones(ADDED)
 
@@ -111,10 +113,10 @@ def _adding(cores: int) -> Rate:
         return float(ADDED)
 
     source = f"measured: NumPy's bincount into {BINS:,} bins by one thread, times {cores} cores"
-    return Rate(_best(add) * cores, source)
+    return Throughput(_best(add) * cores, source)
 
 
-def of_gpus(gpus: Sequence[Gpu], nvml: Any = None) -> Rates:
+def read_gpu_limits(gpus: Sequence[Gpu], nvml: Any = None) -> DeviceThroughput:
     """Of these GPUs together, as the driver tells; what it does not tell is None.
 
     Args:
@@ -127,18 +129,20 @@ def of_gpus(gpus: Sequence[Gpu], nvml: Any = None) -> Rates:
         found = [_of_gpu(nvml, gpu) for gpu in gpus]
     finally:
         nvml.nvmlShutdown()
-    return Rates(*(_together([getattr(one, n) for one in found]) for n in Rates.__annotations__))
+    return DeviceThroughput(
+        *(_together([getattr(one, n) for one in found]) for n in DeviceThroughput.__annotations__)
+    )
 
 
-def _together(rates: Sequence[Rate | None]) -> Rate | None:
+def _together(rates: Sequence[Throughput | None]) -> Throughput | None:
     known = [rate for rate in rates if rate is not None]
     if not known or len(known) < len(rates):
         return None
     times = f", times {len(known)} GPUs" if len(known) > 1 else ""
-    return Rate(sum(rate.per_second for rate in known), known[0].source + times)
+    return Throughput(sum(rate.per_second for rate in known), known[0].source + times)
 
 
-def _of_gpu(nvml: Any, gpu: Gpu) -> Rates:
+def _of_gpu(nvml: Any, gpu: Gpu) -> DeviceThroughput:
     handle = nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
 
     def told(name: str, *arguments: Any) -> int | None:
@@ -153,26 +157,28 @@ def _of_gpu(nvml: Any, gpu: Gpu) -> Rates:
     width = told("nvmlDeviceGetMemoryBusWidth")
     ticks = told("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
     cores = told("nvmlDeviceGetNumGpuCores")
-    return Rates(
+    return DeviceThroughput(
         _link(lanes, generation), _memory(clock, width), _atomics(ticks, cores, gpu.capability)
     )
 
 
-def _link(lanes: int | None, generation: int | None) -> Rate | None:
+def _link(lanes: int | None, generation: int | None) -> Throughput | None:
     if lanes is None or generation not in LANE:
         return None
     source = f"PCI Express {generation}.0 x{lanes}, one direction, as the driver tells"
-    return Rate(LANE[generation] * lanes, source)
+    return Throughput(LANE[generation] * lanes, source)
 
 
-def _memory(clock: int | None, width: int | None) -> Rate | None:
+def _memory(clock: int | None, width: int | None) -> Throughput | None:
     if clock is None or width is None:
         return None
     source = f"memory clock {clock:,} MHz, both edges, {width:,} bits, as the driver tells"
-    return Rate(clock * 1e6 * 2 * width / 8, source)
+    return Throughput(clock * 1e6 * 2 * width / 8, source)
 
 
-def _atomics(clock: int | None, cores: int | None, capability: tuple[int, int]) -> Rate | None:
+def _atomics(
+    clock: int | None, cores: int | None, capability: tuple[int, int]
+) -> Throughput | None:
     if clock is None or cores is None:
         return None
     units = cores // CORES_PER_SM.get(capability, 128)
@@ -180,4 +186,4 @@ def _atomics(clock: int | None, cores: int | None, capability: tuple[int, int]) 
         f"{units} multiprocessors at {clock:,} MHz, as the driver tells, times "
         f"{ADDS_PER_CLOCK} additions a clock (assumed)"
     )
-    return Rate(units * clock * 1e6 * ADDS_PER_CLOCK, source)
+    return Throughput(units * clock * 1e6 * ADDS_PER_CLOCK, source)

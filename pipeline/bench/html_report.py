@@ -18,15 +18,15 @@ def render(result: Json) -> str:
     """The page of a benchmark's results (``bench.json``)."""
     drawn = charts(result)
     sizes = sorted({line["rows"] for line in result["summary"] if line["runs"]}, reverse=True)
-    heads, lines = table.runs(result)
-    largest = table.largest(result)
+    heads, lines = table.build_runs_table(result)
+    largest = table.find_largest_size(result)
     return document.rendered(
         "bench.html", drawn,
-        name=result["name"], lead="; ".join(table.said(result)), charts=drawn,
-        warnings=table.missing(result), facts=_facts(result),
+        name=result["name"], lead="; ".join(table.list_conclusions(result)), charts=drawn,
+        warnings=table.list_gaps(result), facts=_facts(result),
         runs={"heads": heads, "lines": lines},
         stages=[_stages(result, rows) for rows in sizes],
-        rates=table.rates(result), largest=count(largest),
+        rates=table.list_throughput(result), largest=count(largest),
         arithmetic=_arithmetic(result, largest), versions=result["machine"]["libraries"],
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ def _rows(drawn: Json) -> str:
 
 
 def _stages(result: Json, rows: int) -> dict[str, Any]:
-    heads, lines = table.stages(result, rows)
+    heads, lines = table.build_stages_table(result, rows)
     return {"rows": count(rows), "heads": heads, "lines": lines}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from pipeline.bench.process_meter import FailedError, Run, run
-from pipeline.bench.roofline import Part, work_of
+from pipeline.bench.process_meter import CommandFailedError, ProcessUsage, run_measured
+from pipeline.bench.roofline import WorkItem, read_work
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Else threads of XGBoost and scikit-learn spin while they wait, beside what we sample with."""
@@ -24,7 +24,7 @@ REST = "start, report"
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageMeasurement:
     """A stage's line of the ledger."""
 
     seconds: float
@@ -38,7 +38,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Measurement:
     """What one run took. Bytes are integers."""
 
     rows: int
@@ -50,10 +50,10 @@ class Cell:
     cpu_seconds: float = 0.0
     peak_host: int = 0
     peak_device: int = 0
-    stages: Mapping[str, Stage] = field(default_factory=dict)
+    stages: Mapping[str, StageMeasurement] = field(default_factory=dict)
     scores: Mapping[str, float | None] = field(default_factory=dict)
     """The primary metric of the test set, by model."""
-    work: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    work: Mapping[str, tuple[WorkItem, ...]] = field(default_factory=dict)
     """What each stage cannot do without (`bounds`)."""
     fallbacks: tuple[str, ...] = ()
     """Stages that the GPU could not end as planned, with what each went on with."""
@@ -65,7 +65,9 @@ class Cell:
         return {name: value for name, value in asdict(self).items() if name != "work"}
 
 
-def order(sizes: Sequence[int], devices: Sequence[str], repeat: int) -> Iterator[Cell]:
+def plan_measurements(
+    sizes: Sequence[int], devices: Sequence[str], repeat: int
+) -> Iterator[Measurement]:
     """The cells that are to be run, without figures.
 
     Within a size the devices take turns, and each turn goes through them the other way round: a
@@ -74,12 +76,18 @@ def order(sizes: Sequence[int], devices: Sequence[str], repeat: int) -> Iterator
     for rows in sizes:
         for turn in range(repeat):
             for device in devices[:: 1 if turn % 2 == 0 else -1]:
-                yield Cell(rows, device, turn)
+                yield Measurement(rows, device, turn)
 
 
-def measured(
-    cell: Cell, config: Path, data: Path, folder: Path, *, seed: int, limit: float | None = None
-) -> Cell:
+def measure(
+    cell: Measurement,
+    config: Path,
+    data: Path,
+    folder: Path,
+    *,
+    seed: int,
+    limit: float | None = None,
+) -> Measurement:
     """The cell with its figures, or with why it failed.
 
     Args:
@@ -91,16 +99,16 @@ def measured(
     out = folder / "run"
     shutil.rmtree(out, ignore_errors=True)
     try:
-        asked, log = command(cell, config, out, seed), folder / "log.txt"
-        done = run(asked, log=log, env=environment(), limit=limit)
+        asked, log = build_command(cell, config, out, seed), folder / "log.txt"
+        done = run_measured(asked, log=log, env=child_environment(), limit=limit)
         return _with_figures(cell, done, out, data)
-    except FailedError as error:
-        return replace(cell, failed=reason(error))
+    except CommandFailedError as error:
+        return replace(cell, failed=explain_failure(error))
     finally:
         shutil.rmtree(out, ignore_errors=True)
 
 
-def command(cell: Cell, config: Path, out: Path, seed: int) -> list[str]:
+def build_command(cell: Measurement, config: Path, out: Path, seed: int) -> list[str]:
     """The cell's command line."""
     return [
         sys.executable, "-m", "pipeline", "run", str(config), "--device", cell.device,
@@ -108,27 +116,27 @@ def command(cell: Cell, config: Path, out: Path, seed: int) -> list[str]:
     ]  # fmt: skip
 
 
-def environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The child's additions: it runs this very package, wherever the command is started."""
     paths = [str(Path(pipeline.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
 
 
-def _with_figures(cell: Cell, done: Run, out: Path, data: Path) -> Cell:
+def _with_figures(cell: Measurement, done: ProcessUsage, out: Path, data: Path) -> Measurement:
     told = json.loads(done.output)
     lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
-    stages: dict[str, Stage] = {}
+    stages: dict[str, StageMeasurement] = {}
     for line in lines:
         if "seconds" not in line:  # an attempt that was given up: of a stage that has its own line
             continue
         stages[line["stage"]] = _stage(line, stages.get(line["stage"]))
     peak_device = max(stage.peak_device for stage in stages.values())
     rest = done.seconds - sum(stage.seconds for stage in stages.values())
-    stages[REST] = Stage(round(rest, 3), 0, 0, "cpu")
+    stages[REST] = StageMeasurement(round(rest, 3), 0, 0, "cpu")
     return replace(
         cell, seconds=round(done.seconds, 3), cpu_seconds=round(done.cpu_seconds, 3),
         peak_host=done.peak_bytes, peak_device=peak_device, stages=stages,
-        scores=_scores(told["metrics"]), work=work_of(out, _bytes(data)),
+        scores=_scores(told["metrics"]), work=read_work(out, _bytes(data)),
         fallbacks=tuple(f"{fell['stage']}: {fell['rung']}" for fell in told.get("fallbacks", ())),
     )  # fmt: skip
 
@@ -138,11 +146,13 @@ def _bytes(data: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _stage(line: Mapping[str, Any], before: Stage | None) -> Stage:
+def _stage(line: Mapping[str, Any], before: StageMeasurement | None) -> StageMeasurement:
     """Of a line of the ledger, and of an earlier one of a stage that was tried again."""
     gpu = line.get("gpu", {})
     peak = gpu.get("peak_memory", line["peak_device"])
-    own = Stage(line["seconds"], line["peak_host"], peak, line["device"], gpu.get("mean_busy"))
+    own = StageMeasurement(
+        line["seconds"], line["peak_host"], peak, line["device"], gpu.get("mean_busy")
+    )
     if before is None:
         return own
     return replace(
@@ -159,7 +169,7 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     return {model: found["test"].get(name) for model, found in metrics["models"].items()}
 
 
-def reason(error: FailedError) -> str:
+def explain_failure(error: CommandFailedError) -> str:
     """Why a run failed, in a line: its own message, or what its exit status means."""
     lines = [line.strip() for line in error.errors.splitlines() if line.strip()]
     told = [i for i, line in enumerate(lines) if line.startswith("error:")]

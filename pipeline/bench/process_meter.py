@@ -31,7 +31,7 @@ LIBRARIES = [
 
 
 @dataclass(frozen=True)
-class Run:
+class ProcessUsage:
     """One finished process."""
 
     seconds: float
@@ -43,7 +43,7 @@ class Run:
     output: str
 
 
-class FailedError(Exception):
+class CommandFailedError(Exception):
     """A command ended with another status than 0."""
 
     def __init__(self, message: str, status: int, errors: str, output: str = "") -> None:
@@ -52,10 +52,10 @@ class FailedError(Exception):
         """Exit status, negative for a signal; the end of standard error; standard output."""
 
 
-def run(
+def run_measured(
     command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None,
     limit: float | None = None,
-) -> Run:  # fmt: skip
+) -> ProcessUsage:  # fmt: skip
     """Runs the command to its end; its standard error goes to ``log``.
 
     Args:
@@ -89,7 +89,7 @@ def run(
         end = log.read_text(errors="replace")[-2000:]
         if limit is not None and seconds >= limit:
             end += f"\nerror: ended after {limit:.0f} s\n"
-        raise FailedError(
+        raise CommandFailedError(
             f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}",
             process.returncode, end, output,
         )  # fmt: skip
@@ -97,7 +97,7 @@ def run(
     inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024
     peak = max(tree.peak, used.ru_maxrss * unit if used.ru_maxrss > inherited else 0)
-    return Run(seconds, used.ru_utime + used.ru_stime, peak, output)
+    return ProcessUsage(seconds, used.ru_utime + used.ru_stime, peak, output)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
@@ -170,11 +170,11 @@ def _high_water(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "processor": _processor(),
-        "cores": cores(),
+        "cores": count_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -183,7 +183,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def cores() -> int:
+def count_cores() -> int:
     """That this process may use."""
     known = getattr(os, "sched_getaffinity", None)  # Linux
     return len(known(0)) if known else os.cpu_count() or 1

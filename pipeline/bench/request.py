@@ -13,7 +13,7 @@ DEVICES = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """The command's options, checked."""
 
     sizes: tuple[int, ...]
@@ -24,7 +24,7 @@ class Asked:
     """Dollars an hour, by device."""
 
 
-def asked(rows: str, devices: str, repeat: int, price: str | None) -> Asked:
+def parse_request(rows: str, devices: str, repeat: int, price: str | None) -> Request:
     """The options as they are written: ``1e5,1e6``, ``cpu,gpu``, ``cpu=0.34,gpu=4.10``.
 
     Raises:
@@ -36,7 +36,7 @@ def asked(rows: str, devices: str, repeat: int, price: str | None) -> Asked:
         if name not in DEVICES:
             raise InputError(f"--devices {name!r}", fix=nearest(name, DEVICES))
     prices = dict(_price(word) for word in _words(price, "--price")) if price else {}
-    return Asked(tuple(sizes), chosen, repeat, prices)
+    return Request(tuple(sizes), chosen, repeat, prices)
 
 
 def _words(text: str, option: str) -> list[str]:
@@ -72,7 +72,7 @@ def _price(word: str) -> tuple[str, float]:
     return name, dollars
 
 
-def present(
+def find_devices(
     devices: Sequence[str], look: Callable[[str], Choice] = choose
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """(the devices that are there, why the others are not).

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts.files import read_json
-from pipeline.bench.bandwidth import Rates
+from pipeline.bench.bandwidth import DeviceThroughput
 from pipeline.config.loader import read_yaml
 from pipeline.train.forest.train import MATRIX_ROWS, TREE_ROWS
 from pipeline.train.params import ForestParams, XGBoostParams, parse_models
@@ -32,7 +32,7 @@ VALUE = 8
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkItem:
     """Something that a stage cannot do without."""
 
     what: str
@@ -57,7 +57,7 @@ class Size:
     """Trees a round: the classes of a multiclass target, else 1."""
 
 
-def work_of(run: Path, file_bytes: int) -> dict[str, tuple[Part, ...]]:
+def read_work(run: Path, file_bytes: int) -> dict[str, tuple[WorkItem, ...]]:
     """The parts of each stage of a finished run."""
     facts, plan = read_json(run / "manifest.json"), read_json(run / "features" / "plan.json")
     counts = facts["rows"]
@@ -68,7 +68,7 @@ def work_of(run: Path, file_bytes: int) -> dict[str, tuple[Part, ...]]:
     )  # fmt: skip
     models = parse_models(read_yaml(run / "config.yaml").get("models"))
     rounds = {name: _grown(read_json(run / "train" / f"{name}.json")) for name in models}
-    return stages(size, models, rounds, file_bytes, refitted=bool(facts["refit"]))
+    return stage_work(size, models, rounds, file_bytes, refitted=bool(facts["refit"]))
 
 
 def _columns_read(plan: Mapping[str, Any]) -> int:
@@ -84,22 +84,22 @@ def _grown(sidecar: Mapping[str, Any]) -> int:
     return max([int(sidecar["rounds"]), *history])
 
 
-def stages(
+def stage_work(
     size: Size, models: Mapping[str, Any], rounds: Mapping[str, int], file_bytes: int,
     *, refitted: bool = False,
-) -> dict[str, tuple[Part, ...]]:  # fmt: skip
+) -> dict[str, tuple[WorkItem, ...]]:  # fmt: skip
     """The parts of each stage, by the ledger's names."""
     source, matrix = size.read * VALUE, size.features * 4
-    read = Part("input", file_bytes, "input")
-    frame = Part("frame", size.rows * source, "memory")
-    features = (frame, Part("matrix", size.rows * matrix, "memory"))
+    read = WorkItem("input", file_bytes, "input")
+    frame = WorkItem("frame", size.rows * source, "memory")
+    features = (frame, WorkItem("matrix", size.rows * matrix, "memory"))
     found = {
         "read": (read, frame),
-        "split": (Part("target, split, label, set, id", size.rows * 5 * VALUE, "memory"),),
+        "split": (WorkItem("target, split, label, set, id", size.rows * 5 * VALUE, "memory"),),
         "features": features,
         "evaluate": (
-            Part("steps down the trees", _steps(size, models, rounds), "updates"),
-            Part("matrix", size.held_out * matrix, "memory"),
+            WorkItem("steps down the trees", _steps(size, models, rounds), "updates"),
+            WorkItem("matrix", size.held_out * matrix, "memory"),
         ),
     }
     for name, params in models.items():
@@ -111,25 +111,27 @@ def stages(
     return found
 
 
-def _training(params: Any, size: Size, rows: int, rounds: int) -> tuple[Part, ...]:
+def _training(params: Any, size: Size, rows: int, rounds: int) -> tuple[WorkItem, ...]:
     if isinstance(params, XGBoostParams):
-        return boosting(params, size, rows, rounds)
-    return growing(params, size, rows)
+        return boosting_work(params, size, rows, rounds)
+    return forest_work(params, size, rows)
 
 
-def boosting(params: XGBoostParams, size: Size, rows: int, rounds: int) -> tuple[Part, ...]:
+def boosting_work(
+    params: XGBoostParams, size: Size, rows: int, rounds: int
+) -> tuple[WorkItem, ...]:
     """Of gradient boosting on so many rows."""
     settled = params.settled(size.rows)
     depth = _depth(settled.max_depth, rows)
     visits = rows * settled.subsample * (1 + (depth - 1) / 2)
     per_tree = visits * size.features * settled.colsample_bytree
     return (
-        Part("matrix and bins", rows * size.features * 5, "memory"),
-        Part("histograms", per_tree * rounds * size.outputs, "updates"),
+        WorkItem("matrix and bins", rows * size.features * 5, "memory"),
+        WorkItem("histograms", per_tree * rounds * size.outputs, "updates"),
     )
 
 
-def growing(params: ForestParams, size: Size, rows: int) -> tuple[Part, ...]:
+def forest_work(params: ForestParams, size: Size, rows: int) -> tuple[WorkItem, ...]:
     """Of a forest on so many rows, with histograms."""
     if params.max_samples == "auto":
         matrix = min(rows, MATRIX_ROWS)
@@ -139,8 +141,8 @@ def growing(params: ForestParams, size: Size, rows: int) -> tuple[Part, ...]:
     tried = _tried(params.max_features, size)
     updates = params.trees * drawn * _depth(params.max_depth, drawn) * tried
     return (
-        Part("matrix", matrix * size.features * 4, "memory"),
-        Part("histograms", updates, "updates"),
+        WorkItem("matrix", matrix * size.features * 4, "memory"),
+        WorkItem("histograms", updates, "updates"),
     )
 
 
@@ -170,7 +172,7 @@ def _steps(size: Size, models: Mapping[str, Any], rounds: Mapping[str, int]) -> 
     return found
 
 
-def seconds(parts: Sequence[Part], rates: Rates) -> float | None:
+def lower_bound(parts: Sequence[WorkItem], rates: DeviceThroughput) -> float | None:
     """How long the parts take one after the other; None where a rate is not known."""
     total = 0.0
     for part in parts:
@@ -181,7 +183,7 @@ def seconds(parts: Sequence[Part], rates: Rates) -> float | None:
     return total
 
 
-def told(parts: Sequence[Part], rates: Rates) -> str:
+def describe_work(parts: Sequence[WorkItem], rates: DeviceThroughput) -> str:
     """The arithmetic in words: ``input 12.3 MB at 5.1 GB/s + frame …``."""
     return " + ".join(
         f"{part.what} {_amount(part)} at {rate.per_second / 1e9:,.3g} G"
@@ -191,7 +193,7 @@ def told(parts: Sequence[Part], rates: Rates) -> str:
     )
 
 
-def _amount(part: Part) -> str:
+def _amount(part: WorkItem) -> str:
     if part.at == "updates":
         return f"{part.amount / 1e6:,.3g} M adds"
     return f"{part.amount / 1e6:,.3g} MB"

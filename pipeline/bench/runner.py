@@ -15,9 +15,9 @@ from pipeline.artifacts.run_dirs import run_folder
 from pipeline.bench import bandwidth as device_rates
 from pipeline.bench import measurements as cells
 from pipeline.bench import process_meter, statistics, synthetic_rows
-from pipeline.bench.bandwidth import Rates
-from pipeline.bench.measurements import Cell
-from pipeline.bench.request import Asked, present
+from pipeline.bench.bandwidth import DeviceThroughput
+from pipeline.bench.measurements import Measurement
+from pipeline.bench.request import Request, find_devices
 from pipeline.cluster.client import fitting
 from pipeline.config.model import Config
 from pipeline.console import signals
@@ -32,32 +32,32 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Bench:
+class Benchmark:
     """A benchmark that goes on."""
 
     job: Job
-    asked: Asked
+    asked: Request
     devices: tuple[str, ...]
     out: Path
     facts: dict[str, Any]
     """What `bench.json` says beside the figures."""
     say: Say
-    rates: dict[str, Rates] = field(default_factory=dict)
-    cells: list[Cell] = field(default_factory=list)
+    rates: dict[str, DeviceThroughput] = field(default_factory=dict)
+    cells: list[Measurement] = field(default_factory=list)
 
     def result(self) -> dict[str, Any]:
         """All that is known so far, as JSON."""
-        summary = statistics.summarised(self.cells, self.rates, self.asked.prices)
+        summary = statistics.summarize(self.cells, self.rates, self.asked.prices)
         found = {
             **self.facts,
-            "rates": {device: _told(rates) for device, rates in self.rates.items()},
+            "rates": {device: rates_to_json(rates) for device, rates in self.rates.items()},
             "summary": summary,
-            "speedup": statistics.speedups(summary),
-            "pays": statistics.pays(summary),
+            "speedup": statistics.compute_speedups(summary),
+            "pays": statistics.find_break_even(summary),
             "cells": [cell.to_json() for cell in self.cells],
         }
         if set(self.asked.prices) == {"cpu", "gpu"}:
-            found["cheaper"] = statistics.pays(summary, "cost")
+            found["cheaper"] = statistics.find_break_even(summary, "cost")
         return found
 
     def keep(self) -> None:
@@ -65,7 +65,8 @@ class Bench:
         write_json(self.out / RESULT, self.result())
 
 
-def _told(rates: Rates) -> dict[str, Any]:
+def rates_to_json(rates: DeviceThroughput) -> dict[str, Any]:
+    """Return the rates of a device as ``bench.json`` stores them."""
     known = {name: getattr(rates, name) for name in ("input", "memory", "updates")}
     return {
         name: rate and {"per_second": rate.per_second, "source": rate.source}
@@ -73,7 +74,7 @@ def _told(rates: Rates) -> dict[str, Any]:
     }
 
 
-def run(bench: Bench) -> dict[str, Any]:
+def run(bench: Benchmark) -> dict[str, Any]:
     """Measures every cell and leaves ``bench.json``, ``bench.png`` and ``bench.html``.
 
     A run that fails is a failed cell, and the others go on. What was measured before an
@@ -88,19 +89,19 @@ def run(bench: Bench) -> dict[str, Any]:
     scratch = bench.out / "tmp"
     with signals.discarded(scratch):
         scratch.mkdir()
-        source = synthetic_rows.origin(bench.job)
+        source = synthetic_rows.load_source_rows(bench.job)
         bench.facts["drawn"] = {
             "from_rows": len(source), "noise": sorted(source.noisy), "share": synthetic_rows.NOISE,
         }  # fmt: skip
         for size in bench.asked.sizes:
             _measure(bench, source, size, scratch)
-            leave(bench)
+            write_results(bench)
     return bench.result()
 
 
-def started(
-    config: Config, asked: Asked, *, out: Path | None = None, say: Say = lambda text: None
-) -> Bench:
+def prepare_benchmark(
+    config: Config, asked: Request, *, out: Path | None = None, say: Say = lambda text: None
+) -> Benchmark:
     """A benchmark that has measured nothing yet; its folder is made.
 
     Args:
@@ -112,7 +113,7 @@ def started(
     Raises:
         InputError: config or options are at fault. DeviceError: none of the devices is there.
     """
-    devices, missing = present(asked.devices)
+    devices, missing = find_devices(asked.devices)
     job = prepare(config.model_copy(update={"device": "cpu"}))
     for name, reason in missing.items():
         say(f"{name}: not measured: {reason}")
@@ -128,7 +129,7 @@ def started(
             "rows": list(asked.sizes), "devices": list(asked.devices), "repeat": asked.repeat,
             "prices": dict(asked.prices),
         },
-        "missing": missing, "machine": process_meter.machine(),
+        "missing": missing, "machine": process_meter.describe_machine(),
         "clusters": {name: cluster.kind for name, (cluster, _) in clusters.items()},
         "gpus": [
             {"name": g.name, "memory": g.memory, "capability": list(g.capability)}
@@ -136,17 +137,19 @@ def started(
         ],
         "driver": machine.driver,
     }  # fmt: skip
-    rates = {"gpu": device_rates.of_gpus(machine.gpus[:1])} if machine.gpus else {}
-    return Bench(job, asked, devices, folder, facts, say, rates)
+    rates = {"gpu": device_rates.read_gpu_limits(machine.gpus[:1])} if machine.gpus else {}
+    return Benchmark(job, asked, devices, folder, facts, say, rates)
 
 
-def _measure(bench: Bench, source: synthetic_rows.Origin, size: int, scratch: Path) -> None:
+def _measure(bench: Benchmark, source: synthetic_rows.SourceRows, size: int, scratch: Path) -> None:
     """The cells of a size, on rows that are drawn for them and do not stay."""
-    planned = list(cells.order([size], bench.devices, bench.asked.repeat))
+    planned = list(cells.plan_measurements([size], bench.devices, bench.asked.repeat))
     config, data = bench.job.config, scratch / f"rows.{bench.job.contract.format}"
     try:
         bench.say(f"{size:,} rows: drawing them")
-        for _ in synthetic_rows.write(source, data, size, config.seed, process_meter.cores()):
+        for _ in synthetic_rows.write_rows(
+            source, data, size, config.seed, process_meter.count_cores()
+        ):
             pass
     except MachineError as error:
         bench.cells += [replace(cell, failed=error.message) for cell in planned]
@@ -154,23 +157,26 @@ def _measure(bench: Bench, source: synthetic_rows.Origin, size: int, scratch: Pa
         return
     path = scratch / "run.yaml"
     write_text(
-        path, yaml.safe_dump(synthetic_rows.tree(config, bench.job.contract, data), sort_keys=False)
+        path,
+        yaml.safe_dump(
+            synthetic_rows.build_config_tree(config, bench.job.contract, data), sort_keys=False
+        ),
     )
     if "cpu" in bench.devices:  # of the largest input so far
-        bench.rates["cpu"] = device_rates.of_cpu(data, process_meter.cores())
+        bench.rates["cpu"] = device_rates.measure_cpu(data, process_meter.count_cores())
     failed: set[str] = set()
     for cell in planned:
         if cell.device in failed:
             continue  # the same again would only cost time
-        done = cells.measured(cell, path, data, scratch, seed=config.seed)
+        done = cells.measure(cell, path, data, scratch, seed=config.seed)
         failed |= {cell.device} if done.failed else set()
         bench.cells.append(done)
         bench.keep()
-        bench.say(line(done, bench.asked.repeat))
+        bench.say(format_measurement(done, bench.asked.repeat))
     data.unlink()
 
 
-def line(cell: Cell, repeat: int) -> str:
+def format_measurement(cell: Measurement, repeat: int) -> str:
     """A finished cell, for standard error."""
     head = f"{cell.rows:,} rows, {cell.device}, run {cell.turn + 1} of {repeat}:"
     if cell.failed is not None:
@@ -179,7 +185,7 @@ def line(cell: Cell, repeat: int) -> str:
     return f"{head} {cell.seconds:.1f} s, {cell.peak_host / 1e9:.2f} GB{device}"
 
 
-def leave(bench: Bench) -> None:
+def write_results(bench: Benchmark) -> None:
     """Writes the results of all sizes so far, with chart and page."""
     from pipeline.bench import html_report, png_chart
 

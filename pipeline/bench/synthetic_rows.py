@@ -57,7 +57,7 @@ LABELS = frozenset({
 
 
 @dataclass(frozen=True)
-class Noisy:
+class NoisyColumn:
     """A number column that gets noise."""
 
     values: np.ndarray
@@ -83,20 +83,20 @@ class Noisy:
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceRows:
     """Rows that others are drawn from."""
 
     schema: pa.Schema
     """Of the files that are written, column by column as in the data's own."""
     kept: pa.Table
     """The columns that keep their values."""
-    noisy: Mapping[str, Noisy]
+    noisy: Mapping[str, NoisyColumn]
 
     def __len__(self) -> int:
         return int(self.kept.num_rows)
 
 
-def origin(job: Job) -> Origin:
+def load_source_rows(job: Job) -> SourceRows:
     """The rows of the job's data that others are drawn from: at most `ORIGINS`.
 
     Raises:
@@ -107,14 +107,14 @@ def origin(job: Job) -> Origin:
     frame = _read(contract, names, job.config)
     columns = {c.name: c for c in contract.picked(names)}
     types = _types(contract, columns)
-    fixed = kept_columns(job)
+    fixed = find_fixed_columns(job)
     noisy = {n: made for n in names if n not in fixed and (made := _noisy(columns[n], frame[n]))}
     others = [n for n in names if n not in noisy]
     # a column of positions, so that a table of no other columns still has rows
     kept = {"": pa.array(np.arange(len(frame)))} | {
         n: _as_arrow(columns[n], frame[n], types[n]) for n in others
     }
-    return Origin(pa.schema([(n, types[n]) for n in names]), pa.table(kept), noisy)
+    return SourceRows(pa.schema([(n, types[n]) for n in names]), pa.table(kept), noisy)
 
 
 def _read(contract: Contract, names: Sequence[str], config: Config) -> pd.DataFrame:
@@ -125,13 +125,13 @@ def _read(contract: Contract, names: Sequence[str], config: Config) -> pd.DataFr
     wanted = max(1, min(len(blocks), len(blocks) * ORIGINS // total))
     some = [blocks[i] for i in np.unique(np.linspace(0, len(blocks) - 1, wanted).astype(int))]
     bad = config.data.on_bad_rows
-    frames = [read_block(block, contract, list(names), cpu, bad)[0] for block in some]
+    frames = [read_block(make_block, contract, list(names), cpu, bad)[0] for make_block in some]
     frame = cpu.concat(frames).reset_index(drop=True)
     thin = -(-len(frame) // ORIGINS)
     return frame.iloc[::thin].reset_index(drop=True)
 
 
-def kept_columns(job: Job) -> set[str]:
+def find_fixed_columns(job: Job) -> set[str]:
     """Columns of the data whose values another may not replace."""
     config = job.config
     found = {config.split.column} if config.split.column else set()
@@ -143,7 +143,7 @@ def kept_columns(job: Job) -> set[str]:
     return found
 
 
-def _noisy(column: SourceColumn, series: pd.Series) -> Noisy | None:
+def _noisy(column: SourceColumn, series: pd.Series) -> NoisyColumn | None:
     if column.dtype not in ("int64", "float64"):
         return None
     values, missing = cpu.arrays(series)
@@ -153,7 +153,7 @@ def _noisy(column: SourceColumn, series: pd.Series) -> Noisy | None:
         return None
     whole = values.dtype.kind == "i"
     spread = float(np.std(present.astype("float64"))) * NOISE
-    return Noisy(
+    return NoisyColumn(
         values, missing, max(spread, 0.7) if whole else spread, present.min(), present.max(),
         None if whole else _decimals(present),
     )  # fmt: skip
@@ -203,7 +203,7 @@ def _as_arrow(column: SourceColumn, series: pd.Series, kind: pa.DataType) -> pa.
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def block(source: Origin, seed: int, number: int, rows: int) -> pa.Table:
+def make_block(source: SourceRows, seed: int, number: int, rows: int) -> pa.Table:
     """A block's rows, with the schema of the files; the first rows of a block are always the same.
 
     Args:
@@ -221,7 +221,9 @@ def block(source: Origin, seed: int, number: int, rows: int) -> pa.Table:
     return pa.table(columns, schema=source.schema)
 
 
-def write(source: Origin, path: Path, rows: int, seed: int, threads: int = 1) -> Iterator[int]:
+def write_rows(
+    source: SourceRows, path: Path, rows: int, seed: int, threads: int = 1
+) -> Iterator[int]:
     """Writes so many rows to a .csv or .parquet file; yields the rows written so far.
 
     The file bears its name only once it is complete.
@@ -247,18 +249,18 @@ def _writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
     return pq.ParquetWriter(path, schema, compression="snappy")
 
 
-def _blocks(source: Origin, rows: int, seed: int, threads: int) -> Iterator[pa.Table]:
+def _blocks(source: SourceRows, rows: int, seed: int, threads: int) -> Iterator[pa.Table]:
     """The blocks in order, few of them made ahead."""
     sizes = deque((n, min(BLOCK, rows - at)) for n, at in enumerate(range(0, rows, BLOCK)))
     ahead: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         while sizes or ahead:
             while sizes and len(ahead) < 2 * threads:
-                ahead.append(pool.submit(block, source, seed, *sizes.popleft()))
+                ahead.append(pool.submit(make_block, source, seed, *sizes.popleft()))
             yield ahead.popleft().result()
 
 
-def tree(config: Config, contract: Contract, path: Path) -> dict[str, Any]:
+def build_config_tree(config: Config, contract: Contract, path: Path) -> dict[str, Any]:
     """The config's tree with these rows as its data.
 
     The refit that ``auto`` does below 500,000 rows is left out: only small runs would have it.

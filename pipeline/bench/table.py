@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 WIDE = 140
 
 
-def runs(result: Json) -> tuple[list[str], list[list[str]]]:
+def build_runs_table(result: Json) -> tuple[list[str], list[list[str]]]:
     """(heads, a line per size and device): medians; the first column is the rows."""
     prices, gpus = result["asked"]["prices"], bool(result["gpus"])
     heads = ["rows", "device", "runs", "seconds", "min–max", "rows/s", "host"]
@@ -31,19 +31,19 @@ def runs(result: Json) -> tuple[list[str], list[list[str]]]:
             f"{low:.2f}–{high:.2f}", count(line["rows_per_second"]), size(line["peak_host"]),
         ]  # fmt: skip
         own = speedup.get(line["rows"]) if line["device"] == "gpu" else None
-        cells += [size(line["peak_device"]), times(own)] if gpus else []
+        cells += [size(line["peak_device"]), format_ratio(own)] if gpus else []
         cells += [f"{line['cost']:.6f}" if "cost" in line else ABSENT] if prices else []
         lines.append(cells)
     return heads, lines
 
 
-def largest(result: Json) -> int | None:
+def find_largest_size(result: Json) -> int | None:
     """The most rows that both devices finished, or one where none was finished by both."""
     shared = [line["rows"] for line in result["speedup"]]
     return max(shared or [line["rows"] for line in result["summary"] if line["runs"]], default=None)
 
 
-def stages(result: Json, rows: int) -> tuple[list[str], list[list[str]]]:
+def build_stages_table(result: Json, rows: int) -> tuple[list[str], list[list[str]]]:
     """(heads, a line per stage) of a size: seconds, GPU utilization, and how far from the bound."""
     lines = [line for line in result["summary"] if line["runs"] and line["rows"] == rows]
     both = next((line for line in result["speedup"] if line["rows"] == rows), None)
@@ -54,7 +54,7 @@ def stages(result: Json, rows: int) -> tuple[list[str], list[list[str]]]:
     found = []
     for stage in dict.fromkeys(name for line in lines for name in line["stages"]):
         cells = [c for line in lines for c in _cells(line["stages"].get(stage), _busy(line))]
-        faster = [times(both["stages"].get(stage))] if both else []
+        faster = [format_ratio(both["stages"].get(stage))] if both else []
         found.append([stage, *cells, *faster])
     return heads, found
 
@@ -71,24 +71,24 @@ def _cells(stage: Json | None, busy: bool) -> list[str]:
     if bound is not None:
         least = f"{bound:.2g} s" if bound < 1 else spelled(bound)
     own = [ABSENT if used is None else f"{used:.0%}"] if busy else []
-    return [spelled(stage["seconds"]), *own, least, times(stage.get("times_bound"))]
+    return [spelled(stage["seconds"]), *own, least, format_ratio(stage.get("times_bound"))]
 
 
-def times(ratio: float | None) -> str:
+def format_ratio(ratio: float | None) -> str:
     """``12 ×``, ``1.3 ×``."""
     if ratio is None:
         return ABSENT
     return f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"
 
 
-def said(result: Json) -> list[str]:
+def list_conclusions(result: Json) -> list[str]:
     """What follows from the figures."""
     if not result["speedup"]:
         return []
     return [result["pays"]["says"], *([result["cheaper"]["says"]] if "cheaper" in result else [])]
 
 
-def missing(result: Json) -> list[str]:
+def list_gaps(result: Json) -> list[str]:
     """What was not measured as asked, and why."""
     lines = [f"{name}: not measured: {why}" for name, why in result["missing"].items()]
     for line in result["summary"]:
@@ -102,7 +102,7 @@ def missing(result: Json) -> list[str]:
     return lines
 
 
-def rates(result: Json) -> list[str]:
+def list_throughput(result: Json) -> list[str]:
     """What the bounds rest on."""
     units = {"input": "GB/s of input", "memory": "GB/s of memory", "updates": "G additions/s"}
     return [
@@ -113,7 +113,7 @@ def rates(result: Json) -> list[str]:
     ]
 
 
-def show(result: Json) -> None:
+def print_tables(result: Json) -> None:
     """Prints a line per size and device, the stages of the largest size, and what follows."""
     from rich import box
     from rich.table import Table
@@ -122,9 +122,9 @@ def show(result: Json) -> None:
 
     # a file or a pipe has no width: no figure is to be cut off for one
     console = plain(width=None if sys.stdout.isatty() else WIDE)
-    rows = largest(result)
-    tables = [(f"{result['name']}: ", runs(result))]
-    tables += [(f"{rows:,} rows: ", stages(result, rows))] if rows else []
+    rows = find_largest_size(result)
+    tables = [(f"{result['name']}: ", build_runs_table(result))]
+    tables += [(f"{rows:,} rows: ", build_stages_table(result, rows))] if rows else []
     for title, (heads, lines) in tables:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for position, head in enumerate(heads):
@@ -133,5 +133,9 @@ def show(result: Json) -> None:
         for line in lines:
             table.add_row(*line)
         console.print(table)
-    for text in (*said(result), *missing(result), *(f"bounds, {r}" for r in rates(result))):
+    for text in (
+        *list_conclusions(result),
+        *list_gaps(result),
+        *(f"bounds, {r}" for r in list_throughput(result)),
+    ):
         console.print(text, soft_wrap=True)

@@ -58,13 +58,13 @@ def bench(
     Rows are drawn from the config's data, with noise. Leaves bench.json, a chart and a page.
     """
     from pipeline.bench import runner, table
-    from pipeline.bench.request import asked
+    from pipeline.bench.request import parse_request
     from pipeline.console.terminal import tell
 
-    wanted = asked(rows, devices, repeat, price)
+    wanted = parse_request(rows, devices, repeat, price)
     checked = config_of(config, data, target, overrides_of(set_))
     say = (lambda text: None) if quiet else tell
-    begun = runner.started(checked, wanted, out=out, say=say)
+    begun = runner.prepare_benchmark(checked, wanted, out=out, say=say)
     try:
         runner.run(begun)
     finally:  # an interruption too leaves what was measured
@@ -73,5 +73,5 @@ def bench(
             if as_json:
                 print_json({"folder": str(begun.out), **result})
             else:
-                table.show(result)
+                table.print_tables(result)
             tell(f"results: {begun.out}")

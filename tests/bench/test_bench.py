@@ -11,16 +11,18 @@ import pytest
 
 from pipeline.__main__ import status_of
 from pipeline.bench import measurements, runner
-from pipeline.bench.bandwidth import Rate, Rates
-from pipeline.bench.measurements import Stage
-from pipeline.bench.request import asked, present
+from pipeline.bench.bandwidth import DeviceThroughput, Throughput
+from pipeline.bench.measurements import StageMeasurement
+from pipeline.bench.request import find_devices, parse_request
 from pipeline.config.model import Config
 from pipeline.device.choose import Choice
 from pipeline.device.probe import Gpu, Probe
 from pipeline.errors import DeviceError, InputError
 
 H200 = Gpu(0, "GPU-0", "NVIDIA H200", 150 << 30, 140 << 30, (9, 0))
-RATES = Rates(Rate(6e10, "bus"), Rate(4.8e12, "memory"), Rate(2e12, "adds"))
+RATES = DeviceThroughput(
+    Throughput(6e10, "bus"), Throughput(4.8e12, "memory"), Throughput(2e12, "adds")
+)
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ def made_up(cell, *_, **__):
     """A run that takes 4 s on the CPU and 10 ms a row, on the GPU 20 s and nothing."""
     seconds = 4 + cell.rows / 100 if cell.device == "cpu" else 20.0
     stages = {
-        "read": Stage(seconds / 2, 10, 20, cell.device),
-        measurements.REST: Stage(1, 0, 0, "cpu"),
+        "read": StageMeasurement(seconds / 2, 10, 20, cell.device),
+        measurements.REST: StageMeasurement(1, 0, 0, "cpu"),
     }
     return measurements.replace(
         cell, seconds=seconds, peak_host=10**9, peak_device=3 * 10**9, stages=stages
@@ -54,10 +56,10 @@ def made_up(cell, *_, **__):
 def with_gpu(monkeypatch):
     """A machine that has a GPU, and runs that are made up."""
     choice = Choice("gpu", "gpu", "it works")
-    monkeypatch.setattr(runner, "present", lambda d: present(d, lambda name: choice))
+    monkeypatch.setattr(runner, "find_devices", lambda d: find_devices(d, lambda name: choice))
     monkeypatch.setattr(runner, "probe", lambda: Probe((H200,), None, driver="580.1"))
-    monkeypatch.setattr(runner.device_rates, "of_gpus", lambda gpus: RATES)
-    monkeypatch.setattr(measurements, "measured", made_up)
+    monkeypatch.setattr(runner.device_rates, "read_gpu_limits", lambda gpus: RATES)
+    monkeypatch.setattr(measurements, "measure", made_up)
 
 
 def test_both_devices_side_by_side(data, with_gpu, capsys):
@@ -89,7 +91,7 @@ def test_json_is_one_object(data, with_gpu, capsys):
 
 def test_without_a_gpu_the_cpu_is_measured_and_the_reason_told(data, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(measurements, "measured", made_up)
+    monkeypatch.setattr(measurements, "measure", made_up)
     assert status_of(["bench", "c.yaml", "--rows", "100", "--repeat", "1", "--out", "o"]) == 0
     shown = capsys.readouterr()
     assert "gpu: not measured: CUDA_VISIBLE_DEVICES is empty" in shown.err + shown.out
@@ -113,7 +115,7 @@ def test_a_failed_cell_is_told_not_repeated_and_the_others_go_on(
             return measurements.replace(cell, failed="out of GPU memory: 3 GB asked for")
         return made_up(cell)
 
-    monkeypatch.setattr(measurements, "measured", run)
+    monkeypatch.setattr(measurements, "measure", run)
     assert status_of(["bench", "c.yaml", "--rows", "100,200", "--repeat", "3", "--out", "o"]) == 0
     shown = capsys.readouterr().out
     assert "failed: 100 rows, gpu: out of GPU memory: 3 GB asked for" in shown
@@ -132,7 +134,7 @@ def test_an_interruption_leaves_what_was_measured(data, with_gpu, capsys, monkey
         done.append(cell)
         return made_up(cell)
 
-    monkeypatch.setattr(measurements, "measured", run)
+    monkeypatch.setattr(measurements, "measure", run)
     assert status_of(["bench", "c.yaml", "--rows", "100,200", "--repeat", "1", "--out", "o"]) == 130
     found = json.loads((data / "o" / "bench.json").read_text())
     assert len(found["cells"]) == 3
@@ -153,7 +155,7 @@ def test_each_device_has_the_cluster_that_it_can_use(data, capsys, monkeypatch, 
         kinds.append(Config.load(path).cluster.kind)
         return made_up(cell)
 
-    monkeypatch.setattr(measurements, "measured", run)
+    monkeypatch.setattr(measurements, "measure", run)
     options = ["--rows", "100", "--repeat", "1", "--out", "o", "--set", f"cluster={kind}"]
     assert status_of(["bench", "c.yaml", *options]) == 0
     assert f": cluster process in place of {kind}" in " ".join(capsys.readouterr().err.split())
@@ -177,9 +179,9 @@ def test_a_run_is_measured_in_a_process_of_its_own(data, capsys):
 
 def test_a_run_that_fails_is_a_cell_with_its_message(data, tmp_path, monkeypatch):
     code = "import sys; sys.stderr.write('error: no memory\\n  → fewer rows\\n'); sys.exit(3)"
-    monkeypatch.setattr(measurements, "command", lambda *_: [sys.executable, "-c", code])
-    found = measurements.measured(
-        measurements.Cell(10, "gpu", 0), tmp_path, tmp_path, tmp_path, seed=0
+    monkeypatch.setattr(measurements, "build_command", lambda *_: [sys.executable, "-c", code])
+    found = measurements.measure(
+        measurements.Measurement(10, "gpu", 0), tmp_path, tmp_path, tmp_path, seed=0
     )
     assert found.failed == "no memory → fewer rows"
 
@@ -201,11 +203,11 @@ def test_a_run_that_fails_is_a_cell_with_its_message(data, tmp_path, monkeypatch
 def test_mistakes_in_the_options_are_named(options, message):
     given = {"rows": "10", "devices": "cpu", "repeat": 1, "price": None} | options
     with pytest.raises(InputError, match=message):
-        asked(**given)
+        parse_request(**given)
 
 
 def test_sizes_are_ascending_and_single():
-    found = asked("1e5,1e3,100000", "gpu,cpu,gpu", 2, " cpu=0.34, gpu=4.10")
+    found = parse_request("1e5,1e3,100000", "gpu,cpu,gpu", 2, " cpu=0.34, gpu=4.10")
     assert found.sizes == (1_000, 100_000) and found.devices == ("gpu", "cpu")
     assert found.prices == {"cpu": 0.34, "gpu": 4.1}
 
@@ -216,6 +218,6 @@ def test_what_is_not_there_is_left_out_with_the_reason():
             raise DeviceError("device: gpu, but the driver is too old", fix="update it")
         return Choice(name, name, "asked for")
 
-    assert present(("cpu", "gpu"), look) == (("cpu",), {"gpu": "the driver is too old"})
+    assert find_devices(("cpu", "gpu"), look) == (("cpu",), {"gpu": "the driver is too old"})
     with pytest.raises(DeviceError, match="too old"):
-        present(("gpu",), look)
+        find_devices(("gpu",), look)

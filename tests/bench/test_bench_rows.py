@@ -43,10 +43,10 @@ def drawn(flights, tmp_path_factory):
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        source = synthetic_rows.origin(flights)
+        source = synthetic_rows.load_source_rows(flights)
     finally:
         os.chdir(before)
-    assert list(synthetic_rows.write(source, path, 30_000, 0))[-1] == 30_000
+    assert list(synthetic_rows.write_rows(source, path, 30_000, 0))[-1] == 30_000
     return pd.read_parquet(path), pq.read_schema(path)
 
 
@@ -69,7 +69,9 @@ def test_numbers_have_noise_and_keys_times_and_codes_have_none(drawn, flights):
         assert set(frame[name].dropna()) <= set(real[name].dropna())
     keys = pd.MultiIndex.from_frame(real[["origin", "time_hour"]])
     assert pd.MultiIndex.from_frame(frame[["origin", "time_hour"]]).isin(keys).all()
-    assert {"origin", "time_hour", "tailnum", "carrier"} <= synthetic_rows.kept_columns(flights)
+    assert {"origin", "time_hour", "tailnum", "carrier"} <= synthetic_rows.find_fixed_columns(
+        flights
+    )
 
 
 def _data(tmp_path, frame, name="d.parquet"):
@@ -96,8 +98,8 @@ def test_any_data_give_rows_that_read_back_with_the_same_types(tmp_path, name):
     tree = {"name": "odd", "data": {"path": str(path), "target": "y"}, "features": features}
     job = prepare(Config.parse(tree, ["device=cpu"]))
     out = tmp_path / f"rows{path.suffix}"
-    list(synthetic_rows.write(synthetic_rows.origin(job), out, 1_000, 3))
-    again = prepare(Config.parse(synthetic_rows.tree(job.config, job.contract, out)))
+    list(synthetic_rows.write_rows(synthetic_rows.load_source_rows(job), out, 1_000, 3))
+    again = prepare(Config.parse(synthetic_rows.build_config_tree(job.config, job.contract, out)))
     assert [(c.name, c.type) for c in again.contract.columns] == [
         (c.name, c.type) for c in job.contract.columns
     ]
@@ -113,10 +115,10 @@ def test_integers_that_an_op_takes_for_categories_keep_their_values(tmp_path):
     path = _data(tmp_path, _odd())
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu"}
     plain = prepare(Config.parse({**tree, "features": [{"drop": ["word", "day", "at"]}]}))
-    assert "shop" in synthetic_rows.origin(plain).noisy
+    assert "shop" in synthetic_rows.load_source_rows(plain).noisy
     ops = [{"count_encode": {"columns": ["shop"]}}, {"drop": ["word", "day", "at"]}]
     kept = prepare(Config.parse({**tree, "features": ops}))
-    assert "shop" not in synthetic_rows.origin(kept).noisy
+    assert "shop" not in synthetic_rows.load_source_rows(kept).noisy
 
 
 def test_the_same_seed_gives_the_same_rows_however_many_and_however_made(tmp_path, monkeypatch):
@@ -124,11 +126,11 @@ def test_the_same_seed_gives_the_same_rows_however_many_and_however_made(tmp_pat
     path = _data(tmp_path, _odd())
     ops = [{"drop": ["word", "day", "at"]}]
     tree = {"data": {"path": str(path), "target": "y"}, "features": ops, "device": "cpu"}
-    source = synthetic_rows.origin(prepare(Config.parse(tree)))
+    source = synthetic_rows.load_source_rows(prepare(Config.parse(tree)))
 
     def made(count, seed, threads):
         out = tmp_path / "out.parquet"
-        assert list(synthetic_rows.write(source, out, count, seed, threads))[-1] == count
+        assert list(synthetic_rows.write_rows(source, out, count, seed, threads))[-1] == count
         return pq.read_table(out)
 
     assert made(500, 7, 1).equals(made(500, 7, 3))
@@ -143,7 +145,7 @@ def test_large_data_are_thinned_to_rows_from_all_over(tmp_path, monkeypatch):
     table = pa.table({"x": np.arange(20_000.0), "y": np.arange(20_000) % 2})
     pq.write_table(table, path, row_group_size=500)
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu", "features": []}
-    source = synthetic_rows.origin(prepare(Config.parse(tree)))
+    source = synthetic_rows.load_source_rows(prepare(Config.parse(tree)))
     assert 400 <= len(source) <= 1_000
     found = source.noisy["x"].values
     assert found.min() < 2_000 and found.max() > 18_000
@@ -154,4 +156,4 @@ def test_data_without_rows_are_an_error(tmp_path):
     pq.write_table(pa.table({"x": pa.array([], "f8"), "y": pa.array([], "i8")}), path)
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu", "features": []}
     with pytest.raises(InputError, match="has columns but no rows"):
-        synthetic_rows.origin(prepare(Config.parse(tree)))
+        synthetic_rows.load_source_rows(prepare(Config.parse(tree)))

@@ -15,7 +15,7 @@ from pipeline.bench import process_meter
 
 def test_the_memory_of_the_starting_process_is_not_counted(tmp_path):
     held = bytearray(b"1") * 300_000_000
-    done = process_meter.run(
+    done = process_meter.run_measured(
         [sys.executable, "-c", "import time; time.sleep(0.3)"], log=tmp_path / "log"
     )
     assert 0 < done.peak_bytes < 200_000_000 < len(held)
@@ -23,7 +23,7 @@ def test_the_memory_of_the_starting_process_is_not_counted(tmp_path):
 
 def test_a_peak_between_two_samples_is_counted(tmp_path):
     made = "import time; held = bytearray(b'1') * 300_000_000; del held; time.sleep(1)"
-    done = process_meter.run([sys.executable, "-c", made], log=tmp_path / "log")
+    done = process_meter.run_measured([sys.executable, "-c", made], log=tmp_path / "log")
     assert done.peak_bytes > 300_000_000
 
 
@@ -53,8 +53,8 @@ def test_a_run_that_takes_too_long_is_ended_with_its_children(tmp_path, monkeypa
             self.join()
 
     monkeypatch.setattr(process_meter.threading, "Timer", OnceItHasAChild)
-    with pytest.raises(process_meter.FailedError) as failed:
-        process_meter.run([sys.executable, "-c", code], log=tmp_path / "log", limit=0.01)
+    with pytest.raises(process_meter.CommandFailedError) as failed:
+        process_meter.run_measured([sys.executable, "-c", code], log=tmp_path / "log", limit=0.01)
     assert failed.value.status < 0 and "error: ended after 0 s" in failed.value.errors
     pid = int((tmp_path / "pid").read_text())
     until = time.monotonic() + 120  # a killed process may need a while for its last step

@@ -6,7 +6,7 @@ import pytest
 from fake_gpus import gpu
 from fake_nvml import Nvml
 
-from pipeline.bench.bandwidth import of_cpu, of_gpus
+from pipeline.bench.bandwidth import measure_cpu, read_gpu_limits
 
 # an H200 (its specification: 4.8 TB/s, PCI Express 5.0 x16)
 H200 = {
@@ -28,7 +28,7 @@ def h200s(*silent):
 
 def test_an_h200_has_the_rates_of_its_specification():
     nvml = h200s()
-    found = of_gpus([gpu(0)], nvml)
+    found = read_gpu_limits([gpu(0)], nvml)
     assert found.memory.per_second == pytest.approx(4.8e12, rel=0.03)
     assert found.input.per_second == pytest.approx(63e9, rel=0.01)
     # 132 multiprocessors x 1.98 GHz x 8: the reference arithmetic's 2.1 T/s
@@ -38,7 +38,7 @@ def test_an_h200_has_the_rates_of_its_specification():
 
 
 def test_two_gpus_have_twice_the_rates():
-    one, two = of_gpus([gpu(0)], h200s()), of_gpus([gpu(0), gpu(1)], h200s())
+    one, two = read_gpu_limits([gpu(0)], h200s()), read_gpu_limits([gpu(0), gpu(1)], h200s())
     assert two.memory.per_second == 2 * one.memory.per_second
     assert two.memory.source.endswith("times 2 GPUs")
 
@@ -53,7 +53,7 @@ def test_two_gpus_have_twice_the_rates():
     ],
 )
 def test_what_the_driver_does_not_tell_is_not_known(silent, missing):
-    found = of_gpus([gpu(0)], h200s([silent]))
+    found = read_gpu_limits([gpu(0)], h200s([silent]))
     names = ("input", "memory", "updates")
     assert {name for name in names if getattr(found, name) is None} == missing
 
@@ -61,12 +61,12 @@ def test_what_the_driver_does_not_tell_is_not_known(silent, missing):
 def test_a_cpu_is_measured(tmp_path):
     path = tmp_path / "input"
     path.write_bytes(b"x" * 3_000_000)
-    found = of_cpu(path, 2)
+    found = measure_cpu(path, 2)
     assert all(r.per_second > 0 for r in (found.input, found.memory, found.updates))
     assert "measured: 3 MB of the input" in found.input.source
     assert "2 threads" in found.memory.source
 
 
 def test_a_rate_that_one_of_two_gpus_does_not_tell_is_not_known():
-    found = of_gpus([gpu(0), gpu(1)], h200s([], ["MemoryBusWidth"]))
+    found = read_gpu_limits([gpu(0), gpu(1)], h200s([], ["MemoryBusWidth"]))
     assert found.memory is None and found.input is not None

@@ -7,7 +7,7 @@ import yaml
 
 from benchmarks.__main__ import CONFIG, PEERS, Cell, prepared, summarised, table
 from benchmarks.peers import job, pandas_xgboost
-from pipeline.bench.process_meter import FailedError, machine, run
+from pipeline.bench.process_meter import CommandFailedError, describe_machine, run_measured
 
 
 def test_peers_train_with_our_parameters():
@@ -57,7 +57,7 @@ def test_a_run_is_measured_with_its_children(tmp_path):
         "'import time; x = b\"1\" * 150_000_000; time.sleep(0.5)'])\n"
         "x = b'1' * 100_000_000; child.wait(); print('done')"
     )
-    found = run(["python", "-c", code], log=tmp_path / "log")
+    found = run_measured(["python", "-c", code], log=tmp_path / "log")
     assert found.output == "done\n"
     assert found.seconds > 0.5
     assert found.peak_bytes > 250_000_000  # the two together
@@ -65,8 +65,8 @@ def test_a_run_is_measured_with_its_children(tmp_path):
 
 
 def test_a_run_that_fails_says_why(tmp_path):
-    with pytest.raises(FailedError, match="ZeroDivisionError"):
-        run(["python", "-c", "1 / 0"], log=tmp_path / "log")
+    with pytest.raises(CommandFailedError, match="ZeroDivisionError"):
+        run_measured(["python", "-c", "1 / 0"], log=tmp_path / "log")
 
 
 def cell(who, seconds, auc=0.7):
@@ -96,7 +96,7 @@ def test_the_real_flights_as_csv_hold_the_same_values(tmp_path):
 
 
 def test_the_machine_is_described():
-    found = machine()
+    found = describe_machine()
     assert found["cores"] >= 1 and found["libraries"]["pandas"]
     json.dumps(found)
 

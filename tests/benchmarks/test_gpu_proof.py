@@ -11,9 +11,9 @@ import pytest
 from benchmarks.gpu_proof import __main__ as proof
 from benchmarks.gpu_proof import page, steps, wide
 from benchmarks.gpu_proof.steps import NotHere, Proof, Step
-from pipeline.bench.measurements import Cell, Stage
-from pipeline.bench.process_meter import FailedError
-from pipeline.bench.roofline import Part
+from pipeline.bench.measurements import Measurement, StageMeasurement
+from pipeline.bench.process_meter import CommandFailedError
+from pipeline.bench.roofline import WorkItem
 from pipeline.config.model import Config
 
 
@@ -45,7 +45,7 @@ def test_steps_that_are_done_or_failed_are_not_done_again(monkeypatch, tmp_path)
             seen.append(name)
             assert limit == seconds and given.lead == "cpu"
             if name == "bad":
-                raise FailedError("", -9, "out of memory")
+                raise CommandFailedError("", -9, "out of memory")
             if name == "absent":
                 raise NotHere("needs a GPU")
             return {"seconds": 1.5}
@@ -73,9 +73,11 @@ def test_without_the_gpu_that_is_asked_for_it_ends_with_3(monkeypatch, tmp_path,
 
 
 def _wide(device, seconds, auc=0.8, rows=10_000_000):
-    work = {"read": (Part("input", 1e9, "input"),)}
-    stages = {"read": Stage(seconds / 2, 1, 2, device, 0.75)}
-    cell = Cell(rows, device, 0, seconds, 1.0, 10**9, 9 * 10**9, stages, {"xgboost": auc}, work)
+    work = {"read": (WorkItem("input", 1e9, "input"),)}
+    stages = {"read": StageMeasurement(seconds / 2, 1, 2, device, 0.75)}
+    cell = Measurement(
+        rows, device, 0, seconds, 1.0, 10**9, 9 * 10**9, stages, {"xgboost": auc}, work
+    )
     return {"at": "", "seconds": seconds, "result": {"cell": steps.asdict(cell)}}
 
 
@@ -131,7 +133,7 @@ def test_parity_that_breaks_is_a_failed_step(monkeypatch, tmp_path):
     code = "raise SystemExit(3)"
     run = steps._run
     monkeypatch.setattr(steps, "_run", lambda p, _, s: run(p, [sys.executable, "-c", code], s))
-    with pytest.raises(FailedError):
+    with pytest.raises(CommandFailedError):
         steps.parity(Proof(("gpu", "cpu"), 1, tmp_path, {}), 100)
 
 

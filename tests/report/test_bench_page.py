@@ -7,10 +7,10 @@ from browser import CHROMIUM, started, visit
 from test_in_browser import QUESTIONS, check
 
 from pipeline.bench import html_report, png_chart, statistics
-from pipeline.bench.bandwidth import Rate, Rates
-from pipeline.bench.measurements import Cell, Stage
-from pipeline.bench.roofline import Part
-from pipeline.bench.runner import _told
+from pipeline.bench.bandwidth import DeviceThroughput, Throughput
+from pipeline.bench.measurements import Measurement, StageMeasurement
+from pipeline.bench.roofline import WorkItem
+from pipeline.bench.runner import rates_to_json
 
 HOSTILE = "<script>window.hacked = 1</script>"
 
@@ -20,10 +20,13 @@ def result():
     cells = []
     for rows in (100_000, 1_000_000, 10_000_000):
         cells += [_cell(rows, "cpu", 6 + rows / 20_000), _cell(rows, "gpu", 15 + rows / 800_000)]
-    cells.append(Cell(100_000_000, "gpu", 0, failed=f"out of memory {HOSTILE}"))
-    rates = {d: Rates(Rate(6e9, "told"), Rate(5e12, "told"), None) for d in ("cpu", "gpu")}
+    cells.append(Measurement(100_000_000, "gpu", 0, failed=f"out of memory {HOSTILE}"))
+    rates = {
+        d: DeviceThroughput(Throughput(6e9, "told"), Throughput(5e12, "told"), None)
+        for d in ("cpu", "gpu")
+    }
     prices = {"cpu": 0.34, "gpu": 4.1}
-    summary = statistics.summarised(cells, rates, prices)
+    summary = statistics.summarize(cells, rates, prices)
     return {
         "name": f"flights {HOSTILE}", "started": "2026-11-21 10:00:00 UTC", "missing": {},
         "asked": {"rows": [], "devices": ["cpu", "gpu"], "repeat": 1, "prices": prices},
@@ -31,19 +34,22 @@ def result():
                     "libraries": {"numpy": "2.4"}},
         "gpus": [{"name": "NVIDIA H200", "memory": 150 << 30}], "driver": "580",
         "drawn": {"from_rows": 1, "noise": ["x"], "share": 0.01},
-        "rates": {d: _told(r) for d, r in rates.items()}, "summary": summary,
-        "speedup": statistics.speedups(summary), "pays": statistics.pays(summary),
-        "cheaper": statistics.pays(summary, "cost"),
+        "rates": {d: rates_to_json(r) for d, r in rates.items()}, "summary": summary,
+        "speedup": statistics.compute_speedups(summary), "pays": statistics.find_break_even(summary),
+        "cheaper": statistics.find_break_even(summary, "cost"),
     }  # fmt: skip
 
 
 def _cell(rows, device, seconds):
     names = ("read", "split", "features", "train forest", "train xgboost", "evaluate")
     stages = {
-        n: Stage(seconds / 7, 10**9, 0, device, 0.6 if device == "gpu" else None) for n in names
+        n: StageMeasurement(seconds / 7, 10**9, 0, device, 0.6 if device == "gpu" else None)
+        for n in names
     }
-    work = {"read": (Part("input", rows * 50.0, "input"),)}
-    return Cell(rows, device, 0, seconds, seconds, 10**9, 10**9, stages, {"xgboost": 0.7}, work)
+    work = {"read": (WorkItem("input", rows * 50.0, "input"),)}
+    return Measurement(
+        rows, device, 0, seconds, seconds, 10**9, 10**9, stages, {"xgboost": 0.7}, work
+    )
 
 
 def test_what_the_data_and_errors_say_is_escaped():
