@@ -275,14 +275,14 @@ def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> F
     label = y.to_numpy("float64") if not classes else np.searchsorted(classes, y).astype("float64")
     sets = rng.choice(3, len(frame), p=[0.7, 0.1, 0.2]).astype("int32")
     schema, storage = frame_of(columns)
-    own = {LABEL: cpu.series(label, "float64"), SET: cpu.series(sets, "int32")}
+    own = {LABEL: cpu.make_series(label, "float64"), SET: cpu.make_series(sets, "int32")}
     whole = storage.assign(**own)[rng.random(len(frame)) < sampled]
     numeric = [c.name for c in schema if c.kind == "numeric"]
     plan = FittedPlan(Schema(schema.columns), (), tuple(Feature(n, "q") for n in numeric))
     spec = looks.spec_of("cpu", 0, len(whole), features=numeric, entities=(), times=())
     look = replace(looks.look(whole, spec), rows=len(frame))
-    x = np.stack([cpu.floats(whole[n]) for n in numeric], axis=1).astype("float32")
-    kept, label = cpu.arrays(whole[SET])[0], cpu.floats(whole[LABEL])
+    x = np.stack([cpu.to_floats(whole[n]) for n in numeric], axis=1).astype("float32")
+    kept, label = cpu.to_arrays(whole[SET])[0], cpu.to_floats(whole[LABEL])
 
     def rows(which: int) -> Matrix:
         at = kept == which

@@ -59,10 +59,10 @@ def pretended_gpu(device_of_tests, monkeypatch):
         return value.view(np.ndarray) if isinstance(value, OnTheGpu) else value
 
     def matrix(frame, names, rows=None):
-        return cpu.matrix(frame, names, rows).view(OnTheGpu)
+        return cpu.to_matrix(frame, names, rows).view(OnTheGpu)
 
-    functions = {"to_device": to_device, "to_host": to_host, "matrix": matrix}
-    functions["trouble"] = translated
+    functions = {"to_device": to_device, "to_host": to_host, "to_matrix": matrix}
+    functions["translate_error"] = translated
     return device_of_tests("gpu", name="gpu", **functions)
 
 

@@ -58,32 +58,32 @@ class Counting(ModuleType):
         found = self.by.most_common(shown)
         return "\n".join(f"{size:>12,} {' '.join(place)}" for place, size in found)
 
-    def reading(self):
+    def file_readers(self):
         return self.own_reading
 
-    def meter(self):
+    def read_meter(self):
         found = {way: self.moved[way] for way in ("h2d", "h2d_files", "d2h")}
         self.moved.clear()
         return {**found, "peak_device": 0}
 
     # -- as in gpu/frames.py ----------------------------------------------------------------------
-    def empty(self, columns):
-        return self.to_device(cpu.empty(columns))
+    def empty_frame(self, columns):
+        return self.to_device(cpu.empty_frame(columns))
 
-    def text(self, codes, values):
+    def make_text(self, codes, values):
         self.count("h2d", text_bytes(values), "words")
-        return cpu.text(codes, values)
+        return cpu.make_text(codes, values)
 
-    def codes(self, series):
-        codes, values = cpu.codes(series)
+    def to_codes(self, series):
+        codes, values = cpu.to_codes(series)
         size = text_bytes(values) if dtype_of(series) == "text" else values.nbytes
         self.count("d2h", size, "distinct values")
         return codes, values
 
-    def kept(self, table, name, make):
+    def cache_array(self, table, name, make):
         return self.constants.get(table, name, lambda: self.to_device(make()))
 
-    def positions(self, series, keys, of=None):
+    def find_positions(self, series, keys, of=None):
         def moved():
             text = dtype_of(series) == "text"
             self.count("h2d", text_bytes(keys) if text else 16 * len(keys), "keys")
@@ -92,7 +92,7 @@ class Counting(ModuleType):
             moved()
         else:
             self.constants.get(of[0], f"{dtype_of(series)} of {of[1]}", moved)
-        return cpu.positions(series, keys)
+        return cpu.find_positions(series, keys)
 
     def bincount(self, codes, length, weights=None):
         found = cpu.bincount(codes, length, weights)
@@ -101,7 +101,7 @@ class Counting(ModuleType):
 
     def hash_values(self, series, seed):
         if dtype_of(series) == "text":
-            self.codes(series)
+            self.to_codes(series)
             self.count("h2d", 8 * (len(series.cat.categories) + 1), "hashes")
         return cpu.hash_values(series, seed)
 
@@ -113,7 +113,7 @@ class Counting(ModuleType):
         self.count("h2d", self._size(value), "to_device")
         return value
 
-    def multiset(self, values):
+    def to_host_unordered(self, values):
         known, counts = np.unique(values, return_counts=True)
         once = len(known) * (known.itemsize + 4)
         self.count("d2h", min(once, values.nbytes), "multiset")
@@ -129,7 +129,7 @@ class Counting(ModuleType):
     def _column_size(self, series):
         if dtype_of(series) == "text":
             return 4 * len(series) + text_bytes(series.cat.categories)
-        return sum(a.nbytes for a in cpu.arrays(series))
+        return sum(a.nbytes for a in cpu.to_arrays(series))
 
 
 def installed(monkeypatch):

@@ -99,5 +99,5 @@ def device(reading=None):
     """The CPU's functions with readers of their own, as the GPU has them."""
     own = types.SimpleNamespace(**{n: getattr(cpu, n) for n in dir(cpu) if not n.startswith("__")})
     found = reading or Reading()
-    own.reading = lambda: found
+    own.file_readers = lambda: found
     return own

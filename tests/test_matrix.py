@@ -37,5 +37,5 @@ def test_what_float32_cannot_hold_is_infinite_without_a_warning():
     _, frame = frame_of(pd.DataFrame({"x": [1e39, -1e300, 3e38]}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = cpu.matrix(frame, ["x"])
+        found = cpu.to_matrix(frame, ["x"])
     np.testing.assert_array_equal(found, np.array([[np.inf], [-np.inf], [3e38]], "float32"))

@@ -71,7 +71,7 @@ class Fallback(TypedDict):
 class Ledger:
     """Appends to ``ledger.jsonl`` as stages end; ``on_stage`` hears of starts and ends.
 
-    ``meter`` gives fields of the line since its last call (`pipeline.device.Frames.meter`);
+    ``meter`` gives fields of the line since its last call (`pipeline.device.Frames.read_meter`);
     ``span`` names a block for a profiler (`pipeline.device.nvtx_ranges`).
     """
 

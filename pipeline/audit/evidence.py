@@ -107,7 +107,7 @@ class Facts:
         """A column of the data."""
         column, sets = self.look.sample[name], self._sets
         category = self.source[name].kind == "text"
-        values = _codes(column) if category else cpu.floats(column)
+        values = _codes(column) if category else cpu.to_floats(column)
         return Values(values[sets == TRAIN], values[sets == TEST], category)
 
     def codes(self, name: str) -> Values:
@@ -117,7 +117,7 @@ class Facts:
 
     @cached_property
     def _sets(self) -> Array:
-        return cpu.arrays(self.look.sample[SET])[0]
+        return cpu.to_arrays(self.look.sample[SET])[0]
 
     @cached_property
     def inputs(self) -> list[str]:
@@ -148,7 +148,7 @@ class Facts:
         """One of `numbers`, in all sets."""
         sample = self.look.sample
         if name in sample:
-            return Labeled(cpu.floats(sample[name]), cpu.floats(sample[LABEL]), self._sets)
+            return Labeled(cpu.to_floats(sample[name]), cpu.to_floats(sample[LABEL]), self._sets)
         at = self.plan.names.index(name)
         parts = [(n, m) for n, m in ((TRAIN, self.train), (VALID, self.valid), (TEST, self.test))
                  if m is not None]  # fmt: skip
@@ -192,7 +192,7 @@ class Facts:
 
 def _codes(series: pd.Series) -> Array:
     """int64 (n,): positions among the sorted values, -1 where missing: whatever the partitions."""
-    codes, values = cpu.codes(series)
+    codes, values = cpu.to_codes(series)
     place = np.append(np.argsort(np.argsort(values)), -1)
     found: Array = place[codes].astype("int64")
     return found

@@ -143,7 +143,7 @@ def _numbers(facts: Facts, train: Positions, test: Positions) -> tuple[Array, Ar
     for name in facts.inputs:
         if facts.source[name].kind == "text":
             continue
-        values = cpu.floats(facts.look.sample[name])
+        values = cpu.to_floats(facts.look.sample[name])
         known = np.sort(values[train][np.isfinite(values[train])])
         if not len(known) or known[0] == known[-1]:
             continue
@@ -166,7 +166,7 @@ def _numbers(facts: Facts, train: Positions, test: Positions) -> tuple[Array, Ar
 
 def _texts(facts: Facts, train: Positions, test: Positions) -> tuple[Positions, Positions]:
     names = [n for n in facts.inputs if facts.source[n].kind == "text"]
-    codes = [cpu.codes(facts.look.sample[n])[0].astype("int64") for n in names]
+    codes = [cpu.to_codes(facts.look.sample[n])[0].astype("int64") for n in names]
     whole = np.stack(codes, axis=1) if codes else np.zeros((len(facts.look.sample), 0), "int64")
     return whole[train], whole[test]
 
@@ -178,7 +178,7 @@ def _measure(
     train, test = sides
     dimensions = estimate_dimensions(found.distance)
     chance = 1 - (1 - CLOSE**dimensions) ** (NEIGHBOURS - 1)
-    label = cpu.floats(facts.look.sample[LABEL])
+    label = cpu.to_floats(facts.look.sample[LABEL])
     if facts.target.task == "regression":
         each = rank_labels(label)[:, None]
     else:
@@ -213,7 +213,7 @@ def _together(pairs: tuple[Positions, Positions], facts: Facts) -> str:
     best, column = ENTITIES - 1, ""
     for name in facts.inputs if facts.split.by != "time" else []:
         series = facts.look.sample[name]
-        codes, _ = cpu.codes(series)
+        codes, _ = cpu.to_codes(series)
         values = len(np.unique(codes))
         if values > best and (codes >= 0).all() and (codes[pairs[0]] == codes[pairs[1]]).all():
             best, column = values, name

@@ -48,7 +48,7 @@ class Sampled:
     @property
     def trains(self) -> np.ndarray:
         """bool (n,): the training rows."""
-        found: np.ndarray = cpu.arrays(self.frame[SET])[0] == TRAIN
+        found: np.ndarray = cpu.to_arrays(self.frame[SET])[0] == TRAIN
         return found
 
 
@@ -103,7 +103,7 @@ def disturbed(of: Sampled, *, kept: set[str], tame: set[str]) -> Sampled:
     }  # fmt: skip
     own = {LABEL: _flipped(frame[LABEL], held, of.rows.target)}
     if WEIGHT in frame.columns:
-        weights = cpu.floats(frame[WEIGHT])
+        weights = cpu.to_floats(frame[WEIGHT])
         own[WEIGHT] = _column(np.where(held, weights + 1, weights), "float64", None, frame.index)
     return of.holding(frame.assign(**made, **own))
 
@@ -113,13 +113,13 @@ def _replaced(series: pd.Series, held: np.ndarray, *, wild: bool) -> pd.Series:
     drawn = train[(np.arange(len(at)) * 7919 + 1) % len(train)]
     odd = at[::2] if wild else at[:0]
     if isinstance(series.dtype, pd.CategoricalDtype):
-        codes, words = cpu.codes(series)
+        codes, words = cpu.to_codes(series)
         codes = codes.copy()
         codes[at] = codes[drawn]
         codes[odd] = len(words)
-        text = cpu.text(codes, np.append(words.astype(object), WORD))
+        text = cpu.make_text(codes, np.append(words.astype(object), WORD))
         return text.set_axis(series.index)
-    values, missing = (a.copy() for a in cpu.arrays(series))
+    values, missing = (a.copy() for a in cpu.to_arrays(series))
     values[at], missing[at] = values[drawn], missing[drawn]
     values[odd], missing[odd] = _beyond(values[~missing]), False
     dtype = dtype_of(series)
@@ -141,12 +141,12 @@ def _beyond(values: np.ndarray) -> Any:
 def _column(
     values: np.ndarray, dtype: Any, missing: np.ndarray | None, index: pd.Index
 ) -> pd.Series:
-    return cpu.series(values, dtype, missing).set_axis(index)
+    return cpu.make_series(values, dtype, missing).set_axis(index)
 
 
 def _flipped(label: pd.Series, which: np.ndarray, target: Target) -> pd.Series:
     """The labels with those of some rows made others."""
-    values = cpu.floats(label)
+    values = cpu.to_floats(label)
     regression = target.task == "regression"
     other = -2 * values + 1 if regression else (values + 1) % len(target.classes)
     return _column(np.where(which, other, values), "float64", None, label.index)
@@ -200,7 +200,7 @@ def _encoded(
     assert isinstance(step.op, TargetEncode)
     fold = step.op.folds_of(part.frame(step.reads), part.rows, step.state)
     after = transform.advanced(part, [step])
-    return fold, {c.name: cpu.floats(after.columns[c.name]) for c in step.produces}
+    return fold, {c.name: cpu.to_floats(after.columns[c.name]) for c in step.produces}
 
 
 def _unlike(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> np.ndarray:

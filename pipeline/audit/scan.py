@@ -123,11 +123,13 @@ def _bound(wanted: int, rows: int) -> int:
 def look(frame: Frame, spec: Spec) -> Look:
     """One partition: frames of `pipeline.ingest.labels.assign.assigned`."""
     device = frames_of(spec.device)
-    sets, label = device.arrays(frame[SET])[0].astype("int8"), device.floats(frame[LABEL])
-    sampled = device.hash_ints(device.ids(frame), spec.seed + 2) < spec.sampled
+    sets, label = device.to_arrays(frame[SET])[0].astype("int8"), device.to_floats(frame[LABEL])
+    sampled = device.hash_ints(device.row_ids(frame), spec.seed + 2) < spec.sampled
     entities = {name: _entities(frame[name], sets, spec, device) for name in spec.entities}
     sample = frame[sampled]
-    sample = sample.assign(**{name: device.unpacked(sample[name]) for name in sample.columns})
+    sample = sample.assign(
+        **{name: device.unpack_integers(sample[name]) for name in sample.columns}
+    )
     return Look(
         len(frame), (device.to_host(sample),), (_contents(frame, sets, label, spec, device),),
         {name: found for name, (found, _) in entities.items()},
@@ -155,7 +157,7 @@ def _contents(frame: Frame, sets: Any, label: Any, spec: Spec, device: Frames) -
 
 
 def _entities(column: Any, sets: Any, spec: Spec, device: Frames) -> tuple[Array, Array]:
-    missing = device.arrays(column.isna())[0]
+    missing = device.to_arrays(column.isna())[0]
     hashed = device.hash_values(column.reset_index(drop=True), _SEED)
     kept = ~missing & (hashed < spec.kept)
     found = device.to_host(hashed[kept] * 4 + sets[kept])
@@ -164,7 +166,7 @@ def _entities(column: Any, sets: Any, spec: Spec, device: Frames) -> tuple[Array
 
 
 def _ranges(column: Any, sets: Any, device: Frames) -> tuple[Range | None, ...]:
-    values, missing = device.arrays(column)
+    values, missing = device.to_arrays(column)
     found: list[Range | None] = []
     for number in range(len(SETS)):
         own = values[(sets == number) & ~missing]

@@ -146,7 +146,7 @@ def find_fixed_columns(job: Job) -> set[str]:
 def _noisy(column: SourceColumn, series: pd.Series) -> NoisyColumn | None:
     if column.dtype not in ("int64", "float64"):
         return None
-    values, missing = cpu.arrays(series)
+    values, missing = cpu.to_arrays(series)
     present = values[~missing]
     present = present[np.isfinite(present)]
     if len(np.unique(present)) < FEW:
@@ -189,10 +189,10 @@ def _type(column: SourceColumn, own: pa.DataType | None) -> pa.DataType:
 def _as_arrow(column: SourceColumn, series: pd.Series, kind: pa.DataType) -> pa.Array:
     """A column of the frame; text stays a dictionary, whose rows are quickly drawn."""
     if column.dtype == "text":
-        codes, words = cpu.codes(series)
+        codes, words = cpu.to_codes(series)
         drawn = pa.array(np.maximum(codes, 0), mask=codes < 0)
         return pa.DictionaryArray.from_arrays(drawn, pa.array(words.tolist(), pa.string()))
-    values, missing = cpu.arrays(series)
+    values, missing = cpu.to_arrays(series)
     if column.dtype == "datetime":
         zone = getattr(kind, "tz", None)
         stamps = pa.array(values, mask=missing).cast(pa.timestamp("us", zone))

@@ -206,8 +206,8 @@ def _places(count: int, device_name: str) -> np.ndarray:
 
     device = frames_of(device_name)
     tried = np.arange(100.0 * count)
-    column = device.series(device.to_device(tried), "float64")
-    sent = partitioning_index(device.frame({_PLACE: column}), count)
+    column = device.make_series(device.to_device(tried), "float64")
+    sent = partitioning_index(device.make_frame({_PLACE: column}), count)
     found, first = np.unique(device.to_host(sent), return_index=True)
     assert len(found) == count, "a partition that none of a hundred numbers is sent to"
     places: np.ndarray = tried[first]
@@ -224,7 +224,7 @@ def _marked(
     groups = group_of(frame, *arguments)
     at = device.to_device(places)[groups * len(places) >> 32]
     named = frame.rename(columns={name: str(i) for i, name in enumerate(frame.columns)})
-    return named.assign(**{_GROUP: groups, _PLACE: at, _ROW: device.ids(frame)})
+    return named.assign(**{_GROUP: groups, _PLACE: at, _ROW: device.row_ids(frame)})
 
 
 def _unmarked(frame: Frame, names: Sequence[str]) -> Frame:

@@ -27,7 +27,10 @@ Array = Any
 Series = Any
 Frame = Any
 
-UNSEEN, MISSING = -1, -2  # what `positions` says of values that are no key, and of missing ones
+UNSEEN, MISSING = (
+    -1,
+    -2,
+)  # what `find_positions` says of values that are no key, and of missing ones
 
 
 def dtype_of(series: Series) -> Dtype:
@@ -81,79 +84,79 @@ class Frames(Protocol):
     xp: ModuleType  # numpy or cupy
 
     # -- building and converting ---------------------------------------------------------------
-    def empty(self, columns: list[Column]) -> Frame:
+    def empty_frame(self, columns: list[Column]) -> Frame:
         """A frame of no rows with these columns, in storage dtypes: Dask's ``meta``."""
 
-    def series(self, values: Array, dtype: Dtype, missing: Array | None = None) -> Series:
+    def make_series(self, values: Array, dtype: Dtype, missing: Array | None = None) -> Series:
         """A column from an array of n values and an optional bool array, True where missing.
 
-        ``dtype`` is a name of `pipeline.schema.Dtype`, but not ``text`` (see `text`). NaN in
+        ``dtype`` is a name of `pipeline.schema.Dtype`, but not ``text`` (see `make_text`). NaN in
         ``values`` of a float dtype is missing. ``datetime`` takes int64 µs since 1970, UTC.
         The column may share the arrays: they must not be changed afterwards.
         """
 
-    def text(self, codes: Array, values: np.ndarray) -> Series:
+    def make_text(self, codes: Array, values: np.ndarray) -> Series:
         """A text column from int codes (-1 missing) into ``values`` (host, object, unique)."""
 
-    def frame(self, columns: dict[str, Series]) -> Frame:
+    def make_frame(self, columns: dict[str, Series]) -> Frame:
         """A frame of these columns, without copying them where the library allows it."""
 
-    def numbered(self, columns: dict[str, Series], ids: Array) -> Frame:
+    def frame_with_ids(self, columns: dict[str, Series], ids: Array) -> Frame:
         """A frame of these columns of n rows, with an int64 array of row ids as its index."""
 
-    def ids(self, frame: Frame) -> Array:
+    def row_ids(self, frame: Frame) -> Array:
         """The frame's index as an int64 array: the row ids."""
 
     def concat(self, frames: list[Frame]) -> Frame:
         """Rows of all frames, one below the other, index kept; text categories are united."""
 
-    def packed(self, frame: Frame) -> Frame:
+    def pack_integers(self, frame: Frame) -> Frame:
         """The frame with its integers in as few bytes as their values need, for holding it.
 
-        `arrays`, `floats`, `codes` and the hashes take such columns; ops do not.
+        `to_arrays`, `to_floats`, `to_codes` and the hashes take such columns; ops do not.
         """
 
-    def unpacked(self, series: Series) -> Series:
+    def unpack_integers(self, series: Series) -> Series:
         """The column of a packed frame as int64; any other column as it is. The index is kept."""
 
     # -- columns as arrays -----------------------------------------------------------------------
-    def arrays(self, series: Series) -> tuple[Array, Array]:
+    def to_arrays(self, series: Series) -> tuple[Array, Array]:
         """(values, missing): values as int64, int32, float, bool, or int64 µs for datetime.
 
-        Where ``missing`` is True the value is 0 (NaN for floats). Not for text: see `codes`.
+        Where ``missing`` is True the value is 0 (NaN for floats). Not for text: see `to_codes`.
         """
 
-    def floats(self, series: Series) -> Array:
+    def to_floats(self, series: Series) -> Array:
         """The column as a float64 array, missing as NaN. Not for text; datetimes are µs."""
 
-    def codes(self, series: Series) -> tuple[Array, np.ndarray]:
+    def to_codes(self, series: Series) -> tuple[Array, np.ndarray]:
         """(codes int32, -1 for missing; distinct values on the host) of a column of any dtype.
 
         Text: the values are the partition's dictionary (object array of str; may hold values
         that no row has). Other dtypes: the distinct values, in any order.
         """
 
-    def distinct(self, series: Series) -> tuple[Array, Array]:
-        """As `codes`, with the values on the device too. Not for text."""
+    def to_device_codes(self, series: Series) -> tuple[Array, Array]:
+        """As `to_codes`, with the values on the device too. Not for text."""
 
-    def positions(
+    def find_positions(
         self, series: Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
     ) -> Array:
         """int64: where each row's value stands in ``keys``; `UNSEEN` or `MISSING` otherwise.
 
         ``keys`` is a host array of unique values: object of str for text, else numbers (int64 µs
         for datetimes). A float column finds integer keys of the same value and the reverse.
-        ``of``: the fitted table and the column that the keys are; they are then `kept`.
+        ``of``: the fitted table and the column that the keys are; the GPU then caches them.
         """
 
-    def kept(self, table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Array:
+    def cache_array(self, table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Array:
         """``make()`` on the device: what is made of a fitted table, and passes the bus once.
 
         ``name``: tells it from whatever else is made of the table.
         """
 
     def release(self) -> None:
-        """Frees what is `kept`, and what `positions` keeps: it is made again when asked for."""
+        """Free what `cache_array` and `find_positions` keep; the next call recomputes it."""
 
     # -- reductions and hashes -------------------------------------------------------------------
     def bincount(self, codes: Array, length: int, weights: Array | None = None) -> np.ndarray:
@@ -172,18 +175,18 @@ class Frames(Protocol):
         """
 
     # -- reading files ---------------------------------------------------------------------------
-    def reading(self) -> Reading | None:
+    def file_readers(self) -> Reading | None:
         """The device's own file readers; None where the host's are the device's."""
 
     # -- when it cannot ----------------------------------------------------------------------------
-    def trouble(self, error: BaseException) -> DeviceError | None:
+    def translate_error(self, error: BaseException) -> DeviceError | None:
         """What an error says of the device; None when it is not about the device."""
 
     def external_memory(self) -> AbstractContextManager[None]:
         """A block in which XGBoost may keep its bins outside the device's memory."""
 
     # -- what the ledger says -------------------------------------------------------------------
-    def meter(self) -> dict[str, int]:
+    def read_meter(self) -> dict[str, int]:
         """Bytes since the last call: ``h2d``, ``d2h`` over the bus, ``peak_device`` in use.
 
         ``h2d_files`` are those of ``h2d`` that are bytes of the input files.
@@ -196,10 +199,10 @@ class Frames(Protocol):
     def to_device(self, value: np.ndarray | pd.DataFrame) -> Any:
         """The inverse of `to_host`; bytes are counted."""
 
-    def multiset(self, values: Array) -> np.ndarray:
+    def to_host_unordered(self, values: Array) -> np.ndarray:
         """The values on the host, in any order; equal ones pass the bus together."""
 
-    def matrix(self, frame: Frame, names: list[str], rows: Array | None = None) -> Array:
+    def to_matrix(self, frame: Frame, names: list[str], rows: Array | None = None) -> Array:
         """C-ordered float32 array (n, len(names)); missing is NaN. Columns are not text.
 
         ``rows``: int64 (n,), the positions of the rows wanted; None: all of them, in order.

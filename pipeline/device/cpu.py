@@ -22,7 +22,7 @@ STORAGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def empty(columns: list[Column]) -> pd.DataFrame:
+def empty_frame(columns: list[Column]) -> pd.DataFrame:
     """A frame of no rows with these columns, and an int64 index of row ids."""
     data = {
         c.name: pd.Series(pd.Categorical([], categories=pd.Index([], dtype="str")))
@@ -33,7 +33,7 @@ def empty(columns: list[Column]) -> pd.DataFrame:
     return pd.DataFrame(data, index=pd.Index([], dtype="int64"))
 
 
-def series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = None) -> pd.Series:
+def make_series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = None) -> pd.Series:
     """A column in its storage dtype from values and a mask (True is missing)."""
     if dtype == "datetime":
         stamps = np.asarray(values, "int64").astype("datetime64[us]")
@@ -51,26 +51,26 @@ def series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = None) 
     return pd.Series(kind(np.asarray(values, dtype), mask), copy=False)
 
 
-def text(codes: np.ndarray, values: np.ndarray) -> pd.Series:
+def make_text(codes: np.ndarray, values: np.ndarray) -> pd.Series:
     """A text column (category) from codes into distinct values."""
     categories = pd.Index(np.asarray(values, dtype=object), dtype="str")
     made = pd.Categorical.from_codes(codes, categories=categories, validate=False)
     return pd.Series(made, copy=False)
 
 
-def frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
+def make_frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
     """A frame of these columns."""
     # Their arrays alone: pandas would unite the equal indexes of all of them, one by one.
     return pd.DataFrame({name: column.array for name, column in columns.items()}, copy=False)
 
 
-def numbered(columns: dict[str, pd.Series], ids: np.ndarray) -> pd.DataFrame:
+def frame_with_ids(columns: dict[str, pd.Series], ids: np.ndarray) -> pd.DataFrame:
     """A frame of these columns, with row ids as its index."""
     arrays_ = {name: column.array for name, column in columns.items()}
     return pd.DataFrame(arrays_, index=pd.Index(ids, dtype="int64"), copy=False)
 
 
-def ids(frame: pd.DataFrame) -> np.ndarray:
+def row_ids(frame: pd.DataFrame) -> np.ndarray:
     """Row ids: the index as int64."""
     return frame.index.to_numpy(dtype="int64")
 
@@ -92,14 +92,14 @@ PACKED = ("int8", "int16", "uint32")
 """Dtypes of packed integers: none is a storage dtype."""
 
 
-def packed(frame: pd.DataFrame) -> pd.DataFrame:
+def pack_integers(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its integers in as few bytes as their values need."""
     small = {n: _packed(frame[n]) for n, d in frame.dtypes.items() if d in ("Int64", "Int32")}
     return frame.assign(**{str(name): series for name, series in small.items()})
 
 
 def _packed(series: pd.Series) -> pd.Series:
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     if (kind := packing(values.min(initial=0), values.max(initial=0))) is None:
         return series
     small: Any = values.astype(kind)
@@ -114,12 +114,12 @@ def packing(low: int, high: int) -> str | None:
     return next(fits, None)
 
 
-def unpacked(series: pd.Series) -> pd.Series:
+def unpack_integers(series: pd.Series) -> pd.Series:
     """The column of a packed frame as int64; any other column as it is."""
     return series.astype("Int64") if series.dtype.name.lower() in PACKED else series
 
 
-def arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def to_arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """(values, missing) of a column that is not text."""
     missing = series.isna().to_numpy()
     if series.dtype.kind == "M":
@@ -131,32 +131,32 @@ def arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return series.to_numpy(dtype=kind, na_value=False if kind == "bool" else 0), missing
 
 
-def floats(series: pd.Series) -> np.ndarray:
+def to_floats(series: pd.Series) -> np.ndarray:
     """float64 with NaN where missing."""
     if series.dtype.kind == "M":
-        values, missing = arrays(series)
+        values, missing = to_arrays(series)
         return np.where(missing, np.nan, values)
     return series.to_numpy(dtype="float64", na_value=np.nan)
 
 
-def codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def to_codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """(int32 codes with -1 for missing, distinct values)."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         values = series.cat.categories.to_numpy(dtype=object)
         return series.cat.codes.to_numpy(dtype="int32"), values
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     found, distinct = pd.factorize(values)
     found = found.astype("int32")
     found[missing] = -1
     return found, np.asarray(distinct)
 
 
-def distinct(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """As `codes`: the host is the device."""
-    return codes(series)
+def to_device_codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """As `to_codes`: the host is the device."""
+    return to_codes(series)
 
 
-def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+def cache_array(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     """Made each time: nothing is copied, and memory is for rows."""
     return make()
 
@@ -165,17 +165,17 @@ def release() -> None:
     """Nothing is kept."""
 
 
-def positions(
+def find_positions(
     series: pd.Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
 ) -> np.ndarray:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if isinstance(series.dtype, pd.CategoricalDtype):
-        found, distinct = codes(series)
+        found, distinct = to_codes(series)
         index = pd.Index(np.asarray(keys, dtype=object), dtype=object)
         table = np.append(index.get_indexer(pd.Index(distinct, dtype=object)), MISSING)
         known: np.ndarray = table[found].astype("int64")  # code -1 reads the last entry
         return known
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     keys = np.asarray(keys)
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         at = np.full(len(values), UNSEEN)
@@ -233,20 +233,20 @@ def hash_text(values: np.ndarray, seed: int) -> np.ndarray:
 def hash_values(series: pd.Series, seed: int) -> np.ndarray:
     """A hash of a column of any dtype; missing is 0."""
     if isinstance(series.dtype, pd.CategoricalDtype):
-        found, distinct = codes(series)
+        found, distinct = to_codes(series)
         hashed: np.ndarray = np.append(hash_text(distinct, seed), 0)[found]
         return hashed
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     if values.dtype.kind == "f":
         values = (values.astype("float64") + 0.0).view("int64")  # + 0.0 turns -0.0 into 0.0
     return np.where(missing, 0, hash_ints(values.astype("int64"), seed))
 
 
-def reading() -> None:
+def file_readers() -> None:
     """The host's readers (`pipeline.ingest`) are the CPU's."""
 
 
-def trouble(error: BaseException) -> None:
+def translate_error(error: BaseException) -> None:
     """Nothing: there is no other device that could do better."""
 
 
@@ -255,7 +255,7 @@ def external_memory() -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def meter() -> dict[str, int]:
+def read_meter() -> dict[str, int]:
     """Nothing is copied, and there is no other memory."""
     return {"h2d": 0, "h2d_files": 0, "d2h": 0, "peak_device": 0}
 
@@ -270,7 +270,7 @@ def to_device(value: Any) -> Any:
     return value
 
 
-def multiset(values: np.ndarray) -> np.ndarray:
+def to_host_unordered(values: np.ndarray) -> np.ndarray:
     """The values as they are."""
     return values
 
@@ -279,7 +279,7 @@ ROWS_AT_ONCE = 4096
 """Rows of a matrix that stay in a core's cache while its columns are written one by one."""
 
 
-def matrix(frame: pd.DataFrame, names: list[str], rows: np.ndarray | None = None) -> np.ndarray:
+def to_matrix(frame: pd.DataFrame, names: list[str], rows: np.ndarray | None = None) -> np.ndarray:
     """C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
     count = len(frame) if rows is None else len(rows)
     out = np.empty((count, len(names)), dtype="float32")

@@ -105,7 +105,7 @@ def climbed(work: Work, stage: Callable[[], T]) -> T:
                     before()
                 return stage()
             except Exception as error:
-                found = frames_of(home).trouble(error)
+                found = frames_of(home).translate_error(error)
                 if found is None:
                     raise
                 to, before = _lower(work, found, error)

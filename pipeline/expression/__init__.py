@@ -51,7 +51,7 @@ class Expression:
         for name in names(self.root):
             if name.column not in schema:
                 raise mistake(self.text, name.at, *schema.absent(name.column))
-        empty = cpu.empty([schema[name] for name in self.columns])
+        empty = cpu.empty_frame([schema[name] for name in self.columns])
         return Column(self.text, self._value(empty, cpu).kind)
 
     def evaluate(self, frame: Frame, device: Frames) -> Series:

@@ -36,9 +36,9 @@ def of_column(series: Series, device: Frames) -> Value:
     """The values of a column; int32 becomes int64, float32 float64."""
     dtype = dtype_of(series)
     if dtype == "text":
-        codes, words = device.codes(series)
+        codes, words = device.to_codes(series)
         return Value("text", codes, codes < 0, words)
-    values, missing = device.arrays(series)
+    values, missing = device.to_arrays(series)
     if dtype in ("float64", "float32"):
         values = values.astype("float64")
         return Value("float64", values, missing | device.xp.isnan(values))
@@ -68,10 +68,10 @@ def to_series(value: Value, rows: int, device: Frames) -> Series:
         xp.ascontiguousarray(xp.broadcast_to(a, (rows,))) for a in (value.data, value.missing)
     )
     if value.words is not None:
-        return device.text(xp.where(missing, -1, data).astype("int32"), value.words)
+        return device.make_text(xp.where(missing, -1, data).astype("int32"), value.words)
     if value.kind == "text":
         raise AssertionError("a text without its words")
-    return device.series(data, value.kind, missing)
+    return device.make_series(data, value.kind, missing)
 
 
 def as_datetime(value: Value, xp: ModuleType) -> Value:

@@ -25,22 +25,24 @@ def column_of(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.
     dtype: Dtype
     if series.dtype.kind == "M":
         stamps = series.astype("datetime64[us]").to_numpy().astype("int64")
-        return Column(name, "datetime"), cpu.series(
+        return Column(name, "datetime"), cpu.make_series(
             np.where(missing, 0, stamps), "datetime", missing
         )
     objects = series.dtype == object and not missing.all()
     if series.dtype.kind == "b" or (objects and all(type(v) is bool for v in series.dropna())):
-        return Column(name, "bool"), cpu.series(
+        return Column(name, "bool"), cpu.make_series(
             series.astype("boolean").fillna(False).to_numpy(bool), "bool", missing
         )
     if series.dtype.kind in "iu":
         dtype = "int32" if series.dtype.name.lower() == "int32" else "int64"
-        return Column(name, dtype), cpu.series(series.fillna(0).to_numpy(dtype), dtype, missing)
+        return Column(name, dtype), cpu.make_series(
+            series.fillna(0).to_numpy(dtype), dtype, missing
+        )
     if series.dtype.kind == "f":
-        return Column(name, "float64"), cpu.series(
+        return Column(name, "float64"), cpu.make_series(
             series.to_numpy("float64", na_value=np.nan), "float64"
         )
-    return Column(name, "text"), cpu.text(*numbered(series.to_numpy(dtype=object)))
+    return Column(name, "text"), cpu.make_text(*numbered(series.to_numpy(dtype=object)))
 
 
 def frame_of(data: Mapping[str, Any] | pd.DataFrame) -> tuple[Schema, pd.DataFrame]:

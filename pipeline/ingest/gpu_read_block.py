@@ -50,7 +50,7 @@ def read(
     for column in columns:
         if column.partition:
             found[column.name] = _repeated(column, words[column.name], len(ids), device)
-    return device.numbered({name: found[name] for name in names}, ids)
+    return device.frame_with_ids({name: found[name] for name in names}, ids)
 
 
 def _repeated(column: SourceColumn, word: str | None, rows: int, device: Frames) -> Series:
@@ -58,7 +58,7 @@ def _repeated(column: SourceColumn, word: str | None, rows: int, device: Frames)
     xp, missing = device.xp, None
     if column.dtype == "text":
         values = np.array([] if word is None else [word], dtype=object)
-        return device.text(xp.full(rows, -1 if word is None else 0, dtype="int32"), values)
+        return device.make_text(xp.full(rows, -1 if word is None else 0, dtype="int32"), values)
     value: Any = 0
     if word is None:
         missing = xp.ones(rows, dtype=bool)
@@ -67,7 +67,7 @@ def _repeated(column: SourceColumn, word: str | None, rows: int, device: Frames)
         value = arrow_to_frame.stored(column, only)[0]
         value = value.astype("int64").item() if column.dtype == "datetime" else value
     dtype = "int64" if column.dtype == "datetime" else column.dtype
-    return device.series(xp.full(rows, value, dtype=dtype), column.dtype, missing)
+    return device.make_series(xp.full(rows, value, dtype=dtype), column.dtype, missing)
 
 
 def _ids(ids: pd.Index, device: Frames) -> Array:
@@ -99,7 +99,7 @@ def _records(
     last = len(place) - 1
     used = sorted({last, last + 1, *(place[c.name] for c in columns)})
     table = reading.csv_fields(data, last + 2, used, dialect.delimiter, dialect.quote)
-    lacking, beyond = (device.arrays(table[str(i)].isna())[0] for i in (last, last + 1))
+    lacking, beyond = (device.to_arrays(table[str(i)].isna())[0] for i in (last, last + 1))
     if bool(lacking.any()) or not bool(beyond.all()):
         raise NotPlain(f"records that have not {last + 1} fields")
     ids = csv_block.ids(data, len(table), block, dialect)
@@ -213,10 +213,10 @@ def _stored(column: SourceColumn, series: Series, device: Frames) -> Series:
         return series.astype("category")
     if column.dtype == "float64":
         series = series.astype("float64")
-    values, missing = device.arrays(series)
+    values, missing = device.to_arrays(series)
     if column.dtype == "datetime":
         # whole seconds first: a cast to µs that overflows wraps around to another time
-        seconds = device.arrays(series.astype("datetime64[s]").astype("int64"))[0]
+        seconds = device.to_arrays(series.astype("datetime64[s]").astype("int64"))[0]
         seconds = device.xp.where(missing, 0, seconds)
         if not (
             gpu_fields.has_known_years(seconds, 1_000_000) and gpu_fields.has_known_years(values)
@@ -226,4 +226,4 @@ def _stored(column: SourceColumn, series: Series, device: Frames) -> Series:
         if values.dtype.kind == "u" and int(values.max()) > np.iinfo("int64").max:
             raise NotPlain(f"{column.name}: integers beyond int64")
         values = values.astype("int64")
-    return device.series(values, column.dtype, missing)
+    return device.make_series(values, column.dtype, missing)

@@ -64,7 +64,7 @@ def _stored(series: pd.Series, column: Column) -> Any:
     kind = series.dtype.kind if isinstance(series.dtype, np.dtype) else _kind(series)
     if kind == "category":
         if column.dtype == "text" and _all_text(series.cat.categories):
-            return cpu.text(*cpu.codes(series)).array
+            return cpu.make_text(*cpu.to_codes(series)).array
         series = series.astype(object)
         kind = "O"
     missing = series.isna().to_numpy()
@@ -90,8 +90,8 @@ def _all_text(values: Any) -> bool:
 
 def _of_missing(rows: int, column: Column) -> Any:
     if column.dtype == "text":
-        return cpu.text(np.full(rows, -1), np.array([], dtype=object)).array
-    return cpu.series(np.zeros(rows), column.dtype, np.ones(rows, dtype=bool)).array
+        return cpu.make_text(np.full(rows, -1), np.array([], dtype=object)).array
+    return cpu.make_series(np.zeros(rows), column.dtype, np.ones(rows, dtype=bool)).array
 
 
 def _typed(series: pd.Series, kind: str, missing: np.ndarray, column: Column) -> Any:
@@ -103,17 +103,17 @@ def _typed(series: pd.Series, kind: str, missing: np.ndarray, column: Column) ->
     if kind == "M":
         zone = getattr(series.dtype, "tz", None)
         naive = series if zone is None else series.dt.tz_convert(None)
-        return cpu.series(_micros(naive, missing, column), "datetime", missing).array
+        return cpu.make_series(_micros(naive, missing, column), "datetime", missing).array
     if kind == "f" and column.dtype.startswith("int"):
         values = series.to_numpy(dtype="float64", na_value=0.0)
         _check((values == np.floor(values)) & (np.abs(values) < 2.0**63), series, column)
-        return cpu.series(np.where(missing, 0, values), column.dtype, missing).array
+        return cpu.make_series(np.where(missing, 0, values), column.dtype, missing).array
     if kind == "u" and column.dtype.startswith("int"):
         values = series.to_numpy(dtype="uint64", na_value=0)
         _check(values < 2**63, series, column)
-        return cpu.series(values, column.dtype, missing).array
+        return cpu.make_series(values, column.dtype, missing).array
     plain = {"i": "int64", "u": "uint64", "f": "float64", "b": "bool"}[kind]
-    return cpu.series(
+    return cpu.make_series(
         series.to_numpy(dtype=plain, na_value=np.nan if kind == "f" else 0), column.dtype, missing
     ).array
 
@@ -147,20 +147,20 @@ def _from_objects(values: np.ndarray, missing: np.ndarray, column: Column, index
         if not fits(value):
             raise _bad(column, value, label)
     if column.dtype == "text":
-        return cpu.text(*numbered(values)).array
+        return cpu.make_text(*numbered(values)).array
     if column.dtype == "datetime":
         return _stamps(values, missing, column, index)
     filled = np.where(missing, 0, values)
     if column.dtype == "bool":
-        return cpu.series(filled.astype(bool), "bool", missing).array
+        return cpu.make_series(filled.astype(bool), "bool", missing).array
     if column.dtype.startswith("int"):
         whole = np.array([v == int(v) and abs(v) < 2**63 for v in present])
         if not whole.all():
             at = int(np.flatnonzero(~whole)[0])
             raise _bad(column, present[at], index[~missing][at])
         integers = np.array([int(v) for v in filled], dtype="int64")
-        return cpu.series(integers, column.dtype, missing).array
-    return cpu.series(filled.astype("float64"), column.dtype, missing).array
+        return cpu.make_series(integers, column.dtype, missing).array
+    return cpu.make_series(filled.astype("float64"), column.dtype, missing).array
 
 
 def _stamps(values: np.ndarray, missing: np.ndarray, column: Column, index: pd.Index) -> Any:
@@ -170,7 +170,7 @@ def _stamps(values: np.ndarray, missing: np.ndarray, column: Column, index: pd.I
         at = int(np.flatnonzero(bad)[0])
         raise _bad(column, values[at], index[at])
     naive = stamps.dt.tz_convert(None).set_axis(index)
-    return cpu.series(_micros(naive, missing, column), "datetime", missing).array
+    return cpu.make_series(_micros(naive, missing, column), "datetime", missing).array
 
 
 def _is_number(value: Any) -> bool:

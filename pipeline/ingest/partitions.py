@@ -65,8 +65,8 @@ def reads(
 
 
 def read_packed(read: Read, device: str) -> Read:
-    """The read with its frame as it is held (`Frames.packed`)."""
-    return frames_of(device).packed(read[0]), read[1]
+    """The read with its frame as it is held (`Frames.pack_integers`)."""
+    return frames_of(device).pack_integers(read[0]), read[1]
 
 
 def frames(read: Partitions) -> Partitions:

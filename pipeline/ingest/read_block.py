@@ -54,7 +54,7 @@ def read_block(
 def _read(
     block: Block, contract: Contract, names: list[str], device: Frames, on_bad_rows: str
 ) -> tuple[Frame, pd.DataFrame | None]:
-    if (reading := device.reading()) is not None:
+    if (reading := device.file_readers()) is not None:
         try:
             made = gpu_read_block.read(block, contract, names, device, reading)
         except gpu_read_block.NotPlain as why:

@@ -108,7 +108,7 @@ def sample(
     frame = pd.DataFrame(made, copy=False)
     columns = [c for c in columns if c.name in made]
     missing = {c.name: float(frame[c.name].isna().mean()) for c in columns if len(frame)}
-    small = cpu.packed(frame).memory_usage(index=False)
+    small = cpu.pack_integers(frame).memory_usage(index=False)
     return Sample(
         len(frame), {c.name: _words(frame[c.name]) for c in columns if c.dtype == "text"},
         {c.name: small[c.name] / max(len(frame), 1) for c in columns if c.dtype != "text"},
@@ -135,7 +135,7 @@ def _arrays(contract: Contract, block: Block, columns: list[SourceColumn]) -> Ma
 
 
 def _words(column: pd.Series) -> Words:
-    codes, words = cpu.codes(column)
+    codes, words = cpu.to_codes(column)
     seen = np.unique(codes[codes >= 0])
     letters = sum(len(str(words[i]).encode()) for i in seen) / max(len(seen), 1)
     return Words(int((codes >= 0).sum()), len(seen), letters)

@@ -44,4 +44,4 @@ def read_table(
     frames = [read_block(block, contract, wanted, cpu)[0] for block in blocks]
     schema = contract.schema.only(wanted)
     schema = Schema(tuple(schema[n] for n in wanted))
-    return schema, cpu.concat(frames) if frames else cpu.empty(list(schema))
+    return schema, cpu.concat(frames) if frames else cpu.empty_frame(list(schema))

@@ -124,7 +124,7 @@ def opened(job: Job, folder: Path, listener: Listener, *, serial: bool = False) 
     choice = job.choice
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
-        on_stage=listener.stage, meter=lambda: frames_of(choice.name).meter(),
+        on_stage=listener.stage, meter=lambda: frames_of(choice.name).read_meter(),
     )  # fmt: skip
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
     tmp, cluster = folder / "tmp", job.cluster
@@ -138,9 +138,9 @@ def opened(job: Job, folder: Path, listener: Listener, *, serial: bool = False) 
 def facts(frame: Frame, seed: int, device_name: str) -> pd.DataFrame:
     """A partition's columns on the host, label and set among them, and hashes of its row ids."""
     device = frames_of(device_name)
-    plain = frame.assign(**{name: device.unpacked(frame[name]) for name in frame.columns})
+    plain = frame.assign(**{name: device.unpack_integers(frame[name]) for name in frame.columns})
     host: pd.DataFrame = device.to_host(plain)
-    ids = device.ids(frame)
+    ids = device.row_ids(frame)
     hashes = {FOLD: device.hash_ints(ids, seed + 1), SAMPLE: device.hash_ints(ids, seed + 2)}
     return host.assign(**{name: device.to_host(values) for name, values in hashes.items()})
 

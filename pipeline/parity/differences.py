@@ -102,11 +102,11 @@ def differing(
     """
     text = [dtype_of(column) == "text" for column in (first, second)]
     if all(text):
-        codes, words = cpu.codes(first)
-        return np.where(codes < 0, MISSING, codes) != cpu.positions(second, words), None
+        codes, words = cpu.to_codes(first)
+        return np.where(codes < 0, MISSING, codes) != cpu.find_positions(second, words), None
     if any(text):
         return np.ones(len(first), dtype=bool), None
-    (a, a_missing), (b, b_missing) = cpu.arrays(first), cpu.arrays(second)
+    (a, a_missing), (b, b_missing) = cpu.to_arrays(first), cpu.to_arrays(second)
     one = a_missing != b_missing
     both = ~(a_missing | b_missing)
     wide, other = (np.where(both, v, 0).astype("float64") for v in (a, b))
@@ -164,7 +164,7 @@ def paired(
             if common.any():
                 compare(a[common], b.iloc[at[common]])
             waiting = [a[~common], b[~b.index.isin(a.index)]]
-    left, right = (np.empty(0, "int64") if w is None else cpu.ids(w) for w in waiting)
+    left, right = (np.empty(0, "int64") if w is None else cpu.row_ids(w) for w in waiting)
     return left, right
 
 

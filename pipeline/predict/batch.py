@@ -277,9 +277,9 @@ def _one(
     wanted = needed.union(keep)
     names = [n for n in contract.schema.names if n in wanted]
     read = [read_block(b, contract, names, device, config.data.on_bad_rows) for b in blocks]
-    none = device.empty([*contract.schema.only(names)])
+    none = device.empty_frame([*contract.schema.only(names)])
     frame = device.concat([r[0] for r in read]) if read else none
-    ids = device.to_host(device.ids(frame))
+    ids = device.to_host(device.row_ids(frame))
     # what is kept beside them (a target, say) must not change the predictions
     scores = scorer.predict_storage(frame[[n for n in names if n in needed]])
     rejected = [r[1]["row"].to_numpy("int64") for r in read if r[1] is not None]

@@ -42,7 +42,7 @@ def given_up(choice: Choice, error: Exception) -> Choice:
     Raises:
         DeviceError: the GPU was asked for; it says what is the matter. Any other error as it is.
     """
-    found = frames_of(choice.name).trouble(error)
+    found = frames_of(choice.name).translate_error(error)
     if found is None:
         raise error
     if choice.asked != "auto":

@@ -164,9 +164,9 @@ class Scorer:
             zeros = device.xp.zeros(len(frame), dtype="int64")
             missing = device.xp.ones(len(frame), dtype=bool)
             made[column.name] = (
-                device.text(zeros.astype("int32") - 1, np.array([], dtype=object))
+                device.make_text(zeros.astype("int32") - 1, np.array([], dtype=object))
                 if column.dtype == "text"
-                else device.series(zeros, column.dtype, missing)
+                else device.make_series(zeros, column.dtype, missing)
             )
             made[column.name].index = frame.index
         return frame.assign(**made)

@@ -11,7 +11,7 @@ from pipeline.device.choose import frames_of
 
 
 def metered(client: Any, device: str) -> Mapping[str, int]:
-    """`Frames.meter` of this process and of the workers, since the last call.
+    """`Frames.read_meter` of this process and of the workers, since the last call.
 
     Bytes are added up; of ``peak_device`` it is the most of any process, since each has a GPU.
     """
@@ -36,7 +36,7 @@ def _everywhere(client: Any, function: Callable[[str], Any], device: str) -> lis
 
 
 def _meter(device: str) -> dict[str, int]:
-    return frames_of(device).meter()
+    return frames_of(device).read_meter()
 
 
 def _release(device: str) -> None:

@@ -88,7 +88,7 @@ def examine(source: Data) -> Findings:
         summary = profiles.summarise(frame, looked, context)
         seen = summary if seen is None else profiles.merge(seen, summary)
     if seen is None or values is None:  # no rows at all: the target's summary says so
-        empty = cpu.empty(list(schema))
+        empty = cpu.empty_frame(list(schema))
         values = targets.summarise(empty, expression, cpu)
         seen = profiles.summarise(empty, looked, context)
     settled = targets.settle(values, source)

@@ -36,7 +36,10 @@ def rows(seed=0, task="binary"):
 
 def prepared(frame, label, sets):
     _, storage = frame_of(frame)
-    own = {LABEL: cpu.series(label, "float64"), SET: cpu.series(sets.astype("int32"), "int32")}
+    own = {
+        LABEL: cpu.make_series(label, "float64"),
+        SET: cpu.make_series(sets.astype("int32"), "int32"),
+    }
     whole = storage.assign(**own)
     whole.index = pd.Index(np.arange(len(frame)), dtype="int64")
     return whole

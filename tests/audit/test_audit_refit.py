@@ -39,9 +39,9 @@ def sampled(task="binary", n=400):
     _, storage = frame_of(frame)
     label = rng.normal(size=n) if task == "regression" else rng.integers(0, 2, n) * 1.0
     own = {
-        LABEL: cpu.series(label, "float64"),
-        SET: cpu.series(rng.choice([0, 0, 1, 2], n).astype("int32"), "int32"),
-        WEIGHT: cpu.series(rng.random(n), "float64"),
+        LABEL: cpu.make_series(label, "float64"),
+        SET: cpu.make_series(rng.choice([0, 0, 1, 2], n).astype("int32"), "int32"),
+        WEIGHT: cpu.make_series(rng.random(n), "float64"),
     }
     whole = storage.assign(**own)
     whole.index = pd.Index(np.arange(n) * 3, dtype="int64")

@@ -43,54 +43,54 @@ class ConformingDevice:
 
     # -- `pipeline.device.Frames`, in its order ---------------------------------------------------
 
-    def empty(self, columns):
-        return self._out(cpu.empty(columns))
+    def empty_frame(self, columns):
+        return self._out(cpu.empty_frame(columns))
 
-    def series(self, values, dtype, missing=None):
+    def make_series(self, values, dtype, missing=None):
         mask = None if missing is None else self._array(missing)
-        return self._out(cpu.series(self._array(values), dtype, mask))
+        return self._out(cpu.make_series(self._array(values), dtype, mask))
 
-    def text(self, codes, values):
-        return self._out(cpu.text(self._array(codes), self._host(values)))
+    def make_text(self, codes, values):
+        return self._out(cpu.make_text(self._array(codes), self._host(values)))
 
-    def frame(self, columns):
-        return self._out(cpu.frame({n: self._frame(s) for n, s in columns.items()}))
+    def make_frame(self, columns):
+        return self._out(cpu.make_frame({n: self._frame(s) for n, s in columns.items()}))
 
-    def numbered(self, columns, ids):
+    def frame_with_ids(self, columns, ids):
         frames = {n: self._frame(s) for n, s in columns.items()}
-        return self._out(cpu.numbered(frames, self._array(ids)))
+        return self._out(cpu.frame_with_ids(frames, self._array(ids)))
 
-    def ids(self, frame):
-        return self._out(cpu.ids(self._frame(frame)))
+    def row_ids(self, frame):
+        return self._out(cpu.row_ids(self._frame(frame)))
 
     def concat(self, frames):
         return self._out(cpu.concat([self._frame(f) for f in frames]))
 
-    def packed(self, frame):
-        return self._out(cpu.packed(self._frame(frame)))
+    def pack_integers(self, frame):
+        return self._out(cpu.pack_integers(self._frame(frame)))
 
-    def unpacked(self, series):
-        return self._out(cpu.unpacked(self._frame(series)))
+    def unpack_integers(self, series):
+        return self._out(cpu.unpack_integers(self._frame(series)))
 
-    def arrays(self, series):
-        values, missing = cpu.arrays(self._frame(series))
+    def to_arrays(self, series):
+        values, missing = cpu.to_arrays(self._frame(series))
         return Array(values), Array(missing)
 
-    def floats(self, series):
-        return Array(cpu.floats(self._frame(series)))
+    def to_floats(self, series):
+        return Array(cpu.to_floats(self._frame(series)))
 
-    def codes(self, series):
-        codes, values = cpu.codes(self._frame(series))
+    def to_codes(self, series):
+        codes, values = cpu.to_codes(self._frame(series))
         return Array(codes), values
 
-    def distinct(self, series):
-        codes, values = cpu.distinct(self._frame(series))
+    def to_device_codes(self, series):
+        codes, values = cpu.to_device_codes(self._frame(series))
         return Array(codes), Array(values)
 
-    def positions(self, series, keys, of=None):
-        return Array(cpu.positions(self._frame(series), self._host(keys), of))
+    def find_positions(self, series, keys, of=None):
+        return Array(cpu.find_positions(self._frame(series), self._host(keys), of))
 
-    def kept(self, table, name, make):
+    def cache_array(self, table, name, make):
         return self.to_device(self._host(make()))
 
     def release(self):
@@ -106,17 +106,17 @@ class ConformingDevice:
     def hash_values(self, series, seed):
         return Array(cpu.hash_values(self._frame(series), seed))
 
-    def reading(self):
-        return cpu.reading()
+    def file_readers(self):
+        return cpu.file_readers()
 
-    def trouble(self, error):
-        return cpu.trouble(error)
+    def translate_error(self, error):
+        return cpu.translate_error(error)
 
     def external_memory(self):
         return cpu.external_memory()
 
-    def meter(self):
-        return cpu.meter()
+    def read_meter(self):
+        return cpu.read_meter()
 
     def to_host(self, value):
         if not isinstance(value, Proxy | Array):
@@ -126,11 +126,13 @@ class ConformingDevice:
     def to_device(self, value):
         return self._out(self._host(value))
 
-    def multiset(self, values):
-        return cpu.multiset(self._array(values))
+    def to_host_unordered(self, values):
+        return cpu.to_host_unordered(self._array(values))
 
-    def matrix(self, frame, names, rows=None):
-        return Array(cpu.matrix(self._frame(frame), names, None if rows is None else unwrap(rows)))
+    def to_matrix(self, frame, names, rows=None):
+        return Array(
+            cpu.to_matrix(self._frame(frame), names, None if rows is None else unwrap(rows))
+        )
 
 
 def assert_on_the_host(value, where="the summary"):

@@ -12,7 +12,7 @@ from pipeline.device import gpu as package
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
-OWN = ("frames", "lookup", "bus", "reading")
+OWN = ("frames", "lookup", "transfer_bytes", "reading")
 
 
 @pytest.fixture

@@ -29,50 +29,50 @@ def same(made, expected):
 def test_a_frame_goes_there_and_comes_back(gpu, host):
     there = gpu.to_device(host)
     pd.testing.assert_frame_equal(gpu.to_host(there), host)
-    same(gpu.ids(there), cpu.ids(host))
+    same(gpu.row_ids(there), cpu.row_ids(host))
     pd.testing.assert_frame_equal(
-        gpu.to_host(gpu.packed(there)), cpu.packed(host), check_dtype=False
+        gpu.to_host(gpu.pack_integers(there)), cpu.pack_integers(host), check_dtype=False
     )
     for name in host:
-        small = gpu.packed(there[[name]])[name]
-        made = gpu.to_host(gpu.unpacked(small))
+        small = gpu.pack_integers(there[[name]])[name]
+        made = gpu.to_host(gpu.unpack_integers(small))
         pd.testing.assert_series_equal(made, host[name], check_names=False, check_dtype=False)
-    assert gpu.meter()["d2h"] > 0
+    assert gpu.read_meter()["d2h"] > 0
 
 
 def test_no_rows(gpu):
     schema = setting(CASES[0]).schema
-    made = gpu.empty(list(schema))
-    pd.testing.assert_frame_equal(gpu.to_host(made), cpu.empty(list(schema)))
+    made = gpu.empty_frame(list(schema))
+    pd.testing.assert_frame_equal(gpu.to_host(made), cpu.empty_frame(list(schema)))
 
 
 def test_columns_as_arrays(gpu, host):
     there = gpu.to_device(host)
     for name in host:
         if cpu_text := isinstance(host[name].dtype, pd.CategoricalDtype):
-            for a, b in zip(gpu.codes(there[name]), cpu.codes(host[name]), strict=True):
+            for a, b in zip(gpu.to_codes(there[name]), cpu.to_codes(host[name]), strict=True):
                 same(a, b)
         else:
-            for a, b in zip(gpu.arrays(there[name]), cpu.arrays(host[name]), strict=True):
+            for a, b in zip(gpu.to_arrays(there[name]), cpu.to_arrays(host[name]), strict=True):
                 same(a, b)
-            same(gpu.floats(there[name]), cpu.floats(host[name]))
-            codes, values = gpu.codes(there[name])
+            same(gpu.to_floats(there[name]), cpu.to_floats(host[name]))
+            codes, values = gpu.to_codes(there[name])
             assert isinstance(values, np.ndarray)
             known = codes.host >= 0
-            same(values[codes.host[known]], cpu.arrays(host[name])[0][known])
+            same(values[codes.host[known]], cpu.to_arrays(host[name])[0][known])
         same(gpu.hash_values(there[name], 7), cpu.hash_values(host[name], 7))
-        keys = cpu.codes(host[name])[1][::2]
+        keys = cpu.to_codes(host[name])[1][::2]
         if not cpu_text and host[name].dtype.kind == "M":
             keys = keys.astype("int64")
-        same(gpu.positions(there[name], keys), cpu.positions(host[name], keys))
+        same(gpu.find_positions(there[name], keys), cpu.find_positions(host[name], keys))
 
 
 @pytest.mark.parametrize("rows", [None, [5, 3, 3, 200]])
 def test_a_matrix(gpu, host, rows):
     names = [n for n in host if host[n].dtype.kind in "iufb"]
     at = None if rows is None else np.array(rows)
-    made = gpu.matrix(gpu.to_device(host), names, None if at is None else gpu.to_device(at))
-    same(made, cpu.matrix(host, names, at))
+    made = gpu.to_matrix(gpu.to_device(host), names, None if at is None else gpu.to_device(at))
+    same(made, cpu.to_matrix(host, names, at))
     assert made.host.flags.c_contiguous
 
 
@@ -83,13 +83,13 @@ def test_counts_and_repeated_values(gpu):
     same(gpu.bincount(*reversed([*there[1:], 7, there[0]])), cpu.bincount(codes, 7, weights))
     same(gpu.bincount(there[0][:0], 3, there[1][:0]), np.zeros(3))
     for repeated in (np.repeat([3, 1], 500), np.arange(4)):
-        same(np.sort(gpu.multiset(gpu.to_device(repeated))), np.sort(repeated))
+        same(np.sort(gpu.to_host_unordered(gpu.to_device(repeated))), np.sort(repeated))
 
 
 def test_what_is_kept_of_a_table_can_be_freed_and_is_made_again(gpu):
     table, column = (
         pd.DataFrame({"key_0": [5, 7]}),
-        gpu.series(gpu.to_device(np.array([7, 6])), "int64"),
+        gpu.make_series(gpu.to_device(np.array([7, 6])), "int64"),
     )
     looked_up = []
 
@@ -99,8 +99,8 @@ def test_what_is_kept_of_a_table_can_be_freed_and_is_made_again(gpu):
 
     for _ in range(2):
         for _ in range(2):
-            at = gpu.positions(column, table["key_0"].to_numpy(), (table, "key_0"))
-            same(gpu.kept(table, "values", made)[at], [2.5, 0.0])
+            at = gpu.find_positions(column, table["key_0"].to_numpy(), (table, "key_0"))
+            same(gpu.cache_array(table, "values", made)[at], [2.5, 0.0])
         gpu.release()
     assert looked_up == ["table"] * 2
     assert all(not own for own in gpu._constants._of.values())

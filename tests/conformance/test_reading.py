@@ -91,7 +91,7 @@ def test_folders_make_no_columns_of_parquet(tmp_path, monkeypatch):
     cudf = ModuleType("cudf")
     cudf.read_parquet = read_parquet
     monkeypatch.setitem(sys.modules, "cudf", cudf)
-    for name in ("reading", "bus"):
+    for name in ("reading", "transfer_bytes"):
         monkeypatch.delitem(sys.modules, f"pipeline.device.gpu.{name}", raising=False)
         monkeypatch.delattr(package, name, raising=False)
     path = tmp_path / "year=2020" / "a.parquet"
@@ -101,7 +101,7 @@ def test_folders_make_no_columns_of_parquet(tmp_path, monkeypatch):
         reading = importlib.import_module("pipeline.device.gpu.reading")
         made = reading.row_groups(str(path), [1], ["year", "v"], 9)
     finally:
-        for name in ("reading", "bus"):
+        for name in ("reading", "transfer_bytes"):
             sys.modules.pop(f"pipeline.device.gpu.{name}", None)
             vars(package).pop(name, None)
     assert made.to_dict("list") == {"year": [2], "v": [4]}

@@ -223,13 +223,13 @@ def test_the_device_tells_host_from_device():
     device = ConformingDevice(found)
     series = wrap(FRAME["x"], found)
     for wrong in (
-        lambda: device.series(np.ones(3), "float64"),
-        lambda: device.floats(FRAME["x"]),
-        lambda: device.positions(series, Array(np.arange(3))),
+        lambda: device.make_series(np.ones(3), "float64"),
+        lambda: device.to_floats(FRAME["x"]),
+        lambda: device.find_positions(series, Array(np.arange(3))),
         lambda: device.to_device(Array(np.arange(3))),
         lambda: device.to_host(np.arange(3)),
-        lambda: device.text(np.zeros(2, "int32"), np.array(["a"], dtype=object)),
-        lambda: device.frame({"x": FRAME["x"]}),
+        lambda: device.make_text(np.zeros(2, "int32"), np.array(["a"], dtype=object)),
+        lambda: device.make_frame({"x": FRAME["x"]}),
     ):
         with pytest.raises(NotOnTheDevice):
             wrong()

@@ -35,7 +35,7 @@ def order_of_rows(name, frame, made, device):
 
 
 def from_the_host(name, frame, made, device):
-    return device.series(device.to_host(made[name]).to_numpy(), "float64")
+    return device.make_series(device.to_host(made[name]).to_numpy(), "float64")
 
 
 def not_in_cudf(name, frame, made, device):
@@ -46,7 +46,7 @@ def clip_with(mistake):
     def transform(self, frame, state, rows):
         made = RIGHT(self, frame, state, rows)
         columns = {n: mistake(n, frame, made, rows.device) for n in frame.columns}
-        return rows.device.frame(columns)
+        return rows.device.make_frame(columns)
 
     return transform
 

@@ -26,7 +26,7 @@ def assert_declared(given, state, host, n):
     assert list(host.columns) == [c.name for c in columns]
     assert len(host) == n or not columns
     assert host.index.equals(pd.RangeIndex(len(host)))
-    for column, wanted in zip(columns, cpu.empty(columns).dtypes, strict=True):
+    for column, wanted in zip(columns, cpu.empty_frame(columns).dtypes, strict=True):
         assert dtype_of(host[column.name]) == column.dtype
         if column.dtype != "text":
             assert host[column.name].dtype == wanted, column

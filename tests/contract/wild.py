@@ -75,15 +75,15 @@ def stored(values, dtype):
     if dtype == "text":
         words = list(dict.fromkeys(v for v in values if v is not None))
         codes = np.array([-1 if v is None else words.index(v) for v in values], dtype="int32")
-        return cpu.text(codes, np.array(words, dtype=object))
+        return cpu.make_text(codes, np.array(words, dtype=object))
     if dtype in ("float64", "float32"):
         with np.errstate(over="ignore"):
-            return cpu.series(
+            return cpu.make_series(
                 np.array([np.nan if v is None else v for v in values], "float64").astype(dtype),
                 dtype,
             )
     made = np.array([0 if v is None else v for v in values], dtype="int64")
-    return cpu.series(made.astype("bool") if dtype == "bool" else made, dtype, missing)  # fmt: skip
+    return cpu.make_series(made.astype("bool") if dtype == "bool" else made, dtype, missing)  # fmt: skip
 
 
 @dataclass
@@ -123,4 +123,4 @@ class Table:
         """(schema, host frame)."""
         made = {name: stored(values, dtype) for name, (dtype, values) in self.columns.items()}
         schema = Schema(tuple(Column(n, dtype) for n, (dtype, _) in self.columns.items()))
-        return schema, cpu.frame(made)
+        return schema, cpu.make_frame(made)

@@ -151,7 +151,7 @@ def join(t):
     for _ in range(t.draw(st.integers(1, 2))):
         side.one(names=[n for n in NAMES if n not in data])
     data |= side.columns
-    frame = cpu.frame({name: stored(values, dtype) for name, (dtype, values) in data.items()})
+    frame = cpu.make_frame({name: stored(values, dtype) for name, (dtype, values) in data.items()})
     frame.attrs["keys"] = tuple(keys)
     frame.attrs["types"] = {name: dtype for name, (dtype, _) in data.items()}
     t.tables["side"] = frame.loc[~frame.duplicated(keys).to_numpy()].reset_index(drop=True)

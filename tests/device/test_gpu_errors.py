@@ -96,7 +96,7 @@ def test_an_error_that_is_translated_already_stays():
 
 
 def test_nothing_is_the_fault_of_the_cpu():
-    assert cpu.trouble(FULL["XGBoost"]) is None
+    assert cpu.translate_error(FULL["XGBoost"]) is None
 
 
 @pytest.mark.parametrize(("used", "said"), [(True, "out of GPU memory: "), (False, "bug in ")])

@@ -84,9 +84,9 @@ def small_gpu(monkeypatch, limit=None):
 
     module = ModuleType("pipeline.device.gpu.frames")
     vars(module).update({k: v for k, v in vars(cpu).items() if not k.startswith("__")})
-    for name in ("packed", "matrix", "to_device", "floats"):
+    for name in ("pack_integers", "to_matrix", "to_device", "to_floats"):
         setattr(module, name, counted(getattr(cpu, name)))
-    module.trouble = translated
+    module.translate_error = translated
     memory = SimpleNamespace(set_up=lambda: None, settle=lambda limit: None)
     models = SimpleNamespace(forest=lambda task, **options: Forest(budget, **options))
     for name, found in {"frames": module, "memory": memory, "models": models}.items():

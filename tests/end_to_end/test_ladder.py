@@ -158,14 +158,14 @@ def failing_in(monkeypatch, stage, error):
     from pipeline.device.choose import frames_of
 
     device, now = frames_of("gpu"), [""]
-    floats = device.floats
+    floats = device.to_floats
 
     def made(series):
         if now[0] == stage:
             raise error
         return floats(series)
 
-    monkeypatch.setattr(device, "floats", made)
+    monkeypatch.setattr(device, "to_floats", made)
     return lambda entry, ended: now.__setitem__(0, "" if ended else entry.stage)
 
 

@@ -28,7 +28,7 @@ def result(text, device=cpu, **columns):
     expression = parse(text)
     series = expression.evaluate(device.to_device(host), device)
     made = Schema((expression.check(schema),))
-    assert str(device.to_host(series).dtype) == str(cpu.empty(list(made)).dtypes.iloc[0])
+    assert str(device.to_host(series).dtype) == str(cpu.empty_frame(list(made)).dtypes.iloc[0])
     assert len(series) == len(host)
     return plain(device, series)
 
@@ -166,7 +166,7 @@ def test_empty_and_all_missing_partitions(device):
     for text in ["x > 1", "s == 'a'", "s < s", "i // 2", "where(x > 0, s, 'q')", "1 + 1", "s"]:
         made = device.to_host(parse(text).evaluate(empty, device))
         assert len(made) == 0
-        assert str(made.dtype) == str(cpu.empty([parse(text).check(schema)]).dtypes.iloc[0])
+        assert str(made.dtype) == str(cpu.empty_frame([parse(text).check(schema)]).dtypes.iloc[0])
     gone = {"x": [None, None], "s": pd.Series([None, None], dtype=object)}
     schema, host = frame_of(gone)
     assert plain(device, parse("s == 'a'").evaluate(device.to_device(host), device)) == [None, None]

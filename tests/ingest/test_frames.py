@@ -29,7 +29,9 @@ def test_storage_dtypes():
     given = one(extra=[[1]])
     frame = from_pandas(given, SCHEMA)
     assert list(frame.columns) == SCHEMA.names
-    assert frame.dtypes.drop("s").to_list() == cpu.empty(list(SCHEMA)).dtypes.drop("s").to_list()
+    assert (
+        frame.dtypes.drop("s").to_list() == cpu.empty_frame(list(SCHEMA)).dtypes.drop("s").to_list()
+    )
     assert frame.index.equals(pd.RangeIndex(1))
     assert "extra" in given
 
@@ -65,7 +67,7 @@ def test_dtypes_that_fit(name, given, stored):
     column = from_pandas(pd.DataFrame({name: given}), SCHEMA.only([name]))[name]
     made = [None if pd.isna(v) else v for v in column]
     assert made == stored
-    expected = "category" if name == "s" else cpu.empty([SCHEMA[name]])[name].dtype
+    expected = "category" if name == "s" else cpu.empty_frame([SCHEMA[name]])[name].dtype
     assert column.dtype == expected
 
 

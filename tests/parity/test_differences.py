@@ -95,7 +95,7 @@ def test_rows_are_paired_however_they_are_divided(first, second):
         assert a.index.equals(b.index)
         assert a["v"].tolist() == b["v"].tolist() == a.index.tolist()
         assert not differing(a["t"], b["t"], EXACT)[0].any()
-        seen.extend(cpu.ids(a).tolist())
+        seen.extend(cpu.row_ids(a).tolist())
 
     left, right = paired(first, second, compare)
     assert sorted(seen) == [0, 1, 2, 3, 4]

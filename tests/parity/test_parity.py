@@ -101,12 +101,12 @@ def test_a_device_equals_itself(data, tmp_path, monkeypatch, target, more):
 
 
 def one_higher(series, keys, of=None):
-    found = cpu.positions(series, keys, of)
+    found = cpu.find_positions(series, keys, of)
     return np.where((found >= 0) & ("b" in keys), found + 1, found)  # no label has a b
 
 
 def a_little_more(series):
-    return cpu.floats(series) * (1 + 1e-5 if series.name == "x" else 1)
+    return cpu.to_floats(series) * (1 + 1e-5 if series.name == "x" else 1)
 
 
 def other_sets(values, seed):
@@ -125,8 +125,8 @@ def fewer_bits(value):
 
 
 WRONG = {
-    "a shifted code": ({"positions": one_higher}, ("features", "e"), {"features", "metrics"}),
-    "a float": ({"floats": a_little_more}, ("features", "x"), {"features"}),
+    "a shifted code": ({"find_positions": one_higher}, ("features", "e"), {"features", "metrics"}),
+    "a float": ({"to_floats": a_little_more}, ("features", "x"), {"features"}),
     "another split": ({"hash_ints": other_sets}, ("rows", "set"), {"rows", "metrics"}),
     "other rows scored": (
         {"to_device": other_rows}, ("models", "forest of the cpu: test rows"), {"models"},
@@ -159,7 +159,7 @@ def test_the_command_prints_writes_and_ends_with_4(
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump(tree(data, models={"xgboost": {"rounds": 3}, "forest": None})))
-    device_of_tests("wrong", floats=a_little_more)
+    device_of_tests("wrong", to_floats=a_little_more)
     arguments = ["parity", str(config), "--devices", "cpu,wrong", "-q"]
     assert status_of(arguments) == 4
     said = capsys.readouterr()

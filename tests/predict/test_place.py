@@ -71,7 +71,7 @@ def test_the_gpu_gives_what_the_cpu_gives_and_says_so(made, tmp_path, gpu, model
 
 
 def test_everything_that_the_gpu_scores_was_put_there(made, tmp_path, gpu, monkeypatch):
-    monkeypatch.setattr(gpu, "matrix", frames_of("cpu").matrix)  # a matrix left on the host
+    monkeypatch.setattr(gpu, "to_matrix", frames_of("cpu").to_matrix)  # a matrix left on the host
     with pytest.raises(DeviceError, match="score on the gpu, the matrix is on the cpu"):
         predict_files(made[0], [str(made[1])], tmp_path / "o.csv", device="gpu", model="xgboost")
     assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ lib = cudf
 xp = cp
 
 
-def meter() -> dict[str, int]:
+def read_meter() -> dict[str, int]:
     """What the ledger says of a stage: bytes moved, and the most in use, since the last call."""
     return {**transfer_bytes.moved(), "peak_device": memory.peak()}
 
@@ -35,12 +35,12 @@ def meter() -> dict[str, int]:
 # -- building and converting -------------------------------------------------------------------
 
 
-def empty(columns: list[Column]) -> Any:
+def empty_frame(columns: list[Column]) -> Any:
     """A frame of no rows with these columns, and an int64 index of row ids."""
-    return to_device(cpu.empty(columns))
+    return to_device(cpu.empty_frame(columns))
 
 
-def series(values: Any, dtype: Dtype, missing: Any = None) -> Any:
+def make_series(values: Any, dtype: Dtype, missing: Any = None) -> Any:
     """A column in its storage dtype from values and a mask (True is missing)."""
     if dtype in ("float64", "float32"):
         floats_ = values.astype(dtype, copy=missing is None)
@@ -53,7 +53,7 @@ def series(values: Any, dtype: Dtype, missing: Any = None) -> Any:
     return column if missing is None else column.where(cudf.Series(~missing))
 
 
-def text(codes: Any, values: np.ndarray) -> Any:
+def make_text(codes: Any, values: np.ndarray) -> Any:
     """A text column (category) from codes into distinct values."""
     known = cudf.Series(codes)
     known = known.where(cudf.Series(codes >= 0))
@@ -62,19 +62,19 @@ def text(codes: Any, values: np.ndarray) -> Any:
     return cudf.Series(cudf.CategoricalIndex.from_codes(known, categories, ordered=False))
 
 
-def frame(columns: dict[str, Any]) -> Any:
+def make_frame(columns: dict[str, Any]) -> Any:
     """A frame of these columns."""
     return cudf.DataFrame(columns)
 
 
-def numbered(columns: dict[str, Any], ids: Any) -> Any:
+def frame_with_ids(columns: dict[str, Any], ids: Any) -> Any:
     """A frame of these columns, with row ids as its index."""
     made = cudf.DataFrame(columns) if columns else cudf.DataFrame(index=cudf.Index(ids))
     made.index = cudf.Index(ids)
     return made
 
 
-def ids(frame: Any) -> Any:
+def row_ids(frame: Any) -> Any:
     """Row ids: the index as int64."""
     return frame.index.to_cupy().astype("int64", copy=False)
 
@@ -84,7 +84,7 @@ def concat(frames: list[Any]) -> Any:
     return frames[0] if len(frames) == 1 else cudf.concat(frames)
 
 
-def packed(frame: Any) -> Any:
+def pack_integers(frame: Any) -> Any:
     """The frame with its integers in as few bytes as their values need."""
     return cudf.DataFrame({name: _packed(frame[name]) for name in frame.columns})
 
@@ -92,23 +92,20 @@ def packed(frame: Any) -> Any:
 def _packed(series: Any) -> Any:
     if len(series) == 0 or dtype_of(series) not in ("int64", "int32"):
         return series
-    values, _ = arrays(series)
+    values, _ = to_arrays(series)
     kind = cpu.packing(int(values.min()), int(values.max()))
     return series if kind is None else series.astype(kind)
 
 
-def unpacked(series: Any) -> Any:
+def unpack_integers(series: Any) -> Any:
     """The column of a packed frame as int64; any other column as it is."""
     return series.astype("int64") if str(series.dtype) in cpu.PACKED else series
-
-
-_built = series  # functions with an argument of that name cannot see it
 
 
 # -- columns as arrays -------------------------------------------------------------------------
 
 
-def arrays(series: Any) -> tuple[Any, Any]:
+def to_arrays(series: Any) -> tuple[Any, Any]:
     """(values, missing) of a column that is not text."""
     missing = series.isna().to_cupy()
     kind = dtype_of(series)
@@ -122,25 +119,25 @@ def arrays(series: Any) -> tuple[Any, Any]:
     return filled, missing
 
 
-def floats(series: Any) -> Any:
+def to_floats(series: Any) -> Any:
     """float64 with NaN where missing."""
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     return cp.where(missing, cp.nan, values.astype("float64"))
 
 
-def codes(series: Any) -> tuple[Any, np.ndarray]:
+def to_codes(series: Any) -> tuple[Any, np.ndarray]:
     """(int32 codes with -1 for missing, distinct values)."""
     if dtype_of(series) == "text":
         values = series.cat.categories.to_pandas().to_numpy(dtype=object)
         transfer_bytes.count("d2h", transfer_bytes.text_bytes(values))
         return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
-    found, values = distinct(series)
+    found, values = to_device_codes(series)
     return found, to_host(values)
 
 
-def distinct(series: Any) -> tuple[Any, Any]:
+def to_device_codes(series: Any) -> tuple[Any, Any]:
     """(int32 codes with -1 for missing, distinct values here) of a column that is not text."""
-    found, missing = arrays(series)
+    found, missing = to_arrays(series)
     if found.dtype.kind == "f":
         found = cp.where(missing, 0, found)  # NaN differs from itself
     if found.dtype.kind == "b":
@@ -154,7 +151,7 @@ def distinct(series: Any) -> tuple[Any, Any]:
 _constants = Constants()
 
 
-def kept(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
+def cache_array(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
     """``make()`` as an array here, for as long as the table lives."""
     return _constants.get(table, name, lambda: to_device(make()))
 
@@ -164,14 +161,16 @@ def release() -> None:
     _constants.clear()
 
 
-def positions(series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None) -> Any:
+def find_positions(
+    series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
+) -> Any:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if dtype_of(series) == "text":
         known = _made(of, "words", lambda: lookup.words(keys))
         table = cp.append(lookup.among(cudf.Series(series.cat.categories), known), MISSING)
         found = series.cat.codes.astype("int32").fillna(-1).to_cupy()
         return table[cp.where(found < 0, len(table) - 1, found)]
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     keys = np.asarray(keys)
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         return cp.where(missing, MISSING, UNSEEN).astype("int64")
@@ -216,10 +215,10 @@ def hash_ints(values: Any, seed: int) -> Any:
 def hash_values(series: Any, seed: int) -> Any:
     """A hash of a column of any dtype; missing is 0."""
     if dtype_of(series) == "text":
-        found, distinct = codes(series)
+        found, distinct = to_codes(series)
         table = np.append(cpu.hash_text(distinct, seed), 0).astype("int64")
         return to_device(table)[cp.where(found < 0, len(table) - 1, found)]
-    values, missing = arrays(series)
+    values, missing = to_arrays(series)
     if values.dtype.kind == "f":
         values = (values.astype("float64") + 0.0).view("int64")  # + 0.0 turns -0.0 into 0.0
     return cp.where(missing, 0, hash_ints(values.astype("int64"), seed))
@@ -228,7 +227,7 @@ def hash_values(series: Any, seed: int) -> Any:
 # -- reading files -------------------------------------------------------------------------------
 
 
-def reading() -> Reading:
+def file_readers() -> Reading:
     """cuDF's readers."""
     return cast("Reading", importlib.import_module("pipeline.device.gpu.reading"))
 
@@ -236,7 +235,7 @@ def reading() -> Reading:
 # -- when it cannot --------------------------------------------------------------------------------
 
 
-def trouble(error: BaseException) -> DeviceError | None:
+def translate_error(error: BaseException) -> DeviceError | None:
     """What a library's error says of the GPU; None when it is not about the GPU."""
     return errors.translated(error)
 
@@ -272,10 +271,10 @@ def to_host(value: Any) -> Any:
 
 def _column_to_host(series: Any) -> pd.Series:
     if (kind := dtype_of(series)) == "text":
-        found, values = codes(series)
-        return cpu.text(to_host(found), values)
-    values, missing = arrays(series)
-    return cpu.series(to_host(values), kind, to_host(missing))
+        found, values = to_codes(series)
+        return cpu.make_text(to_host(found), values)
+    values, missing = to_arrays(series)
+    return cpu.make_series(to_host(values), kind, to_host(missing))
 
 
 def to_device(value: Any) -> Any:
@@ -288,7 +287,7 @@ def to_device(value: Any) -> Any:
     return made
 
 
-def multiset(values: Any) -> np.ndarray:
+def to_host_unordered(values: Any) -> np.ndarray:
     """The values on the host; where few differ, each once with its count."""
     known, counts = cp.unique(values, return_counts=True)
     if len(known) * (known.itemsize + 4) >= values.nbytes:
@@ -300,16 +299,16 @@ def multiset(values: Any) -> np.ndarray:
 
 def _column_to_device(series: pd.Series) -> Any:
     if (kind := dtype_of(series)) == "text":
-        found, values_of_text = cpu.codes(series)
-        return text(to_device(found), values_of_text)
-    values, missing = cpu.arrays(series)
-    return _built(to_device(values), kind, to_device(missing) if missing.any() else None)
+        found, values_of_text = cpu.to_codes(series)
+        return make_text(to_device(found), values_of_text)
+    values, missing = cpu.to_arrays(series)
+    return make_series(to_device(values), kind, to_device(missing) if missing.any() else None)
 
 
-def matrix(frame: Any, names: list[str], rows: Any = None) -> Any:
+def to_matrix(frame: Any, names: list[str], rows: Any = None) -> Any:
     """C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
     out = cp.empty((len(frame) if rows is None else len(rows), len(names)), dtype="float32")
     for j, column in enumerate(names):
-        values = floats(frame[column])
+        values = to_floats(frame[column])
         out[:, j] = values if rows is None else values[rows]
     return out

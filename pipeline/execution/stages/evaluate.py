@@ -136,7 +136,7 @@ def _slices(session: Session, rows: RowSet) -> pd.DataFrame | None:
 def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.DataFrame:
     """Plain host values (object) of the rows that do not train."""
     device = frames_of(device_name)
-    held_out = frame[device.arrays(frame[SET])[0] != TRAIN]
+    held_out = frame[device.to_arrays(frame[SET])[0] != TRAIN]
     host: pd.DataFrame = device.to_host(held_out[names])
     return host.astype(object)
 

@@ -234,7 +234,7 @@ def split_rows(session: Session, found: Read) -> RowSet:
         classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
     )
     context = Context(device, config.seed, settled.target.task, classes, spec.sample_rate)
-    meta = frames_of(device).empty([*source.only(job.kept), *assign.own_columns(spec)])
+    meta = frames_of(device).empty_frame([*source.only(job.kept), *assign.own_columns(spec)])
     return RowSet(
         parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,
         settled.cuts, found.device,

@@ -74,7 +74,7 @@ def _seen(series: Any, column: Column, device: Frames) -> Seen:
     elif column.dtype == "text":
         low, high, clock = None, None, False
     else:
-        values, absent = device.arrays(series)
+        values, absent = device.to_arrays(series)
         values = values[~absent]
         low, high = values.min().item(), values.max().item()
         clock = column.kind == "datetime" and bool((values % DAY != 0).any())
@@ -85,7 +85,7 @@ def _seen(series: Any, column: Column, device: Frames) -> Seen:
 
 
 def _counts(series: Any, column: Column, device: Frames) -> pd.Series:
-    codes, values = device.codes(series)
+    codes, values = device.to_codes(series)
     rows = device.bincount(codes, len(values))
     index = pd.Index(values[rows > 0], dtype=object if column.dtype == "text" else None)
     return pd.Series(rows[rows > 0], index=index, dtype="int64").sort_index()

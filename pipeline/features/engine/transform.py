@@ -85,20 +85,22 @@ class Part:
         """These columns in storage dtypes, with a RangeIndex."""
         device = self.rows.device
         if not names:  # a frame of no columns still has rows
-            return device.frame({"": device.series(self.rows.ids, "int64")})[[]]
-        return device.frame({name: device.unpacked(self.columns[name]) for name in names})
+            return device.make_frame({"": device.make_series(self.rows.ids, "int64")})[[]]
+        return device.make_frame(
+            {name: device.unpack_integers(self.columns[name]) for name in names}
+        )
 
 
 def opened(frame: Frame, context: Context) -> Part:
     """A frame with ids as index, as a partition between ops."""
     device = frames_of(context.device)
     known = set(frame.columns)
-    sets = device.arrays(frame[SET])[0] if SET in known else None
+    sets = device.to_arrays(frame[SET])[0] if SET in known else None
     rows = Rows(
         device=device,
-        ids=device.ids(frame),
-        label=device.floats(frame[LABEL]) if LABEL in known else None,
-        weight=device.floats(frame[WEIGHT]) if WEIGHT in known else None,
+        ids=device.row_ids(frame),
+        label=device.to_floats(frame[LABEL]) if LABEL in known else None,
+        weight=device.to_floats(frame[WEIGHT]) if WEIGHT in known else None,
         task=context.task,
         n_classes=context.n_classes,
         seed=context.seed,
@@ -114,7 +116,7 @@ def closed(part: Part, like: Frame) -> Frame:
     """The inverse of `opened`: ids as index, and the runner's columns of ``like``; unpacked."""
     device, frame = part.rows.device, part.frame(list(part.columns))
     frame.index = like.index
-    own = {n: device.unpacked(like[n]) for n in like.columns if n in RESERVED}
+    own = {n: device.unpack_integers(like[n]) for n in like.columns if n in RESERVED}
     return frame.assign(**own)
 
 
@@ -124,7 +126,7 @@ def selected(part: Part, mask: Array) -> Part:
         return part
     rows, sets, columns = part.rows, part.sets, {}
     if part.columns:
-        frame = rows.device.frame(part.columns)[mask].reset_index(drop=True)
+        frame = rows.device.make_frame(part.columns)[mask].reset_index(drop=True)
         columns = {n: frame[n] for n in part.columns}
     own = replace(
         rows,
@@ -264,7 +266,7 @@ def matrices(
     for number, set_name in enumerate(SETS):
         at = device.xp.flatnonzero((part.sets == number) & wanted)
         if len(at):
-            x = device.matrix(seen, list(seen.columns), at)
+            x = device.to_matrix(seen, list(seen.columns), at)
             label, weight = (None if a is None else a[at] for a in (rows.label, rows.weight))
             found[set_name] = Matrix(x, label, weight, rows.ids[at])
     return found
@@ -295,4 +297,4 @@ def new_matrix(
     """The float32 matrix of new rows, in the frame's order."""
     part = advanced(opened(frame, context), steps)
     device, seen = part.rows.device, _completed(part, features)
-    return device.matrix(seen, list(seen.columns)), device
+    return device.to_matrix(seen, list(seen.columns)), device

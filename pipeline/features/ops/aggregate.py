@@ -127,7 +127,7 @@ class Aggregate(Op):
             f"{part}_{i}": values
             for i, name in enumerate(state["columns"])
             for part, values in moments(
-                codes, device.floats(frame[name]), len(keys), device
+                codes, device.to_floats(frame[name]), len(keys), device
             ).items()
         }
         table = pd.concat([keys, pd.DataFrame(parts, index=keys.index)], axis=1)[seen]
@@ -164,9 +164,11 @@ class Aggregate(Op):
         at = positions(frame, state["by"], state["table"], device)
         made = {}
         for j, name in enumerate(state["produces"]):
-            values = device.kept(state["table"], f"stat_{j}", partial(_column, state["table"], j))
-            made[name] = device.series(taken(values, at, device), "float64")
-        return device.frame(made)
+            values = device.cache_array(
+                state["table"], f"stat_{j}", partial(_column, state["table"], j)
+            )
+            made[name] = device.make_series(taken(values, at, device), "float64")
+        return device.make_frame(made)
 
 
 def _column(table: pd.DataFrame, number: int) -> np.ndarray:

@@ -119,17 +119,17 @@ class Bucket(Op):
         """Finds each value's bucket."""
         device, xp, made = rows.device, rows.device.xp, {}
         for name, edges in zip(state["names"], state["edges"], strict=True):
-            values = device.floats(frame[name])
+            values = device.to_floats(frame[name])
             missing = xp.isnan(values)
             found = xp.searchsorted(
                 device.to_device(np.array(edges, dtype="float32")),
                 _float32(xp.where(missing, 0.0, values)),
                 side="right",
             )
-            made[output_name(self.as_, name)] = device.series(
+            made[output_name(self.as_, name)] = device.make_series(
                 found.astype("int32"), "int32", missing
             )
-        return device.frame(made)
+        return device.make_frame(made)
 
 
 def _float32(values: Array) -> Array:

@@ -84,7 +84,7 @@ class Cast(Op):
         Raises:
             DataError: a value does not fit; names column, value and row.
         """
-        return rows.device.frame(
+        return rows.device.make_frame(
             {output_name(self.as_, n): self._cast(frame[n], n, rows) for n in frame.columns}
         )
 
@@ -99,10 +99,10 @@ class Cast(Op):
         )
         if self.errors == "error" and bool(bad.any()):
             raise self._misfit(series, name, bad, rows)
-        return device.series(values, DTYPES[self.to], missing | bad)
+        return device.make_series(values, DTYPES[self.to], missing | bad)
 
     def _from_text(self, series: Series, device: Frames) -> tuple[Array, Array, Array]:
-        codes, words = device.codes(series)
+        codes, words = device.to_codes(series)
         parsed, fits = read_texts(words, self.to, self.format)
         values = device.to_device(np.append(parsed, parsed.dtype.type(0)))[codes]
         return values, codes < 0, ~device.to_device(np.append(fits, True))[codes]
@@ -110,7 +110,7 @@ class Cast(Op):
     def _from_numbers(self, series: Series, rows: Rows) -> tuple[Array, Array, Array]:
         """(values of the new type, missing, does not fit) from numbers, bools and datetimes."""
         xp = rows.device.xp
-        values, missing = rows.device.arrays(series)
+        values, missing = rows.device.to_arrays(series)
         scale = MICROS[self.unit]
         if dtype_of(series) == "datetime":
             values = values // scale if self.to == "integer" else values / scale
@@ -136,7 +136,7 @@ class Cast(Op):
     def _misfit(self, series: Series, name: str, bad: Array, rows: Rows) -> DataError:
         device = rows.device
         ids = device.to_host(rows.ids[bad])
-        codes, values = device.codes(series)
+        codes, values = device.to_codes(series)
         wrong = values[device.to_host(codes[bad])]
         examples = [
             f"row {i}: {shorten(v.item() if hasattr(v, 'item') else v)}"
@@ -149,8 +149,8 @@ class Cast(Op):
 
 
 def _as_text(series: Series, pattern: str | None, device: Frames) -> Series:
-    codes, values = device.codes(series)
+    codes, values = device.to_codes(series)
     words = written(values, dtype_of(series), pattern)
     table, distinct = pd.factorize(np.asarray(words, dtype=object))
     found: Any = device.to_device(np.append(table, -1).astype("int32"))[codes]
-    return device.text(found, np.asarray(distinct, dtype=object))
+    return device.make_text(found, np.asarray(distinct, dtype=object))

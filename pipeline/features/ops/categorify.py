@@ -102,7 +102,7 @@ class Categorify(Op):
         """Looks each value up."""
         device, made = rows.device, {}
         for name, table in zip(state["names"], state["tables"], strict=True):
-            at = device.positions(frame[name], key_values(table["value"]), (table, "value"))
+            at = device.find_positions(frame[name], key_values(table["value"]), (table, "value"))
             codes = device.xp.where(at < 0, 0, at + 1)
-            made[output_name(self.as_, name)] = device.series(codes, "int32", at == MISSING)
-        return device.frame(made)
+            made[output_name(self.as_, name)] = device.make_series(codes, "int32", at == MISSING)
+        return device.make_frame(made)

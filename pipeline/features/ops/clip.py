@@ -52,10 +52,10 @@ class Clip(Op):
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Clips each column."""
         device = rows.device
-        return device.frame(
+        return device.make_frame(
             {
-                output_name(self.as_, n): device.series(
-                    device.xp.clip(device.floats(frame[n]), self.lower, self.upper), "float64"
+                output_name(self.as_, n): device.make_series(
+                    device.xp.clip(device.to_floats(frame[n]), self.lower, self.upper), "float64"
                 )
                 for n in frame.columns
             }

@@ -108,10 +108,12 @@ class CountEncode(Op):
         device, made = rows.device, {}
         columns = zip(state["names"], state["tables"], state["missing"], state["rows"], strict=True)
         for name, table, missing, total in columns:
-            at = device.positions(frame[name], key_values(table["value"]), (table, "value"))
-            encoded = device.kept(table, "encoded", partial(self._encoded, table, missing, total))
-            made[output_name(self.as_, name)] = device.series(encoded[at], "float64")
-        return device.frame(made)
+            at = device.find_positions(frame[name], key_values(table["value"]), (table, "value"))
+            encoded = device.cache_array(
+                table, "encoded", partial(self._encoded, table, missing, total)
+            )
+            made[output_name(self.as_, name)] = device.make_series(encoded[at], "float64")
+        return device.make_frame(made)
 
     def _encoded(self, table: pd.DataFrame, missing: int, total: int) -> np.ndarray:
         """float64: the count, or share, of each value; last those of missing and unseen ones."""

@@ -67,12 +67,12 @@ class Cross(Op):
         codes, words = _coded(frame[self.columns[0]], device)
         for name in self.columns[1:]:
             codes, words = _paired(codes, words, *_coded(frame[name], device), device)
-        return device.frame({self._made(): device.text(codes.astype("int32"), words)})
+        return device.make_frame({self._made(): device.make_text(codes.astype("int32"), words)})
 
 
 def _coded(series: Series, device: Frames) -> tuple[Array, np.ndarray]:
     """(int64 codes, -1 missing; the distinct values as text)."""
-    codes, values = device.codes(series)
+    codes, values = device.to_codes(series)
     words = [w.replace("\\", "\\\\").replace("|", "\\|") for w in written(values, dtype_of(series))]
     return codes.astype("int64"), np.array(words, dtype=object)
 

@@ -119,31 +119,37 @@ class Dates(Op):
         """Takes the parts of each column."""
         device, xp, made = rows.device, rows.device.xp, {}
         for name in frame.columns:
-            codes, stamps = device.distinct(frame[name])  # each time is taken apart once
+            codes, stamps = device.to_device_codes(frame[name])  # each time is taken apart once
             local = _local(stamps, self.tz, device)
             for part in self.parts:
                 values = xp.append(_part(local, part, device), xp.nan)  # code -1 reads the last
                 if self._in_circles(part):
                     first, period = _PERIOD[part]
                     angle = (values - first) * (2 * math.pi / period)
-                    made[f"{name}__{part}_sin"] = device.series(xp.sin(angle)[codes], "float64")
-                    made[f"{name}__{part}_cos"] = device.series(xp.cos(angle)[codes], "float64")
+                    made[f"{name}__{part}_sin"] = device.make_series(
+                        xp.sin(angle)[codes], "float64"
+                    )
+                    made[f"{name}__{part}_cos"] = device.make_series(
+                        xp.cos(angle)[codes], "float64"
+                    )
                 else:
                     missing = xp.isnan(values)
                     whole = xp.where(missing, 0, values)
                     made[f"{name}__{part}"] = (
-                        device.series((whole == 1)[codes], "bool", missing[codes])
+                        device.make_series((whole == 1)[codes], "bool", missing[codes])
                         if part in _FLAGS
-                        else device.series(whole.astype("int32")[codes], "int32", missing[codes])
+                        else device.make_series(
+                            whole.astype("int32")[codes], "int32", missing[codes]
+                        )
                     )
-        return device.frame(made)
+        return device.make_frame(made)
 
 
 def _local(stamps: Array, tz: str | None, device: Frames) -> Series:
     """µs since 1970 as a column of local times, without a zone; missing where there is none."""
     if tz is None:
-        return device.series(stamps, "datetime")
-    series = device.series(stamps, "datetime", (stamps < _ZONED[0]) | (stamps > _ZONED[1]))
+        return device.make_series(stamps, "datetime")
+    series = device.make_series(stamps, "datetime", (stamps < _ZONED[0]) | (stamps > _ZONED[1]))
     # Never met on the way from UTC, but cuDF knows no answer but NaT, and pandas raises by default.
     gaps: Any = {"ambiguous": "NaT", "nonexistent": "NaT"}
     utc = series.dt.tz_localize("UTC", **gaps)
@@ -154,18 +160,18 @@ def _part(series: Series, part: str, device: Frames) -> Array:
     """float64 (n,): the part, NaN where missing; 0 or 1 for the flags."""
     xp = device.xp
     if part == "week":
-        return device.floats(series.dt.isocalendar()["week"])
+        return device.to_floats(series.dt.isocalendar()["week"])
     if part in _FLAGS:
         value, wanted = _flag(series, part, device)
         return xp.where(xp.isnan(value), xp.nan, value >= wanted)
-    return device.floats(getattr(series.dt, _MEMBER.get(part, part)))
+    return device.to_floats(getattr(series.dt, _MEMBER.get(part, part)))
 
 
 def _flag(series: Series, part: str, device: Frames) -> tuple[Array, Array | int]:
     """The flag is up where the first is at least the second; the first is NaN where missing."""
     if part == "is_weekend":
-        return device.floats(series.dt.dayofweek), 5
-    day = device.floats(series.dt.day)
+        return device.to_floats(series.dt.dayofweek), 5
+    day = device.to_floats(series.dt.day)
     if part == "is_month_start":
         return -day, -1
-    return day, device.floats(series.dt.days_in_month)
+    return day, device.to_floats(series.dt.days_in_month)

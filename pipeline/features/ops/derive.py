@@ -97,8 +97,8 @@ class Derive(Op):
         seen, known = frame, {n: frame[n] for n in frame.columns}
         for name in self.columns:
             known[name] = self._expression(name).evaluate(seen, device)
-            seen = device.frame(known)
-        return device.frame({name: known[name] for name in self.columns})
+            seen = device.make_frame(known)
+        return device.make_frame({name: known[name] for name in self.columns})
 
 
 def _placed(name: str, error: ConfigError) -> ConfigError:

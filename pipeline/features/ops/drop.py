@@ -42,4 +42,4 @@ class Drop(Op):
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """No column."""
-        return rows.device.frame({})
+        return rows.device.make_frame({})

@@ -92,13 +92,15 @@ class Elapsed(Op):
         start, no_start = _stamps(frame, self.from_, rows)
         end, no_end = _stamps(frame, self.to, rows)
         passed = (end - start) / _UNITS[self.unit]  # int64 µs: exact before the division
-        return device.frame({self._made(): device.series(passed, "float64", no_start | no_end)})
+        return device.make_frame(
+            {self._made(): device.make_series(passed, "float64", no_start | no_end)}
+        )
 
 
 def _stamps(frame: Frame, text: str, rows: Rows) -> tuple[Array | int, Array]:
     """(int64 µs, missing) of a column, or of a fixed moment."""
     if text in list(frame.columns):
-        return rows.device.arrays(frame[text])
+        return rows.device.to_arrays(frame[text])
     fixed = moment(text)
     assert fixed is not None  # reads has checked it
     return fixed, rows.device.xp.zeros(len(frame), dtype=bool)

@@ -196,8 +196,10 @@ class Fill(Op):
             dtype = self._dtype(dtype_of(frame[name]))
             made[output_name(self.as_, name)] = _filled(frame[name], value, dtype, device)
             if self.indicator:
-                made[f"{name}__missing"] = device.series(missing_rows(frame[name], device), "bool")
-        return device.frame(made)
+                made[f"{name}__missing"] = device.make_series(
+                    missing_rows(frame[name], device), "bool"
+                )
+        return device.make_frame(made)
 
 
 def _most_frequent(found: Counts, dtype: Dtype) -> Scalar:
@@ -211,15 +213,15 @@ def _most_frequent(found: Counts, dtype: Dtype) -> Scalar:
 def _filled(series: Series, value: Scalar, dtype: Dtype, device: Frames) -> Series:
     xp = device.xp
     if dtype == "text":
-        codes, words = device.codes(series)
+        codes, words = device.to_codes(series)
         at = np.flatnonzero(words == value)
         if len(at) == 0:
             words, at = np.append(words, np.array([value], dtype=object)), np.array([len(words)])
-        return device.text(xp.where(codes < 0, int(at[0]), codes).astype("int32"), words)
+        return device.make_text(xp.where(codes < 0, int(at[0]), codes).astype("int32"), words)
     if dtype == "float64":
-        values = device.floats(series)
+        values = device.to_floats(series)
         missing = xp.isnan(values)
         filled = xp.where(missing, float(value), values) if bool(missing.any()) else values
-        return device.series(filled, dtype)
-    values, missing = device.arrays(series)
-    return device.series(xp.where(missing, xp.asarray(value, values.dtype), values), dtype)
+        return device.make_series(filled, dtype)
+    values, missing = device.to_arrays(series)
+    return device.make_series(xp.where(missing, xp.asarray(value, values.dtype), values), dtype)

@@ -70,4 +70,4 @@ class Filter(Op):
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """No column: it is rows that a filter takes away, at ingest."""
-        return rows.device.frame({})
+        return rows.device.make_frame({})

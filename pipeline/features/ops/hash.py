@@ -51,7 +51,7 @@ class Hash(Op):
         device, made = rows.device, {}
         for name in frame.columns:
             codes = device.hash_values(frame[name], self.seed) % self.size
-            made[output_name(self.as_, name)] = device.series(
+            made[output_name(self.as_, name)] = device.make_series(
                 codes.astype("int32"), "int32", missing_rows(frame[name], device)
             )
-        return device.frame(made)
+        return device.make_frame(made)

@@ -88,15 +88,15 @@ class Haversine(Op):
         """The haversine formula."""
         xp = rows.device.xp
         lat1, lon1, lat2, lon2 = (
-            rows.device.floats(frame[v]) if isinstance(v, str) else xp.full(len(frame), v)
+            rows.device.to_floats(frame[v]) if isinstance(v, str) else xp.full(len(frame), v)
             for v in (*self.from_, *self.to)
         )
         there = xp.isfinite(lat1 + lon1 + lat2 + lon2)
         there &= (xp.abs(lat1) <= 90) & (xp.abs(lat2) <= 90)  # noqa: PLR2004  # degrees
         degrees = [xp.where(there, v, 0.0) for v in (lat1, lon1, lat2, lon2)]
         distance = _RADIUS[self.unit] * _angle(degrees, xp)
-        made = rows.device.series(distance, "float64", ~there)
-        return rows.device.frame({self._made(): made})
+        made = rows.device.make_series(distance, "float64", ~there)
+        return rows.device.make_frame({self._made(): made})
 
 
 def _angle(degrees: list[Array], xp: ModuleType) -> Array:

@@ -192,7 +192,7 @@ class Join(Op):
         device = rows.device
         at = positions(frame, self._keys(), state["table"], device)
         at = device.xp.where(at < 0, len(state["table"]), at)  # a missing value follows the last
-        return device.frame(
+        return device.make_frame(
             {
                 column["name"]: _taken(state["table"], f"column_{i}", column["dtype"], at, device)
                 for i, column in enumerate(state["produces"])
@@ -204,22 +204,22 @@ def _taken(table: pd.DataFrame, name: str, dtype: Dtype, at: Array, device: Fram
     """The values of a table's column at these positions; missing behind its last row."""
     if dtype == "text":
         codes, words = pd.factorize(table[name])
-        every = device.kept(table, name, lambda: np.append(codes, -1).astype("int32"))
-        return device.text(every[at], np.asarray(words, dtype=object))
-    values, missing = cpu.arrays(table[name])
+        every = device.cache_array(table, name, lambda: np.append(codes, -1).astype("int32"))
+        return device.make_text(every[at], np.asarray(words, dtype=object))
+    values, missing = cpu.to_arrays(table[name])
     last = values.dtype.type(np.nan if dtype.startswith("float") else 0)
-    found = device.kept(table, name, lambda: np.append(values, last))[at]
+    found = device.cache_array(table, name, lambda: np.append(values, last))[at]
     if dtype.startswith("float"):
-        return device.series(found, dtype)
-    lacking = device.kept(table, f"{name} missing", lambda: np.append(missing, True))
-    return device.series(found, dtype, lacking[at])
+        return device.make_series(found, dtype)
+    lacking = device.cache_array(table, f"{name} missing", lambda: np.append(missing, True))
+    return device.make_series(found, dtype, lacking[at])
 
 
 def _plain(series: pd.Series) -> np.ndarray:
     """The values of a table's key column, none missing: object of str, or numbers."""
     if isinstance(series.dtype, pd.CategoricalDtype) or series.dtype.kind not in "iufbM":
         return series.astype("str").to_numpy(dtype=object)
-    return cpu.arrays(series)[0]
+    return cpu.to_arrays(series)[0]
 
 
 def _check_unique(table: pd.DataFrame, keys: list[str], name: str) -> None:

@@ -43,4 +43,4 @@ class Keep(Op):
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """No column."""
-        return rows.device.frame({})
+        return rows.device.make_frame({})

@@ -178,7 +178,7 @@ class Lag(Op):
         kept = keys.take(device.to_host(codes[at])).reset_index(drop=True)
         columns = {"order": device.to_host(order[at]), "id": device.to_host(rows.ids[at])}
         for i, name in enumerate(state["columns"]):
-            columns[f"value_{i}"] = device.to_host(device.floats(frame[name])[at])
+            columns[f"value_{i}"] = device.to_host(device.to_floats(frame[name])[at])
         return {"history": pd.concat([kept, pd.DataFrame(columns)], axis=1)}
 
     def merge(self, a: Summary, b: Summary) -> Summary:
@@ -222,12 +222,12 @@ class Lag(Op):
         back_to = lines.at[new[lines.at]] - count
         made = {}
         for i, name in enumerate(state["columns"]):
-            values = xp.concatenate([old[f"value_{i}"], device.floats(frame[name])])[lines.at]
+            values = xp.concatenate([old[f"value_{i}"], device.to_floats(frame[name])])[lines.at]
             for part, looked in self._looks(lines, values).items():
                 found = xp.full(len(codes), xp.nan)
                 found[back_to] = looked[new[lines.at]]
-                made[f"{name}__{part}"] = device.series(found, "float64")
-        return device.frame(made)
+                made[f"{name}__{part}"] = device.make_series(found, "float64")
+        return device.make_frame(made)
 
     def _looks(self, lines: Lines, values: Array) -> dict[str, Array]:
         """Every output of one column, in sorted order."""
@@ -243,7 +243,7 @@ class Lag(Op):
     def _placed(self, frame: Frame, rows: Rows) -> tuple[Array, pd.DataFrame, Array]:
         """(entity of each row, -1 without entity or order; the entities' keys; order values)."""
         codes, keys = grouped(frame, _distinct(self.by), rows.device)
-        order, missing = rows.device.arrays(frame[self.order])
+        order, missing = rows.device.to_arrays(frame[self.order])
         return rows.device.xp.where(missing, -1, codes), keys, order
 
 

@@ -53,10 +53,10 @@ class Log(Op):
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Takes the logarithm of each column."""
         device = rows.device
-        return device.frame(
+        return device.make_frame(
             {
-                output_name(self.as_, n): device.series(
-                    self._logarithm(device.floats(frame[n]), device.xp), "float64"
+                output_name(self.as_, n): device.make_series(
+                    self._logarithm(device.to_floats(frame[n]), device.xp), "float64"
                 )
                 for n in frame.columns
             }

@@ -161,12 +161,12 @@ class OneHot(Op):
         device, made = rows.device, {}
         by_name = dict(zip(state["names"], state["values"], strict=True))
         for column, outputs in zip(by_name, output_names(list(by_name), by_name), strict=True):
-            at = device.positions(frame[column], _keys(by_name[column]))
+            at = device.find_positions(frame[column], _keys(by_name[column]))
             for i, output in enumerate(outputs):
-                made[output] = device.series(at == i, "bool")
+                made[output] = device.make_series(at == i, "bool")
         if not made:
             return frame[[]]
-        return device.frame(made)
+        return device.make_frame(made)
 
 
 def output_names(columns: list[str], values: Mapping[str, Any]) -> list[list[str]]:

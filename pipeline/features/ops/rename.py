@@ -71,4 +71,4 @@ class Rename(Op):
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """The columns as they are."""
-        return rows.device.frame({new: frame[old] for old, new in self.columns.items()})
+        return rows.device.make_frame({new: frame[old] for old, new in self.columns.items()})

@@ -99,6 +99,6 @@ class Scale(Op):
         device, made = rows.device, {}
         numbers = zip(state["names"], state["centres"], state["spreads"], strict=True)
         for name, centre, spread in numbers:
-            values = (device.floats(frame[name]) - centre) / spread
-            made[output_name(self.as_, name)] = device.series(values, "float64")
-        return device.frame(made)
+            values = (device.to_floats(frame[name]) - centre) / spread
+            made[output_name(self.as_, name)] = device.make_series(values, "float64")
+        return device.make_frame(made)

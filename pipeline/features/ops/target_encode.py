@@ -168,14 +168,14 @@ class TargetEncode(Op):
         """Times of the sample (first pass by time); else counts and sums per key and fold."""
         device = rows.device
         if self.by == "time" and "cuts" not in state:
-            times, missing = device.arrays(frame[self.column])
+            times, missing = device.to_arrays(frame[self.column])
             if times.dtype.kind == "f":  # a cut is a number; infinite rows have their blocks
                 missing = ~device.xp.isfinite(times)
-            return {"times": [device.multiset(times[rows.sampled() & ~missing])]}
+            return {"times": [device.to_host_unordered(times[rows.sampled() & ~missing])]}
         assert rows.label is not None, "target_encode is fitted on rows with a label"
         fold, tables = self.folds_of(frame, rows, state), {}
         for output in state["outputs"]:
-            codes, values = device.codes(frame[output["column"]])
+            codes, values = device.to_codes(frame[output["column"]])
             tables[output["column"]] = sums_by_key(
                 codes.astype("int64"), values, fold, rows.label,
                 folds=self.folds, n_classes=rows.n_classes, device=device,
@@ -240,7 +240,7 @@ class TargetEncode(Op):
             return rows.folds(self.folds)
         if self.by == "group":
             return device.hash_values(frame[self.column], rows.seed + 1) % self.folds
-        times, missing = device.arrays(frame[self.column])
+        times, missing = device.to_arrays(frame[self.column])
         cuts = device.to_device(np.array(state["cuts"], dtype=times.dtype))
         fold = device.xp.searchsorted(cuts, times, side="right")
         return device.xp.where(missing, 0, fold).astype("int64")
@@ -250,15 +250,17 @@ class TargetEncode(Op):
         device, made = rows.device, {}
         for output, table in zip(state["outputs"], state["tables"], strict=True):
             known = table[~table[IS_MISSING]]
-            at = device.positions(frame[output["column"]], key_values(known[KEY]), (table, KEY))
+            at = device.find_positions(
+                frame[output["column"]], key_values(known[KEY]), (table, KEY)
+            )
             by = "everyone" if fold is None else "fold"
             if fold is not None:
                 at = at * (self.folds + 1) + fold
             for c, name in enumerate(output["names"]):
                 # unseen (-1) and missing (-2) count from the end
-                means = device.kept(table, f"{by} {c}", partial(self._means, table, by, c))
-                made[name] = device.series(means[at], "float64")
-        return device.frame(made)
+                means = device.cache_array(table, f"{by} {c}", partial(self._means, table, by, c))
+                made[name] = device.make_series(means[at], "float64")
+        return device.make_frame(made)
 
     def _means(self, table: pd.DataFrame, by: str, which: int) -> np.ndarray:
         """float64: the means of one class by key; last those of unseen and of missing values."""

@@ -35,7 +35,7 @@ class Counts(NamedTuple):
 def counts(series: Series, rows: Rows) -> Counts:
     """The counts of one partition's column."""
     device = rows.device
-    codes, values = device.codes(series)
+    codes, values = device.to_codes(series)
     if values.dtype.kind == "f":
         values = values + 0.0  # -0.0 and 0.0 are one value
     found = device.bincount(codes, len(values)).astype("int64")
@@ -77,8 +77,7 @@ def ranked(found: Counts) -> pd.DataFrame:
 
 
 def lookup(of_values: np.ndarray, missing: float, unseen: float) -> np.ndarray:
-    """float64 (k + 2): what `device.positions` leads to; -1 (unseen) and -2 (missing) count from
-    the end."""
+    """Return float64 (k + 2) to index with positions; -1 (unseen), -2 (missing) are at the end."""
     return np.concatenate([of_values.astype("float64"), [missing, unseen]])
 
 

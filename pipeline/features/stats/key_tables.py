@@ -34,7 +34,7 @@ def key_column(values: np.ndarray) -> pd.Series:
 
 
 def key_values(column: pd.Series | pd.Index) -> np.ndarray:
-    """The values of a key table's column, as `Frames.positions` takes them."""
+    """The values of a key table's column, as `Frames.find_positions` takes them."""
     return column.to_numpy(dtype=None if column.dtype.kind in "iufb" else object)
 
 
@@ -46,7 +46,7 @@ def grouped(frame: Frame, names: Sequence[str], device: Frames) -> tuple[Array, 
         table may hold keys that no row has: count the rows.
     """
     xp = device.xp
-    columns = [device.codes(frame[name]) for name in names]
+    columns = [device.to_codes(frame[name]) for name in names]
     number = columns[0][0].astype("int64")
     if len(columns) == 1:
         return number, pd.DataFrame({"key_0": key_column(columns[0][1])})
@@ -82,7 +82,7 @@ def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Fr
     xp = device.xp
     values = [key_values(keys[name]) for name in key_names(len(names))]
     if len(names) == 1:
-        return device.positions(frame[names[0]], values[0], (keys, key_names(1)[0]))
+        return device.find_positions(frame[names[0]], values[0], (keys, key_names(1)[0]))
     found, of_table = _column_positions(frame[names[0]], keys, 0, device)
     missing = found == MISSING
     for i, name in enumerate(names[1:], 1):
@@ -93,7 +93,7 @@ def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Fr
         pairs, of_table = np.unique(of_table * size + more_table, return_inverse=True)
         numbers = xp.where((found < 0) | (more < 0), -1, found * size + more)
         found = _among(numbers, pairs, (keys, f"pairs of {i + 1} columns"), device)
-    rows = device.kept(keys, "rows", lambda: _placed(of_table, len(keys)))
+    rows = device.cache_array(keys, "rows", lambda: _placed(of_table, len(keys)))
     at = rows[found]  # unseen (-1) reads the last
     return xp.where(missing, MISSING, at) if bool(missing.any()) else at
 
@@ -111,7 +111,7 @@ def _column_positions(
     """(position of each row's value among the distinct ones, the same of the table's rows)."""
     name = f"key_{number}"
     of_table, distinct = pd.factorize(keys[name])  # not of objects: see `words.numbered`
-    at = device.positions(series, key_values(distinct), (keys, f"distinct {name}"))
+    at = device.find_positions(series, key_values(distinct), (keys, f"distinct {name}"))
     return at, of_table.astype("int64")
 
 
@@ -125,11 +125,11 @@ def _among(
     xp = device.xp
     end = int(known[-1]) + 1 if len(known) else 0
     if end <= 4 * len(numbers):  # a table costs a fiftieth of a search (docs/benchmarks.md)
-        at_number = device.kept(of[0], f"table of {of[1]}", lambda: _placed(known, end))
+        at_number = device.cache_array(of[0], f"table of {of[1]}", lambda: _placed(known, end))
         inside = (numbers >= 0) & (numbers < end)
         return at_number[xp.where(inside, numbers, end)]
     last = np.iinfo("int64").max
-    table = device.kept(of[0], of[1], lambda: np.append(known, last))
+    table = device.cache_array(of[0], of[1], lambda: np.append(known, last))
     at = xp.searchsorted(table, numbers)
     return xp.where(table[at] == numbers, at, UNSEEN)
 

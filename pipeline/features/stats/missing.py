@@ -8,5 +8,5 @@ from pipeline.device import Array, Frames, Series, dtype_of
 def missing_rows(series: Series, device: Frames) -> Array:
     """bool (n,): True where the column is missing."""
     if dtype_of(series) == "text":
-        return device.codes(series)[0] < 0
-    return device.arrays(series)[1]
+        return device.to_codes(series)[0] < 0
+    return device.to_arrays(series)[1]

@@ -36,7 +36,7 @@ class Moments(NamedTuple):
 def moments(series: Series, rows: Rows) -> Moments:
     """The moments of one partition's numeric column."""
     xp = rows.device.xp
-    values = rows.device.floats(series)
+    values = rows.device.to_floats(series)
     values = values[xp.isfinite(values)]
     n = len(values)
     if n == 0:
@@ -72,8 +72,8 @@ Sample = list[np.ndarray]
 def sampled(series: Series, rows: Rows) -> Sample:
     """The finite values in the rows of the sample, for `quantiles`."""
     device = rows.device
-    values = device.floats(series)
-    return [device.multiset(values[rows.sampled() & device.xp.isfinite(values)])]
+    values = device.to_floats(series)
+    return [device.to_host_unordered(values[rows.sampled() & device.xp.isfinite(values)])]
 
 
 def quantiles(sample: Sample, shares: list[float]) -> list[float]:

@@ -49,7 +49,7 @@ def typed(column: SourceColumn, words: Series, dialect: Dialect, device: Frames)
         values, dtype = _stamps(words, blank, column, device), "datetime"
         if values is not None and not has_known_years(values):
             return None
-    return None if values is None else device.series(values, dtype, missing)
+    return None if values is None else device.make_series(values, dtype, missing)
 
 
 def has_known_years(times: Array, unit: int = 1) -> bool:
@@ -60,7 +60,7 @@ def has_known_years(times: Array, unit: int = 1) -> bool:
 
 
 def _mask(series: Series, device: Frames) -> Array:
-    return device.arrays(series)[0]
+    return device.to_arrays(series)[0]
 
 
 def _all(series: Series, device: Frames) -> bool:
@@ -72,18 +72,18 @@ def _bools(words: Series, missing: Array, dialect: Dialect, device: Frames) -> S
     false = _mask(words.isin(list(dialect.false)), device) & ~missing
     if not bool((true | false | missing).all()):
         return None
-    return device.series(true, "bool", missing)
+    return device.make_series(true, "bool", missing)
 
 
 def _numbers(words: Series, whole: bool, device: Frames) -> Array | None:
     if not _all(words.str.match(INTEGER if whole else NUMBER), device):
         return None
     if not whole:
-        values = device.arrays(words.astype("float64"))[0]
+        values = device.to_arrays(words.astype("float64"))[0]
         return values if bool(device.xp.isfinite(values).all()) else None
     small = int(words.str.len().max()) <= SAFE_DIGITS
     if small or _all(words.astype("float64").abs() < SAFE_SIZE, device):
-        return device.arrays(words.astype("int64"))[0]
+        return device.to_arrays(words.astype("int64"))[0]
     return None
 
 
@@ -116,13 +116,13 @@ def _times(words: Series, device: Frames) -> Array | None:
     if found is None or int(words.str.len().max()) == 19:
         return found
     fraction = words.str.slice(20, 26).str.ljust(6, "0")
-    return found + device.arrays(fraction.astype("int64"))[0]
+    return found + device.to_arrays(fraction.astype("int64"))[0]
 
 
 def _offsets(words: Series, device: Frames) -> Array:
     """µs of ``+01:30``."""
     hours, minutes = (
-        device.arrays(words.str.slice(at, at + 2).astype("int64"))[0] for at in (1, 4)
+        device.to_arrays(words.str.slice(at, at + 2).astype("int64"))[0] for at in (1, 4)
     )
     ahead = _mask(words.str.slice(0, 1).isin(["+"]), device)
     size = (hours * 60 + minutes) * 60_000_000
@@ -155,5 +155,5 @@ def _parsed(words: Series, shape: str | None, pattern: str, device: Frames) -> A
     # a 31 June that were taken for 1 July would show
     at = re.sub("%Y", "    ", pattern[: pattern.index("%d")])
     days = words.str.slice(len(at), len(at) + 2).astype("int64")
-    same = device.arrays(days)[0] == device.arrays(stamps.dt.day)[0]
-    return device.arrays(stamps)[0] if bool(same.all()) else None
+    same = device.to_arrays(days)[0] == device.to_arrays(stamps.dt.day)[0]
+    return device.to_arrays(stamps)[0] if bool(same.all()) else None

@@ -76,7 +76,7 @@ def _judged(frame: Frame, spec: Preparation, device: Frames) -> _Judged:
     for expression in spec.filters:
         kept = kept & passing(frame, expression, device)
     column = spec.target.evaluate(frame, device)
-    missing = device.arrays(column.isna())[0] & kept
+    missing = device.to_arrays(column.isna())[0] & kept
     filtered, lost = len(frame) - int(kept.sum()), int(missing.sum())
     if not filtered and not lost:
         return _Judged(None, column, 0, 0)
@@ -86,18 +86,18 @@ def _judged(frame: Frame, spec: Preparation, device: Frames) -> _Judged:
 
 def _unpacked(frame: Frame, names: Collection[str], device: Frames) -> Frame:
     """The frame with these columns in storage dtypes."""
-    return frame.assign(**{name: device.unpacked(frame[name]) for name in names})
+    return frame.assign(**{name: device.unpack_integers(frame[name]) for name in names})
 
 
 def passing(frame: Frame, expression: Expression, device: Frames) -> Array:
     """bool (n,): where the expression is true; missing counts as false."""
-    values, missing = device.arrays(expression.evaluate(frame, device))
+    values, missing = device.to_arrays(expression.evaluate(frame, device))
     return (values != 0) & ~missing
 
 
 def target_missing(frame: Frame, expression: Expression, device: Frames) -> Array:
     """bool (n,): where the target has no value."""
-    return device.arrays(expression.evaluate(frame, device).isna())[0]
+    return device.to_arrays(expression.evaluate(frame, device).isna())[0]
 
 
 def look(frame: Frame, spec: Preparation) -> Look:
@@ -147,7 +147,7 @@ def assigned(frame: Frame, spec: Preparation, target: Target, cuts: Any) -> Fram
 
 def _column(values: Array, dtype: Any, frame: Frame, device: Frames) -> Any:
     """A column beside those of the frame."""
-    column = device.series(values, dtype)
+    column = device.make_series(values, dtype)
     column.index = frame.index
     return column
 
@@ -156,18 +156,18 @@ def packed(frame: Frame, device_name: str, target: Target) -> Frame:
     """For holding: integers, and positions of classes, in as few bytes as they need."""
     device = frames_of(device_name)
     if target.task != "regression":
-        labels = device.floats(frame[LABEL])
+        labels = device.to_floats(frame[LABEL])
         if not bool(device.xp.isnan(labels).any()):
             whole = _column(labels.astype("int64"), "int64", frame, device)
             frame = frame.assign(**{LABEL: whole})
-    return device.packed(frame)
+    return device.pack_integers(frame)
 
 
 def _weights(frame: Frame, name: str, device: Frames) -> Array:
-    weights = device.floats(frame[name])
+    weights = device.to_floats(frame[name])
     bad = ~((weights == 0) | ((weights >= LIGHTEST) & (weights <= HEAVIEST)))
     if bool(bad.any()):
-        ids = device.to_host(device.ids(frame)[bad])
+        ids = device.to_host(device.row_ids(frame)[bad])
         values = device.to_host(weights[bad])
         raise DataError(
             f"data.weight: {len(ids)} rows of column {name!r} have no weight >= 0: "
@@ -237,15 +237,15 @@ def check_labels(counts: Counts, target: Target) -> None:
 def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float) -> Counts:
     """One partition's counts; ``rate`` is the share of the training rows that the models get."""
     device = frames_of(device_name)
-    sets = device.arrays(frame[SET])[0]
+    sets = device.to_arrays(frame[SET])[0]
     per_set = device.bincount(sets, len(SETS))
     train = sets == TRAIN
-    ids = device.ids(frame)[train]
+    ids = device.row_ids(frame)[train]
     sampled = len(ids) if rate == 1 else _below(device.hash_ints(ids, seed + 2), rate)
-    labels = device.floats(frame[LABEL])[train]
+    labels = device.to_floats(frame[LABEL])[train]
     weights, valid_weight = device.xp.ones(len(labels)), float(per_set[VALID])
     if WEIGHT in set(frame.columns):
-        every = device.floats(frame[WEIGHT])
+        every = device.to_floats(frame[WEIGHT])
         weights, valid_weight = every[train], float(every[sets == VALID].sum())
     per_class: Any = device.bincount(labels.astype("int64"), classes, weights) if classes else []
     return Counts(

@@ -74,11 +74,11 @@ def summarise(
     """
     if split.by != "time" or split.column is None:
         return None
-    values, missing = device.arrays(frame[split.column])
+    values, missing = device.to_arrays(frame[split.column])
     if bool(missing.any()):
         raise _missing(frame, missing, split, device)
-    sampled = device.hash_ints(device.ids(frame), seed + 2) < int(sample_rate * SPAN)
-    return [device.multiset(values[sampled])]
+    sampled = device.hash_ints(device.row_ids(frame), seed + 2) < int(sample_rate * SPAN)
+    return [device.to_host_unordered(values[sampled])]
 
 
 def merge(a: Times, b: Times) -> Times:
@@ -148,14 +148,14 @@ def assign(frame: Frame, split: Split, cuts: Cuts | None, device: Frames, seed: 
         DataError: a missing time, or a value that is no set's name; shows row ids or values.
     """
     if split.column is None:
-        return _drawn(device.hash_ints(device.ids(frame), seed), split, device)
+        return _drawn(device.hash_ints(device.row_ids(frame), seed), split, device)
     if split.by == "time":
         return _by_time(frame, split, cuts, device)
     if split.by == "column":
         return _by_name(frame, split, device)
     column = frame[split.column]
-    alone = device.hash_ints(device.ids(frame), seed)
-    missing = device.arrays(column.isna())[0]
+    alone = device.hash_ints(device.row_ids(frame), seed)
+    missing = device.to_arrays(column.isna())[0]
     grouped = device.hash_values(column.reset_index(drop=True), seed)
     return _drawn(device.xp.where(missing, alone, grouped), split, device)
 
@@ -170,7 +170,7 @@ def _drawn(hashes: Array, split: Split, device: Frames) -> Array:
 def _by_time(frame: Frame, split: Split, cuts: Cuts | None, device: Frames) -> Array:
     if cuts is None:
         raise AssertionError("a time split needs its cuts")
-    values, missing = device.arrays(frame[split.column])
+    values, missing = device.to_arrays(frame[split.column])
     if bool(missing.any()):
         raise _missing(frame, missing, split, device)
     xp = device.xp
@@ -179,7 +179,7 @@ def _by_time(frame: Frame, split: Split, cuts: Cuts | None, device: Frames) -> A
 
 
 def _by_name(frame: Frame, split: Split, device: Frames) -> Array:
-    codes, values = device.codes(frame[split.column])
+    codes, values = device.to_codes(frame[split.column])
     if bool((codes < 0).any()):
         raise _missing(frame, codes < 0, split, device)
     known = {name: number for number, name in enumerate(SETS)}
@@ -195,7 +195,7 @@ def _by_name(frame: Frame, split: Split, device: Frames) -> Array:
 
 
 def _missing(frame: Frame, missing: Array, split: Split, device: Frames) -> DataError:
-    ids = device.to_host(device.ids(frame)[missing])
+    ids = device.to_host(device.row_ids(frame)[missing])
     shown = f"not is_missing({quoted(str(split.column))})"
     what = "time" if split.by == "time" else "set's name"
     return DataError(

@@ -76,13 +76,13 @@ def summarise(frame: Frame, expression: Expression, device: Frames) -> Summary:
 def summary_of(series: Series, device: Frames) -> Summary:
     """What is seen of the target's column in one partition."""
     dtype, xp = dtype_of(series), device.xp
-    codes, values = device.codes(series) if dtype == "text" else device.distinct(series)
+    codes, values = device.to_codes(series) if dtype == "text" else device.to_device_codes(series)
     present = len(series) - int((codes < 0).sum())
     counts = _counts(codes, values, dtype, device)
     missing = len(series) - present
     if dtype == "text" or present == 0:
         return Summary(dtype, missing, counts)
-    numbers, absent = device.arrays(series)
+    numbers, absent = device.to_arrays(series)
     numbers = numbers[~absent].astype("float64")
     whole = bool((xp.isfinite(numbers) & (numbers == xp.floor(numbers))).all())
     whole = whole and bool((xp.abs(numbers) <= EXACT).all())
@@ -271,13 +271,13 @@ def label(frame: Frame, expression: Expression, target: Target, device: Frames) 
 def label_of(series: Series, target: Target, device: Frames) -> Array:
     """`label` of the target's column."""
     if target.task == "regression":
-        return device.floats(series)
+        return device.to_floats(series)
     if dtype_of(series) == "bool":
-        values, missing = device.arrays(series)
+        values, missing = device.to_arrays(series)
         place = {c: float(i) for i, c in enumerate(target.classes)}
         table = np.array([place.get(c, np.nan) for c in (False, True, None)])
         return device.to_device(table)[device.xp.where(missing, 2, values)]
     kinds = {type(c) for c in target.classes}
     dtype: Any = object if str in kinds else "float64" if float in kinds else "int64"
-    found = device.positions(series, np.array(target.classes, dtype=dtype))
+    found = device.find_positions(series, np.array(target.classes, dtype=dtype))
     return device.xp.where(found < 0, device.xp.nan, found.astype("float64"))

@@ -171,5 +171,5 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
         assert list(made.columns) == [c.name for c in op.produces(before)]
         frame = frame.drop(columns=op.removes(before)).assign(**{n: made[n] for n in made.columns})
     names = [f.name for f in model_columns(walked, {})]
-    assert np.isfinite(cpu.matrix(frame, names)).all()
+    assert np.isfinite(cpu.to_matrix(frame, names)).all()
     assert not {"none", "re:x"} & set(names)

@@ -73,7 +73,7 @@ def test_what_it_says():
 
 def test_only_training_rows_count():
     schema, frame = frame_of({"a": [1, 2, 3, 4]})
-    marked = frame.assign(**{SET: cpu.series(np.array([0, 1, 2, 0]), "int32")})
+    marked = frame.assign(**{SET: cpu.make_series(np.array([0, 1, 2, 0]), "int32")})
     found = profile.finish(profile.summarise(marked, schema, CONTEXT), schema)
     assert (found["rows"], found["columns"]["a"]["high"]) == (2, 4)
     assert found["columns"]["a"]["values"] == [1, 4]
@@ -84,9 +84,9 @@ def test_many_values_are_estimated_alike_on_every_layout(kind, monkeypatch):
     monkeypatch.setattr(profile, "MAX_VALUES", 1_000)
     numbers = np.arange(20_000) % 10_000
     column = (
-        cpu.text(numbers, np.array([f"k{i}" for i in range(10_000)], dtype=object))
+        cpu.make_text(numbers, np.array([f"k{i}" for i in range(10_000)], dtype=object))
         if kind == "text"
-        else cpu.series(numbers, "int64")
+        else cpu.make_series(numbers, "int64")
     )
     schema, frame = Schema((Column("k", kind),)), pd.DataFrame({"k": column})
     whole = of(schema, frame)

@@ -54,7 +54,10 @@ def sets(n=300):
 
 def prepared(frame, label, which):
     schema, storage = frame_of(frame)
-    own = {LABEL: cpu.series(label, "float64"), SET: cpu.series(which.astype("int32"), "int32")}
+    own = {
+        LABEL: cpu.make_series(label, "float64"),
+        SET: cpu.make_series(which.astype("int32"), "int32"),
+    }
     whole = storage.assign(**own)
     whole.index = pd.Index(np.arange(len(frame)), dtype="int64")
     return schema, whole

@@ -37,7 +37,10 @@ def frame_and_schema(n=500):
     )
     schema, frame = frame_of(data)
     which = rng.choice(np.array([0, 0, 1, 2], dtype="int32"), n)
-    own = {LABEL: cpu.series(rng.normal(size=n), "float64"), SET: cpu.series(which, "int32")}
+    own = {
+        LABEL: cpu.make_series(rng.normal(size=n), "float64"),
+        SET: cpu.make_series(which, "int32"),
+    }
     frame = frame.assign(**own)
     frame.index = pd.Index(np.arange(1000, 1000 + n), dtype="int64")
     return frame, schema
@@ -130,14 +133,14 @@ def wide_and_narrow():
         "large": rng.integers(0, 2**32, n), "huge": rng.integers(-(2**62), 2**62, n),
         "negative": rng.integers(-70_000, 0, n), "zero": np.zeros(n, dtype="int64"),
     }  # fmt: skip
-    columns = {name: cpu.series(values, "int64") for name, values in integers.items()}
-    columns |= {f"{name}?": cpu.series(v, "int64", some) for name, v in integers.items()}
-    columns["none"] = cpu.series(np.zeros(n), "int64", np.ones(n, dtype=bool))
-    columns["float"] = cpu.series(rng.normal(size=n), "float64")
-    columns["word"] = cpu.text(rng.integers(-1, 2, n), np.array(["a", "b"], dtype=object))
-    columns[LABEL] = cpu.series((rng.random(n) < 0.5).astype("float64"), "float64")
-    columns[SET] = cpu.series(rng.choice(np.array([0, 1], dtype="int32"), n), "int32")
-    frame = cpu.frame(columns)
+    columns = {name: cpu.make_series(values, "int64") for name, values in integers.items()}
+    columns |= {f"{name}?": cpu.make_series(v, "int64", some) for name, v in integers.items()}
+    columns["none"] = cpu.make_series(np.zeros(n), "int64", np.ones(n, dtype=bool))
+    columns["float"] = cpu.make_series(rng.normal(size=n), "float64")
+    columns["word"] = cpu.make_text(rng.integers(-1, 2, n), np.array(["a", "b"], dtype=object))
+    columns[LABEL] = cpu.make_series((rng.random(n) < 0.5).astype("float64"), "float64")
+    columns[SET] = cpu.make_series(rng.choice(np.array([0, 1], dtype="int32"), n), "int32")
+    frame = cpu.make_frame(columns)
     frame.index = pd.Index(np.arange(40, 40 + n), dtype="int64")
     return frame, assign.packed(frame, "cpu", Target("binary", (False, True)))
 
@@ -186,7 +189,7 @@ def test_packed_columns_give_the_same_matrices_and_summaries():
 def test_labels_that_are_missing_or_numbers_are_not_packed():
     frame, _ = wide_and_narrow()
     lost = frame.assign(
-        **{LABEL: cpu.series(np.full(300, np.nan), "float64").set_axis(frame.index)}
+        **{LABEL: cpu.make_series(np.full(300, np.nan), "float64").set_axis(frame.index)}
     )
     assert assign.packed(lost, "cpu", Target("binary", (False, True)))[LABEL].dtype == "float64"
     assert assign.packed(frame, "cpu", Target("regression"))[LABEL].dtype == "float64"

@@ -28,7 +28,7 @@ def cast(values, to, device=cpu, **more):
     made = try_op(entry, {"c": values}, device=device)["c"]
     schema, _ = frame_of({"c": values})
     declared = parse_op(entry).produces(schema)
-    assert str(made.dtype) == str(cpu.empty(declared).dtypes.iloc[0])
+    assert str(made.dtype) == str(cpu.empty_frame(declared).dtypes.iloc[0])
     return [None if m else v for v, m in zip(made.tolist(), made.isna(), strict=True)]
 
 

@@ -12,7 +12,7 @@ from pipeline.features.stats import moments as m
 
 def of(values, start=0, rate=1.0, device=cpu):
     ids = device.to_device(np.arange(start, start + len(values)))
-    series = device.series(device.to_device(np.asarray(values, "float64")), "float64")
+    series = device.make_series(device.to_device(np.asarray(values, "float64")), "float64")
     return series, Rows(device, ids, sample_rate=rate)
 
 
