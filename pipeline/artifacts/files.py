@@ -30,7 +30,7 @@ UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html", "audit.jso
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to; it becomes ``path`` only if the block succeeds.
 
     Raises:
@@ -58,28 +58,28 @@ def _writable_fix(error: OSError) -> str:
     return "free some space, or name another folder"
 
 
-def linked(source: Path, path: Path) -> None:
+def hard_link(source: Path, path: Path) -> None:
     """``path`` as another name of a finished file, which nobody changes; a copy where links fail.
 
     Raises:
         MachineError: the disk is full or the folder cannot be written to.
     """
-    with written(path) as beside:
+    with atomic_write(path) as beside:
         try:
             os.link(source, beside)
         except OSError:  # a file system without links
             shutil.copyfile(source, beside)
 
 
-def below(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """All files below a folder."""
     return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
-def published(place: Path, folder: Path) -> None:
+def publish(place: Path, folder: Path) -> None:
     """Makes the files below ``place`` also those of ``folder``."""
-    for path in below(place):
-        linked(path, folder / path.relative_to(place))
+    for path in list_files(place):
+        hard_link(path, folder / path.relative_to(place))
 
 
 def open_to_append(path: Path) -> BinaryIO:
@@ -102,7 +102,7 @@ def open_to_append(path: Path) -> BinaryIO:
         file = open(handle, "a+b")  # noqa: SIM115  # the caller closes it
         if os.fstat(handle).st_nlink <= 1:
             return file
-        with file, written(path) as beside, beside.open("xb") as copy:
+        with file, atomic_write(path) as beside, beside.open("xb") as copy:
             file.seek(0)
             shutil.copyfileobj(file, copy)
     raise InputError(
@@ -132,7 +132,7 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
+def lock_folder(run: Path) -> Iterator[None]:
     """A block during which no other process works in the run folder.
 
     The lock is the kernel's: it ends with the process, however that ends.
@@ -193,7 +193,7 @@ def _is_at(path: Path, file: BinaryIO) -> bool:
         return False
 
 
-def in_use(run: Path) -> bool:
+def is_in_use(run: Path) -> bool:
     """Whether a process works in the run folder; its lock is not touched."""
     import fcntl
 
@@ -210,7 +210,7 @@ def in_use(run: Path) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """The text in ``path``, complete or not there."""
-    with written(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
@@ -225,16 +225,16 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: there is no such file, it is a link, or it is not JSON.
     """
-    return manifest.parsed(manifest.plain(path), path)
+    return manifest.parse_json(manifest.read_unverified(path), path)
 
 
-def file_hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def artefacts(run: Path) -> list[Path]:
+def list_artefacts(run: Path) -> list[Path]:
     """Every finished file of a run that the manifest answers for, sorted by name."""
     found = (p for p in run.rglob("*") if p.is_file() and not p.is_symlink())
     return sorted(
@@ -248,5 +248,5 @@ def artefacts(run: Path) -> list[Path]:
 
 def write_manifest(run: Path, facts: Mapping[str, Any]) -> None:
     """``manifest.json``: the facts, and a hash of every artefact."""
-    files = {p.relative_to(run).as_posix(): file_hash(p) for p in artefacts(run)}
+    files = {p.relative_to(run).as_posix(): hash_file(p) for p in list_artefacts(run)}
     write_json(run / MANIFEST, {**facts, "files": files})

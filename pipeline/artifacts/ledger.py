@@ -109,7 +109,7 @@ class Ledger:
         self._append(asdict(entry))
         self.on_stage(entry, True)
 
-    def fell(self, to: str, reason: str, seconds: float) -> Fallback:
+    def record_fallback(self, to: str, reason: str, seconds: float) -> Fallback:
         """Notes that the stage at hand did not end where it ran, and where it goes on.
 
         Args:
@@ -121,12 +121,12 @@ class Ledger:
         self._append({**found, "event": f"{reason}; goes on with: {to}"})
         return found
 
-    def recall(self, found: Mapping[str, Any]) -> None:
+    def replay_fallback(self, found: Mapping[str, Any]) -> None:
         """Notes again what had made a stage fall that is kept."""
         self.fallbacks.append(Fallback(**found))  # type: ignore[typeddict-item]
         self._append({**found, "event": f"{found['reason']}; went on with: {found['rung']}"})
 
-    def goes_on(self) -> None:
+    def mark_resumed(self) -> None:
         """Says that the lines before are those of a run that stopped, whatever the last one is."""
         with open_to_append(self.path) as file:
             size = file.seek(0, os.SEEK_END)
@@ -150,7 +150,7 @@ class Ledger:
             ) from error
 
 
-class Line(Stored):
+class LedgerLine(Stored):
     """A line of the ledger: a stage that ended, which has seconds, or an event."""
 
     stage: str = ""
@@ -175,7 +175,7 @@ class Line(Stored):
     notes: list[str] = []
 
     @model_validator(mode="after")
-    def _whole(self) -> Line:
+    def _whole(self) -> LedgerLine:
         lacking = {"stage", "device"} - self.model_fields_set
         if "seconds" in self.model_fields_set and (lacking or self.seconds is None):
             raise ValueError(f"a stage must have {', '.join(sorted(lacking)) or 'seconds'}")
@@ -183,12 +183,12 @@ class Line(Stored):
 
 
 @cache
-def ledger_lines() -> TypeAdapter[Line]:
+def ledger_line_adapter() -> TypeAdapter[LedgerLine]:
     """Return what checks a line."""
-    return TypeAdapter(Line)
+    return TypeAdapter(LedgerLine)
 
 
-def last_run(lines: Sequence[bytes]) -> int:
+def find_last_run(lines: Sequence[bytes]) -> int:
     """Where the lines begin that the last process wrote: those before tell what it kept."""
     mark = json_line({"event": RESUMED}).encode()
     marks = [i for i, line in enumerate(lines) if line == mark]

@@ -30,19 +30,19 @@ million."""
 AT_ONCE = 16 << 20
 """Bytes of a file that is read before it is hashed; a larger one is hashed block by block first."""
 
-Look = Callable[[BufferedReader], None]
+Inspect = Callable[[BufferedReader], None]
 """Raises where an open file is not what it must be, before it is read as a whole."""
 
 
-class Read(Protocol):
+class FileReader(Protocol):
     """Returns a file's bytes, checked against a manifest or not."""
 
-    def __call__(self, path: Path, limit: int = MAX_TEXT, look: Look | None = None) -> bytes:
+    def __call__(self, path: Path, limit: int = MAX_TEXT, look: Inspect | None = None) -> bytes:
         """Read a file of at most ``limit`` bytes that passes ``look``."""
 
 
 @dataclass(frozen=True)
-class Sealed:
+class VerifiedRun:
     """A run that its manifest vouches for."""
 
     run: Path
@@ -54,7 +54,7 @@ class Sealed:
         found: Mapping[str, str] = self.manifest["files"]
         return found
 
-    def read(self, path: Path, limit: int = MAX_TEXT, look: Look | None = None) -> bytes:
+    def read(self, path: Path, limit: int = MAX_TEXT, look: Inspect | None = None) -> bytes:
         """Read a file of the run, if it is what the run wrote.
 
         Args:
@@ -90,7 +90,7 @@ class Sealed:
             )
 
 
-def opened(run: Path) -> Sealed | None:
+def open_run(run: Path) -> VerifiedRun | None:
     """The run with its manifest; None where there is none.
 
     Raises:
@@ -99,8 +99,8 @@ def opened(run: Path) -> Sealed | None:
     path = run / MANIFEST
     if not os.path.lexists(path):
         return None
-    manifest = parsed(read_within(run, MANIFEST), path)
-    from pipeline.artifacts.manifest_model import FORMAT, manifests
+    manifest = parse_json(read_within(run, MANIFEST), path)
+    from pipeline.artifacts.manifest_model import FORMAT, manifest_adapter
     from pipeline.config.stored import check_stored
 
     if isinstance(manifest, dict) and manifest.get("format", FORMAT) != FORMAT:
@@ -108,23 +108,23 @@ def opened(run: Path) -> Sealed | None:
             f"{path} has format {shorten(manifest['format'])}; this version reads {FORMAT}",
             fix="use the version of the pipeline that wrote the run",
         )
-    for name in check_stored(manifests(), manifest, path).files:
+    for name in check_stored(manifest_adapter(), manifest, path).files:
         _inside(name)
-    return Sealed(run, manifest)
+    return VerifiedRun(run, manifest)
 
 
-def finished(run: Path) -> Sealed:
+def open_finished_run(run: Path) -> VerifiedRun:
     """Open a finished run with its manifest.
 
     Raises:
-        InputError: as `opened`, or there is no manifest.
+        InputError: as `open_run`, or there is no manifest.
     """
-    if (found := opened(run)) is None:
-        raise unfinished(run)
+    if (found := open_run(run)) is None:
+        raise unfinished_run_error(run)
     return found
 
 
-def unfinished(run: Path) -> InputError:
+def unfinished_run_error(run: Path) -> InputError:
     """Describe a folder without a manifest, and what to do instead of using it."""
     fix = "name the folder that `python -m pipeline run` printed"
     if (run / "config.yaml").is_file():
@@ -135,7 +135,7 @@ def unfinished(run: Path) -> InputError:
     return InputError(f"{str(run)!r} is not a finished run: it has no {MANIFEST}", fix=fix)
 
 
-def parsed(data: bytes, path: Path) -> Any:
+def parse_json(data: bytes, path: Path) -> Any:
     """The value in a JSON file of bounded size and depth.
 
     Raises:
@@ -173,7 +173,7 @@ def check_amount(size: int, values: int, path: Path) -> None:
         )
 
 
-def plain(path: Path, limit: int = MAX_TEXT, look: Look | None = None) -> bytes:
+def read_unverified(path: Path, limit: int = MAX_TEXT, look: Inspect | None = None) -> bytes:
     """A file's bytes as they are: for what this process has written, or nothing vouches for.
 
     Raises:
@@ -182,7 +182,9 @@ def plain(path: Path, limit: int = MAX_TEXT, look: Look | None = None) -> bytes:
     return read_within(path.parent, path.name, limit, look)
 
 
-def read_within(folder: Path, name: str, limit: int = MAX_TEXT, look: Look | None = None) -> bytes:
+def read_within(
+    folder: Path, name: str, limit: int = MAX_TEXT, look: Inspect | None = None
+) -> bytes:
     """The bytes of a regular file inside the folder; no link on the way is followed.
 
     Args:
@@ -199,7 +201,7 @@ def read_within(folder: Path, name: str, limit: int = MAX_TEXT, look: Look | Non
         return file.read(size)
 
 
-def _look_at(file: BufferedReader, look: Look | None) -> None:
+def _look_at(file: BufferedReader, look: Inspect | None) -> None:
     if look is not None:
         file.seek(0)
         look(file)
@@ -290,7 +292,7 @@ MISFITS = (LookupError, TypeError, ValueError, AttributeError, RecursionError, A
 
 
 @contextmanager
-def fitting(*runs: Path) -> Iterator[None]:
+def report_misfits(*runs: Path) -> Iterator[None]:
     """A block that puts runs' files together: where they do not fit, that is an `InputError`."""
     try:
         yield

@@ -96,6 +96,6 @@ def _are_numbers(values: list[Scalar]) -> bool:
 
 
 @cache
-def manifests() -> TypeAdapter[Manifest]:
+def manifest_adapter() -> TypeAdapter[Manifest]:
     """Return what checks a manifest."""
     return TypeAdapter(Manifest)

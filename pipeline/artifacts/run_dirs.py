@@ -13,7 +13,7 @@ RUNS = Path("data/runs")
 CONFIG = "config.yaml"
 
 
-def run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
+def make_run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
     """A new folder for a run, below ``root``; never one that another run has just made.
 
     Raises:
@@ -74,7 +74,7 @@ def _not_empty(folder: Path) -> InputError:
     return InputError(f"--out {str(folder)!r} is not empty", fix=fix)
 
 
-def resumed_folder(given: str | Path) -> Path:
+def open_resumed_folder(given: str | Path) -> Path:
     """The folder of a run that goes on; made where it is absent, for a command that is repeated.
 
     Raises:

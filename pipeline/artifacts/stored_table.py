@@ -43,7 +43,7 @@ ODD = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, 
 
 
 @dataclass(frozen=True)
-class Bounds:
+class TableLimits:
     """The most that a table may hold."""
 
     rows: int
@@ -57,7 +57,9 @@ class Bounds:
         return self.rows * self.columns * PER_VALUE + self.columns * PER_COLUMN + self.text
 
 
-def read_stored(path: Path, bounds: Bounds, read: manifest.Read = manifest.plain) -> pd.DataFrame:
+def read_stored_table(
+    path: Path, bounds: TableLimits, read: manifest.FileReader = manifest.read_unverified
+) -> pd.DataFrame:
     """Return the table in a file of a run.
 
     Raises:
@@ -88,7 +90,7 @@ def _too_much(path: Path, what: str, found: int, most: int) -> InputError:
     return InputError(f"{path} claims {found:,} {what}, at most {most:,} are possible", fix=FIX)
 
 
-def _check_footer(file: BufferedReader, *, path: Path, bounds: Bounds) -> None:
+def _check_footer(file: BufferedReader, *, path: Path, bounds: TableLimits) -> None:
     """Check what the footer says, and its own length before it is read."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 8))
@@ -102,7 +104,7 @@ def _check_footer(file: BufferedReader, *, path: Path, bounds: Bounds) -> None:
     _read_claims(file.read(length), path, bounds)
 
 
-def _read_claims(footer: bytes | memoryview, path: Path, bounds: Bounds) -> Footer:
+def _read_claims(footer: bytes | memoryview, path: Path, bounds: TableLimits) -> Footer:
     """Read a footer and check its rows, columns and row groups."""
     try:
         found = read_footer(memoryview(footer))
@@ -118,7 +120,7 @@ def _read_claims(footer: bytes | memoryview, path: Path, bounds: Bounds) -> Foot
     return found
 
 
-def _check_pages(data: memoryview, path: Path, bounds: Bounds) -> None:
+def _check_pages(data: memoryview, path: Path, bounds: TableLimits) -> None:
     """Check that the pages hold as many values as the footer says, and no more bytes than may be.
 
     Raises:
@@ -144,7 +146,7 @@ def _check_pages(data: memoryview, path: Path, bounds: Bounds) -> None:
         raise _too_much(path, "bytes once decompressed", size, bounds.bytes)
 
 
-def _read_text_apart(stream: Any, path: Path, bounds: Bounds) -> Any:
+def _read_text_apart(stream: Any, path: Path, bounds: TableLimits) -> Any:
     """Read the table; its texts are counted as a dictionary before each row gets its own."""
     stream.seek(0)
     schema = pq.read_schema(stream)

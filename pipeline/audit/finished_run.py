@@ -53,14 +53,14 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
     Raises:
         InputError: no finished run, a file altered, no data, or others that do not fit.
     """
-    seal = sealed.finished(run)
+    seal = sealed.open_finished_run(run)
     path = run / CONFIG
     config = Config.parse(yaml_tree(seal.read(path), path))
     if data:
         config = config.model_copy(
             update={"data": config.data.model_copy(update={"path": tuple(data)})}
         )
-    with sealed.fitting(run):
+    with sealed.report_misfits(run):
         saved = fit.load(run / "features", seal.read)
         manifest = _plain(seal.manifest)
     job = _job(config, data)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest
-from pipeline.artifacts.files import SCRATCH, locked
+from pipeline.artifacts.files import SCRATCH, lock_folder
 from pipeline.audit import (
     column_checks,
     label_mean,
@@ -130,8 +130,8 @@ def scratch_folder(run: Path) -> Iterator[Path]:
         InputError: no finished run, or another process works in it. MachineError: the folder
             cannot be written to, so that the findings could not be left there either.
     """
-    manifest.finished(run)
-    with locked(run):
+    manifest.open_finished_run(run)
+    with lock_folder(run):
         remove(run / SCRATCH)  # of an audit that was killed
         with discarded(run / SCRATCH):
             yield run / SCRATCH / "audit"

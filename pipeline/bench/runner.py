@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts.files import write_json, write_text, written
-from pipeline.artifacts.run_dirs import run_folder
+from pipeline.artifacts.files import atomic_write, write_json, write_text
+from pipeline.artifacts.run_dirs import make_run_folder
 from pipeline.bench import bandwidth as device_rates
 from pipeline.bench import measurements as cells
 from pipeline.bench import process_meter, statistics, synthetic_rows
@@ -122,7 +122,7 @@ def prepare_benchmark(
         if moved:
             say(f"{name}: cluster {cluster.kind} {moved}")
     machine = probe() if "gpu" in devices else Probe((), None)
-    folder = run_folder(config.name, out, FOLDER)
+    folder = make_run_folder(config.name, out, FOLDER)
     facts = {
         "name": config.name, "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "asked": {
@@ -191,6 +191,6 @@ def write_results(bench: Benchmark) -> None:
 
     result = bench.result()
     write_json(bench.out / RESULT, result)
-    with written(bench.out / CHART) as beside:
+    with atomic_write(bench.out / CHART) as beside:
         png_chart.draw(result, beside)
     write_text(bench.out / PAGE, html_report.render(result))

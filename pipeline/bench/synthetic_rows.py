@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from pipeline.artifacts.files import written
+from pipeline.artifacts.files import atomic_write
 from pipeline.config.model import Config
 from pipeline.device import cpu
 from pipeline.errors import DataError
@@ -231,7 +231,7 @@ def write_rows(
     Raises:
         MachineError: it cannot be written.
     """
-    with written(path) as beside, closing(_writer(beside, path.suffix, source.schema)) as out:
+    with atomic_write(path) as beside, closing(_writer(beside, path.suffix, source.schema)) as out:
         waiting: list[pa.Table] = []
         done = 0
         for table in _blocks(source, rows, seed, threads):

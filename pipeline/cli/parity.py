@@ -25,8 +25,8 @@ def check_parity(
         CheckFailed: something differs, after all has been written.
         DeviceError: one of the devices is not here.
     """
-    from pipeline.artifacts.files import locked, write_json
-    from pipeline.artifacts.run_dirs import RUNS, run_folder
+    from pipeline.artifacts.files import lock_folder, write_json
+    from pipeline.artifacts.run_dirs import RUNS, make_run_folder
     from pipeline.cli.progress import listener
     from pipeline.console import signals
     from pipeline.parity.compare import choice_of, compare
@@ -35,10 +35,10 @@ def check_parity(
     if not comma or not first or not second or "," in second:
         raise ConfigError(f"--devices {devices!r} is not two devices", fix="such as cpu,gpu")
     choices = choice_of(first), choice_of(second)
-    folder = run_folder(f"{config.name}-parity", None, RUNS if out is None else out.parent)
+    folder = make_run_folder(f"{config.name}-parity", None, RUNS if out is None else out.parent)
     out = out or folder.parent / f"{folder.name}.json"
     told = listener(quiet=quiet, verbose=False)
-    with signals.discarded(folder), locked(folder):  # one that is killed is seen by its lock
+    with signals.discarded(folder), lock_folder(folder):  # one that is killed is seen by its lock
         found = compare(config, choices, folder, told)
     write_json(out, found.to_json())
     if as_json:

@@ -160,7 +160,7 @@ class Session:
         for text in record.warnings:
             self.warn(text)
         for fallback in record.fallbacks:
-            self.ledger.recall(fallback)
+            self.ledger.replay_fallback(fallback)
 
     def _record(self, doing: Doing, decision: Decision, notes: list[str]) -> None:
         name = doing.name

@@ -110,7 +110,7 @@ def climbed(work: Work, stage: Callable[[], T]) -> T:
                     raise
                 to, before = _lower(work, found, error)
                 traceback.clear_frames(error.__traceback__)  # they hold arrays of the device
-            fell = session.ledger.fell(to, found.message, time.perf_counter() - started)
+            fell = session.ledger.record_fallback(to, found.message, time.perf_counter() - started)
             session.warn(f"{fell['stage']}: {fell['reason']}; goes on with: {fell['rung']}")
     finally:
         session.runs_on(home)
@@ -126,7 +126,7 @@ def _lower(
     """
     session, stage = work.session, work.session.ledger.current
     if isinstance(found, DeviceLost):
-        session.ledger.fell("nothing, the run ends", found.message, 0.0)
+        session.ledger.record_fallback("nothing, the run ends", found.message, 0.0)
         message = f"{stage}: {found.message}; its CUDA context cannot be used again"
         lost = DeviceLost(message, fix=_on_the_cpu(session))
         lost.folder = session.folder

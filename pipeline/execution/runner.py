@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.files import locked, write_text
+from pipeline.artifacts.files import lock_folder, write_text
 from pipeline.artifacts.ledger import Entry, Fallback, Ledger
-from pipeline.artifacts.run_dirs import check_empty, resumed_folder, run_folder
+from pipeline.artifacts.run_dirs import check_empty, make_run_folder, open_resumed_folder
 from pipeline.cluster import remote
 from pipeline.cluster.client import connected, spread, workers
 from pipeline.config.model import Config
@@ -88,8 +88,8 @@ def run(
     listener = listener or Listener()
     config = Config.load(config) if isinstance(config, str | Path) else config
     job = _checked(config)
-    folder = run_folder(config.name, out) if resume is None else resumed_folder(resume)
-    with locked(folder), resumable(folder, config.cluster.kind):
+    folder = make_run_folder(config.name, out) if resume is None else open_resumed_folder(resume)
+    with lock_folder(folder), resumable(folder, config.cluster.kind):
         cleaned = resume is not None and without_stages(folder)
         if resume is None:
             check_empty(folder)
@@ -116,7 +116,7 @@ def _run(
         span=nvtx_ranges.span,
     )  # fmt: skip
     if resumed:
-        ledger.goes_on()
+        ledger.mark_resumed()
     _say_where(job, folder, listener.say, cleaned=cleaned)
     with (
         signals.discarded(folder / "tmp"),

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.artifacts.files import STAGES, file_hash, read_json, write_json
+from pipeline.artifacts.files import STAGES, hash_file, read_json, write_json
 from pipeline.artifacts.manifest import MANIFEST
 from pipeline.artifacts.manifest_model import Fallback
 from pipeline.config.scheduler import HERE
@@ -58,7 +58,7 @@ class Record:
         for name, known in self.files.items():
             path = folder / name  # an absolute name is not below the folder
             inside = ".." not in Path(name).parts and path.is_relative_to(folder)
-            if not inside or not path.is_file() or file_hash(path) != known:
+            if not inside or not path.is_file() or hash_file(path) != known:
                 return name
         return None
 
@@ -180,7 +180,7 @@ class Kept:
 
     def hashes(self, files: Sequence[Path]) -> dict[str, str]:
         """SHA-256 of files by their path in the run folder."""
-        return {p.relative_to(self.folder).as_posix(): file_hash(p) for p in sorted(files)}
+        return {p.relative_to(self.folder).as_posix(): hash_file(p) for p in sorted(files)}
 
 
 def without_stages(folder: Path) -> bool:

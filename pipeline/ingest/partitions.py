@@ -10,7 +10,7 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.artifacts.files import written
+from pipeline.artifacts.files import atomic_write
 from pipeline.cluster import partitions
 from pipeline.cluster.client import spread
 from pipeline.cluster.partitions import Partitions
@@ -93,7 +93,7 @@ def _stage(frame: Frame, folder: str, device: str) -> str:
     table = pa.Table.from_pandas(frames_of(device).to_host(frame))
     path = Path(folder) / f"{uuid4().hex}.arrow"
     with (
-        written(path) as beside,
+        atomic_write(path) as beside,
         pa.OSFile(str(beside), "wb") as file,
         pa.ipc.new_file(file, table.schema, options=STAGED) as writer,
     ):
@@ -121,6 +121,6 @@ def write_rejected(client: Any, read: Partitions, path: Path) -> int:
     if not found:
         return 0
     rejected = pd.concat(found, ignore_index=True)
-    with written(path) as beside:
+    with atomic_write(path) as beside:
         rejected.to_parquet(beside, index=False)
     return len(rejected)

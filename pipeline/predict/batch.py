@@ -148,10 +148,10 @@ def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
 
 def _described(scorer: Scorer) -> tuple[Config, Contract]:
     """The run's config and the contract of its data."""
-    seal = manifest.Sealed(scorer.run, scorer.manifest)
+    seal = manifest.VerifiedRun(scorer.run, scorer.manifest)
     path = scorer.run / "ingest" / "schema.json"
-    with manifest.fitting(scorer.run):
-        contract = Contract.from_json(manifest.parsed(seal.read(path), path), path)
+    with manifest.report_misfits(scorer.run):
+        contract = Contract.from_json(manifest.parse_json(seal.read(path), path), path)
     _check_columns(contract, scorer, path)
     return read_config(seal), contract
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import manifest as sealed
-from pipeline.artifacts.manifest import Sealed
+from pipeline.artifacts.manifest import VerifiedRun
 from pipeline.config.loader import yaml_tree
 from pipeline.config.model import Config
 from pipeline.config.stored import misfit
@@ -61,7 +61,7 @@ class Scorer:
             DeviceError: ``device="gpu"``, and it cannot.
         """
         folder, model = _named(Path(run).expanduser(), model)
-        return opened(sealed.finished(folder), model).on(choose(device))
+        return opened(sealed.open_finished_run(folder), model).on(choose(device))
 
     def on(self, choice: Choice) -> Scorer:
         """This scorer on another device, where the golden rows are scored once more.
@@ -71,7 +71,7 @@ class Scorer:
         """
         if choice.name == self.choice.name:
             return replace(self, choice=choice)
-        fitted = _model(Sealed(self.run, self.manifest), self.model.name, choice.name)
+        fitted = _model(VerifiedRun(self.run, self.manifest), self.model.name, choice.name)
         context = replace(self.context, device=choice.name)
         return replace(self, model=fitted, context=context, choice=choice)
 
@@ -188,9 +188,9 @@ def _named(path: Path, model: str) -> tuple[Path, str]:
     return path, model
 
 
-def opened(run: Sealed, model: str) -> Scorer:
+def opened(run: VerifiedRun, model: str) -> Scorer:
     """The scorer of a run on the CPU: see `Scorer.load`."""
-    with sealed.fitting(run.run):
+    with sealed.report_misfits(run.run):
         manifest, features = run.manifest, run.run / "features"
         name = _model_name(model, manifest)
         fitted = _model(run, name, "cpu")
@@ -201,7 +201,7 @@ def opened(run: Sealed, model: str) -> Scorer:
         return Scorer(run.run, plan, fitted, manifest, context, choose("cpu"))
 
 
-def _model(run: Sealed, name: str, device: str) -> Fitted:
+def _model(run: VerifiedRun, name: str, device: str) -> Fitted:
     """The model on the device, once the run's golden rows, if it has any, score there as saved."""
     fitted = model_io.load(name, run.run / "train", device, run.read)
     if golden.FILE in run.files:
@@ -211,7 +211,7 @@ def _model(run: Sealed, name: str, device: str) -> Fitted:
     return fitted
 
 
-def read_config(run: Sealed) -> Config:
+def read_config(run: VerifiedRun) -> Config:
     """Return the run's config.
 
     Raises:
@@ -221,7 +221,7 @@ def read_config(run: Sealed) -> Config:
     return Config.parse(yaml_tree(run.read(path), path))
 
 
-def _check_together(run: Sealed, fitted: Fitted, plan: FittedPlan) -> None:
+def _check_together(run: VerifiedRun, fitted: Fitted, plan: FittedPlan) -> None:
     """Check that the model is one of the plan's features and the manifest's target.
 
     Raises:

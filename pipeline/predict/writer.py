@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.artifacts.files import written
+from pipeline.artifacts.files import atomic_write
 from pipeline.config.urls import is_url, parse_url
 from pipeline.errors import InputError
 
@@ -72,7 +72,7 @@ def write(tables: Iterator[pa.Table], path: Path, excel_safe: bool = False) -> t
         (rows, rows without a prediction).
     """
     rows = unscored = 0
-    with written(path) as beside, ExitStack() as opened:
+    with atomic_write(path) as beside, ExitStack() as opened:
         writer: Any = None
         for number, table in enumerate(tables):
             rows += table.num_rows

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from pipeline.artifacts import manifest as sealed
 from pipeline.artifacts.files import UNHASHED
-from pipeline.artifacts.ledger import last_run, ledger_lines
-from pipeline.artifacts.manifest import Sealed
+from pipeline.artifacts.ledger import find_last_run, ledger_line_adapter
+from pipeline.artifacts.manifest import VerifiedRun
 from pipeline.config.loader import yaml_tree
 from pipeline.config.stored import Plain, Stored, check_stored
 from pipeline.errors import InputError
@@ -60,7 +60,7 @@ def read(run: Path) -> Folder:
             f"{str(run)!r} is not a run folder: it has no config.yaml",
             fix="name a folder that `python -m pipeline run` made, e.g. data/runs/<name>-<time>",
         )
-    seal = sealed.opened(run)
+    seal = sealed.open_run(run)
     data = _Bytes(run, seal)
     text, config = _config(run / "config.yaml", data)
     evaluated = run / "evaluate"
@@ -80,7 +80,7 @@ def read(run: Path) -> Folder:
     )
 
 
-def _sidecars(run: Path, seal: Sealed | None) -> list[Path]:
+def _sidecars(run: Path, seal: VerifiedRun | None) -> list[Path]:
     """Those that are there, and those that should be."""
     listed = [run / name for name in (seal.files if seal else ())]
     wanted = {path for path in listed if path.parent == run / "train" and path.suffix == ".json"}
@@ -92,7 +92,7 @@ class _Bytes:
     """What is in the files of a run, sealed or not; all of them together are bounded."""
 
     run: Path
-    seal: Sealed | None
+    seal: VerifiedRun | None
     size: int = 0
     values: int = 0
 
@@ -123,7 +123,7 @@ def _json(path: Path, data: _Bytes, kind: TypeAdapter[Any]) -> Json:
     content = data(path)
     if content is None:
         return {}
-    found: Json = sealed.parsed(content, path)
+    found: Json = sealed.parse_json(content, path)
     check_stored(kind, found, path)
     return found
 
@@ -132,7 +132,7 @@ def _sidecar(path: Path, data: _Bytes) -> Json:
     content = data(path)
     if content is None:
         return {}
-    found: Json = sealed.parsed(content, path)
+    found: Json = sealed.parse_json(content, path)
     check_sidecar(found, path.stem, path)
     return found
 
@@ -140,7 +140,7 @@ def _sidecar(path: Path, data: _Bytes) -> Json:
 def _lines(path: Path, data: _Bytes) -> list[Json]:
     found = []
     lines = (data(path) or b"").splitlines()
-    first = last_run(lines)
+    first = find_last_run(lines)
     for number, line in enumerate(lines[first:], first + 1):
         try:
             entry = json.loads(line)
@@ -148,7 +148,7 @@ def _lines(path: Path, data: _Bytes) -> list[Json]:
             raise InputError(
                 f"{path} is not JSON in line {number}: it was damaged after the run wrote it"
             ) from None
-        check_stored(ledger_lines(), entry, f"{path}: line {number}")
+        check_stored(ledger_line_adapter(), entry, f"{path}: line {number}")
         found.append(entry)
     return found
 

@@ -43,7 +43,7 @@ def remade(run: Path) -> Path:
     Raises:
         InputError: as `write_report`, or its files do not fit together.
     """
-    with sealed.fitting(run):
+    with sealed.report_misfits(run):
         return write_report(run)
 
 

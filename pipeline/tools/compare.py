@@ -28,9 +28,9 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
         raise InputError("compare needs two runs", fix="name two different run folders")
     for path in paths:
         if path.is_dir() and not os.path.lexists(path / manifest.MANIFEST):
-            raise manifest.unfinished(path)
+            raise manifest.unfinished_run_error(path)
     runs = [folders.read(path) for path in paths]
-    with manifest.fitting(*paths):
+    with manifest.report_misfits(*paths):
         return _compared(runs)
 
 

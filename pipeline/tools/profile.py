@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.run_dirs import run_folder
+from pipeline.artifacts.run_dirs import make_run_folder
 from pipeline.config.model import Config
 from pipeline.device.nvtx_ranges import VARIABLE
 from pipeline.errors import ConfigError, InputError, MachineError, nearest, quote_path
@@ -82,7 +82,7 @@ def profiled(name: str, config: Config, *, out: Path | None, listener: Listener)
     Raises:
         As `pipeline.execution.runner.run`.
     """
-    folder = run_folder(config.name, out)
+    folder = make_run_folder(config.name, out)
     with PROFILERS[name](folder / FILES[name]):
         return run(config, out=folder, listener=listener, serial=True)
 
@@ -130,7 +130,7 @@ def under_nsys(config: Config, options: Sequence[str], *, out: Path | None) -> t
     Returns:
         Its exit status and the run folder.
     """
-    folder = run_folder(config.name, out)
+    folder = make_run_folder(config.name, out)
     with tempfile.TemporaryDirectory(prefix="profile-") as scratch:
         path, report = Path(scratch) / "config.yaml", Path(scratch) / "report"
         path.write_text(config.to_yaml(), encoding="utf-8")

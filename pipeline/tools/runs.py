@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, in_use, locked
+from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, is_in_use, lock_folder
 from pipeline.artifacts.manifest import MANIFEST, read_within
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary
@@ -96,7 +96,7 @@ def _known(path: Path) -> Known:
     is_run = _is_run(path)
     begun = datetime.fromtimestamp((path / ("config.yaml" if is_run else LOCK)).stat().st_mtime)
     started, size = begun.isoformat(timespec="seconds"), _size(path)
-    if in_use(path):
+    if is_in_use(path):
         return Known(str(path), "running", started, size)
     if not is_run:
         return Known(str(path), "stopped", started, size, reason="before it wrote a config")
@@ -218,7 +218,7 @@ def without_stages(runs: Sequence[Known]) -> None:
     """
     for run in runs:
         path = Path(run.folder)
-        with locked(path):
+        with lock_folder(path):
             if (path / MANIFEST).is_file():  # it may have been taken up again since it was listed
                 for spare_folder in _spare_folders(path):
                     _remove(spare_folder)
@@ -232,7 +232,7 @@ def removed(runs: Sequence[Known]) -> None:
     """
     for run in runs:
         path = Path(run.folder)
-        if in_use(path):  # it was taken up again since it was listed
+        if is_in_use(path):  # it was taken up again since it was listed
             continue
         _remove(path)
 

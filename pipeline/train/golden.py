@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import manifest
-from pipeline.artifacts.files import written
-from pipeline.artifacts.stored_table import Bounds, read_stored
+from pipeline.artifacts.files import atomic_write
+from pipeline.artifacts.stored_table import TableLimits, read_stored_table
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError
 from pipeline.matrix import Feed, Matrix
@@ -35,7 +35,7 @@ def rows(feed: Feed, n: int, seed: int) -> np.ndarray:
 def save(x: np.ndarray, path: Path) -> Path:
     """Writes `rows` for a later process; returns the path."""
     table = pd.DataFrame(x, columns=[str(j) for j in range(x.shape[1])])
-    with written(path) as beside:
+    with atomic_write(path) as beside:
         table.to_parquet(beside, index=False)
     return path
 
@@ -46,11 +46,11 @@ def load(path: Path, rows: int, features: int) -> np.ndarray:
     Raises:
         InputError: it is more than so many rows of so many features.
     """
-    table = read_stored(path, Bounds(rows, features))
+    table = read_stored_table(path, TableLimits(rows, features))
     return np.ascontiguousarray(table.to_numpy(dtype="float32"))
 
 
-def load_scored(path: Path, rows: int, fitted: Fitted, read: manifest.Read) -> pd.DataFrame:
+def load_scored(path: Path, rows: int, fitted: Fitted, read: manifest.FileReader) -> pd.DataFrame:
     """Return the golden rows of a run with the scores of all its models.
 
     Args:
@@ -63,7 +63,7 @@ def load_scored(path: Path, rows: int, fitted: Fitted, read: manifest.Read) -> p
         InputError: the file holds more rows, or more columns than features and scores.
     """
     width = len(fitted.features) + len(CONTENT) * max(1, len(fitted.target.classes))
-    return read_stored(path, Bounds(rows, width), read)
+    return read_stored_table(path, TableLimits(rows, width), read)
 
 
 def make(models: Mapping[str, Fitted], feed: Feed, x: np.ndarray) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest
-from pipeline.artifacts.files import write_json, written
+from pipeline.artifacts.files import atomic_write, write_json
 from pipeline.config.stored import misfit
 from pipeline.errors import InputError, nearest
 from pipeline.matrix import Feature, Target
@@ -36,7 +36,7 @@ def files(name: str) -> list[str]:
 
 def save(fitted: Fitted, folder: Path) -> None:
     """Writes the model and its sidecar."""
-    with written(folder / CONTENT[fitted.name]) as beside:
+    with atomic_write(folder / CONTENT[fitted.name]) as beside:
         beside.write_bytes(_content(fitted))
     write_json(folder / f"{fitted.name}.json", sidecar(fitted))
 
@@ -66,9 +66,13 @@ def sidecar(fitted: Fitted) -> dict[str, Any]:
 
 
 def load(
-    name: str, folder: Path, device: str = "cpu", read: manifest.Read = manifest.plain, *,
+    name: str,
+    folder: Path,
+    device: str = "cpu",
+    read: manifest.FileReader = manifest.read_unverified,
+    *,
     bulk: bool = False,
-) -> Fitted:  # fmt: skip
+) -> Fitted:
     """A saved model, scoring on the device, whatever trained it.
 
     Args:
@@ -85,7 +89,7 @@ def load(
     if name not in CONTENT:
         raise InputError(f"{folder} has no model {name!r}", fix=nearest(name, CONTENT))
     sidecar, path = folder / f"{name}.json", folder / CONTENT[name]
-    facts = manifest.parsed(read(sidecar), sidecar)
+    facts = manifest.parse_json(read(sidecar), sidecar)
     check_sidecar(facts, name, sidecar)
     begins = partial(_check_beginning, name=name, path=path)
     content = read(path, MAX_MODEL, begins)

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline import Config, run
 from pipeline.__main__ import status_of
-from pipeline.artifacts.files import in_use, locked, open_to_append
+from pipeline.artifacts.files import is_in_use, lock_folder, open_to_append
 from pipeline.artifacts.ledger import Ledger
 from pipeline.cluster.logs import log_to_file
 from pipeline.errors import InputError, MachineError
@@ -90,8 +90,8 @@ def test_a_planted_hard_link_is_not_written_to(tmp_path, name):
     folder = tmp_path / "run"
     folder.mkdir()
     os.link(precious, folder / name)
-    with locked(folder):
-        assert in_use(folder)
+    with lock_folder(folder):
+        assert is_in_use(folder)
         log_to_file(folder / "log.txt")
         logging.getLogger("distributed").warning("said")
         write_entry(folder)
@@ -116,12 +116,12 @@ def test_a_folder_that_is_copied_by_links_while_it_is_written_is_not_shared(tmp_
 
 def test_a_lock_that_two_folders_share_still_locks_both(tmp_path):
     (tmp_path / "run").mkdir()
-    with locked(tmp_path / "run"):
+    with lock_folder(tmp_path / "run"):
         copy = linked_copy(tmp_path / "run", tmp_path / "copy")
-        with pytest.raises(InputError, match="in use by another process"), locked(copy):
+        with pytest.raises(InputError, match="in use by another process"), lock_folder(copy):
             pass
-    with locked(copy):
-        assert not in_use(tmp_path / "run")
+    with lock_folder(copy):
+        assert not is_in_use(tmp_path / "run")
 
 
 SPECIAL = {
@@ -163,9 +163,9 @@ def test_a_folder_that_is_gone_is_the_machines_fault(tmp_path):
 
 def test_a_half_line_of_a_killed_process_is_ended(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl", "cpu", "cpu", "asked")
-    ledger.goes_on()
+    ledger.mark_resumed()
     ledger.path.write_bytes(ledger.path.read_bytes() + b'{"stage": "re')
-    ledger.goes_on()
+    ledger.mark_resumed()
     lines = ledger.path.read_text().splitlines()
     assert [line[:9] for line in lines] == ['{"event":', '{"stage":', '{"event":']
 

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from pipeline.artifacts.files import read_json, write_json, write_manifest, write_text, written
+from pipeline.artifacts.files import atomic_write, read_json, write_json, write_manifest, write_text
 from pipeline.errors import InputError, MachineError
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), written(path) as beside:
+    with pytest.raises(RuntimeError), atomic_write(path) as beside:
         beside.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipeline.artifacts import run_dirs
-from pipeline.artifacts.files import locked
+from pipeline.artifacts.files import lock_folder
 from pipeline.cli import app
 from pipeline.errors import InputError
 from pipeline.execution.stage_cache import command, tidied
@@ -35,12 +35,12 @@ def test_what_a_killed_process_left_behind_goes(stopped):
 
 
 def test_a_folder_to_go_on_in_is_made_where_it_is_absent(tmp_path, stopped):
-    assert run_dirs.resumed_folder(stopped) == stopped
-    assert run_dirs.resumed_folder(tmp_path / "new" / "run").is_dir()
+    assert run_dirs.open_resumed_folder(stopped) == stopped
+    assert run_dirs.open_resumed_folder(tmp_path / "new" / "run").is_dir()
     (tmp_path / "early").mkdir()
     for name in (".lock", "log.txt", ".config.yaml.7.tmp"):
         (tmp_path / "early" / name).write_text("")
-    assert run_dirs.resumed_folder(tmp_path / "early")
+    assert run_dirs.open_resumed_folder(tmp_path / "early")
 
 
 @pytest.mark.parametrize("name", ["file", "folder"])
@@ -49,7 +49,7 @@ def test_what_is_no_run_folder_is_left_alone(tmp_path, name):
     (tmp_path / "folder" / "thesis.tex").write_text("")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is not a run folder"):
-        run_dirs.resumed_folder(tmp_path / name)
+        run_dirs.open_resumed_folder(tmp_path / name)
     assert (tmp_path / "folder" / "thesis.tex").exists()
 
 
@@ -58,14 +58,14 @@ def test_a_folder_with_links_is_refused_before_anything_is_written(stopped, tmp_
     (tmp_path / "mine").write_text("precious")
     (stopped / name).unlink(missing_ok=True)
     (stopped / name).symlink_to(tmp_path / "mine")
-    with pytest.raises(InputError, match=f"{name} is a link"), locked(stopped):
+    with pytest.raises(InputError, match=f"{name} is a link"), lock_folder(stopped):
         pass
     assert (tmp_path / "mine").read_text() == "precious"
 
 
 def test_a_folder_with_a_run_is_not_for_another_but_to_go_on_in(stopped):
     with pytest.raises(InputError, match="is not empty.*(?s:.*)--resume"):
-        run_dirs.run_folder("x", stopped)
+        run_dirs.make_run_folder("x", stopped)
 
 
 def test_runs_shows_the_command_that_goes_on(stopped, capsys):

@@ -10,7 +10,7 @@ import pytest
 from manifest_facts import manifest_facts
 
 from pipeline.artifacts import manifest as sealed
-from pipeline.artifacts.files import in_use, locked, read_json, write_manifest, write_text
+from pipeline.artifacts.files import is_in_use, lock_folder, read_json, write_manifest, write_text
 from pipeline.errors import InputError
 
 MODEL = "train/model.ubj"
@@ -34,15 +34,15 @@ def relisted(run, **files):
 
 
 def test_what_the_manifest_lists_is_read(run):
-    found = sealed.opened(run)
+    found = sealed.open_run(run)
     assert found.read(run / MODEL) == b"model"
     assert all(found.read(run / name) for name in found.files)
     (run / "manifest.json").unlink()
-    assert sealed.opened(run) is None
+    assert sealed.open_run(run) is None
 
 
 def test_altered_missing_and_unlisted_files_are_refused_by_name(run):
-    found = sealed.opened(run)
+    found = sealed.open_run(run)
     (run / MODEL).write_text("mode1")
     with pytest.raises(InputError, match=r"train/model\.ubj was altered"):
         found.read(run / MODEL)
@@ -56,7 +56,7 @@ def test_altered_missing_and_unlisted_files_are_refused_by_name(run):
 
 def test_what_is_read_is_what_was_hashed(run, monkeypatch):
     """Whoever swaps the file after the check swaps nothing: it is read once."""
-    found, opened = sealed.opened(run), []
+    found, opened = sealed.open_run(run), []
     real = os.open
 
     def watched(path, *args, **kwargs):
@@ -72,7 +72,7 @@ def test_what_is_read_is_what_was_hashed(run, monkeypatch):
 def test_names_that_lead_out_of_the_run_are_refused(run, name):
     relisted(run, name=name)
     with pytest.raises(InputError, match="outside of it"):
-        sealed.opened(run)
+        sealed.open_run(run)
     with pytest.raises(InputError, match="outside of it"):
         sealed.read_within(run, name)
 
@@ -90,7 +90,7 @@ def test_links_are_not_followed(run, where):
         (run / "manifest.json").rename(outside)
         (run / "manifest.json").symlink_to(outside)
     with pytest.raises(InputError, match="is a link, or reached through one"):
-        sealed.opened(run).read(run / MODEL)
+        sealed.open_run(run).read(run / MODEL)
     with pytest.raises(InputError, match="is a link"):
         sealed.refuse_special_files(run)
 
@@ -98,18 +98,18 @@ def test_links_are_not_followed(run, where):
 def test_a_run_may_itself_be_reached_through_a_link(run):
     link = run.parent / "link"
     link.symlink_to(run)
-    assert sealed.opened(link).read(link / MODEL) == b"model"
+    assert sealed.open_run(link).read(link / MODEL) == b"model"
 
 
 def test_pipes_and_folders_are_no_files(run):
     (run / MODEL).unlink()
     os.mkfifo(run / MODEL)
     with pytest.raises(InputError, match="is no file"):  # and nobody waits for a writer
-        sealed.opened(run).read(run / MODEL)
+        sealed.open_run(run).read(run / MODEL)
     (run / MODEL).unlink()
     (run / MODEL).mkdir()
     with pytest.raises(InputError, match="is no file"):
-        sealed.opened(run).read(run / MODEL)
+        sealed.open_run(run).read(run / MODEL)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_pipes_and_folders_are_no_files(run):
 def test_a_manifest_that_is_none_is_refused(run, text):
     (run / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json"):
-        sealed.opened(run)
+        sealed.open_run(run)
 
 
 def test_json_is_bounded(tmp_path, monkeypatch):
@@ -129,23 +129,26 @@ def test_json_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(sealed, "MAX_TEXT", 10)
     (tmp_path / "manifest.json").write_text(" " * 20)
     with pytest.raises(InputError, match="too large"):
-        sealed.opened(tmp_path)
+        sealed.open_run(tmp_path)
 
 
 def test_files_that_do_not_fit_together_are_the_inputs_fault():
     for error in (KeyError("a"), TypeError("b"), RecursionError("c")):
-        with pytest.raises(InputError, match="do not fit together"), sealed.fitting(Path("run")):
+        with (
+            pytest.raises(InputError, match="do not fit together"),
+            sealed.report_misfits(Path("run")),
+        ):
             raise error
-    with pytest.raises(OSError, match="as it is"), sealed.fitting(Path("run")):
+    with pytest.raises(OSError, match="as it is"), sealed.report_misfits(Path("run")):
         raise OSError("as it is")
 
 
 def test_no_lock_is_written_through_a_link(run):
     victim = run.parent / "secret.txt"
     (run / ".lock").symlink_to(victim)
-    with pytest.raises(InputError, match="is a link"), locked(run):
+    with pytest.raises(InputError, match="is a link"), lock_folder(run):
         pass
-    assert not in_use(run)
+    assert not is_in_use(run)
     assert victim.read_text() == "model"
 
 

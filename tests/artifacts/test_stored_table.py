@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.artifacts import manifest, stored_table
 from pipeline.artifacts.parquet_pages import DamagedPages, count_pages
-from pipeline.artifacts.stored_table import Bounds, read_stored
+from pipeline.artifacts.stored_table import TableLimits, read_stored_table
 from pipeline.errors import InputError
 
 ROWS = 300_000
@@ -55,7 +55,7 @@ def test_tables_come_back_as_they_were_written(tmp_path):
     for count in (n, 1, 0):
         path = tmp_path / f"{count}.parquet"
         frame.head(count).to_parquet(path, index=False)
-        found = read_stored(path, Bounds(count, 8, 4 << 20))
+        found = read_stored_table(path, TableLimits(count, 8, 4 << 20))
         pd.testing.assert_frame_equal(found, pd.read_parquet(path))
 
 
@@ -69,18 +69,18 @@ def test_a_footer_is_checked_before_the_file_is_read(repeated):
         return path.read_bytes()
 
     with pytest.raises(InputError, match=f"claims {ROWS:,} rows, at most 10 are possible"):
-        read_stored(repeated, Bounds(10, 2), watched)
+        read_stored_table(repeated, TableLimits(10, 2), watched)
     with pytest.raises(InputError, match="claims 2 columns, at most 1 are possible"):
-        read_stored(repeated, Bounds(ROWS, 1), watched)
+        read_stored_table(repeated, TableLimits(ROWS, 1), watched)
     assert read == []
-    assert len(read_stored(repeated, Bounds(ROWS, 2), watched)) == ROWS
+    assert len(read_stored_table(repeated, TableLimits(ROWS, 2), watched)) == ROWS
 
 
 def test_a_footer_that_lies_is_found_out_by_the_pages(repeated):
     with_footer_rows(repeated, ROWS, 10)
     assert pq.read_metadata(repeated).num_rows == 10
     with pytest.raises(InputError, match=r"claims 300,000 values in a column's pages, at most 10"):
-        read_stored(repeated, Bounds(10, 2))
+        read_stored_table(repeated, TableLimits(10, 2))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_may_hold_more_than_it_seems_is_refused(tmp_path, options, said):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"s": ["a" * 1000] * 100}), path, **options)
     with pytest.raises(InputError, match=said):
-        read_stored(path, Bounds(100, 1, 1 << 20))
+        read_stored_table(path, TableLimits(100, 1, 1 << 20))
 
 
 def test_texts_are_counted_before_each_row_gets_its_own(tmp_path):
@@ -104,7 +104,7 @@ def test_texts_are_counted_before_each_row_gets_its_own(tmp_path):
     pq.write_table(pa.table({"s": pa.array(["a" * 10_000] * 3000)}), path)
     assert path.stat().st_size < 10_000
     with pytest.raises(InputError, match="claims 30,000,000 bytes of text, at most 4,194,304"):
-        read_stored(path, Bounds(3000, 1, 4 << 20))
+        read_stored_table(path, TableLimits(3000, 1, 4 << 20))
 
 
 def test_pages_that_decompress_to_much_are_refused(tmp_path):
@@ -112,7 +112,7 @@ def test_pages_that_decompress_to_much_are_refused(tmp_path):
     pq.write_table(pa.table({"s": ["a" * 9_000_000]}), path)
     assert path.stat().st_size < 500_000
     with pytest.raises(InputError, match="bytes once decompressed, at most"):
-        read_stored(path, Bounds(1, 1, 1 << 20))
+        read_stored_table(path, TableLimits(1, 1, 1 << 20))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_pages_that_decompress_to_much_are_refused(tmp_path):
 def test_columns_that_no_run_writes_are_refused(tmp_path, table, said):
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(InputError, match=said):
-        read_stored(tmp_path / "t.parquet", Bounds(10, 2, 100))
+        read_stored_table(tmp_path / "t.parquet", TableLimits(10, 2, 100))
 
 
 def test_damaged_bytes_are_refused_wherever_they_are(tmp_path):
@@ -143,7 +143,7 @@ def test_damaged_bytes_are_refused_wherever_they_are(tmp_path):
             damaged[: random.integers(1, len(data) + 1)] if random.random() < 0.3 else damaged
         )
         try:
-            found = read_stored(path, Bounds(50, 2, 1000))
+            found = read_stored_table(path, TableLimits(50, 2, 1000))
             assert found.shape[0] <= 50
         except InputError as error:
             refused += "t.parquet" in error.message
@@ -154,13 +154,13 @@ def test_damaged_bytes_are_refused_wherever_they_are(tmp_path):
 def test_what_has_no_footer_is_refused(tmp_path, data):
     (tmp_path / "t.parquet").write_bytes(data)
     with pytest.raises(InputError, match="it has no footer of Parquet"):
-        read_stored(tmp_path / "t.parquet", Bounds(10, 2))
+        read_stored_table(tmp_path / "t.parquet", TableLimits(10, 2))
 
 
 def test_a_long_footer_is_not_read(tmp_path, monkeypatch, repeated):
     monkeypatch.setattr(stored_table, "MAX_FOOTER", 100)
     with pytest.raises(InputError, match="bytes of footer, at most 100"):
-        read_stored(repeated, Bounds(ROWS, 2))
+        read_stored_table(repeated, TableLimits(ROWS, 2))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_large_file_is_hashed_before_it_is_read(tmp_path, monkeypatch):
     (tmp_path / "a.bin").write_bytes(b"x" * 100)
     read = []
     monkeypatch.setattr(manifest.hashlib, "sha256", read.append)
-    run = manifest.Sealed(tmp_path, {"files": {"a.bin": "0" * 64}})
+    run = manifest.VerifiedRun(tmp_path, {"files": {"a.bin": "0" * 64}})
     with pytest.raises(InputError, match="was altered"):
         run.read(tmp_path / "a.bin")
     assert read == []

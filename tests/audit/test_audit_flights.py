@@ -50,7 +50,7 @@ def test_the_default_config_passes_and_its_folder_is_as_it_was(tmp_path, capsys)
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     changed = {p.name for p in after if after[p] != before.get(p)}
     assert changed == {"audit.json", "report.html"} and set(before) <= set(after)
-    seal = manifest.opened(folder)
+    seal = manifest.open_run(folder)
     assert all(seal.read(folder / name) for name in manifest_of(folder)["files"])
     assert "Leaks and drift" in (folder / "report.html").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ from read_only import read_only
 
 from pipeline import Config, run
 from pipeline.__main__ import status_of
-from pipeline.artifacts.files import locked
+from pipeline.artifacts.files import lock_folder
 from pipeline.audit import runner
 from pipeline.tools import runs
 
@@ -111,7 +111,7 @@ def test_what_a_killed_audit_leaves_is_seen_and_goes(folder, capsys):
 
 
 def test_a_run_is_audited_by_one_process_at_a_time(folder, capsys):
-    with locked(folder):
+    with lock_folder(folder):
         assert status_of(["audit", str(folder), "-q"]) == 2
     assert "in use by another process" in capsys.readouterr().err
 

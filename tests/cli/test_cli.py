@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pipeline.__main__ import status_of
-from pipeline.artifacts.run_dirs import resumed_folder, run_folder
+from pipeline.artifacts.run_dirs import make_run_folder, open_resumed_folder
 from pipeline.cli.options import at_home, config_tree, name_of, overrides_of
 from pipeline.config.model import Config
 
@@ -138,6 +138,6 @@ def test_the_home_folder_may_stand_anywhere(tmp_path, monkeypatch, capsys):
     assert found == [f"{home}/x", f"--out={home}/x", "--out", "a~/x", "~x", "--set=a=~/x", "x=~/y"]
     (tmp_path / "c.yaml").write_text("data: {path: none.csv, target: y}\n")
     assert Config.load("~/c.yaml").data.target == "y"
-    assert run_folder("c", "~/run") == resumed_folder("~/run") == tmp_path / "run"
+    assert make_run_folder("c", "~/run") == open_resumed_folder("~/run") == tmp_path / "run"
     assert status_of(["report", "--", "~/none"]) == 2
     assert f"{home}/none" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts.files import MANIFEST, artefacts, file_hash
+from pipeline.artifacts.files import MANIFEST, hash_file, list_artefacts
 
 TIMED = ("seconds", "lost", "peak_host", "peak_device", "gpu")
 """Fields of a ledger's line that no two runs share."""
@@ -16,7 +16,7 @@ TIMED = ("seconds", "lost", "peak_host", "peak_device", "gpu")
 
 def told(folder):
     """Every artefact by name: a hash, or what it says without times and memory."""
-    found = {p.relative_to(folder).as_posix(): file_hash(p) for p in artefacts(folder)}
+    found = {p.relative_to(folder).as_posix(): hash_file(p) for p in list_artefacts(folder)}
     found["ledger.jsonl"] = [
         {k: v for k, v in json.loads(line).items() if k not in TIMED}
         for line in (folder / "ledger.jsonl").read_text().splitlines()
@@ -70,7 +70,9 @@ SAME_DATA = ("ingest/schema.json",)
 
 def differences(one, other, same_files=True):
     """A `Difference` for each artefact of two runs of the same rows."""
-    names = {p.relative_to(folder).as_posix() for folder in (one, other) for p in artefacts(folder)}
+    names = {
+        p.relative_to(folder).as_posix() for folder in (one, other) for p in list_artefacts(folder)
+    }
     for name in sorted(names.difference(LEFT_OUT, () if same_files else SAME_DATA)):
         found = Difference(name)
         a, b = one / name, other / name

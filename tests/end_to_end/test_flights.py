@@ -53,7 +53,7 @@ def test_the_run_folder_is_complete(runs, name):
     outcome = runs(name)
     folder = outcome.folder
     manifest = json.loads((folder / "manifest.json").read_text())
-    seal = sealed.opened(folder)
+    seal = sealed.open_run(folder)
     assert all(seal.read(folder / name) for name in manifest["files"])
     expected = {
         "config.yaml",

@@ -13,7 +13,7 @@ import pytest
 from killable import files_below, forked, half_written, left_of, small_config
 
 from pipeline import Config, run
-from pipeline.artifacts.files import locked
+from pipeline.artifacts.files import lock_folder
 from pipeline.errors import InputError
 
 KEPT = "kept: nothing that it depends on has changed"
@@ -143,7 +143,7 @@ def test_two_runs_at_once_do_not_share_a_folder(whole, tmp_path):
     tree, folder = whole
     before = left_of(folder)
     with (
-        locked(folder),
+        lock_folder(folder),
         pytest.raises(InputError, match=f"in use by another process .process {os.getpid()}"),
     ):
         run(Config.parse(deepcopy(tree)), resume=folder)

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import Config, Scorer, run
 from pipeline.__main__ import status_of
-from pipeline.artifacts.files import in_use, locked, write_manifest
+from pipeline.artifacts.files import is_in_use, lock_folder, write_manifest
 from pipeline.errors import InputError, MachineError
 from pipeline.execution.runner import Listener
 from pipeline.execution.stage_cache import CLEANED, KEPT, UNFINISHED
@@ -87,7 +87,7 @@ def test_files_that_do_not_fit_together_make_a_damaged_run_not_a_bug(folder):
 
 
 def test_a_run_that_goes_on_is_neither_stopped_nor_removed(folder, capsys):
-    with locked(folder / "stopped"):
+    with lock_folder(folder / "stopped"):
         assert {r.state for r in runs.known(folder) if r.folder.endswith("stopped")} == {"running"}
         assert status_of(["clean", str(folder), "--stopped", "--yes"]) == 0
     assert (folder / "stopped").is_dir() and not (folder / "damaged").exists()
@@ -260,11 +260,11 @@ def test_names_from_files_are_not_obeyed_by_the_terminal(folder, capsys):
 
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path):
-    with locked(tmp_path):
-        assert in_use(tmp_path)
+    with lock_folder(tmp_path):
+        assert is_in_use(tmp_path)
         with pytest.raises(InputError, match=rf"in use by another process \(process {os.getpid()}"):
-            locked(tmp_path).__enter__()
-    assert not in_use(tmp_path) and not list(tmp_path.iterdir())
+            lock_folder(tmp_path).__enter__()
+    assert not is_in_use(tmp_path) and not list(tmp_path.iterdir())
 
 
 def test_a_lock_that_its_owner_removes_just_now_is_still_told(tmp_path, monkeypatch):
@@ -274,7 +274,7 @@ def test_a_lock_that_its_owner_removes_just_now_is_still_told(tmp_path, monkeypa
 
     monkeypatch.setattr(fcntl, "flock", leaves)
     with pytest.raises(InputError, match="in use by another process"):
-        locked(tmp_path).__enter__()
+        lock_folder(tmp_path).__enter__()
 
 
 def test_a_file_system_without_locks_is_a_machine_error(tmp_path, monkeypatch):
@@ -283,4 +283,4 @@ def test_a_file_system_without_locks_is_a_machine_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuses)
     with pytest.raises(MachineError, match="cannot be locked: No locks available"):
-        locked(tmp_path).__enter__()
+        lock_folder(tmp_path).__enter__()

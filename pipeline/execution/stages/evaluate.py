@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import __version__
-from pipeline.artifacts.files import published, read_json, write_json, write_manifest, written
+from pipeline.artifacts.files import atomic_write, publish, read_json, write_json, write_manifest
 from pipeline.cluster import partitions
 from pipeline.config.stored import check_stored
 from pipeline.device import Frame, cpu
@@ -145,7 +145,7 @@ def _write_predictions(session: Session, scores: Mapping[SetName, Scores], targe
     """A table of the held-out rows: valid, then test, each by row id."""
     writer: Any = None
     path = session.folder / "evaluate" / "predictions.parquet"
-    with written(path) as beside, ExitStack() as opened:
+    with atomic_write(path) as beside, ExitStack() as opened:
         # test has rows (`split.check_counts`), so the file has its columns
         for which in JUDGED:
             for start in range(0, len(scores[which].ids), WRITTEN_AT_ONCE):
@@ -204,7 +204,7 @@ def save(
     if built.golden is not None:
         feed = built.feed.on(session.device)
         table = golden.make(scoring(models, feed.device), feed, built.golden)
-        with written(folder / golden.FILE) as beside:
+        with atomic_write(folder / golden.FILE) as beside:
             table.to_parquet(beside, index=False)
     target, keys = rows.target, session.kept.keys
     facts = {
@@ -240,9 +240,9 @@ def _publish(session: Session, refitted: bool, models: Sequence[str]) -> None:
         shutil.rmtree(old, ignore_errors=True)
     (folder / golden.FILE).unlink(missing_ok=True)
     stage = "refit features" if refitted else "features"
-    published(kept.place(stage) / fit.FOLDER, folder / "features")
+    publish(kept.place(stage) / fit.FOLDER, folder / "features")
     for name in models:
-        published(kept.place(f"{'refit' if refitted else 'train'} {name}"), folder / "train")
+        publish(kept.place(f"{'refit' if refitted else 'train'} {name}"), folder / "train")
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts.files import below
+from pipeline.artifacts.files import list_files
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
 from pipeline.execution.fingerprints import fingerprints
@@ -132,7 +132,7 @@ def _built(
     remaining = plan.steps[len(plan.steps) - len(fitting.remaining) :]
     feed = _feed(session, rows, replace(fitting, plan=plan, remaining=remaining), counts, last)
     drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
-    doing.files = below(doing.place / fit.FOLDER)
+    doing.files = list_files(doing.place / fit.FOLDER)
     if drawn is not None:
         doing.files += [golden.save(drawn, doing.place / golden.FILE)]
     return Built(choice, plan, feed, drawn, fitting.parts, everything, last)

@@ -272,7 +272,7 @@ def save(plan: FittedPlan, folder: Path) -> None:
     )
 
 
-def load(folder: Path, read: manifest.Read = manifest.plain) -> FittedPlan:
+def load(folder: Path, read: manifest.FileReader = manifest.read_unverified) -> FittedPlan:
     """Return the plan that `save` wrote.
 
     Args:
@@ -283,7 +283,7 @@ def load(folder: Path, read: manifest.Read = manifest.plain) -> FittedPlan:
         InputError: a file is not what `save` writes; names the file and the place in it.
     """
     path = folder / PLAN
-    data = manifest.parsed(read(path), path)
+    data = manifest.parse_json(read(path), path)
     plan = check_stored(plans(), data, path)
     steps = tuple(_loaded_steps(plan, data, folder, read))
     features = tuple(Feature(f.name, f.kind) for f in plan.features)
@@ -292,7 +292,9 @@ def load(folder: Path, read: manifest.Read = manifest.plain) -> FittedPlan:
     return FittedPlan(source, steps, features, tuple(data["dropped"]), tuple(plan.filters))
 
 
-def _loaded_steps(plan: StoredPlan, data: Any, folder: Path, read: manifest.Read) -> Iterator[Step]:
+def _loaded_steps(
+    plan: StoredPlan, data: Any, folder: Path, read: manifest.FileReader
+) -> Iterator[Step]:
     """Load the steps' states; all tables together hold no more than a run may write."""
     cells, path = MAX_CELLS, folder / PLAN
     for number, entry in enumerate(plan.steps):

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from pipeline.artifacts.files import file_hash, read_json, write_json
+from pipeline.artifacts.files import hash_file, read_json, write_json
 from pipeline.artifacts.manifest_model import Sha256
 from pipeline.config.stored import Stored, check_stored
 from pipeline.errors import InputError
@@ -86,7 +86,7 @@ class States:
         if not self.has(place):
             shutil.rmtree(folder, ignore_errors=True)
             entry = state.dump(fitted, folder, 0)
-            tables = {n: file_hash(folder / state.TABLES / n) for n in state.tables_in(entry)}
+            tables = {n: hash_file(folder / state.TABLES / n) for n in state.tables_in(entry)}
             write_json(path, {"state": entry, "tables": tables})
             loaded = state.load_checked(op, schema, entry, folder, path=path, place="state")
             same: State = state.same(fitted, loaded)
@@ -126,6 +126,6 @@ def _intact(folder: Path) -> bool:
     try:
         found = check_stored(_states(), read_json(folder / STATE), folder / STATE)
         tables = found.tables.items()
-        return all(file_hash(folder / state.TABLES / n) == known for n, known in tables)
+        return all(hash_file(folder / state.TABLES / n) == known for n, known in tables)
     except (InputError, OSError):
         return False

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.artifacts import manifest
-from pipeline.artifacts.files import written
-from pipeline.artifacts.stored_table import Bounds, read_stored
+from pipeline.artifacts.files import atomic_write
+from pipeline.artifacts.stored_table import TableLimits, read_stored_table
 from pipeline.config.stored import misfit
 from pipeline.errors import InputError
 from pipeline.features.op import Op, State
@@ -44,7 +44,7 @@ def _dumped(value: Any, folder: Path, path: str) -> Any:
         target = folder / TABLES / name
         if target.exists():  # two columns whose names differ in odd characters only
             name = f"{target.stem}-{len(list(target.parent.iterdir()))}.parquet"
-        with written(folder / TABLES / name) as beside:
+        with atomic_write(folder / TABLES / name) as beside:
             value.to_parquet(beside, index=False)
         return {"$table": name}
     if isinstance(value, Mapping):
@@ -55,7 +55,10 @@ def _dumped(value: Any, folder: Path, path: str) -> Any:
 
 
 def load(
-    entry: Any, folder: Path, read: manifest.Read = manifest.plain, bounds: Bounds | None = None
+    entry: Any,
+    folder: Path,
+    read: manifest.FileReader = manifest.read_unverified,
+    bounds: TableLimits | None = None,
 ) -> State:
     """The inverse of `dump`.
 
@@ -68,17 +71,17 @@ def load(
     Raises:
         InputError: a table's name leads out of the folder, or it cannot be read.
     """
-    state = _loaded(entry, folder, read, bounds or Bounds(MAX_ROWS, 1_000, MAX_TEXT))
+    state = _loaded(entry, folder, read, bounds or TableLimits(MAX_ROWS, 1_000, MAX_TEXT))
     assert isinstance(state, dict)
     return state
 
 
-def _loaded(entry: Any, folder: Path, read: manifest.Read, bounds: Bounds) -> Any:
+def _loaded(entry: Any, folder: Path, read: manifest.FileReader, bounds: TableLimits) -> Any:
     if isinstance(entry, dict) and set(entry) == {"$table"}:
         name = str(entry["$table"])
         if Path(name).name != name:
             raise InputError(f"plan.json names the table {name!r}, which is outside the run")
-        return read_stored(folder / TABLES / name, bounds, read)
+        return read_stored_table(folder / TABLES / name, bounds, read)
     if isinstance(entry, dict):
         return {k: _loaded(v, folder, read, bounds) for k, v in entry.items()}
     if isinstance(entry, list):
@@ -87,9 +90,16 @@ def _loaded(entry: Any, folder: Path, read: manifest.Read, bounds: Bounds) -> An
 
 
 def load_checked(
-    op: Op, schema: Schema, entry: Any, folder: Path, read: manifest.Read = manifest.plain, *,
-    path: Path, place: str, cells: int = MAX_CELLS,
-) -> State:  # fmt: skip
+    op: Op,
+    schema: Schema,
+    entry: Any,
+    folder: Path,
+    read: manifest.FileReader = manifest.read_unverified,
+    *,
+    path: Path,
+    place: str,
+    cells: int = MAX_CELLS,
+) -> State:
     """Load the state of an op, if it is one: see `pipeline.features.saved`.
 
     Args:
@@ -109,7 +119,7 @@ def load_checked(
     for name, expected in zip(tables_in(entry), wanted, strict=False):
         width = max(1, len(expected.columns))
         rows = min(expected.rows, MAX_ROWS, cells // width)
-        frame = load({"": {"$table": name}}, folder, read, Bounds(rows, width, MAX_TEXT))[""]
+        frame = load({"": {"$table": name}}, folder, read, TableLimits(rows, width, MAX_TEXT))[""]
         check_table(frame, expected, folder / TABLES / name)
         cells -= frame.size
         loaded[name] = frame

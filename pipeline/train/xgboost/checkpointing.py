@@ -21,7 +21,7 @@ import xgboost as xgb
 from pydantic import Field, TypeAdapter
 
 from pipeline.artifacts import manifest
-from pipeline.artifacts.files import file_hash, read_json, write_json, written
+from pipeline.artifacts.files import atomic_write, hash_file, read_json, write_json
 from pipeline.artifacts.manifest_model import Sha256
 from pipeline.config.stored import Count, Stored, check_stored
 from pipeline.console import signals
@@ -215,7 +215,7 @@ def save(plan: Plan, folder: Path | None, notes: Sequence[str], state: Boosted) 
         return
     trees, history, segments, done = state.packed()
     model = f"rounds-{state.rounds:05d}.ubj"
-    with written(folder / model) as beside:
+    with atomic_write(folder / model) as beside:
         beside.write_bytes(trees)
     facts = {"key": plan.key(), "model": model, "segments": segments, "done": done}
     facts |= {"sha256": hashlib.sha256(trees).hexdigest(), "notes": list(notes)}
@@ -233,9 +233,9 @@ def resumed(plan: Plan, folder: Path | None) -> Boosted:
     if facts.key != plan.key():
         return Boosted()
     path = folder / Path(facts.model).name
-    if not path.is_file() or file_hash(path) != facts.sha256:
+    if not path.is_file() or hash_file(path) != facts.sha256:
         return Boosted()
-    trees = manifest.plain(path, MAX_MODEL)
+    trees = manifest.read_unverified(path, MAX_MODEL)
     if trees and model_integrity.booster_fault(trees):
         return Boosted()
     return Boosted.unpacked(trees, facts.history, facts.segments, facts.done)
