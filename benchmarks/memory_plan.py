@@ -28,8 +28,8 @@ from pyarrow import csv
 
 from pipeline import Config
 from pipeline.bench import process_meter
-from pipeline.execution.job import prepare
-from pipeline.execution.memory_inputs import sizes_of
+from pipeline.execution.job import prepare_job
+from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
 from pipeline.memory import planner
 from pipeline.memory.estimate import Sizes
@@ -175,11 +175,11 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
 
 def sizes(config: Path) -> Sizes:
     """What the plan was made of."""
-    job = prepare(Config.load(config))
+    job = prepare_job(Config.load(config))
     parts = partitions.planned(
         job.contract, None, CPU_COUNT, planner.block_bytes(planner.limit_of(job.config.memory))
     )
-    return sizes_of(job, parts, CPU_COUNT)
+    return collect_sizes(job, parts, CPU_COUNT)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.cli.app import app
 from pipeline.config.model import Config
-from pipeline.execution.job import prepare
+from pipeline.execution.job import prepare_job
 from pipeline.features.registry import REGISTRY
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ TEXT = (ROOT / "README.md").read_text()
 def test_the_config_prepares(monkeypatch):
     monkeypatch.chdir(ROOT)
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
-    job = prepare(Config.parse(yaml.safe_load(block)))
+    job = prepare_job(Config.parse(yaml.safe_load(block)))
     assert set(job.models) == {"xgboost", "forest"}
 
 

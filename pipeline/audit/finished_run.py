@@ -12,7 +12,7 @@ from pipeline.audit.suspicious_names import is_entity
 from pipeline.config.loader import yaml_tree
 from pipeline.config.model import Cluster, Config
 from pipeline.errors import InputError
-from pipeline.execution.job import Job, prepare
+from pipeline.execution.job import Job, prepare_job
 from pipeline.features.engine import fit
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.schema import RESERVED
@@ -85,7 +85,7 @@ def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _job(config: Config, data: Sequence[str] | None) -> Job:
     own = {"device": "cpu", "cluster": Cluster(dashboard=False), "refit": "never", "golden": 0}
     try:
-        return prepare(config.model_copy(update=own))
+        return prepare_job(config.model_copy(update=own))
     except InputError as error:
         if data:
             raise

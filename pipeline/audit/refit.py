@@ -17,9 +17,9 @@ import pandas as pd
 from pipeline.cluster import partitions
 from pipeline.cluster.synchronous import Serial
 from pipeline.device import cpu, dtype_of
-from pipeline.execution.context import Listener, Session
-from pipeline.execution.stages.features_and_models import Choice, chosen
-from pipeline.execution.stages.ingest import RowSet
+from pipeline.execution.context import Listener, RunContext
+from pipeline.execution.stages.features_and_models import FeatureChoice, choose_ops
+from pipeline.execution.stages.ingest import LabeledData
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.ops.target_encode import TargetEncode
@@ -35,8 +35,8 @@ WORD = "\x07held out"
 class Sampled:
     """Rows that are all in memory, and the run that they are of."""
 
-    session: Session
-    rows: RowSet
+    session: RunContext
+    rows: LabeledData
     """What was settled of all rows; its partitions are not used."""
     frame: pd.DataFrame
     """In storage dtypes, with label and set; row ids as index."""
@@ -56,7 +56,7 @@ class Sampled:
 class Fit:
     """Features fitted on the training rows of a frame."""
 
-    choice: Choice
+    choice: FeatureChoice
     plan: FittedPlan
 
 
@@ -65,7 +65,7 @@ def fitted(of: Sampled) -> Fit:
     job, rows, client = of.session.job, of.rows, Serial()
     own = replace(rows, parts=partitions.each([0], _given, of.frame))
     quiet = replace(of.session, client=client, listener=Listener())
-    choice = chosen(quiet, own) if job.ops is None else Choice(job.ops, job.left_out)
+    choice = choose_ops(quiet, own) if job.ops is None else FeatureChoice(job.ops, job.left_out)
     found = fit.fit(
         client, own.parts, meta=rows.meta, source=rows.source, context=rows.context,
         ops=choice.ops, tables=job.tables, left_out=choice.left_out,

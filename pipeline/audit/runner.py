@@ -32,9 +32,9 @@ from pipeline.audit.refit import Sampled
 from pipeline.audit.scan import Look, Spec
 from pipeline.cluster import partitions
 from pipeline.console.signals import discarded, remove
-from pipeline.execution.context import Listener, Session
-from pipeline.execution.stages.ingest import RowSet
-from pipeline.parity.device_run import opened
+from pipeline.execution.context import Listener, RunContext
+from pipeline.execution.stages.ingest import LabeledData
+from pipeline.parity.device_run import start_device_run
 
 FORMAT = 1
 FILE = "audit.json"
@@ -103,7 +103,7 @@ def audit(
     """
     started, listener = time.perf_counter(), listener or Listener()
     found = reopened(run, data)
-    with opened(found.job, folder, listener, serial=serial) as side:
+    with start_device_run(found.job, folder, listener, serial=serial) as side:
         side.read()
         session, rows = side.session, side.rows
         with session.ledger.stage("look") as entry:
@@ -137,7 +137,7 @@ def scratch_folder(run: Path) -> Iterator[Path]:
             yield run / SCRATCH / "audit"
 
 
-def _spec(found: Reopened, rows: RowSet) -> Spec:
+def _spec(found: Reopened, rows: LabeledData) -> Spec:
     total = sum(rows.counts.rows.values())
     columns = len(found.job.kept) + len(found.saved.features)
     kept = set(found.job.kept)
@@ -149,7 +149,7 @@ def _spec(found: Reopened, rows: RowSet) -> Spec:
     )  # fmt: skip
 
 
-def _data(found: Reopened, rows: RowSet) -> Checked:
+def _data(found: Reopened, rows: LabeledData) -> Checked:
     """Whether these are the rows that the run had."""
     changed, then = list(found.changed), dict(found.manifest["rows"])
     now = dict(rows.counts.rows)
@@ -169,7 +169,7 @@ def _sets(rows: Mapping[str, int]) -> str:
 
 
 def _checks(
-    session: Session, found: Reopened, rows: RowSet, seen: Look, spec: Spec
+    session: RunContext, found: Reopened, rows: LabeledData, seen: Look, spec: Spec
 ) -> list[Checked]:
     of, timed = Sampled(session, rows, seen.sample), partial(_timed, session, len(seen.sample))
     base = timed("refit", partial(refit.fitted, of))
@@ -195,7 +195,7 @@ def _checks(
     return [timed(name, check) for name, check in checks.items()]
 
 
-def _timed(session: Session, rows: int, name: str, work: Callable[[], Any]) -> Any:
+def _timed(session: RunContext, rows: int, name: str, work: Callable[[], Any]) -> Any:
     with session.ledger.stage(name) as entry:
         entry.rows = rows
         return work()

@@ -23,7 +23,7 @@ from pipeline.config.model import Config
 from pipeline.console import signals
 from pipeline.device.probe import Probe, probe
 from pipeline.errors import MachineError
-from pipeline.execution.job import Job, prepare
+from pipeline.execution.job import Job, prepare_job
 
 RESULT, CHART, PAGE = "bench.json", "bench.png", "bench.html"
 FOLDER = Path("data/cache/bench")
@@ -114,7 +114,7 @@ def prepare_benchmark(
         InputError: config or options are at fault. DeviceError: none of the devices is there.
     """
     devices, missing = find_devices(asked.devices)
-    job = prepare(config.model_copy(update={"device": "cpu"}))
+    job = prepare_job(config.model_copy(update={"device": "cpu"}))
     for name, reason in missing.items():
         say(f"{name}: not measured: {reason}")
     clusters = {name: fitting(config.cluster, name) for name in devices}

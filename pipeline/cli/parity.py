@@ -29,12 +29,12 @@ def check_parity(
     from pipeline.artifacts.run_dirs import RUNS, make_run_folder
     from pipeline.cli.progress import listener
     from pipeline.console import signals
-    from pipeline.parity.compare import choice_of, compare
+    from pipeline.parity.compare import compare, require_device
 
     first, comma, second = devices.partition(",")
     if not comma or not first or not second or "," in second:
         raise ConfigError(f"--devices {devices!r} is not two devices", fix="such as cpu,gpu")
-    choices = choice_of(first), choice_of(second)
+    choices = require_device(first), require_device(second)
     folder = make_run_folder(f"{config.name}-parity", None, RUNS if out is None else out.parent)
     out = out or folder.parent / f"{folder.name}.json"
     told = listener(quiet=quiet, verbose=False)

@@ -11,12 +11,12 @@ from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.execution.context import Listener
-    from pipeline.execution.runner import Outcome
+    from pipeline.execution.runner import RunResult
 
 
 def profiled(
     name: str, config: Any, out: Path | None, listener: Listener, *, as_json: bool
-) -> Outcome:
+) -> RunResult:
     """The run under a profiler of this process.
 
     Raises:

@@ -15,7 +15,7 @@ from pipeline.evaluate.metrics import primary
 
 if TYPE_CHECKING:
     from pipeline.doctor.examine import Finding
-    from pipeline.execution.runner import Outcome
+    from pipeline.execution.runner import RunResult
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "binary": ("roc_auc", "average_precision", "log_loss", "accuracy", "f1_at_threshold"),
@@ -25,7 +25,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
 MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def print_outcome(outcome: Outcome) -> None:
+def print_outcome(outcome: RunResult) -> None:
     """Test metrics beside the baseline, then where everything is and what to do with it."""
     console = terminal.console()
     metrics = outcome.metrics

@@ -12,11 +12,11 @@ from typing import Any
 from pipeline.artifacts.ledger import Entry, Ledger
 from pipeline.cluster.client import spread
 from pipeline.execution.fingerprints import bases, digest
-from pipeline.execution.job import Job, refitted
-from pipeline.execution.planning import at_once
-from pipeline.execution.stage_cache import Decision, Kept, Record, slug
+from pipeline.execution.job import Job, needs_refit
+from pipeline.execution.planning import concurrent_partitions
+from pipeline.execution.stage_cache import CacheDecision, StageCache, StageRecord, slug
 from pipeline.ingest.labels.label_state import Settlement
-from pipeline.memory.planner import PLANNED, MemoryPlan, Rung
+from pipeline.memory.planner import PLANNED, FallbackLevel, MemoryPlan
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Listener:
 
 
 @dataclass
-class Doing:
+class StageRun:
     """A stage at hand."""
 
     entry: Entry
     """Its line in the ledger; rows and notes of a kept stage are those that it had."""
     place: Path
     """Its folder, for what it makes."""
-    _stages: Kept
+    _stages: StageCache
     name: str
     found: dict[str, Any] = field(default_factory=dict)
     """JSON that the stage finds and leaves in no file."""
@@ -59,7 +59,7 @@ class Doing:
 
 
 @dataclass
-class Session:
+class RunContext:
     """What the stages of one run share."""
 
     job: Job
@@ -70,7 +70,7 @@ class Session:
     listener: Listener
     warned: list[tuple[str, str]] = field(default_factory=list)
     """The stage and the text of each warning."""
-    rung: Rung = PLANNED
+    rung: FallbackLevel = PLANNED
     """How much the run has given up for want of GPU memory (`pipeline.execution.fallback`)."""
     partitions: int = 0
     """Into how many the rows were divided last."""
@@ -84,13 +84,15 @@ class Session:
     def __post_init__(self) -> None:
         self.device = self.job.choice.name
         """Where the stage at hand runs: the run's device, or the CPU in its place."""
-        self.kept = Kept(self.folder, self.resumed, self.cleaned)
+        self.kept = StageCache(self.folder, self.resumed, self.cleaned)
         """What need not be done again."""
 
     @property
-    def at_once(self) -> int:
+    def concurrent_partitions(self) -> int:
         """Partitions that are worked on at a time."""
-        return self.threads if spread(self.client) else at_once(self.job, self.threads)
+        return (
+            self.threads if spread(self.client) else concurrent_partitions(self.job, self.threads)
+        )
 
     def runs_on(self, device: str, reason: str = "") -> None:
         """Says where the stage at hand runs, and why if not on the run's device."""
@@ -117,17 +119,17 @@ class Session:
             self.kept.decide(bases(self.job, plan), devices)
             if (split := self.kept.found("split")) is not None:
                 rows = sum(Settlement.from_json(split).counts.rows.values())
-                if not refitted(self.job.config, rows):
+                if not needs_refit(self.job.config, rows):
                     self.kept.without("refit")
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Doing]:
+    def stage(self, name: str) -> Iterator[StageRun]:
         """A stage as a line of the ledger; when it has ended, it has a record.
 
         What it leaves is as complete when the block ends as it will ever be.
         """
         with self.ledger.stage(name) as entry:
-            doing = Doing(entry, self.kept.place(name), self.kept, name)
+            doing = StageRun(entry, self.kept.place(name), self.kept, name)
             yield doing
             decision = self.kept.of(name)
             if decision is not None:
@@ -155,18 +157,18 @@ class Session:
                 shutil.rmtree(old, ignore_errors=True)
         return folder / name
 
-    def _recall(self, entry: Entry, record: Record) -> None:
+    def _recall(self, entry: Entry, record: StageRecord) -> None:
         entry.rows, entry.notes = record.rows, list(record.notes)
         for text in record.warnings:
             self.warn(text)
         for fallback in record.fallbacks:
             self.ledger.replay_fallback(fallback)
 
-    def _record(self, doing: Doing, decision: Decision, notes: list[str]) -> None:
+    def _record(self, doing: StageRun, decision: CacheDecision, notes: list[str]) -> None:
         name = doing.name
         self.kept.record(
             name,
-            Record(
+            StageRecord(
                 decision.key, decision.device, decision.facts, self.kept.hashes(doing.files),
                 doing.found, doing.entry.rows, notes,
                 [text for stage, text in self.warned if stage == name],

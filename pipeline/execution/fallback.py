@@ -22,12 +22,12 @@ from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost, quote_path
 from pipeline.execution import planning
 from pipeline.execution.stages import features_and_models, ingest
-from pipeline.memory.planner import RUNGS, Rung, give_back
+from pipeline.memory.planner import FALLBACK_LEVELS, FallbackLevel, give_back
 from pipeline.telemetry.transfer_meters import released
 from pipeline.train.feed import Held
 
 if TYPE_CHECKING:
-    from pipeline.execution.context import Session
+    from pipeline.execution.context import RunContext
 
 T = TypeVar("T")
 CPU = "the CPU"
@@ -35,10 +35,10 @@ ALL = "the CPU, with the rows and features that it works on"
 
 
 @dataclass
-class Work:
+class RunState:
     """What the stages of a run work on."""
 
-    session: Session
+    session: RunContext
     read: Any = None
     """`Read`, until there are `rows`."""
     rows: Any = None
@@ -63,11 +63,11 @@ class Work:
         released(session.client, session.job.choice.name)
         give_back()
         if self.rows is not None:
-            self.rows = ingest.again(session, self.rows, on)
+            self.rows = ingest.rebuild_labeled_data(session, self.rows, on)
         elif self.read is not None:
-            self.read = ingest.read_again(session, on or self.read.device)
+            self.read = ingest.rebuild_raw_data(session, on or self.read.device)
         if self.rows is not None and self.built is not None:
-            self.built = features_and_models.again(session, self.rows, self.built, on)
+            self.built = features_and_models.rebuild_feature_set(session, self.rows, self.built, on)
         self.stale = False
 
     @property
@@ -86,7 +86,7 @@ class Work:
         return not self.stale and not (isinstance(made, Held) and made.gone)
 
 
-def climbed(work: Work, stage: Callable[[], T]) -> T:
+def run_with_fallback(work: RunState, stage: Callable[[], T]) -> T:
     """What the stage gives, on ever lower rungs as long as the device cannot end it.
 
     Args:
@@ -117,7 +117,7 @@ def climbed(work: Work, stage: Callable[[], T]) -> T:
 
 
 def _lower(
-    work: Work, found: DeviceError, error: Exception
+    work: RunState, found: DeviceError, error: Exception
 ) -> tuple[str, Callable[[], None] | None]:
     """(where the stage goes on, what is done before): the next rung that helps, or the CPU.
 
@@ -136,7 +136,7 @@ def _lower(
             raise error
         return ALL, partial(work.remade, on="cpu")
     if isinstance(found, DeviceFull):
-        for rung in RUNGS[RUNGS.index(session.rung) + 1 :]:
+        for rung in FALLBACK_LEVELS[FALLBACK_LEVELS.index(session.rung) + 1 :]:
             if _helps(rung, work, stage):
                 session.rung = rung
                 return rung.name, work.remade
@@ -150,7 +150,7 @@ def _lower(
     ) from error
 
 
-def _fix(session: Session, found: DeviceError) -> str:
+def _fix(session: RunContext, found: DeviceError) -> str:
     """What else helps where no rung is left."""
     if not spread(session.client):
         return found.fix or "a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
@@ -160,7 +160,7 @@ def _fix(session: Session, found: DeviceError) -> str:
     return f"{fix} (only where there is one process does the CPU take over a stage)"
 
 
-def _helps(rung: Rung, work: Work, stage: str) -> bool:
+def _helps(rung: FallbackLevel, work: RunState, stage: str) -> bool:
     """Whether the rung changes anything for the stage."""
     session = work.session
     if rung.external:
@@ -170,10 +170,10 @@ def _helps(rung: Rung, work: Work, stage: str) -> bool:
     if rung.stream:
         found = work.rows or work.read
         return found is None or found.plan.hold
-    parts = planning.parts_of(session.job, session.at_once, rung)
+    parts = planning.divide_into_parts(session.job, session.concurrent_partitions, rung)
     return len(parts) > session.partitions
 
 
-def _on_the_cpu(session: Session) -> str:
+def _on_the_cpu(session: RunContext) -> str:
     config = quote_path(session.folder / "config.yaml")
     return f"the same run on the CPU: python -m pipeline run {config} --device cpu"

@@ -37,7 +37,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Basis:
+class StageInputs:
     """What one stage depends on."""
 
     facts: Facts
@@ -55,19 +55,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def bases(job: Job, plan: MemoryPlan) -> dict[str, Basis]:
+def bases(job: Job, plan: MemoryPlan) -> dict[str, StageInputs]:
     """What the stages of a run depend on, in the order of their names in the ledger."""
     facts = {name: _train(job, plan, name) for name in ordered(job.models)}
     found = {
-        "read": Basis(_read(job)),
-        "split": Basis(_split(job, plan), ("read",)),
-        "features": Basis(_features(job), ("split",)),
+        "read": StageInputs(_read(job)),
+        "split": StageInputs(_split(job, plan), ("read",)),
+        "features": StageInputs(_features(job), ("split",)),
     }
-    found |= {f"train {name}": Basis(own, ("features",)) for name, own in facts.items()}
-    found["evaluate"] = Basis(_evaluate(job, plan), tuple(f"train {name}" for name in facts))
-    found["refit features"] = Basis({}, ("features",))
+    found |= {f"train {name}": StageInputs(own, ("features",)) for name, own in facts.items()}
+    found["evaluate"] = StageInputs(_evaluate(job, plan), tuple(f"train {name}" for name in facts))
+    found["refit features"] = StageInputs({}, ("features",))
     for name, own in facts.items():  # the training tells the rounds
-        found[f"refit {name}"] = Basis(own, ("refit features", f"train {name}"))
+        found[f"refit {name}"] = StageInputs(own, ("refit features", f"train {name}"))
     return found
 
 
@@ -79,7 +79,7 @@ def _read(job: Job) -> Facts:
     config = _slice(data, "data", "path", "format", "csv", "types", "on_bad_rows", "rows")
     if data.on_bad_rows == "quarantine":  # which rows are bad depends on what is looked at
         config["columns read"] = list(job.reads)
-    return {"config": config, "files": fingerprints(job.contract.files), **_made_by(FRAMES)}
+    return {"config": config, "files": file_fingerprints(job.contract.files), **_made_by(FRAMES)}
 
 
 def _split(job: Job, plan: MemoryPlan) -> Facts:
@@ -98,7 +98,7 @@ def _features(job: Job) -> Facts:
         table = job.config.data.tables[name]
         config |= _slice(table, f"data.tables.{name}", "path", "format", "csv", "types", "keys")
     files = [file for files in job.table_files.values() for file in files]
-    return {"config": config, "files": fingerprints(files), **_made_by(FRAMES)}
+    return {"config": config, "files": file_fingerprints(files), **_made_by(FRAMES)}
 
 
 def _train(job: Job, plan: MemoryPlan, name: str) -> Facts:
@@ -121,7 +121,7 @@ def _slice(section: Any, where: str, *names: str) -> dict[str, Any]:
     return {f"{where}.{name}": found[name] for name in names or found}
 
 
-def fingerprints(files: Iterable[File]) -> dict[str, str]:
+def file_fingerprints(files: Iterable[File]) -> dict[str, str]:
     """``size-mtime_ns`` or the store's ETag, by path."""
     return {file.path: f"{file.size} {file.fingerprint}" for file in files}
 

@@ -86,7 +86,7 @@ class Job:
         return tuple(n for n in self.reads if n in wanted)
 
 
-def prepare(config: Config) -> Job:
+def prepare_job(config: Config) -> Job:
     """Checks everything that files, config and machine tell before the work starts.
 
     Raises:
@@ -230,7 +230,7 @@ def _check_names(reads: set[str], source: Schema, config: Config) -> None:
             )
 
 
-def refitted(config: Config, rows: int) -> bool:
+def needs_refit(config: Config, rows: int) -> bool:
     """Whether the models are fitted once more on all rows."""
     if config.refit == "auto":
         return rows < REFIT_BELOW

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.errors import ConfigError
-from pipeline.execution.job import Job, refitted
+from pipeline.execution.job import Job, needs_refit
 from pipeline.features.ops.categorify import Categorify
 from pipeline.features.ops.hash import Hash
 from pipeline.ingest.blocks import Part
@@ -17,7 +17,9 @@ from pipeline.train.model import ordered
 from pipeline.train.params import ForestParams, XGBoostParams
 
 
-def sizes_of(job: Job, parts: Sequence[Part], threads: int, device: int | None = None) -> Sizes:
+def collect_sizes(
+    job: Job, parts: Sequence[Part], threads: int, device: int | None = None
+) -> Sizes:
     """What the estimates are made of; reads a sample.
 
     Args:
@@ -37,7 +39,7 @@ def sizes_of(job: Job, parts: Sequence[Part], threads: int, device: int | None =
 
     texts = [found.words[n] for n in job.features if n in found.words]
     csv = job.contract.format == "csv"
-    again = refitted(job.config, rows)
+    again = needs_refit(job.config, rows)
     learnt = int(most * (1 - split.valid - split.test))
     histograms, trees = _boosting(job, rows, found)
     return Sizes(

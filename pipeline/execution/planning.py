@@ -10,25 +10,25 @@ from pathlib import Path
 from pipeline.config.model import Memory
 from pipeline.errors import MachineError
 from pipeline.execution.job import Job
-from pipeline.execution.memory_inputs import sizes_of
+from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
 from pipeline.ingest.blocks import Part
 from pipeline.memory import planner
-from pipeline.memory.planner import LEAST_ROWS, PLANNED, MemoryPlan, Rung
+from pipeline.memory.planner import LEAST_ROWS, PLANNED, FallbackLevel, MemoryPlan
 
 Planner = Callable[[Memory, int | None], tuple[list[Part], MemoryPlan]]
 """Plans the run within other limits: of the host (and the GPU's block size), and of the GPUs."""
 WORKERS = {"memory.host": "the workers' memory", "memory.gpu": "the workers' GPU memory"}
 
 
-def at_once(job: Job, threads: int) -> int:
+def concurrent_partitions(job: Job, threads: int) -> int:
     """Partitions that this process works on at a time: one on a GPU."""
     return 1 if job.choice.name == "gpu" else threads
 
 
-def planned_parts(
+def plan_parts(
     job: Job, threads: int, folder: Path | None, shared: int | None = None, *,
-    device: int | None = None, rung: Rung = PLANNED, train_rows: int | None = None,
+    device: int | None = None, rung: FallbackLevel = PLANNED, train_rows: int | None = None,
 ) -> tuple[list[Part], MemoryPlan]:  # fmt: skip
     """The parts of the run, and what their rows will hold in memory.
 
@@ -47,9 +47,9 @@ def planned_parts(
 
     def planned(memory_of: Memory, device: int | None) -> tuple[list[Part], MemoryPlan]:
         asked = replace(job, config=job.config.model_copy(update={"memory": memory_of}))
-        parts = parts_of(asked, threads, rung)
-        free = 0 if folder is None else free_at(folder)
-        sizes = sizes_of(asked, parts, threads, device)
+        parts = divide_into_parts(asked, threads, rung)
+        free = 0 if folder is None else free_disk_at(folder)
+        sizes = collect_sizes(asked, parts, threads, device)
         return parts, planner.plan(
             memory_of, sizes, free=free, shared=shared, device=device, rung=rung,
             train_rows=train_rows,
@@ -126,20 +126,20 @@ def _gb(size: int) -> str:
     return f"{_rounded(size) / 1e9:.2f}"
 
 
-def parts_of(job: Job, threads: int, rung: Rung) -> list[Part]:
+def divide_into_parts(job: Job, threads: int, rung: FallbackLevel) -> list[Part]:
     """What the run reads at a time on this rung."""
     limit = planner.limit_of(job.config.memory)
     size = planner.block_bytes(limit, job.device_limit) // rung.smaller
     return partitions.planned(job.contract, job.config.data.rows, threads, size)
 
 
-def free_at(folder: Path) -> int:
+def free_disk_at(folder: Path) -> int:
     """Bytes free on the disk where the folder is or will be."""
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     return shutil.disk_usage(there).free
 
 
-def plan_notes(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
+def describe_plan(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
     """What the ledger says of a plan that does not simply hold all rows."""
     if plan.hold:
         return []

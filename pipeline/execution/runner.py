@@ -18,9 +18,9 @@ from pipeline.config.model import Config
 from pipeline.console import signals
 from pipeline.device import nvtx_ranges
 from pipeline.device.choose import settle
-from pipeline.execution.context import Listener, Session
-from pipeline.execution.job import Job, prepare, refitted
-from pipeline.execution.stage_cache import CLEANED, resumable, tidied, without_stages
+from pipeline.execution.context import Listener, RunContext
+from pipeline.execution.job import Job, needs_refit, prepare_job
+from pipeline.execution.stage_cache import CLEANED, remove_leftovers, resumable, without_stages
 from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import check_workers
@@ -32,12 +32,12 @@ from pipeline.telemetry.prometheus import published
 from pipeline.telemetry.transfer_meters import metered
 
 if TYPE_CHECKING:
-    from pipeline.execution.fallback import Work
+    from pipeline.execution.fallback import RunState
     from pipeline.train.fitted_model import Fitted
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """A finished run."""
 
     folder: Path
@@ -69,7 +69,7 @@ class Outcome:
 def run(
     config: Config | str | Path, *, out: str | Path | None = None, resume: str | Path | None = None,
     listener: Listener | None = None, serial: bool = False,
-) -> Outcome:  # fmt: skip
+) -> RunResult:  # fmt: skip
     """Runs a config from the data to a folder that scores new data.
 
     Args:
@@ -94,7 +94,7 @@ def run(
         if resume is None:
             check_empty(folder)
         else:
-            tidied(folder)
+            remove_leftovers(folder)
         write_text(folder / "config.yaml", config.to_yaml())
         resumed = resume is not None
         return _run(job, folder, listener, started, resumed=resumed, cleaned=cleaned, serial=serial)
@@ -103,7 +103,7 @@ def run(
 def _run(
     job: Job, folder: Path, listener: Listener, started: float, *, resumed: bool, cleaned: bool,
     serial: bool,
-) -> Outcome:  # fmt: skip
+) -> RunResult:  # fmt: skip
     """The run in a folder that is locked."""
     from dask.system import CPU_COUNT
 
@@ -134,7 +134,7 @@ def _run(
             remote.check_paths(client, files, job.contract.storage_options, filesystems.reached)
         # not earlier: dask-cuda's workers must not find a CUDA context here
         ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
-        session = Session(
+        session = RunContext(
             job, folder, ledger, client, threads, listener, resumed=resumed, recorded=True,
             cleaned=cleaned,
         )  # fmt: skip
@@ -155,7 +155,7 @@ def _checked(config: Config) -> Job:
     """The run, on the device that it will use; nothing of that device is in use yet."""
     from dask.system import CPU_COUNT
 
-    job = prepare(config)
+    job = prepare_job(config)
     check_workers(job.cluster, config.memory, CPU_COUNT)
     if job.cluster.is_address:
         job = replace(job, choice=remote.of_workers(job.cluster, job.choice))
@@ -183,36 +183,40 @@ def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Lis
     return replace(listener, stage=stage, progress=training, planned=planned)
 
 
-def _stages(session: Session, started: float) -> Outcome:
-    from pipeline.execution.fallback import Work, climbed
+def _stages(session: RunContext, started: float) -> RunResult:
+    from pipeline.execution.fallback import RunState, run_with_fallback
     from pipeline.execution.stages import evaluate, features_and_models, ingest
     from pipeline.report.page import write_report
 
-    config, work = session.job.config, Work(session)
-    work.read = climbed(work, lambda: ingest.read(session))
-    work.rows = climbed(work, lambda: ingest.split_rows(session, work.read))
+    config, work = session.job.config, RunState(session)
+    work.read = run_with_fallback(work, lambda: ingest.read(session))
+    work.rows = run_with_fallback(work, lambda: ingest.split_rows(session, work.read))
     work.read = None
     give_back()
-    again = refitted(config, sum(work.rows.counts.rows.values()))
+    again = needs_refit(config, sum(work.rows.counts.rows.values()))
     last = not again and not config.evaluate.slices
-    work.built = climbed(work, lambda: features_and_models.features(session, work.rows, last=last))
+    work.built = run_with_fallback(
+        work, lambda: features_and_models.features(session, work.rows, last=last)
+    )
     give_back()
     models = each_model(work, features_and_models.train)
-    metrics, best = climbed(work, lambda: evaluate.evaluate(session, work.rows, work.built, models))
+    metrics, best = run_with_fallback(
+        work, lambda: evaluate.evaluate(session, work.rows, work.built, models)
+    )
     if again:
         choice, rounds = work.built.choice, {name: model.rounds for name, model in models.items()}
         work.built.let_go(work.rows)  # which the refit needs
         work.built = None
         del models  # they go before the new ones come
         give_back()
-        work.built = climbed(
+        work.built = run_with_fallback(
             work, lambda: features_and_models.refit_features(session, work.rows, choice)
         )
         models = each_model(work, partial(features_and_models.refit, rounds=rounds))
     evaluate.save(session, work.rows, work.built, models, best)
     write_report(session.folder)
     seconds = time.perf_counter() - started
-    return Outcome(
+    return RunResult(
         session.folder, metrics, best, round(seconds, 3), work.rows.target,
         tuple(session.warnings), memory_of(work.rows.plan, session.ledger.entries),
         tuple(session.ledger.fallbacks),
@@ -221,9 +225,9 @@ def _stages(session: Session, started: float) -> Outcome:
     )  # fmt: skip
 
 
-def each_model(work: Work, train: Callable[..., Fitted]) -> dict[str, Fitted]:
+def each_model(work: RunState, train: Callable[..., Fitted]) -> dict[str, Fitted]:
     """The models of the config, trained one after the other; the last one may free the matrices."""
-    from pipeline.execution.fallback import climbed
+    from pipeline.execution.fallback import run_with_fallback
     from pipeline.train.model import ordered
 
     asked = work.session.job.models
@@ -232,12 +236,12 @@ def each_model(work: Work, train: Callable[..., Fitted]) -> dict[str, Fitted]:
     def trained(name: str) -> Fitted:
         return train(work.session, work.rows, work.built, name, last=name == names[-1])
 
-    found = {name: climbed(work, partial(trained, name)) for name in names}
+    found = {name: run_with_fallback(work, partial(trained, name)) for name in names}
     return {name: found[name] for name in asked}
 
 
 def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:
-    """What was planned and what was metered, for `Outcome`."""
+    """What was planned and what was metered, for `RunResult`."""
     return {
         "limit": plan.limit,
         "planned": max(e.planned_host for e in entries),

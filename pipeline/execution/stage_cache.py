@@ -26,7 +26,7 @@ from pipeline.config.scheduler import HERE
 from pipeline.config.urls import allowed_protocols
 from pipeline.console import signals
 from pipeline.errors import InputError, MachineError, quote_path
-from pipeline.execution.fingerprints import Basis, Facts, differences, listed
+from pipeline.execution.fingerprints import Facts, StageInputs, differences, listed
 
 KEPT = "kept: nothing that it depends on has changed"
 UNFINISHED = "it had not finished"
@@ -36,7 +36,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass(frozen=True)
-class Record:
+class StageRecord:
     """What a finished stage left."""
 
     key: str
@@ -63,18 +63,18 @@ class Record:
         return None
 
 
-RECORD = TypeAdapter(Record)
+RECORD = TypeAdapter(StageRecord)
 FALLBACKS = TypeAdapter(list[Fallback])
 
 
 @dataclass(frozen=True)
-class Decision:
+class CacheDecision:
     """What is to be done about a stage."""
 
     key: str
     device: str
     facts: Facts
-    kept: Record | None
+    kept: StageRecord | None
     why: str
     """For the ledger; empty in a run that began anew."""
 
@@ -85,7 +85,7 @@ def slug(stage: str) -> str:
 
 
 @dataclass
-class Kept:
+class StageCache:
     """The stages of a run folder: none known before `decide`, and all are done."""
 
     folder: Path
@@ -93,9 +93,9 @@ class Kept:
     """The run goes on; else it began in an empty folder."""
     cleaned: bool = False
     """It had finished, and what its stages left is gone (`without_stages`)."""
-    decisions: dict[str, Decision] = field(default_factory=dict)
+    decisions: dict[str, CacheDecision] = field(default_factory=dict)
 
-    def decide(self, bases: Mapping[str, Basis], devices: Sequence[str]) -> None:
+    def decide(self, bases: Mapping[str, StageInputs], devices: Sequence[str]) -> None:
         """Judges every stage by its record.
 
         Args:
@@ -108,7 +108,7 @@ class Kept:
             found = self._decided(stage, basis, devices, keys)
             self.decisions[stage], keys[stage] = found, found.key
 
-    def of(self, stage: str) -> Decision | None:
+    def of(self, stage: str) -> CacheDecision | None:
         """What was decided; None where nothing is kept nor recorded (a parity's run)."""
         return self.decisions.get(stage)
 
@@ -139,8 +139,8 @@ class Kept:
         }
 
     def _decided(
-        self, stage: str, basis: Basis, devices: Sequence[str], keys: Mapping[str, str]
-    ) -> Decision:
+        self, stage: str, basis: StageInputs, devices: Sequence[str], keys: Mapping[str, str]
+    ) -> CacheDecision:
         record = self._record(stage) if self.resumed else None
         possible = {device: basis.key(stage, device, keys) for device in devices}
         for device, key in possible.items():
@@ -148,11 +148,11 @@ class Kept:
                 lost = record.altered(self.folder)
                 kept = record if lost is None else None
                 why = KEPT if lost is None else f"done again: {lost} is missing or altered"
-                return Decision(key, device, basis.facts, kept, why)
+                return CacheDecision(key, device, basis.facts, kept, why)
         why = f"done again: {self._reason(basis, record, devices[0])}" if self.resumed else ""
-        return Decision(possible[devices[0]], devices[0], basis.facts, None, why)
+        return CacheDecision(possible[devices[0]], devices[0], basis.facts, None, why)
 
-    def _reason(self, basis: Basis, record: Record | None, device: str) -> str:
+    def _reason(self, basis: StageInputs, record: StageRecord | None, device: str) -> str:
         if record is None:
             return CLEANED if self.cleaned else UNFINISHED
         changes = differences(record.facts, basis.facts)
@@ -161,7 +161,7 @@ class Kept:
         again = [name for name in basis.after if not self.keeps(name)]
         return listed(changes or [f"it builds on {' and '.join(again or basis.after)}"])
 
-    def _record(self, stage: str) -> Record | None:
+    def _record(self, stage: str) -> StageRecord | None:
         path = self.folder / STAGES / f"{slug(stage)}.json"
         try:
             found = RECORD.validate_python(read_json(path))
@@ -174,7 +174,7 @@ class Kept:
         """The stage's folder, for what it makes."""
         return self.folder / STAGES / slug(stage)
 
-    def record(self, stage: str, found: Record) -> None:
+    def record(self, stage: str, found: StageRecord) -> None:
         """Writes the stage's record: from here on it is finished."""
         write_json(self.folder / STAGES / f"{slug(stage)}.json", vars(found))
 
@@ -188,7 +188,7 @@ def without_stages(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() and not (folder / STAGES).exists()
 
 
-def tidied(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Removes what a process left that was killed, and the manifest: the run is not finished."""
     for path in (folder / MANIFEST, folder / "tmp", *folder.rglob(".*.tmp")):
         signals.remove(path)
@@ -210,7 +210,7 @@ def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
     Raises:
         MachineError: the disk is full, or may not be written to.
     """
-    told = f"go on with: {command(folder, cluster)}"
+    told = f"go on with: {resume_command(folder, cluster)}"
     with signals.leaving(told):
         try:
             yield
@@ -229,7 +229,7 @@ def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
             raise
 
 
-def command(folder: Path, cluster: str = "") -> str:
+def resume_command(folder: Path, cluster: str = "") -> str:
     """What goes on with the run in the folder; a scheduler's address is said again."""
     own = f"python -m pipeline run --resume {quote_path(folder)}"
     own += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))

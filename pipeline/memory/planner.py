@@ -33,7 +33,7 @@ standard deviations above `LEAST_ROWS`."""
 
 
 @dataclass(frozen=True)
-class Rung:
+class FallbackLevel:
     """What a run gives up when its GPU's memory runs out (`pipeline.execution.fallback`)."""
 
     name: str
@@ -45,12 +45,12 @@ class Rung:
     """XGBoost's bins are outside the GPU."""
 
 
-PLANNED = Rung("as planned")
-RUNGS = (
+PLANNED = FallbackLevel("as planned")
+FALLBACK_LEVELS = (
     PLANNED,
-    Rung("smaller partitions", smaller=8),
-    Rung("spill and stream", smaller=8, stream=True),
-    Rung("external memory", smaller=8, stream=True, external=True),
+    FallbackLevel("smaller partitions", smaller=8),
+    FallbackLevel("spill and stream", smaller=8, stream=True),
+    FallbackLevel("external memory", smaller=8, stream=True, external=True),
 )
 
 
@@ -142,7 +142,7 @@ def limit_of(memory: Memory) -> int:
 
 def plan(
     memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None,
-    device: int | None = None, rung: Rung = PLANNED, train_rows: int | None = None,
+    device: int | None = None, rung: FallbackLevel = PLANNED, train_rows: int | None = None,
 ) -> MemoryPlan:  # fmt: skip
     """Plan whether the rows fit, and what gives way if they do not.
 

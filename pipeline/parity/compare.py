@@ -22,11 +22,11 @@ from pipeline.device import dtype_of
 from pipeline.device.choose import MODULES, Choice, choose, frames_of
 from pipeline.errors import ConfigError, InputError, nearest
 from pipeline.execution.context import Listener
-from pipeline.execution.job import prepare
+from pipeline.execution.job import prepare_job
 from pipeline.execution.stages.evaluate import versions
 from pipeline.features.registry import op_entry
 from pipeline.memory.planner import limit_of, settled
-from pipeline.parity.device_run import FOLD, SAMPLE, Side, opened
+from pipeline.parity.device_run import FOLD, SAMPLE, DeviceRun, start_device_run
 from pipeline.parity.differences import CLOSE, EXACT, Check, Rule, paired, plain, within
 from pipeline.schema import LABEL, SET, WEIGHT
 from pipeline.train import golden, model_io
@@ -87,7 +87,7 @@ def compare(
 
     Args:
         config: as for `run`; its device and cluster are not asked, nothing is refitted.
-        choices: the two sides, as `choice_of` gives them.
+        choices: the two sides, as `require_device` gives them.
         folder: for files meanwhile, which nobody needs afterwards.
         listener: hears of both sides' stages.
 
@@ -96,11 +96,13 @@ def compare(
     """
     started = time.perf_counter()
     listener = listener or Listener()
-    job = prepare(_own(config))
+    job = prepare_job(_own(config))
     with ExitStack() as stack:
         sides = [
             stack.enter_context(
-                opened(replace(job, choice=choice), folder / f"{i}-{choice.name}", listener)
+                start_device_run(
+                    replace(job, choice=choice), folder / f"{i}-{choice.name}", listener
+                )
             )
             for i, choice in enumerate(choices, start=1)
         ]
@@ -115,7 +117,7 @@ def compare(
         )  # fmt: skip
 
 
-def choice_of(device: str) -> Choice:
+def require_device(device: str) -> Choice:
     """The device, with no other one in its place.
 
     Raises:
@@ -138,7 +140,7 @@ def _own(config: Config) -> Config:
     )  # fmt: skip
 
 
-def _checks(sides: Sequence[Side], folder: Path) -> list[Check]:
+def _checks(sides: Sequence[DeviceRun], folder: Path) -> list[Check]:
     """The comparisons, stage by stage; what is compared goes as soon as it may."""
     for side in sides:
         side.read()
@@ -151,7 +153,7 @@ def _checks(sides: Sequence[Side], folder: Path) -> list[Check]:
     return [*found, *_metrics(sides), *_exchanged(sides, folder)]
 
 
-def _rows(sides: Sequence[Side]) -> list[Check]:
+def _rows(sides: Sequence[DeviceRun]) -> list[Check]:
     """Ids, labels, sets, folds; then the columns that the features start from."""
     first, second = sides
     known: dict[str, tuple[Check, Rule]] = {}
@@ -170,7 +172,7 @@ def _rows(sides: Sequence[Side]) -> list[Check]:
     return [_ids("rows", alone, sum(first.rows.counts.rows.values())), *checks]
 
 
-def _features(sides: Sequence[Side]) -> list[Check]:
+def _features(sides: Sequence[DeviceRun]) -> list[Check]:
     """The ops, the columns of the matrices, and their values."""
     first, second = (side.built for side in sides)
     ops = Check("features", "ops", EXACT.text)
@@ -207,7 +209,7 @@ def _ids(stage: str, alone: tuple[np.ndarray, np.ndarray], rows: int) -> Check:
     return check
 
 
-def _metrics(sides: Sequence[Side]) -> list[Check]:
+def _metrics(sides: Sequence[DeviceRun]) -> list[Check]:
     """The judged metric of each model on the test rows."""
     first, second = (side.metrics for side in sides)
     name, checks = JUDGED[first["task"]], []
@@ -223,7 +225,7 @@ def _metrics(sides: Sequence[Side]) -> list[Check]:
     return checks
 
 
-def _exchanged(sides: Sequence[Side], folder: Path) -> list[Check]:
+def _exchanged(sides: Sequence[DeviceRun], folder: Path) -> list[Check]:
     """Each side's models, saved, loaded on both devices, and scored there."""
     checks = []
     for trained in sides:
@@ -241,7 +243,7 @@ def _exchanged(sides: Sequence[Side], folder: Path) -> list[Check]:
 
 
 def _golden(
-    what: str, models: Sequence[Fitted], sides: Sequence[Side], table: pd.DataFrame
+    what: str, models: Sequence[Fitted], sides: Sequence[DeviceRun], table: pd.DataFrame
 ) -> Check:
     """Whether a model's golden rows have on both devices the scores that it was saved with."""
     check = Check("models", what, within(golden.TOLERANCE).text)
@@ -254,7 +256,9 @@ def _golden(
     return check
 
 
-def _test_rows(what: str, models: Sequence[Fitted], sides: Sequence[Side], trained: Side) -> Check:
+def _test_rows(
+    what: str, models: Sequence[Fitted], sides: Sequence[DeviceRun], trained: DeviceRun
+) -> Check:
     """A model's scores of the test rows on both devices: of a row, the class that differs most."""
     check = Check("models", what, within(golden.TOLERANCE).text)
     own = frames_of(trained.name)

@@ -16,13 +16,13 @@ from pipeline.cluster import partitions
 from pipeline.cluster.client import connected
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
-from pipeline.execution.context import Listener, Session
-from pipeline.execution.fallback import Work, climbed
+from pipeline.execution.context import Listener, RunContext
+from pipeline.execution.fallback import RunState, run_with_fallback
 from pipeline.execution.job import Job
 from pipeline.execution.runner import each_model
 from pipeline.execution.stages import evaluate, features_and_models, ingest
-from pipeline.execution.stages.features_and_models import Built
-from pipeline.execution.stages.ingest import RowSet
+from pipeline.execution.stages.features_and_models import FeatureSet
+from pipeline.execution.stages.ingest import LabeledData
 from pipeline.matrix import Matrix
 from pipeline.memory.planner import give_back
 from pipeline.schema import SETS
@@ -33,10 +33,10 @@ FOLD, SAMPLE = "__fold__", "__sample__"
 
 
 @dataclass
-class Side:
+class DeviceRun:
     """A run on one device, as far as it has come; on the ladder, but never on the other device."""
 
-    work: Work
+    work: RunState
     models: dict[str, Fitted] = field(init=False)
     metrics: dict[str, Any] = field(init=False)
 
@@ -46,20 +46,20 @@ class Side:
         return self.session.job.choice.name
 
     @property
-    def session(self) -> Session:
+    def session(self) -> RunContext:
         """What its stages share."""
         return self.work.session
 
     @property
-    def rows(self) -> RowSet:
+    def rows(self) -> LabeledData:
         """Once they are read."""
-        found: RowSet = self.work.rows
+        found: LabeledData = self.work.rows
         return found
 
     @property
-    def built(self) -> Built:
+    def built(self) -> FeatureSet:
         """Once the features are built."""
-        found: Built = self.work.built
+        found: FeatureSet = self.work.built
         return found
 
     @contextmanager
@@ -73,15 +73,15 @@ class Side:
         """Rows with labels and sets."""
         work, session = self.work, self.session
         with self._current():
-            work.read = climbed(work, lambda: ingest.read(session))
-            work.rows = climbed(work, lambda: ingest.split_rows(session, work.read))
+            work.read = run_with_fallback(work, lambda: ingest.read(session))
+            work.rows = run_with_fallback(work, lambda: ingest.split_rows(session, work.read))
             work.read = None
 
     def build(self) -> None:
         """The features' fit, and matrices of all sets; the rows' frames go."""
         work, session = self.work, self.session
         with self._current():
-            work.built = climbed(
+            work.built = run_with_fallback(
                 work, lambda: features_and_models.features(session, work.rows, last=True)
             )
 
@@ -90,7 +90,7 @@ class Side:
         work, session = self.work, self.session
         with self._current():
             self.models = each_model(work, features_and_models.train)
-            self.metrics, _ = climbed(
+            self.metrics, _ = run_with_fallback(
                 work, lambda: evaluate.evaluate(session, work.rows, work.built, self.models)
             )
 
@@ -109,7 +109,9 @@ class Side:
 
 
 @contextmanager
-def opened(job: Job, folder: Path, listener: Listener, *, serial: bool = False) -> Iterator[Side]:
+def start_device_run(
+    job: Job, folder: Path, listener: Listener, *, serial: bool = False
+) -> Iterator[DeviceRun]:
     """A side that has not begun, with a Dask client of its own in this process.
 
     Args:
@@ -129,7 +131,7 @@ def opened(job: Job, folder: Path, listener: Listener, *, serial: bool = False) 
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
     tmp, cluster = folder / "tmp", job.cluster
     with connected(cluster, choice.name, CPU_COUNT, tmp, serial=serial) as client:
-        yield Side(Work(Session(job, folder, ledger, client, CPU_COUNT, told)))
+        yield DeviceRun(RunState(RunContext(job, folder, ledger, client, CPU_COUNT, told)))
 
 
 # -- in a partition's task -------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from pipeline.ingest.schema import against
 from pipeline.ingest.sources.filesystems import sent
 from pipeline.ingest.tables import read_table
 from pipeline.predict import writer
-from pipeline.predict.device_policy import choice_of, given_up, placed
+from pipeline.predict.device_policy import choose_for_rows, fall_back_to_cpu, move_to_device
 from pipeline.predict.scorer import Scorer, read_config
 from pipeline.predict.url_options import with_options
 from pipeline.schema import Dtype
@@ -47,7 +47,7 @@ TYPES: Mapping[Dtype, ColumnType] = {
 
 
 @dataclass(frozen=True)
-class Scored:
+class PredictResult:
     """What `predict_files` did."""
 
     out: str
@@ -92,7 +92,7 @@ def predict_files(
     model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
     device: str = "auto", excel_safe: bool = False,
     storage_options: Sequence[str] = (),
-) -> Scored:  # fmt: skip
+) -> PredictResult:  # fmt: skip
     """Scores new CSV or Parquet files with a finished run.
 
     Args:
@@ -112,7 +112,7 @@ def predict_files(
     """
     started = time.perf_counter()
     out = os.path.expanduser(out)
-    writer.check(out, excel_safe)
+    writer.check_output(out, excel_safe)
     scorer = Scorer.load(run, model)
     config, wanted = _described(scorer)
     config = with_options(config, [*data, out, *tables], storage_options)
@@ -126,7 +126,7 @@ def predict_files(
     groups: list[Sequence[Block]] = [part.blocks for part in gathered(blocks, SMALL_BLOCK)]
     if scorer.whole or not blocks:  # rows that depend on each other, or no rows: one frame of all
         groups = [blocks]
-    scorer = placed(scorer, choice_of(device, sum(block.rows for block in blocks)))
+    scorer = move_to_device(scorer, choose_for_rows(device, sum(block.rows for block in blocks)))
     with _place(out, config) as path:
         rows, unscored, choice = _scored(
             scorer,
@@ -136,13 +136,13 @@ def predict_files(
         )
     seconds = round(time.perf_counter() - started, 3)
     name, extra = scorer.model.name, tuple(contract.extra)
-    return Scored(out, name, rows, unscored, extra, choice, seconds)
+    return PredictResult(out, name, rows, unscored, extra, choice, seconds)
 
 
 def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
     """The local file to write to."""
     if out == writer.STDOUT:
-        return writer.printed()
+        return writer.print_file()
     return sent(out, config.data.storage_options) if is_url(out) else nullcontext(out)
 
 
@@ -199,7 +199,7 @@ def _scored(
     try:
         rows, unscored = writer.write(tables(scorer), path, excel_safe)
     except Exception as error:
-        choice = given_up(choice, error)
+        choice = fall_back_to_cpu(choice, error)
         rows, unscored = writer.write(tables(scorer.on(choice)), path, excel_safe)
     return rows, unscored, choice
 

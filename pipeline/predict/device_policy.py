@@ -10,7 +10,7 @@ FEW = 100_000
 (README); to import cuDF and cuML takes 5.7 s, before the GPU has done anything."""
 
 
-def choice_of(asked: str, rows: int) -> Choice:
+def choose_for_rows(asked: str, rows: int) -> Choice:
     """The device for so many rows.
 
     Raises:
@@ -23,7 +23,7 @@ def choice_of(asked: str, rows: int) -> Choice:
     return choose(asked)
 
 
-def placed(scorer: Scorer, choice: Choice) -> Scorer:
+def move_to_device(scorer: Scorer, choice: Choice) -> Scorer:
     """The scorer on the chosen device; under ``auto`` on the CPU if the GPU cannot score the model.
 
     Raises:
@@ -33,10 +33,10 @@ def placed(scorer: Scorer, choice: Choice) -> Scorer:
     try:
         return scorer.on(choice)
     except Exception as error:
-        return scorer.on(given_up(choice, error))
+        return scorer.on(fall_back_to_cpu(choice, error))
 
 
-def given_up(choice: Choice, error: Exception) -> Choice:
+def fall_back_to_cpu(choice: Choice, error: Exception) -> Choice:
     """The CPU, because the GPU of an ``auto`` choice cannot go on.
 
     Raises:

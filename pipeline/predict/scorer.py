@@ -61,7 +61,7 @@ class Scorer:
             DeviceError: ``device="gpu"``, and it cannot.
         """
         folder, model = _named(Path(run).expanduser(), model)
-        return opened(sealed.open_finished_run(folder), model).on(choose(device))
+        return open_scorer(sealed.open_finished_run(folder), model).on(choose(device))
 
     def on(self, choice: Choice) -> Scorer:
         """This scorer on another device, where the golden rows are scored once more.
@@ -188,7 +188,7 @@ def _named(path: Path, model: str) -> tuple[Path, str]:
     return path, model
 
 
-def opened(run: VerifiedRun, model: str) -> Scorer:
+def open_scorer(run: VerifiedRun, model: str) -> Scorer:
     """The scorer of a run on the CPU: see `Scorer.load`."""
     with sealed.report_misfits(run.run):
         manifest, features = run.manifest, run.run / "features"

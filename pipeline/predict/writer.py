@@ -30,7 +30,7 @@ ENDINGS = (".csv", ".parquet")
 STDOUT = "-"
 
 
-def check(out: str, excel_safe: bool) -> None:
+def check_output(out: str, excel_safe: bool) -> None:
     """Checks where the predictions are to go.
 
     Raises:
@@ -51,7 +51,7 @@ def check(out: str, excel_safe: bool) -> None:
 
 
 @contextmanager
-def printed() -> Iterator[Path]:
+def print_file() -> Iterator[Path]:
     """A CSV file to write to, whose bytes go to standard output if the block succeeds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "scores.csv")
@@ -87,7 +87,7 @@ def write(tables: Iterator[pa.Table], path: Path, excel_safe: bool = False) -> t
 
 def _append(frame: pd.DataFrame, path: Path, first: bool, excel_safe: bool) -> None:
     if excel_safe:
-        frame = defused(frame)
+        frame = defuse_formulas(frame)
     # With the line ends of RFC 4180 a value that holds a carriage return is quoted: with others
     # it is not, and readers end the record there. Quotes around all texts keep a spreadsheet that
     # takes `;` for a delimiter from beginning a cell within one.
@@ -97,7 +97,7 @@ def _append(frame: pd.DataFrame, path: Path, first: bool, excel_safe: bool) -> N
     )  # fmt: skip
 
 
-def defused(frame: pd.DataFrame) -> pd.DataFrame:
+def defuse_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with ``'`` before texts and names that begin as a formula does; numbers stay."""
     made = {}
     for name in frame.columns:

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.artifacts.run_dirs import RUNS
 from pipeline.config.model import Config
-from pipeline.execution.job import Job, prepare
-from pipeline.execution.planning import at_once, free_at, planned_parts
+from pipeline.execution.job import Job, prepare_job
+from pipeline.execution.planning import concurrent_partitions, free_disk_at, plan_parts
 from pipeline.features.engine.planner import model_columns, next_phase, pruned, walk
 from pipeline.features.engine.transform import Step
 from pipeline.memory.cluster_capacity import check_workers
@@ -32,11 +32,11 @@ def describe(config: Config) -> dict[str, Any]:
     """
     from dask.system import CPU_COUNT
 
-    job = prepare(config)
+    job = prepare_job(config)
     check_workers(job.cluster, config.memory, CPU_COUNT)
     # Of a cluster neither hosts nor GPUs are known: the rows are those of one GPU
-    parts, memory = planned_parts(
-        job, at_once(job, CPU_COUNT), RUNS, device=job.device_limit,
+    parts, memory = plan_parts(
+        job, concurrent_partitions(job, CPU_COUNT), RUNS, device=job.device_limit,
         shared=UNKNOWN if job.cluster.is_address else None,
     )  # fmt: skip
     if job.cluster.is_address:
@@ -72,7 +72,7 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
         "train_rate": memory.train_rate, "train_rows": memory.train_rows,
         "block_bytes": memory.block_bytes, "passes": sum(passed.values()),
         "bins": memory.bins, "cache": memory.cache,
-        "csv": _csv(job, memory), "staging": memory.staging, "disk_free": free_at(RUNS),
+        "csv": _csv(job, memory), "staging": memory.staging, "disk_free": free_disk_at(RUNS),
         "stages": [
             {
                 "stage": s.stage, "passes": passed.get(s.stage, 0), "host": s.host,

@@ -23,7 +23,7 @@ from pipeline.config.model import Config
 from pipeline.device.nvtx_ranges import VARIABLE
 from pipeline.errors import ConfigError, InputError, MachineError, nearest, quote_path
 from pipeline.execution.context import Listener
-from pipeline.execution.runner import Outcome, run
+from pipeline.execution.runner import RunResult, run
 
 FILES = {
     "nsys": "profile.nsys-rep", "cprofile": "profile.pstats", "pyinstrument": "profile.html",
@@ -76,7 +76,7 @@ def told(name: str, folder: Path) -> str:
 # -- in this process -------------------------------------------------------------------------------
 
 
-def profiled(name: str, config: Config, *, out: Path | None, listener: Listener) -> Outcome:
+def profiled(name: str, config: Config, *, out: Path | None, listener: Listener) -> RunResult:
     """The run under ``cprofile`` or ``pyinstrument``; the profile is also left of one that failed.
 
     Raises:

@@ -17,7 +17,7 @@ from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, is_in_use
 from pipeline.artifacts.manifest import MANIFEST, read_within
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary
-from pipeline.execution.stage_cache import command
+from pipeline.execution.stage_cache import resume_command
 from pipeline.report import folder as folders
 
 State = Literal["finished", "running", "stopped", "damaged"]
@@ -124,7 +124,7 @@ def _facts(run: folders.Folder) -> dict[str, Any]:
     if not run.manifest:
         kind = str((config.get("cluster") or {}).get("kind", ""))
         reason = f"after {stages[-1]['stage']}" if stages else "before reading"
-        return facts | {"reason": reason, "resume": command(run.path, kind)}
+        return facts | {"reason": reason, "resume": resume_command(run.path, kind)}
     best, name = run.manifest["best"], primary(run.metrics["task"]).name
     of_best = run.metrics["models"][best]
     judged = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}

@@ -21,7 +21,7 @@ from pipeline.artifacts.files import is_in_use, lock_folder, open_to_append
 from pipeline.artifacts.ledger import Ledger
 from pipeline.cluster.logs import log_to_file
 from pipeline.errors import InputError, MachineError
-from pipeline.execution.stage_cache import tidied
+from pipeline.execution.stage_cache import remove_leftovers
 
 APPENDED = (".lock", "ledger.jsonl", "log.txt")
 TREE = {
@@ -175,5 +175,5 @@ def test_a_half_line_of_a_killed_process_is_ended(tmp_path):
 def test_what_a_killed_process_left_goes_whatever_it_is(tmp_path, name, kind):
     path = tmp_path / name
     path.mkdir() if kind == "folder" else path.write_text("")
-    tidied(tmp_path)
+    remove_leftovers(tmp_path)
     assert not list(tmp_path.iterdir())

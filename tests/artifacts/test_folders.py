@@ -10,7 +10,7 @@ from pipeline.artifacts import run_dirs
 from pipeline.artifacts.files import lock_folder
 from pipeline.cli import app
 from pipeline.errors import InputError
-from pipeline.execution.stage_cache import command, tidied
+from pipeline.execution.stage_cache import remove_leftovers, resume_command
 from pipeline.tools.runs import known
 
 
@@ -29,7 +29,7 @@ def stopped(tmp_path):
 
 
 def test_what_a_killed_process_left_behind_goes(stopped):
-    tidied(stopped)
+    remove_leftovers(stopped)
     names = sorted(p.relative_to(stopped).as_posix() for p in stopped.rglob("*"))
     assert names == ["config.yaml", "ingest", "ledger.jsonl"]
 
@@ -71,8 +71,12 @@ def test_a_folder_with_a_run_is_not_for_another_but_to_go_on_in(stopped):
 def test_runs_shows_the_command_that_goes_on(stopped, capsys):
     (stopped / "manifest.json").unlink()
     (found,) = known(stopped.parent)
-    assert (found.state, found.reason, found.resume) == ("stopped", "after read", command(stopped))
-    assert command(stopped) == f"python -m pipeline run --resume '{stopped}'"
+    assert (found.state, found.reason, found.resume) == (
+        "stopped",
+        "after read",
+        resume_command(stopped),
+    )
+    assert resume_command(stopped) == f"python -m pipeline run --resume '{stopped}'"
     assert app.invoke(["runs", str(stopped.parent)]) == 0
     assert "go on with: python -m pipeline run --resume" in capsys.readouterr().out
 

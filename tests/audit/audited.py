@@ -10,10 +10,10 @@ from manifest_facts import manifest_facts
 from pipeline.artifacts.files import write_manifest, write_text
 from pipeline.audit.runner import audit
 from pipeline.config.model import Config
-from pipeline.execution.job import prepare
+from pipeline.execution.job import prepare_job
 from pipeline.execution.runner import Listener
 from pipeline.features.engine import fit
-from pipeline.parity.device_run import opened
+from pipeline.parity.device_run import start_device_run
 
 QUICK = {"models": {"xgboost": {"rounds": 1}}, "cluster": {"kind": "process", "dashboard": False}}
 
@@ -22,7 +22,7 @@ def fitted_run(tree: dict, folder: Path) -> Path:
     """Writes config, plan and manifest of a run into ``folder/run``."""
     config = Config.parse({**QUICK, "refit": "never", "golden": 0, "device": "cpu", **tree})
     run = folder / "run"
-    with opened(prepare(config), folder / "made", Listener(), serial=True) as side:
+    with start_device_run(prepare_job(config), folder / "made", Listener(), serial=True) as side:
         side.read()
         side.build()
         rows, job = side.rows, side.session.job

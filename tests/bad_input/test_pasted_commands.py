@@ -12,7 +12,7 @@ from bad_case import GOOD, config
 
 from pipeline.__main__ import status_of
 from pipeline.errors import quote_path
-from pipeline.execution.stage_cache import command
+from pipeline.execution.stage_cache import resume_command
 
 ODD = (
     "my run",
@@ -53,7 +53,7 @@ def test_commands_that_name_a_run_folder_can_be_pasted(name, tmp_path, monkeypat
     for beginning in ("predict", "audit"):
         shown = re.search(rf"python -m pipeline {beginning} ([^<]*)<", page)
         assert shown and Path(shlex.split(shown[1])[0]) == Path(name)
-    assert Path(shlex.split(command(Path(name)))[-1]) == Path(name)
+    assert Path(shlex.split(resume_command(Path(name)))[-1]) == Path(name)
     capsys.readouterr()
     assert status_of(["run", "c.yaml", f"--out={name}", "-q"]) == 2
     shown = capsys.readouterr().err

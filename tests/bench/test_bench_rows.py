@@ -13,7 +13,7 @@ import pytest
 from pipeline.bench import synthetic_rows
 from pipeline.config.model import Config
 from pipeline.errors import InputError
-from pipeline.execution.job import prepare
+from pipeline.execution.job import prepare_job
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def _job(config, *overrides):
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        return prepare(Config.load(config, ["device=cpu", *overrides]))
+        return prepare_job(Config.load(config, ["device=cpu", *overrides]))
     finally:
         os.chdir(before)
 
@@ -96,10 +96,12 @@ def test_any_data_give_rows_that_read_back_with_the_same_types(tmp_path, name):
     path = _data(tmp_path, _odd(), name)
     features = [{"target_encode": {"columns": ["word"]}}, {"drop": ["day", "at"]}]
     tree = {"name": "odd", "data": {"path": str(path), "target": "y"}, "features": features}
-    job = prepare(Config.parse(tree, ["device=cpu"]))
+    job = prepare_job(Config.parse(tree, ["device=cpu"]))
     out = tmp_path / f"rows{path.suffix}"
     list(synthetic_rows.write_rows(synthetic_rows.load_source_rows(job), out, 1_000, 3))
-    again = prepare(Config.parse(synthetic_rows.build_config_tree(job.config, job.contract, out)))
+    again = prepare_job(
+        Config.parse(synthetic_rows.build_config_tree(job.config, job.contract, out))
+    )
     assert [(c.name, c.type) for c in again.contract.columns] == [
         (c.name, c.type) for c in job.contract.columns
     ]
@@ -114,10 +116,10 @@ def test_any_data_give_rows_that_read_back_with_the_same_types(tmp_path, name):
 def test_integers_that_an_op_takes_for_categories_keep_their_values(tmp_path):
     path = _data(tmp_path, _odd())
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu"}
-    plain = prepare(Config.parse({**tree, "features": [{"drop": ["word", "day", "at"]}]}))
+    plain = prepare_job(Config.parse({**tree, "features": [{"drop": ["word", "day", "at"]}]}))
     assert "shop" in synthetic_rows.load_source_rows(plain).noisy
     ops = [{"count_encode": {"columns": ["shop"]}}, {"drop": ["word", "day", "at"]}]
-    kept = prepare(Config.parse({**tree, "features": ops}))
+    kept = prepare_job(Config.parse({**tree, "features": ops}))
     assert "shop" not in synthetic_rows.load_source_rows(kept).noisy
 
 
@@ -126,7 +128,7 @@ def test_the_same_seed_gives_the_same_rows_however_many_and_however_made(tmp_pat
     path = _data(tmp_path, _odd())
     ops = [{"drop": ["word", "day", "at"]}]
     tree = {"data": {"path": str(path), "target": "y"}, "features": ops, "device": "cpu"}
-    source = synthetic_rows.load_source_rows(prepare(Config.parse(tree)))
+    source = synthetic_rows.load_source_rows(prepare_job(Config.parse(tree)))
 
     def made(count, seed, threads):
         out = tmp_path / "out.parquet"
@@ -145,7 +147,7 @@ def test_large_data_are_thinned_to_rows_from_all_over(tmp_path, monkeypatch):
     table = pa.table({"x": np.arange(20_000.0), "y": np.arange(20_000) % 2})
     pq.write_table(table, path, row_group_size=500)
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu", "features": []}
-    source = synthetic_rows.load_source_rows(prepare(Config.parse(tree)))
+    source = synthetic_rows.load_source_rows(prepare_job(Config.parse(tree)))
     assert 400 <= len(source) <= 1_000
     found = source.noisy["x"].values
     assert found.min() < 2_000 and found.max() > 18_000
@@ -156,4 +158,4 @@ def test_data_without_rows_are_an_error(tmp_path):
     pq.write_table(pa.table({"x": pa.array([], "f8"), "y": pa.array([], "i8")}), path)
     tree = {"data": {"path": str(path), "target": "y"}, "device": "cpu", "features": []}
     with pytest.raises(InputError, match="has columns but no rows"):
-        synthetic_rows.load_source_rows(prepare(Config.parse(tree)))
+        synthetic_rows.load_source_rows(prepare_job(Config.parse(tree)))

@@ -165,7 +165,7 @@ def test_a_junit_report_is_counted(tmp_path):
 
 
 def test_the_wide_table_has_30_columns_and_its_config_prepares(tmp_path, monkeypatch):
-    from pipeline.execution.job import prepare
+    from pipeline.execution.job import prepare_job
 
     monkeypatch.setattr(wide, "GROUP", 300)
     table = wide.block(0, 0, 500)
@@ -174,7 +174,7 @@ def test_the_wide_table_has_30_columns_and_its_config_prepares(tmp_path, monkeyp
     size = wide._file((tmp_path, 0, 500))
     (path,) = tmp_path.iterdir()
     assert path.stat().st_size == size and pq.read_metadata(path).num_row_groups == 2
-    job = prepare(Config.parse(wide.config(tmp_path) | {"device": "cpu"}))
+    job = prepare_job(Config.parse(wide.config(tmp_path) | {"device": "cpu"}))
     assert set(job.models) == {"xgboost"} and len(job.features) == 29
 
 

@@ -18,10 +18,10 @@ from pipeline.device import choose
 from pipeline.device.choose import Choice
 from pipeline.device.probe import Gpu
 from pipeline.execution.context import Listener
-from pipeline.execution.job import prepare
+from pipeline.execution.job import prepare_job
 from pipeline.ingest import partitions
 from pipeline.parity import compare
-from pipeline.parity.device_run import opened
+from pipeline.parity.device_run import start_device_run
 
 ROOT = Path(__file__).parents[2]
 GPU = Gpu(0, "GPU-0", "a GPU", 2**37, 2**37, (9, 0))
@@ -52,13 +52,13 @@ def on_both(chosen, monkeypatch):
     monkeypatch.setattr(partitions, "SMALL_BLOCK", 1)
 
     def checked(config, folder):
-        job = prepare(config)
+        job = prepare_job(config)
         choices = [Choice("gpu", "gpu", "pretended", (GPU,)), Choice("cpu", "cpu", "asked for")]
         with (
-            opened(
+            start_device_run(
                 replace(job, choice=choices[0]), folder / "gpu", Listener(), serial=True
             ) as first,
-            opened(
+            start_device_run(
                 replace(job, choice=choices[1]), folder / "cpu", Listener(), serial=True
             ) as second,
         ):

@@ -21,7 +21,7 @@ from pipeline.cli.options import print_json
 from pipeline.cli.summary import print_outcome
 from pipeline.cluster.logs import log_to_file
 from pipeline.console import terminal
-from pipeline.execution.runner import Outcome
+from pipeline.execution.runner import RunResult
 from pipeline.matrix import Target
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_metrics_fit_a_narrow_terminal(capsys, monkeypatch):
     }  # fmt: skip
     memory = {"limit": 2 * 10**9, "planned": 9 * 10**8, "measured": 10**9, "device": None}
     target = Target("binary", (0, 1))
-    print_outcome(Outcome(Path("run"), metrics, "xgboost", 1.0, target, (), memory))
+    print_outcome(RunResult(Path("run"), metrics, "xgboost", 1.0, target, (), memory))
     everything = capsys.readouterr().out
     assert "memory: peak 1.00 GB, planned 0.90 of 2.0 GB allowed\n" in everything
     shown = everything.split("* best")[0]

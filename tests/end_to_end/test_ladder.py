@@ -121,10 +121,10 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
 def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkeypatch):
     done = []
     monkeypatch.setattr(fallback, "released", lambda client, device: done.append((client, device)))
-    monkeypatch.setattr(fallback.ingest, "again", lambda *of: done.append("rows"))
+    monkeypatch.setattr(fallback.ingest, "rebuild_labeled_data", lambda *of: done.append("rows"))
     session = SimpleNamespace(client="c", job=SimpleNamespace(choice=Choice("auto", "gpu", "")))
     rows = SimpleNamespace(parts=SimpleNamespace(let_go=lambda: done.append("let go")))
-    fallback.Work(session, rows=rows).remade()
+    fallback.RunState(session, rows=rows).remade()
     assert done == ["let go", ("c", "gpu"), "rows"]
 
 

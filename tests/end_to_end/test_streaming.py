@@ -13,7 +13,7 @@ from test_small import OPS, QUICK, table
 
 from pipeline import Config, run
 from pipeline.config.model import Memory
-from pipeline.execution.runner import Listener, Outcome
+from pipeline.execution.runner import Listener, RunResult
 from pipeline.execution.stages import ingest
 from pipeline.ingest import partitions
 from pipeline.memory import planner
@@ -75,7 +75,7 @@ def notes(outcome):
 class Made(NamedTuple):
     """A run, what was planned, and how often each stage went over the data."""
 
-    outcome: Outcome
+    outcome: RunResult
     plan: dict
     passes: dict
 
@@ -269,7 +269,7 @@ def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
     assert not streams.hold and streams.bins == "memory" and streams.device < holds.device
     trained = next(s for s in streams.stages if s.stage == "train xgboost")
     wide = {"models": ("xgboost",), "features": 500}
-    paged = on_gpu(on_gpu(10**12, rung=planner.RUNGS[2], **wide).device - 1, **wide)
+    paged = on_gpu(on_gpu(10**12, rung=planner.FALLBACK_LEVELS[2], **wide).device - 1, **wide)
     assert not paged.hold and paged.bins == "host" and paged.cache > 0
     assert trained.parts.get("bins") is None
     assert paged.of("train xgboost").parts["bins"] == pytest.approx(paged.cache)
@@ -280,7 +280,9 @@ def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
 
 
 def test_each_rung_gives_up_more():
-    planned_, smaller, streams, external = (on_gpu(10**12, rung=rung) for rung in planner.RUNGS)
+    planned_, smaller, streams, external = (
+        on_gpu(10**12, rung=rung) for rung in planner.FALLBACK_LEVELS
+    )
     assert planned_.hold and smaller.hold
     assert not streams.hold and streams.bins == "memory"
     assert not external.hold and external.bins == "host"

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from pipeline.config.model import Config
-from pipeline.execution.job import prepare
-from pipeline.execution.memory_inputs import sizes_of
+from pipeline.execution.job import prepare_job
+from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
 from pipeline.memory.booster_bytes import Growth, histogram_bytes, tree_bytes
 from pipeline.memory.estimate import stages, summary_bytes
@@ -29,8 +29,8 @@ def sizes(data, ops, **xgboost):
         "data": {"path": str(data), "target": "y"}, "features": ops, "device": "cpu",
         "models": {"xgboost": {"max_depth": 3, **xgboost}}, "split": {"valid": 0.1, "test": 0.2},
     }  # fmt: skip
-    job = prepare(Config.parse(tree))
-    return sizes_of(job, partitions.planned(job.contract, None, 2, 32 << 20), 2)
+    job = prepare_job(Config.parse(tree))
+    return collect_sizes(job, partitions.planned(job.contract, None, 2, 32 << 20), 2)
 
 
 @pytest.mark.parametrize(

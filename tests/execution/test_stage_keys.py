@@ -10,9 +10,9 @@ import pytest
 
 from pipeline import Config
 from pipeline.execution import fingerprints
-from pipeline.execution.job import prepare
-from pipeline.execution.planning import planned_parts
-from pipeline.execution.stage_cache import KEPT, UNFINISHED, Kept, Record
+from pipeline.execution.job import prepare_job
+from pipeline.execution.planning import plan_parts
+from pipeline.execution.stage_cache import KEPT, UNFINISHED, StageCache, StageRecord
 
 FEATURES = {"features", "refit features"}
 XGBOOST, FOREST = {"train xgboost", "refit xgboost"}, {"train forest", "refit forest"}
@@ -43,9 +43,9 @@ def tree(tmp_path):
 
 def judged(tree, folder, device=None, resumed=True):
     """The stages of a folder, judged for the config."""
-    job = prepare(Config.parse(deepcopy(tree)))
-    kept = Kept(folder, resumed=resumed)
-    kept.decide(fingerprints.bases(job, planned_parts(job, 2, None)[1]), [device or "cpu"])
+    job = prepare_job(Config.parse(deepcopy(tree)))
+    kept = StageCache(folder, resumed=resumed)
+    kept.decide(fingerprints.bases(job, plan_parts(job, 2, None)[1]), [device or "cpu"])
     return kept
 
 
@@ -55,7 +55,7 @@ def finish(kept):
         kept.place(stage).mkdir(parents=True, exist_ok=True)
         (kept.place(stage) / "file").write_text(stage)
         files = kept.hashes([kept.place(stage) / "file"])
-        kept.record(stage, Record(own.key, own.device, own.facts, files, {}, 1, [], [], []))
+        kept.record(stage, StageRecord(own.key, own.device, own.facts, files, {}, 1, [], [], []))
 
 
 def again(kept):
@@ -128,9 +128,9 @@ def test_another_device_version_or_program_does_all_again(tree, tmp_path, monkey
 
 def test_what_a_lost_gpu_had_finished_is_kept(tree, tmp_path):
     finish(judged(tree, tmp_path, "gpu"))
-    kept = Kept(tmp_path, resumed=True)
-    job = prepare(Config.parse(tree))
-    kept.decide(fingerprints.bases(job, planned_parts(job, 2, None)[1]), ["cpu", "gpu"])
+    kept = StageCache(tmp_path, resumed=True)
+    job = prepare_job(Config.parse(tree))
+    kept.decide(fingerprints.bases(job, plan_parts(job, 2, None)[1]), ["cpu", "gpu"])
     assert again(kept) == {}
 
 

@@ -14,8 +14,8 @@ from pipeline import Config, run
 from pipeline.__main__ import status_of
 from pipeline.config.model import Memory
 from pipeline.errors import MachineError
-from pipeline.execution.job import prepare
-from pipeline.execution.planning import planned_parts
+from pipeline.execution.job import prepare_job
+from pipeline.execution.planning import plan_parts
 from pipeline.memory import planner
 from pipeline.memory.estimate import Sizes
 from pipeline.memory.planner import LEAST_ROWS
@@ -89,7 +89,7 @@ def config(path, host, condition="x1 < 100"):
 
 def test_a_filter_that_leaves_few_rows_of_the_sample_ends_the_run(numbers, tmp_path):
     """No plan knows how many rows a filter drops: here the sample is of 13,600, not of 140,000."""
-    assert planned_parts(prepare(config(numbers, "340MB")), 2, tmp_path)[1].train_rate < 0.7
+    assert plan_parts(prepare_job(config(numbers, "340MB")), 2, tmp_path)[1].train_rate < 0.7
     with pytest.raises(MachineError) as refused:
         run(config(numbers, "340MB", "x1 > 1.3"), out=tmp_path / "few")
     text = str(refused.value)
@@ -136,15 +136,15 @@ def test_what_a_refusal_needs_is_enough_and_a_little_less_is_not(changes, free):
 
 
 def test_workers_are_told_what_they_need(numbers, tmp_path):
-    job = prepare(config(numbers, "340MB"))
+    job = prepare_job(config(numbers, "340MB"))
     local = job.config.cluster.model_copy(update={"kind": "cores", "workers": 2})
     remote = local.model_copy(update={"kind": "tcp://127.0.0.1:8786"})
     for cluster, fix in ((local, "memory.host: 0.6"), (remote, "more workers")):
-        own = prepare(job.config.model_copy(update={"cluster": cluster}))
+        own = prepare_job(job.config.model_copy(update={"cluster": cluster}))
         with pytest.raises(
             MachineError, match="the workers' memory: 0.02 GB are allowed, 0.3"
         ) as e:
-            planned_parts(own, 2, None, 25_000_000)
+            plan_parts(own, 2, None, 25_000_000)
         assert fix in e.value.fix
 
 

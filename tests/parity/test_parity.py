@@ -14,7 +14,7 @@ from pipeline.__main__ import status_of
 from pipeline.config.model import Config
 from pipeline.device import cpu
 from pipeline.ingest import partitions
-from pipeline.parity.compare import choice_of, compare
+from pipeline.parity.compare import compare, require_device
 
 N = 1500
 
@@ -53,7 +53,7 @@ def tree(data, target="binary", **more):
 
 
 def compared(tree, folder, *devices):
-    return compare(Config.parse(tree), tuple(choice_of(d) for d in devices), folder / "work")
+    return compare(Config.parse(tree), tuple(require_device(d) for d in devices), folder / "work")
 
 
 def lines(found):

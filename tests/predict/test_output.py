@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.predict.batch import predict_files
-from pipeline.predict.writer import defused, write
+from pipeline.predict.writer import defuse_formulas, write
 
 NASTY = [
     "a,b",
@@ -47,7 +47,7 @@ def test_values_come_back_from_rfc_4180(tmp_path):
      "=HYPERLINK(\"http://x\",\"y\")", "\uff1d1+1", "-", "--5", "1.5-", "+", "-1.5e", "=-1"],
 )  # fmt: skip
 def test_a_formula_becomes_text(text):
-    (found,) = defused(pd.DataFrame({"t": pd.array([text], dtype="str")}))["t"]
+    (found,) = defuse_formulas(pd.DataFrame({"t": pd.array([text], dtype="str")}))["t"]
     risky = text[0] not in "1"
     assert found == ("'" + text if risky else text)
 
@@ -56,7 +56,7 @@ def test_a_formula_becomes_text(text):
     "text", ["-1.5", "+2", "1e-3", "-.5", "a=b", "x@y.z", "a-b", "'=1", "", "0"]
 )
 def test_numbers_and_plain_texts_stay(text):
-    assert list(defused(pd.DataFrame({"t": pd.array([text], dtype="str")}))["t"]) == [text]
+    assert list(defuse_formulas(pd.DataFrame({"t": pd.array([text], dtype="str")}))["t"]) == [text]
 
 
 def test_numbers_names_and_missing_values_in_a_safe_csv(tmp_path):

@@ -32,9 +32,9 @@ from pipeline.train.fitted_model import Fitted
 from pipeline.versions import installed
 
 if TYPE_CHECKING:
-    from pipeline.execution.context import Doing, Session
-    from pipeline.execution.stages.features_and_models import Built
-    from pipeline.execution.stages.ingest import RowSet
+    from pipeline.execution.context import RunContext, StageRun
+    from pipeline.execution.stages.features_and_models import FeatureSet
+    from pipeline.execution.stages.ingest import LabeledData
 
 EVALUATED = ("metrics.json", "curves.json", "predictions.parquet")
 JUDGED: tuple[SetName, ...] = ("valid", "test")
@@ -47,7 +47,7 @@ LIBRARIES = (
 
 
 def evaluate(
-    session: Session, rows: RowSet, built: Built, models: Mapping[str, Fitted]
+    session: RunContext, rows: LabeledData, built: FeatureSet, models: Mapping[str, Fitted]
 ) -> tuple[dict[str, Any], str]:
     """Scores the held-out rows; writes metrics.json, curves.json and predictions.parquet."""
     folder = session.folder / "evaluate"
@@ -62,7 +62,11 @@ def evaluate(
 
 
 def _evaluated(
-    session: Session, rows: RowSet, built: Built, models: Mapping[str, Fitted], doing: Doing
+    session: RunContext,
+    rows: LabeledData,
+    built: FeatureSet,
+    models: Mapping[str, Fitted],
+    doing: StageRun,
 ) -> dict[str, Any]:
     folder, entry = session.folder / "evaluate", doing.entry
     feed = built.feed.on(session.device)
@@ -92,7 +96,7 @@ def scoring(models: Mapping[str, Fitted], device: str) -> dict[str, Fitted]:
     }
 
 
-def _judged(rows: RowSet, scores: Scores) -> Scores:
+def _judged(rows: LabeledData, scores: Scores) -> Scores:
     """The rows that the metrics are computed of: all, or the hash sample that fits."""
     if rows.plan.scored >= 1:
         return scores
@@ -105,7 +109,7 @@ def _judged(rows: RowSet, scores: Scores) -> Scores:
     return Scores(scores.ids[kept], scores.label[kept], weight, by_model)
 
 
-def _prior(rows: RowSet) -> list[float] | float:
+def _prior(rows: LabeledData) -> list[float] | float:
     """What the baseline knows: weight per class, or the mean label, of the training rows."""
     if rows.target.task != "regression":
         return list(rows.counts.classes.values())
@@ -120,7 +124,7 @@ def _as_scored(scores: Scores, values: pd.DataFrame | None) -> Scored:
     return Scored(scores.label, scores.score, scores.weight, slices)
 
 
-def _slices(session: Session, rows: RowSet) -> pd.DataFrame | None:
+def _slices(session: RunContext, rows: LabeledData) -> pd.DataFrame | None:
     """The columns of ``evaluate.slices`` for the held-out rows, on the host, ids as index."""
     names = list(session.job.config.evaluate.slices)
     if not names:
@@ -141,7 +145,9 @@ def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.Data
     return host.astype(object)
 
 
-def _write_predictions(session: Session, scores: Mapping[SetName, Scores], target: Target) -> None:
+def _write_predictions(
+    session: RunContext, scores: Mapping[SetName, Scores], target: Target
+) -> None:
     """A table of the held-out rows: valid, then test, each by row id."""
     writer: Any = None
     path = session.folder / "evaluate" / "predictions.parquet"
@@ -195,7 +201,11 @@ def prediction_columns(score: np.ndarray, target: Target) -> dict[str, np.ndarra
 
 
 def save(
-    session: Session, rows: RowSet, built: Built, models: Mapping[str, Fitted], best: str
+    session: RunContext,
+    rows: LabeledData,
+    built: FeatureSet,
+    models: Mapping[str, Fitted],
+    best: str,
 ) -> None:
     """The plan, the models, golden rows and the manifest: what `predict` needs."""
     folder, config = session.folder, session.job.config
@@ -233,7 +243,7 @@ def save(
     write_manifest(folder, facts)
 
 
-def _publish(session: Session, refitted: bool, models: Sequence[str]) -> None:
+def _publish(session: RunContext, refitted: bool, models: Sequence[str]) -> None:
     """Makes what the last stages left the run's: their files get a second name."""
     folder, kept = session.folder, session.kept
     for old in (folder / "features", folder / "train"):  # with the segments of what is done

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline.artifacts.files import list_files
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
-from pipeline.execution.fingerprints import fingerprints
-from pipeline.execution.stages.ingest import RowSet, on
+from pipeline.execution.fingerprints import file_fingerprints
+from pipeline.execution.stages.ingest import LabeledData, on
 from pipeline.features.auto.choice_file import read_choice, read_counts
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan, Fitting
@@ -30,11 +30,11 @@ from pipeline.train.feed import Held, HeldFeed
 from pipeline.train.fitted_model import Fitted
 
 if TYPE_CHECKING:
-    from pipeline.execution.context import Doing, Session
+    from pipeline.execution.context import RunContext, StageRun
 
 
 @dataclass(frozen=True)
-class Choice:
+class FeatureChoice:
     """The ops as configured, or as chosen from the training rows."""
 
     ops: Sequence[Op]
@@ -43,10 +43,10 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Built:
+class FeatureSet:
     """Fitted features, and the matrices they make of the rows."""
 
-    choice: Choice
+    choice: FeatureChoice
     """The refit keeps it."""
     plan: FittedPlan
     feed: HeldFeed
@@ -59,7 +59,7 @@ class Built:
     last: bool
     """Nothing needs the rows' frames once there are matrices of them."""
 
-    def let_go(self, rows: RowSet | None = None) -> None:
+    def let_go(self, rows: LabeledData | None = None) -> None:
         """Frees all matrices, and what they are made of, but not these rows."""
         if rows is None or self.parts.items is not rows.parts.items:
             self.parts.let_go()
@@ -67,7 +67,7 @@ class Built:
             self.feed.parts.parts.let_go()
 
 
-def features(session: Session, rows: RowSet, *, last: bool) -> Built:
+def features(session: RunContext, rows: LabeledData, *, last: bool) -> FeatureSet:
     """Chooses the ops if the config names none, fits them, and makes the matrices.
 
     Args:
@@ -78,11 +78,11 @@ def features(session: Session, rows: RowSet, *, last: bool) -> Built:
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
         if doing.kept is not None:
             found = read_choice(doing.kept)
-            choice = Choice(parse_ops(found.ops), found.left_out)
+            choice = FeatureChoice(parse_ops(found.ops), found.left_out)
             wanted = session.kept.left("train", "evaluate")
             return _kept(session, rows, choice, counts, doing, last=last, wanted=wanted)
         ops, left_out = session.job.ops, session.job.left_out
-        choice = chosen(session, rows) if ops is None else Choice(ops, left_out)
+        choice = choose_ops(session, rows) if ops is None else FeatureChoice(ops, left_out)
         if ops is None:
             reasons = {**choice.left_out, **rows.source.unreadable}
             doing.entry.notes += [f"left out {name}: {why}" for name, why in reasons.items()]
@@ -93,7 +93,7 @@ def features(session: Session, rows: RowSet, *, last: bool) -> Built:
     return built
 
 
-def chosen(session: Session, rows: RowSet) -> Choice:
+def choose_ops(session: RunContext, rows: LabeledData) -> FeatureChoice:
     """The ops that the columns' types and values suggest."""
     from pipeline.features.auto import choose, profile
 
@@ -103,13 +103,14 @@ def chosen(session: Session, rows: RowSet) -> Choice:
     )
     entries, dropped = choose.choose(schema, profile.finish(seen, schema), rows.target)
     reasons = {item["column"]: item["reason"] for item in dropped}
-    return Choice(parse_ops(entries), {**session.job.left_out, **reasons})
+    return FeatureChoice(parse_ops(entries), {**session.job.left_out, **reasons})
 
 
 def _built(
-    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], doing: Doing, *,
+    session: RunContext, rows: LabeledData, choice: FeatureChoice, counts: Mapping[str, int],
+    doing: StageRun, *,
     everything: bool, last: bool,
-) -> Built:  # fmt: skip
+) -> FeatureSet:  # fmt: skip
     """The ops fitted on the partitions' training rows, and the matrices of all their rows.
 
     What is fitted is used as it is loaded from its files, in this process as in any later one.
@@ -135,23 +136,24 @@ def _built(
     doing.files = list_files(doing.place / fit.FOLDER)
     if drawn is not None:
         doing.files += [golden.save(drawn, doing.place / golden.FILE)]
-    return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
+    return FeatureSet(choice, plan, feed, drawn, fitting.parts, everything, last)
 
 
-def _known(session: Session, doing: Doing) -> States:
+def _known(session: RunContext, doing: StageRun) -> States:
     """States that an earlier run in the folder has fitted on the same rows."""
     job = session.job
     tables = {
-        name: [fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
+        name: [file_fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
         for name, files in job.table_files.items()
     }
     return States(doing.place / "fitted", session.rows_key(doing.name), tables)
 
 
 def _kept(
-    session: Session, rows: RowSet, choice: Choice, counts: Mapping[str, int], doing: Doing, *,
+    session: RunContext, rows: LabeledData, choice: FeatureChoice, counts: Mapping[str, int],
+    doing: StageRun, *,
     last: bool, wanted: bool, everything: bool = False,
-) -> Built:  # fmt: skip
+) -> FeatureSet:  # fmt: skip
     """The features that are kept, and matrices of the rows if they are wanted."""
     plan = fit.load(doing.place / fit.FOLDER)
     wanted_rows, drawn = session.job.config.golden, None
@@ -160,24 +162,22 @@ def _kept(
     if not wanted:
         device, features = rows.context.device, plan.features
         feed = HeldFeed(session.client, _nothing, features, rows.target, device, counts)
-        return Built(choice, plan, feed, drawn, rows.parts, everything, last)
+        return FeatureSet(choice, plan, feed, drawn, rows.parts, everything, last)
     fitting = fit.replayed(
         session.client, _training(rows, everything), plan, meta=rows.meta, context=rows.context
     )
     feed = _feed(session, rows, fitting, counts, last)
-    return Built(choice, plan, feed, drawn, fitting.parts, everything, last)
+    return FeatureSet(choice, plan, feed, drawn, fitting.parts, everything, last)
 
 
 def _nothing(*sets: SetName) -> Partitions:
     raise AssertionError(f"the matrices of {sets} were not wanted: all that needs them is kept")
 
 
-def again(session: Session, rows: RowSet, built: Built, device: str | None = None) -> Built:
-    """Matrices made anew of rows that were made anew, with what is fitted.
-
-    Args:
-        device: which one makes them; None: where they were made.
-    """
+def rebuild_feature_set(
+    session: RunContext, rows: LabeledData, built: FeatureSet, device: str | None = None
+) -> FeatureSet:
+    """Make the matrices of rebuilt rows, with what is fitted, on a device or where they were."""
     rows = on(rows, device or built.feed.device)
     fitting = fit.replayed(
         session.client, _training(rows, built.everything), built.plan,
@@ -187,14 +187,14 @@ def again(session: Session, rows: RowSet, built: Built, device: str | None = Non
     return replace(built, feed=feed, parts=fitting.parts)
 
 
-def _training(rows: RowSet, everything: bool) -> Partitions:
+def _training(rows: LabeledData, everything: bool) -> Partitions:
     if not everything:
         return rows.parts
     return partitions.each(rows.parts, assign.everything_trains, rows.context.device)
 
 
 def _feed(
-    session: Session, rows: RowSet, fitting: Fitting, counts: Mapping[str, int], last: bool
+    session: RunContext, rows: LabeledData, fitting: Fitting, counts: Mapping[str, int], last: bool
 ) -> HeldFeed:
     """The matrices of the rows: of all sets and held, or made of the rows at each pass."""
     client, wanted = session.client, fitting.plan.features
@@ -228,7 +228,9 @@ def notes_of(plan: FittedPlan) -> list[str]:
     return found
 
 
-def train(session: Session, rows: RowSet, built: Built, name: str, *, last: bool) -> Fitted:
+def train(
+    session: RunContext, rows: LabeledData, built: FeatureSet, name: str, *, last: bool
+) -> Fitted:
     """Trains a model of the config.
 
     Args:
@@ -249,7 +251,8 @@ def train(session: Session, rows: RowSet, built: Built, name: str, *, last: bool
 
 
 def _trained(
-    session: Session, rows: RowSet, built: Built, name: str, doing: Doing, *, last: bool,
+    session: RunContext, rows: LabeledData, built: FeatureSet, name: str,
+    doing: StageRun, *, last: bool,
     rounds: int | None = None,
 ) -> Fitted:  # fmt: skip
     """The model, as it is loaded from its files: the same in this process as in any later one."""
@@ -269,22 +272,22 @@ def _trained(
     return model_io.load(name, doing.place, session.device, bulk=True)
 
 
-def _fed(session: Session, built: Built, last: bool) -> HeldFeed:
+def _fed(session: RunContext, built: FeatureSet, last: bool) -> HeldFeed:
     """The matrices for a training, which may free them when it is the last one."""
     return replace(built.feed.on(session.device), last=last)
 
 
-def _cache(session: Session, rows: RowSet) -> Path | None:
+def _cache(session: RunContext, rows: LabeledData) -> Path | None:
     """Where XGBoost's bins lie if not in memory."""
     return None if rows.plan.bins == "memory" else session.folder / "tmp" / "bins"
 
 
-def _most(rows: RowSet) -> int | None:
+def _most(rows: LabeledData) -> int | None:
     """Rows of a forest that fit where rows are streamed."""
     return None if rows.plan.hold else rows.plan.forest_rows
 
 
-def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> int:
+def _sampled(session: RunContext, rows: LabeledData, parts: Partitions, total: int) -> int:
     """How many of all rows the models get."""
     if rows.plan.train_rate == 1:
         return total
@@ -295,7 +298,7 @@ def _sampled(session: Session, rows: RowSet, parts: Partitions, total: int) -> i
     return int(counts.sampled)
 
 
-def refit_features(session: Session, rows: RowSet, choice: Choice) -> Built:
+def refit_features(session: RunContext, rows: LabeledData, choice: FeatureChoice) -> FeatureSet:
     """The features once more, fitted on all rows."""
     total = sum(rows.counts.rows.values())
     with session.stage("refit features") as doing:
@@ -314,7 +317,7 @@ def refit_features(session: Session, rows: RowSet, choice: Choice) -> Built:
 
 
 def refit(
-    session: Session, rows: RowSet, built: Built, name: str, *, last: bool,
+    session: RunContext, rows: LabeledData, built: FeatureSet, name: str, *, last: bool,
     rounds: Mapping[str, int],
 ) -> Fitted:  # fmt: skip
     """A model once more on all rows, with the rounds that were found."""

@@ -1,7 +1,8 @@
 """The first stages of a run: rows with label, set and weight, held as partitions or streamed.
 
-Partitions can be made again from the files at any time, smaller or streamed (`again`): what was
-settled of them is kept, so that they have the same rows in the same sets.
+Partitions can be made again from the files at any time, smaller or streamed
+(`rebuild_labeled_data`): what was settled of them is kept, so
+that they have the same rows in the same sets.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pipeline.cluster.partitions import Partitions
 from pipeline.device import transfer
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import DataError, MachineError
-from pipeline.execution.planning import plan_notes, planned_parts
+from pipeline.execution.planning import describe_plan, plan_parts
 from pipeline.features.engine.transform import Context
 from pipeline.ingest import partitions as load
 from pipeline.ingest.blocks import Part
@@ -30,7 +31,7 @@ from pipeline.memory.planner import LEAST_ROWS, MemoryPlan
 from pipeline.schema import Schema
 
 if TYPE_CHECKING:
-    from pipeline.execution.context import Session
+    from pipeline.execution.context import RunContext
 
 SAMPLE_ROWS = 1_000_000
 """Rows of the sample for quantiles and time cuts (decision 5)."""
@@ -38,7 +39,7 @@ REJECTED = "rejected.parquet"
 
 
 @dataclass(frozen=True)
-class Read:
+class RawData:
     """The data as read, in partitions of frames."""
 
     parts: Partitions
@@ -50,7 +51,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class RowSet:
+class LabeledData:
     """Rows of the data with label, set and weight, held as partitions."""
 
     parts: Partitions
@@ -65,13 +66,13 @@ class RowSet:
     """Its device has the frames."""
     plan: MemoryPlan
     spec: Preparation
-    """With `target` and `cuts` what the rows are made of as they were read: `again`."""
+    """With `target` and `cuts` what the rows are made of: see `rebuild_labeled_data`."""
     cuts: Any
     read_on: str
     """The device that reads."""
 
 
-def read(session: Session) -> Read:
+def read(session: RunContext) -> RawData:
     """Reads the used columns."""
     with session.stage("read") as doing:
         parts, plan = _planned(session, session.device)
@@ -86,21 +87,23 @@ def read(session: Session) -> Read:
             doing.told.append(f"cluster {session.job.cluster.kind} {session.job.moved}")
         if doing.kept is None:
             doing.entry.rows = total
-            notes += plan_notes(plan, session.job.contract.format == "csv", spread(session.client))
+            notes += describe_plan(
+                plan, session.job.contract.format == "csv", spread(session.client)
+            )
             doing.files = _left(session, reads)
         frames = load.frames(reads)
         if plan.staging:
             frames = _staged(session, frames, session.device, notes)
         notes += load.notes(session.client)
-    return Read(frames, session.device, total, plan)
+    return RawData(frames, session.device, total, plan)
 
 
-def _looked_at(session: Session) -> bool:
+def _looked_at(session: RunContext) -> bool:
     """Whether any stage that is to be done works on the rows."""
     return session.kept.left("split", "features", "train", "evaluate", "refit")
 
 
-def _left(session: Session, reads: Partitions) -> list[Path]:
+def _left(session: RunContext, reads: Partitions) -> list[Path]:
     """Writes what the reading leaves."""
     ingest = session.folder / "ingest"
     (ingest / REJECTED).unlink(missing_ok=True)
@@ -109,22 +112,24 @@ def _left(session: Session, reads: Partitions) -> list[Path]:
     return [path for path in (ingest / "schema.json", ingest / REJECTED) if path.exists()]
 
 
-def read_again(session: Session, device: str) -> Read:
+def rebuild_raw_data(session: RunContext, device: str) -> RawData:
     """The same frames on the session's rung, read by the device."""
     parts, plan = _planned(session, device)
     frames = load.frames(_reads(session, parts, plan, device))
     if plan.staging:
         frames = _staged(session, frames, device, [])
-    return Read(frames, device, sum(part.rows for part in parts), plan)
+    return RawData(frames, device, sum(part.rows for part in parts), plan)
 
 
-def again(session: Session, rows: RowSet, device: str | None = None) -> RowSet:
+def rebuild_labeled_data(
+    session: RunContext, rows: LabeledData, device: str | None = None
+) -> LabeledData:
     """The same rows in partitions that are made anew on the session's rung.
 
     Args:
         device: which one makes them; None: where they were made.
     """
-    found = read_again(session, device or rows.read_on)
+    found = rebuild_raw_data(session, device or rows.read_on)
     own = device or rows.spec.device
     plan = _held_by(found, own)
     spec = replace(rows.spec, hold=plan.hold, device=own)
@@ -133,12 +138,12 @@ def again(session: Session, rows: RowSet, device: str | None = None) -> RowSet:
     return replace(same, parts=parts, plan=plan, spec=spec, read_on=found.device)
 
 
-def _held_by(found: Read, device: str) -> MemoryPlan:
+def _held_by(found: RawData, device: str) -> MemoryPlan:
     """The plan where that device has the rows: only the one that reads them has room for them."""
     return replace(found.plan, hold=found.plan.hold and found.device == device)
 
 
-def on(rows: RowSet, device: str) -> RowSet:
+def on(rows: LabeledData, device: str) -> LabeledData:
     """The rows with frames of that device: theirs, or as they cross over at each pass."""
     own = rows.context.device
     if device == own:
@@ -153,7 +158,7 @@ def on(rows: RowSet, device: str) -> RowSet:
 
 
 def _planned(
-    session: Session, device: str, train_rows: int | None = None
+    session: RunContext, device: str, train_rows: int | None = None
 ) -> tuple[list[Part], MemoryPlan]:
     """Plan the parts within this process's memory, or within that of all workers.
 
@@ -168,12 +173,12 @@ def _planned(
         together = capacity(client, job.cluster, job.config.memory)
         own = device_capacity(client, job.config.memory) if device == "gpu" else None
         # staged files would lie on one host's disk: a pass reads the source again, on any worker
-        parts, plan = planned_parts(
+        parts, plan = plan_parts(
             job, session.threads, None, together, device=own, rung=rung, train_rows=train_rows
         )
     else:
-        parts, plan = planned_parts(
-            job, session.at_once, session.folder, device=job.device_limit, rung=rung,
+        parts, plan = plan_parts(
+            job, session.concurrent_partitions, session.folder, device=job.device_limit, rung=rung,
             train_rows=train_rows,
         )  # fmt: skip
         session.ledger.planned = {s.stage: (s.host, s.device) for s in plan.stages}
@@ -182,7 +187,7 @@ def _planned(
     return parts, plan
 
 
-def _reads(session: Session, parts: list[Part], plan: MemoryPlan, device: str) -> Partitions:
+def _reads(session: RunContext, parts: list[Part], plan: MemoryPlan, device: str) -> Partitions:
     job = session.job
     reads = load.reads(
         session.client, parts, job.contract, list(job.reads),
@@ -193,7 +198,7 @@ def _reads(session: Session, parts: list[Part], plan: MemoryPlan, device: str) -
     return partitions.held(session.client, partitions.each(reads, load.read_packed, device))
 
 
-def _staged(session: Session, frames: Partitions, device: str, notes: list[str]) -> Partitions:
+def _staged(session: RunContext, frames: Partitions, device: str, notes: list[str]) -> Partitions:
     folder = session.folder / "tmp" / "staged"
     shutil.rmtree(folder, ignore_errors=True)  # those of a rung above
     found = load.staged(session.client, frames, folder, device)
@@ -202,7 +207,7 @@ def _staged(session: Session, frames: Partitions, device: str, notes: list[str])
     return found
 
 
-def _set_aside(session: Session, reads: Partitions) -> None:
+def _set_aside(session: RunContext, reads: Partitions) -> None:
     if session.job.config.data.on_bad_rows == "error":
         return
     path = session.folder / "ingest" / REJECTED
@@ -210,7 +215,7 @@ def _set_aside(session: Session, reads: Partitions) -> None:
         session.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")
 
 
-def split_rows(session: Session, found: Read) -> RowSet:
+def split_rows(session: RunContext, found: RawData) -> LabeledData:
     """Settles classes, sets and weights of what was read."""
     job, device = session.job, session.device
     config, plan = job.config, _held_by(found, device)
@@ -235,14 +240,14 @@ def split_rows(session: Session, found: Read) -> RowSet:
     )
     context = Context(device, config.seed, settled.target.task, classes, spec.sample_rate)
     meta = frames_of(device).empty_frame([*source.only(job.kept), *assign.own_columns(spec)])
-    return RowSet(
+    return LabeledData(
         parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,
         settled.cuts, found.device,
     )  # fmt: skip
 
 
 def _settled(
-    session: Session, found: Read, spec: Preparation, notes: list[str]
+    session: RunContext, found: RawData, spec: Preparation, notes: list[str]
 ) -> tuple[Partitions, Settlement]:
     """The rows with labels and sets, and what two passes over them settled."""
     config, client = session.job.config, session.client
@@ -268,7 +273,7 @@ def _settled(
     return parts, Settlement(settled.target, settled.why, cuts, counts)
 
 
-def _crossed(found: Read, device: str) -> Partitions:
+def _crossed(found: RawData, device: str) -> Partitions:
     """The frames as those of the device."""
     if found.device == device:
         return found.parts
@@ -276,7 +281,7 @@ def _crossed(found: Read, device: str) -> Partitions:
 
 
 def _prepared(
-    session: Session, found: Read, spec: Preparation, settled: Target, cuts: Any
+    session: RunContext, found: RawData, spec: Preparation, settled: Target, cuts: Any
 ) -> Partitions:
     """The frames with their rows' labels and sets, held instead of those if the plan holds."""
     frames = _crossed(found, spec.device)
@@ -286,7 +291,7 @@ def _prepared(
     return partitions.held(session.client, parts, instead_of=found.parts)
 
 
-def _refuse_few(session: Session, counts: Counts, found: Read) -> None:
+def _refuse_few(session: RunContext, counts: Counts, found: RawData) -> None:
     """Refuse a sample of fewer than `LEAST_ROWS`: filters and splits leave what no plan knew.
 
     Raises:
@@ -302,7 +307,7 @@ def _refuse_few(session: Session, counts: Counts, found: Read) -> None:
         )
 
 
-def _refuse_nothing(session: Session, seen: assign.Look) -> None:
+def _refuse_nothing(session: RunContext, seen: assign.Look) -> None:
     rejected = session.folder / "ingest" / REJECTED
     if seen.rows == 0 and rejected.is_file():
         raise DataError(
