@@ -12,7 +12,7 @@ from pipeline.bench.bandwidth import DeviceThroughput, Throughput
 from pipeline.bench.measurements import Measurement, StageMeasurement
 from pipeline.bench.roofline import WorkItem
 from pipeline.bench.statistics import summarize
-from pipeline.report.text import size
+from pipeline.report.text import format_bytes
 
 Json = Mapping[str, Any]
 RUNG = 0.002
@@ -138,8 +138,8 @@ def _wide(state: Json) -> list[str]:
     own: list[str] = []
     for line in lines:
         heads, rows = table.build_stages_table({"summary": [line], "speedup": []}, line["rows"])
-        took = f"{line['seconds']:.1f} s, {size(line['peak_host'])} of host memory"
-        device = f", {size(line['peak_device'])} on the GPU" if line["peak_device"] else ""
+        took = f"{line['seconds']:.1f} s, {format_bytes(line['peak_host'])} of host memory"
+        device = f", {format_bytes(line['peak_device'])} on the GPU" if line["peak_device"] else ""
         scores = ", ".join(f"AUC {auc:.4f}" for auc in line["scores"].values() if auc)
         own += [f"## {line['rows']:,} rows × 30, {line['device']}, runs: {line['runs']}", ""]
         own += [f"{took}{device}; {scores}", "", *_table(heads, rows), ""]
@@ -169,10 +169,10 @@ def _bus(state: Json) -> list[str]:
 
 def _copied(stage: Json) -> list[str]:
     metered = [
-        size(round(stage["gpu"][rate] * stage["seconds"])) if rate in stage["gpu"] else "–"
+        format_bytes(round(stage["gpu"][rate] * stage["seconds"])) if rate in stage["gpu"] else "–"
         for rate in ("mean_received", "mean_sent")
     ]
-    counted = [size(stage[way]) for way in ("h2d", "d2h")]
+    counted = [format_bytes(stage[way]) for way in ("h2d", "d2h")]
     columns = [cell for pair in zip(counted, metered, strict=True) for cell in pair]
     return [stage["stage"], f"{stage['seconds']:.1f}", *columns]
 

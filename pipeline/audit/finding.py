@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.report.audit_file import GRAVE, Severity
+from pipeline.report.audit_file import SEVERITIES, Severity
 
 __all__ = ["Finding", "Severity", "by_severity"]
 
@@ -35,4 +35,4 @@ class Finding:
 
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:
     """The gravest first, otherwise in the order given."""
-    return sorted(findings, key=lambda f: GRAVE.index(f.severity))
+    return sorted(findings, key=lambda f: SEVERITIES.index(f.severity))

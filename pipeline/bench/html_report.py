@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.bench import table
 from pipeline.bench.png_chart import COLOURS, NAMES, lines_of
 from pipeline.report import document
-from pipeline.report.drawing import GREY, PALETTE, Chart, Line, figure_of
-from pipeline.report.text import count
+from pipeline.report.drawing import GREY, PALETTE, Chart, Line, draw_figure
+from pipeline.report.text import format_count
 
 Json = Mapping[str, Any]
 
@@ -20,13 +20,13 @@ def render(result: Json) -> str:
     sizes = sorted({line["rows"] for line in result["summary"] if line["runs"]}, reverse=True)
     heads, lines = table.build_runs_table(result)
     largest = table.find_largest_size(result)
-    return document.rendered(
+    return document.render_document(
         "bench.html", drawn,
         name=result["name"], lead="; ".join(table.list_conclusions(result)), charts=drawn,
         warnings=table.list_gaps(result), facts=_facts(result),
         runs={"heads": heads, "lines": lines},
         stages=[_stages(result, rows) for rows in sizes],
-        rates=table.list_throughput(result), largest=count(largest),
+        rates=table.list_throughput(result), largest=format_count(largest),
         arithmetic=_arithmetic(result, largest), versions=result["machine"]["libraries"],
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def _rows(drawn: Json) -> str:
 
 def _stages(result: Json, rows: int) -> dict[str, Any]:
     heads, lines = table.build_stages_table(result, rows)
-    return {"rows": count(rows), "heads": heads, "lines": lines}
+    return {"rows": format_count(rows), "heads": heads, "lines": lines}
 
 
 def _arithmetic(result: Json, rows: int | None) -> list[tuple[str, str]]:
@@ -78,7 +78,7 @@ def charts(result: Json) -> list[Chart]:
         for device, own in by_device.items()
     ]
     hover = {"rows": "@x{0,0}", "seconds": "@y{0,0.00}"}
-    figure = figure_of(seconds, "rows", "seconds", hover, dots=True, logs="xy")
+    figure = draw_figure(seconds, "rows", "seconds", hover, dots=True, logs="xy")
     found = [Chart("Seconds of a run", "Medians, on logarithmic axes.", figure)]
     return found + ([_speedups(result["speedup"])] if result["speedup"] else [])
 
@@ -95,7 +95,7 @@ def _speedups(speedups: Sequence[Json]) -> Chart:
     ends = [speedups[0]["rows"], speedups[-1]["rows"]]
     even = Line("even", {"x": ends, "y": [1, 1]}, GREY, "dotted")
     hover = {"rows": "@x{0,0}", "CPU seconds / GPU seconds": "@y{0,0.00}"}
-    figure = figure_of(
+    figure = draw_figure(
         [*lines, even], "rows", "CPU seconds / GPU seconds", hover, dots=True, logs="xy"
     )
     return Chart("Speed-up by stage", "Dotted: both take the same time.", figure)

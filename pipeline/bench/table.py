@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.text import ABSENT, count, size
-from pipeline.report.text import seconds as spelled
+from pipeline.report.text import ABSENT, format_bytes, format_count
+from pipeline.report.text import format_seconds as spelled
 
 Json = Mapping[str, Any]
 WIDE = 140
@@ -23,15 +23,16 @@ def build_runs_table(result: Json) -> tuple[list[str], list[list[str]]]:
     lines = []
     for line in result["summary"]:
         if not line["runs"]:
-            lines.append([count(line["rows"]), line["device"], "failed"])
+            lines.append([format_count(line["rows"]), line["device"], "failed"])
             continue
         low, high = line["seconds_range"]
         cells = [
-            count(line["rows"]), line["device"], str(line["runs"]), f"{line['seconds']:.2f}",
-            f"{low:.2f}–{high:.2f}", count(line["rows_per_second"]), size(line["peak_host"]),
+            format_count(line["rows"]), line["device"], str(line["runs"]), f"{line['seconds']:.2f}",
+            f"{low:.2f}–{high:.2f}", format_count(line["rows_per_second"]),
+            format_bytes(line["peak_host"]),
         ]  # fmt: skip
         own = speedup.get(line["rows"]) if line["device"] == "gpu" else None
-        cells += [size(line["peak_device"]), format_ratio(own)] if gpus else []
+        cells += [format_bytes(line["peak_device"]), format_ratio(own)] if gpus else []
         cells += [f"{line['cost']:.6f}" if "cost" in line else ABSENT] if prices else []
         lines.append(cells)
     return heads, lines

@@ -239,9 +239,9 @@ def doctor(as_json: JsonOption = False) -> None:
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Makes a run's report.html again."""
     from pipeline.console.terminal import say
-    from pipeline.report.page import remade
+    from pipeline.report.page import rewrite_report
 
-    say(str(remade(run)))
+    say(str(rewrite_report(run)))
 
 
 @app.command(epilog="Example:\n\n  python -m pipeline schema > pipeline.schema.json")

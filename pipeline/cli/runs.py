@@ -107,20 +107,20 @@ def clean(
     if as_json:
         print_json({"removed": yes, "runs": [run.to_json() for run in found]})
         return
-    from pipeline.report.text import size
+    from pipeline.report.text import format_bytes
 
     if found:
         _print(_runs_table(found))
         _say_reasons(found)
     done = "removed" if yes else "would be removed; with --yes they are"
-    _say(f"{len(found):,} runs, {size(sum(run.bytes for run in found))}: {done}")
+    _say(f"{len(found):,} runs, {format_bytes(sum(run.bytes for run in found))}: {done}")
 
 
 def _clean_stages(
     folder: Path, keep: int | None, older: float | None, *, yes: bool, as_json: bool
 ) -> None:
     """`clean --stages`: lists or removes what only a later `--resume` needs."""
-    from pipeline.report.text import size
+    from pipeline.report.text import format_bytes
     from pipeline.tools import runs as tools
 
     found = tools.staged(folder, keep=keep, older=older)
@@ -130,16 +130,17 @@ def _clean_stages(
         print_json({"removed": yes, "runs": [run.to_json() for run in found]})
         return
     for run in found:
-        _say(f"{Path(run.folder).name}: {size(run.freed)} of {size(run.bytes)}")
+        _say(f"{Path(run.folder).name}: {format_bytes(run.freed)} of {format_bytes(run.bytes)}")
     done = "removed" if yes else "would be removed; with --yes they are"
+    freed = format_bytes(sum(run.freed for run in found))
     _say(
-        f"stages of {len(found):,} finished runs, {size(sum(run.freed for run in found))}: {done}. "
+        f"stages of {len(found):,} finished runs, {freed}: {done}. "
         "The runs stay; --resume of one does all stages again"
     )
 
 
 def _runs_table(found: Sequence[Known]) -> Table:
-    from pipeline.report.text import ABSENT, count, seconds, size
+    from pipeline.report.text import ABSENT, format_bytes, format_count, format_seconds
 
     table = _table("run", "state", "best", "test", "rows", "time", "size")
     table.box, table.padding = None, (0, 1, 0, 0)  # 80 letters hold them all
@@ -148,7 +149,7 @@ def _runs_table(found: Sequence[Known]) -> Table:
         score = ABSENT if run.test is None else f"{run.metric} {run.test:.4f}"
         table.add_row(
             Path(run.folder).name, run.state, run.best or ABSENT, score,
-            count(run.rows), seconds(run.seconds), size(run.bytes),
+            format_count(run.rows), format_seconds(run.seconds), format_bytes(run.bytes),
         )  # fmt: skip
     return table
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report import text
-from pipeline.report.audit_file import GRAVE
+from pipeline.report.audit_file import SEVERITIES
 
 Json = dict[str, Any]
 
 
-def section(found: Json, files: Mapping[str, str]) -> Json:
+def build_section(found: Json, files: Mapping[str, str]) -> Json:
     """What the template shows; empty where the run was not audited, or has changed since.
 
     Args:
@@ -25,12 +25,12 @@ def section(found: Json, files: Mapping[str, str]) -> Json:
     names = ("severity", "check", "column", "what", "config")
     findings = [{name: own[name] for name in names} for own in found["findings"]]
     checks = [{"name": own["check"], "said": own["said"]} for own in found["checks"]]
-    counts = [f"{sum(f['severity'] == s for f in findings):,} {s}" for s in GRAVE]
+    counts = [f"{sum(f['severity'] == s for f in findings):,} {s}" for s in SEVERITIES]
     summary = f"{', '.join(counts)}; {_rows(found)}"
     return {"findings": findings, "checks": checks, "summary": summary}
 
 
 def _rows(found: Json) -> str:
     rows, sampled = sum(found["rows"].values()), found["sampled"]
-    of = "all" if sampled == rows else text.count(sampled)
-    return f"{text.count(rows)} rows, {of} of them refitted"
+    of = "all" if sampled == rows else text.format_count(sampled)
+    return f"{text.format_count(rows)} rows, {of} of them refitted"

@@ -11,7 +11,7 @@ from pipeline.artifacts.manifest_model import SetName
 from pipeline.config.stored import Count, Plain, Positive, Stored
 
 Severity = Literal["fail", "warn", "info"]
-GRAVE: tuple[Severity, ...] = ("fail", "warn", "info")
+SEVERITIES: tuple[Severity, ...] = ("fail", "warn", "info")
 """From the gravest on."""
 
 
@@ -51,6 +51,6 @@ class AuditFile(Stored):
 
 
 @cache
-def audits() -> TypeAdapter[AuditFile]:
+def get_audit_adapter() -> TypeAdapter[AuditFile]:
     """Return what checks an ``audit.json``."""
     return TypeAdapter(AuditFile)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report.drawing import GREY, PALETTE, Chart, Line, figure_of
+from pipeline.report.drawing import GREY, PALETTE, Chart, Line, draw_figure
 
 Json = dict[str, Any]
 
 
-def all_charts(curves: Json) -> list[Chart]:
+def draw_curves(curves: Json) -> list[Chart]:
     """The charts that these curves allow, of all models together."""
     models: Mapping[str, Json] = curves.get("models", {})
     makers = (_roc, _precision_recall, _calibration, _agreement, _residuals)
@@ -23,7 +23,7 @@ def _roc(models: Mapping[str, Json]) -> Chart | None:
     if not lines:
         return None
     chance = Line("chance", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    figure = figure_of(
+    figure = draw_figure(
         [*lines, chance], "false positive rate", "true positive rate",
         {"threshold": "@threshold{0.0000}", "false positives": "@x{0.0 %}", "recall": "@y{0.0 %}"},
         unit_square=True,
@@ -35,7 +35,7 @@ def _precision_recall(models: Mapping[str, Json]) -> Chart | None:
     lines = _ranking_lines(models, "tpr", "precision")
     if not lines:
         return None
-    figure = figure_of(
+    figure = draw_figure(
         lines, "recall", "precision",
         {"threshold": "@threshold{0.0000}", "recall": "@x{0.0 %}", "precision": "@y{0.0 %}"},
         unit_square=True,
@@ -48,7 +48,7 @@ def _calibration(models: Mapping[str, Json]) -> Chart | None:
     if not lines:
         return None
     perfect = Line("perfect", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    figure = figure_of(
+    figure = draw_figure(
         [*lines, perfect], "predicted probability", "share that happened",
         {"predicted": "@x{0.0 %}", "happened": "@y{0.0 %}", "rows": "@rows{0,0}"}, dots=True,
     )  # fmt: skip
@@ -62,7 +62,7 @@ def _agreement(models: Mapping[str, Json]) -> Chart | None:
     ends = [x for line in lines for x in line.data["x"]]
     ends = [min(ends), max(ends)]
     perfect = Line("perfect", {"x": ends, "y": ends}, GREY, "dotted")
-    figure = figure_of(
+    figure = draw_figure(
         [*lines, perfect], "predicted (mean of a bin)", "actual (mean of a bin)",
         {
             "predicted": "@x{0,0.000}", "actual": "@y{0,0.000}",
@@ -87,7 +87,7 @@ def _residuals(models: Mapping[str, Json]) -> Chart | None:
         lines.append(_line(name, which, {"x": middles, "y": density, "rows": counts}, colour))
     if not lines:
         return None
-    figure = figure_of(
+    figure = draw_figure(
         lines, "actual less predicted", "rows per unit",
         {"error": "@x{0,0.000}", "rows": "@rows{0,0}"}, steps=True,
     )  # fmt: skip
@@ -110,7 +110,7 @@ def _learning(models: Mapping[str, Json]) -> list[Chart]:
             Chart(
                 f"Learning curve: {name}",
                 "",
-                figure_of(
+                draw_figure(
                     lines, "rounds", metric, {"round": "@x{0,0}", metric: "@y{0.00000}"}
                 ),
             )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def rendered(name: str, charts: Sequence[drawing.Chart], /, **values: Any) -> str:
+def render_document(name: str, charts: Sequence[drawing.Chart], /, **values: Any) -> str:
     """The page of a template.
 
     Args:
@@ -27,23 +27,23 @@ def rendered(name: str, charts: Sequence[drawing.Chart], /, **values: Any) -> st
         charts: drawn into the elements ``chart-0``, ``chart-1``, ….
         values: what else the template names; it has ``items``, ``scripts``, ``style``, ``policy``.
     """
-    scripts = [_bokeh(), asset("page.js")] if charts else []
-    return template(name).render(
-        items=_in_script(drawing.items(charts)),
+    scripts = [_bokeh(), read_asset("page.js")] if charts else []
+    return load_template(name).render(
+        items=_in_script(drawing.to_bokeh_items(charts)),
         scripts=scripts,
-        style=asset("page.css"),
+        style=read_asset("page.css"),
         policy=_policy(scripts),
         **values,
     )
 
 
-def template(name: str) -> Template:
+def load_template(name: str) -> Template:
     """A template in which what is filled in is escaped, and nothing may be left out."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
         autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, loader=FunctionLoader(asset),
+        lstrip_blocks=True, loader=FunctionLoader(read_asset),
     )  # fmt: skip
     return environment.get_template(name)
 
@@ -53,7 +53,7 @@ def _shown(value: Any) -> Any:
     return visible(value) if type(value) is str else value
 
 
-def asset(name: str) -> str:
+def read_asset(name: str) -> str:
     """A file of this package."""
     return resources.files("pipeline.report").joinpath(name).read_text(encoding="utf-8")
 

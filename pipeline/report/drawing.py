@@ -39,14 +39,14 @@ class Line:
     """Shown once its name in the legend is clicked."""
 
 
-def items(charts: Sequence[Chart]) -> list[Json]:
+def to_bokeh_items(charts: Sequence[Chart]) -> list[Json]:
     """For ``Bokeh.embed.embed_item``: chart ``i`` goes into the element ``chart-i``."""
     from bokeh.embed import json_item
 
     return [dict(json_item(c.figure, f"chart-{i}")) for i, c in enumerate(charts)]
 
 
-def figure_of(
+def draw_figure(
     lines: Sequence[Line], x: str, y: str, hover: Mapping[str, str],
     *, unit_square: bool = False, dots: bool = False, steps: bool = False, logs: str = "",
 ) -> Any:  # fmt: skip

@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.evaluate.stored import curves_files, metrics_files
 from pipeline.features.engine.plan_file import plans
 from pipeline.ingest.contract_file import contracts
-from pipeline.report.audit_file import audits
+from pipeline.report.audit_file import get_audit_adapter
 from pipeline.telemetry.timeline_file import timelines
 from pipeline.train.sidecar import check_sidecar
 
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Folder:
+class RunFolder:
     """What is there; an absent file is empty, and its section is left out of the page."""
 
     path: Path
@@ -49,7 +49,7 @@ class Folder:
     """What `python -m pipeline audit` found, if it was asked."""
 
 
-def read(run: Path) -> Folder:
+def read_run_folder(run: Path) -> RunFolder:
     """Reads the folder; where it has a manifest, each file is checked against it first.
 
     Raises:
@@ -64,7 +64,7 @@ def read(run: Path) -> Folder:
     data = _Bytes(run, seal)
     text, config = _config(run / "config.yaml", data)
     evaluated = run / "evaluate"
-    return Folder(
+    return RunFolder(
         path=run,
         config=config,
         config_text=text,
@@ -76,7 +76,7 @@ def read(run: Path) -> Folder:
         metrics=_json(evaluated / "metrics.json", data, metrics_files()),
         curves=_json(evaluated / "curves.json", data, curves_files()),
         sidecars={path.stem: _sidecar(path, data) for path in _sidecars(run, seal)},
-        audit=_json(run / "audit.json", data, audits()),
+        audit=_json(run / "audit.json", data, get_audit_adapter()),
     )
 
 

@@ -14,7 +14,7 @@ from pipeline.artifacts import manifest as sealed
 from pipeline.artifacts.files import write_text
 from pipeline.errors import quote_path
 from pipeline.report import audit, charts, document, folder, tables, text, timeline
-from pipeline.report.folder import Folder
+from pipeline.report.folder import RunFolder
 
 REPORT = "report.html"
 TASKS = {
@@ -31,13 +31,13 @@ def write_report(run: Path) -> Path:
         InputError: it is not a run folder, or a file in it is damaged.
         MachineError: the page cannot be written.
     """
-    found = folder.read(run)
+    found = folder.read_run_folder(run)
     path = run / REPORT
     write_text(path, render(found))
     return path
 
 
-def remade(run: Path) -> Path:
+def rewrite_report(run: Path) -> Path:
     """`write_report` of a folder that may have been altered since its run.
 
     Raises:
@@ -47,24 +47,24 @@ def remade(run: Path) -> Path:
         return write_report(run)
 
 
-def render(found: Folder) -> str:
+def render(found: RunFolder) -> str:
     """The page of a run."""
-    drawn, gpus = charts.all_charts(found.curves), timeline.gpu_charts(found.timeline)
-    return document.rendered(
+    drawn, gpus = charts.draw_curves(found.curves), timeline.draw_gpu_charts(found.timeline)
+    return document.render_document(
         "page.html",
         [*drawn, *gpus],
         **_header(found),
         charts=drawn,
         gpu_charts=gpus,
-        gpu_note=timeline.note(found.timeline),
-        metrics=tables.metrics(found.metrics, found.manifest.get("best")),
-        confusions=tables.confusions(found.curves),
-        per_class=tables.per_class(found.curves),
-        slices=tables.slices(found.curves),
-        importances=tables.importances(found.curves),
-        stages=tables.stages(found.ledger),
-        plan=tables.plan(found.plan) if found.plan else {},
-        audit=audit.section(found.audit, found.manifest.get("files", {})),
+        gpu_note=timeline.describe_timeline(found.timeline),
+        metrics=tables.tabulate_metrics(found.metrics, found.manifest.get("best")),
+        confusions=tables.tabulate_confusions(found.curves),
+        per_class=tables.tabulate_classes(found.curves),
+        slices=tables.tabulate_slices(found.curves),
+        importances=tables.tabulate_importances(found.curves),
+        stages=tables.tabulate_stages(found.ledger),
+        plan=tables.describe_plan(found.plan) if found.plan else {},
+        audit=audit.build_section(found.audit, found.manifest.get("files", {})),
         columns=found.schema.get("schema", {}).get("columns", []),
         warnings=_warnings(found),
         versions=found.manifest.get("versions", {}),
@@ -74,13 +74,13 @@ def render(found: Folder) -> str:
     )
 
 
-def _warnings(found: Folder) -> list[str]:
+def _warnings(found: RunFolder) -> list[str]:
     if not found.manifest:
         return ["The run has no manifest.json: nothing vouches for what is shown here."]
     return list(found.manifest.get("warnings", []))
 
 
-def _header(found: Folder) -> dict[str, Any]:
+def _header(found: RunFolder) -> dict[str, Any]:
     """What was run on what data: the title and the list of facts under it."""
     config, manifest, data = found.config, found.manifest, found.config.get("data", {})
     task = found.metrics.get("task") or manifest.get("task", "")
@@ -88,8 +88,8 @@ def _header(found: Folder) -> dict[str, Any]:
     facts = [
         ("Target", str(data.get("target", ""))),
         ("Task", _task(task, classes, manifest.get("why"))),
-        ("Data", text.listed(data.get("path", []))),
-        ("Side tables", text.listed(data.get("tables") or {})),
+        ("Data", text.join_names(data.get("path", []))),
+        ("Side tables", text.join_names(data.get("tables") or {})),
         ("Split", _split(config.get("split", {}))),
         ("Rows", _rows(found.metrics.get("rows") or manifest.get("rows") or {})),
         ("Seed", str(config.get("seed", ""))),
@@ -110,7 +110,7 @@ def _task(task: str, classes: Sequence[Any], why: Any) -> str:
         return ""
     parts = [TASKS[task]]
     if task == "multiclass":
-        parts.append(f"{len(classes):,} classes: {text.listed(classes)}")
+        parts.append(f"{len(classes):,} classes: {text.join_names(classes)}")
     elif task == "binary" and len(classes) == 2:
         parts.append(f"positive class {classes[1]}, against {classes[0]}")
     return "; ".join([*parts, *([str(why)] if why else [])])
@@ -126,7 +126,7 @@ def _split(split: dict[str, Any]) -> str:
 
 
 def _rows(rows: dict[str, int]) -> str:
-    return ", ".join(f"{text.count(n)} {which}" for which, n in rows.items())
+    return ", ".join(f"{text.format_count(n)} {which}" for which, n in rows.items())
 
 
 def _command(run: Path) -> str:

@@ -20,14 +20,14 @@ NOT_RANKED = frozenset({"threshold"})
 HEADLINE = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 MAX_IMPORTANCES = 20
 GPU_FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "mean_busy": ("GPU busy", lambda v: f"{text.share(v, 1)} %"),
-    "peak_memory": ("GPU memory in use", text.size),
+    "mean_busy": ("GPU busy", lambda v: f"{text.format_share(v, 1)} %"),
+    "peak_memory": ("GPU memory in use", text.format_bytes),
     "mean_watts": ("GPU power", lambda v: f"{v:,.0f} W"),
 }
 """Of a stage's samples, what the table shows and how."""
 
 
-def metrics(found: Json, best: str | None) -> list[Json]:
+def tabulate_metrics(found: Json, best: str | None) -> list[Json]:
     """A table for test and one for valid: models in order, the baseline last."""
     tables = []
     for which, title in (("test", "Test rows"), ("valid", "Validation rows")):
@@ -56,7 +56,7 @@ def _column(name: str, models: Iterable[Json], values: Sequence[float | None]) -
     """A metric's cells: as many decimals in each, the best model's marked."""
     top = _top(name, [row.get(name) for row in models])
     scale = max((abs(v) for v in values if v is not None), default=None)
-    return [{"text": text.figure(v, scale), "top": v == top is not None} for v in values]
+    return [{"text": text.format_metric(v, scale), "top": v == top is not None} for v in values]
 
 
 def _top(name: str, values: Sequence[float | None]) -> float | None:
@@ -66,7 +66,7 @@ def _top(name: str, values: Sequence[float | None]) -> float | None:
     return min(known) if name in LOWER_IS_BETTER else max(known)
 
 
-def confusions(curves: Json) -> list[Json]:
+def tabulate_confusions(curves: Json) -> list[Json]:
     """Confusion matrices of the test rows, shaded by the share of the true class."""
     found = []
     for model, sets in curves.get("models", {}).items():
@@ -74,7 +74,7 @@ def confusions(curves: Json) -> list[Json]:
             rest = each.get("rest", 0)
             classes = [*each.get("classes", curves.get("classes", []))]
             classes += [f"{rest:,} others"] if rest else []
-            where = f", at {text.figure(each['threshold'])}" if "threshold" in each else ""
+            where = f", at {text.format_metric(each['threshold'])}" if "threshold" in each else ""
             found.append(
                 {
                     "title": f"{model}{where}",
@@ -89,10 +89,10 @@ def confusions(curves: Json) -> list[Json]:
 
 
 def _shaded(row: Sequence[int]) -> list[Json]:
-    return [{"text": text.count(n), "share": text.share(n, sum(row))} for n in row]
+    return [{"text": text.format_count(n), "share": text.format_share(n, sum(row))} for n in row]
 
 
-def per_class(curves: Json) -> list[Json]:
+def tabulate_classes(curves: Json) -> list[Json]:
     """Each class's figures on the test rows, for every model of a multiclass run."""
     names = ("precision", "recall", "f1", "roc_auc")
     return [
@@ -102,7 +102,10 @@ def per_class(curves: Json) -> list[Json]:
             "lines": [
                 {
                     "name": c["class"],
-                    "cells": [text.count(c["rows"]), *(text.figure(c[n]) for n in names)],
+                    "cells": [
+                        text.format_count(c["rows"]),
+                        *(text.format_metric(c[n]) for n in names),
+                    ],
                 }
                 for c in sets["test"]["classes"]
             ],
@@ -112,7 +115,7 @@ def per_class(curves: Json) -> list[Json]:
     ]
 
 
-def slices(curves: Json) -> list[Json]:
+def tabulate_slices(curves: Json) -> list[Json]:
     """Per sliced column: rows of each value, and every model's headline metric on them."""
     metric = HEADLINE.get(curves.get("task", ""), "")
     models: Mapping[str, Json] = curves.get("models", {})
@@ -132,8 +135,8 @@ def slices(curves: Json) -> list[Json]:
                     {
                         "name": _slice_name(part),
                         "plain": part["kind"] == "value",
-                        "rows": text.count(part["rows"]),
-                        "share": text.share(part["rows"], total),
+                        "rows": text.format_count(part["rows"]),
+                        "share": text.format_share(part["rows"], total),
                         "cells": [own[at] for own in cells],
                     }
                     for at, part in enumerate(parts)
@@ -146,7 +149,7 @@ def slices(curves: Json) -> list[Json]:
 def _slice_cells(parts: Sequence[Json], metric: str) -> list[str]:
     values = [p["metrics"].get(metric) for p in parts]
     scale = max((abs(v) for v in values if v is not None), default=None)
-    return [text.figure(v, scale) for v in values]
+    return [text.format_metric(v, scale) for v in values]
 
 
 def _slice_name(part: Json) -> str:
@@ -155,7 +158,7 @@ def _slice_name(part: Json) -> str:
     return "missing" if part["kind"] == "missing" else str(part["value"])
 
 
-def importances(curves: Json) -> list[Json]:
+def tabulate_importances(curves: Json) -> list[Json]:
     """The most important features of each model, as bars."""
     tables = []
     for model, found in curves.get("models", {}).items():
@@ -171,8 +174,8 @@ def importances(curves: Json) -> list[Json]:
                 "lines": [
                     {
                         "name": i["feature"],
-                        "text": f"{text.share(i['value'], total)} %",
-                        "share": text.share(i["value"], top),
+                        "text": f"{text.format_share(i['value'], total)} %",
+                        "share": text.format_share(i["value"], top),
                     }
                     for i in listed[:MAX_IMPORTANCES]
                 ],
@@ -181,7 +184,7 @@ def importances(curves: Json) -> list[Json]:
     return tables
 
 
-def stages(ledger: Sequence[Json]) -> Json:
+def tabulate_stages(ledger: Sequence[Json]) -> Json:
     """The ledger: a line per stage, the reasons for their devices, and everything noted."""
     lines = [e for e in ledger if "seconds" in e]
     if not lines:
@@ -195,16 +198,16 @@ def stages(ledger: Sequence[Json]) -> Json:
     of_gpus = [k for k in GPU_FIGURES if any(k in e.get("gpu", {}) for e in lines)]
     return {
         "heads": [*(heads[k] for k in sizes), *(GPU_FIGURES[k][0] for k in of_gpus)],
-        "total": text.seconds(sum(e["seconds"] for e in lines)),
+        "total": text.format_seconds(sum(e["seconds"] for e in lines)),
         "lines": [
             {
                 "name": e.get("stage", ""),
                 "device": e.get("device", ""),
-                "seconds": text.seconds(e["seconds"]),
-                "share": text.share(e["seconds"], longest),
-                "rows": text.count(e["rows"]) if e.get("rows") else text.ABSENT,
+                "seconds": text.format_seconds(e["seconds"]),
+                "share": text.format_share(e["seconds"], longest),
+                "rows": text.format_count(e["rows"]) if e.get("rows") else text.ABSENT,
                 "sizes": [
-                    *(text.size(e.get(k)) for k in sizes),
+                    *(text.format_bytes(e.get(k)) for k in sizes),
                     *(_of_gpus(e.get("gpu", {}), k) for k in of_gpus),
                 ],
             }
@@ -232,7 +235,7 @@ def _reasons(lines: Sequence[Json]) -> list[Json]:
             "asked": asked,
             "device": device,
             "reason": reason,
-            "stages": "" if len(found) == 1 else text.listed(names),
+            "stages": "" if len(found) == 1 else text.join_names(names),
         }
         for (asked, device, reason), names in found.items()
     ]
@@ -244,7 +247,7 @@ def _notes(entry: Json) -> list[str]:
     return [*single, *(str(n) for n in notes)]
 
 
-def plan(found: Json) -> Json:
+def describe_plan(found: Json) -> Json:
     """The feature ops with their phases and columns, and the columns left out."""
     steps = []
     for step in found.get("steps", []):
@@ -254,14 +257,14 @@ def plan(found: Json) -> Json:
                 "name": name,
                 "phase": step.get("phase", ""),
                 "params": _params(params, hidden="columns" if step.get("reads") else ""),
-                "reads": text.listed(step.get("reads", [])),
-                "produces": text.listed(step.get("produces", [])),
+                "reads": text.join_names(step.get("reads", [])),
+                "produces": text.join_names(step.get("produces", [])),
             }
         )
     features = [str(f["name"]) for f in found.get("features", [])]
     return {
         "steps": steps,
-        "features": text.listed(features, 200),
+        "features": text.join_names(features, 200),
         "count": len(features),
         "dropped": found.get("dropped", []),
         "filters": found.get("filters", []),
@@ -279,9 +282,9 @@ def _params(params: Any, hidden: str) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         if set(value) == {"all", "but"}:  # a selection of columns as the config stores it
-            but = f" but {text.listed(value['but'], 6)}" if value["but"] else ""
-            return text.listed(value["all"], 6) + but
-        return text.listed((f"{k} = {_value(v)}" for k, v in value.items()), 6)
+            but = f" but {text.join_names(value['but'], 6)}" if value["but"] else ""
+            return text.join_names(value["all"], 6) + but
+        return text.join_names((f"{k} = {_value(v)}" for k, v in value.items()), 6)
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return f"[{text.listed((_value(v) for v in value), 6)}]"
+        return f"[{text.join_names((_value(v) for v in value), 6)}]"
     return f"{value:g}" if isinstance(value, float) else str(value)

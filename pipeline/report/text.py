@@ -9,12 +9,12 @@ ABSENT = "–"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def count(value: float | None) -> str:
+def format_count(value: float | None) -> str:
     """``336,776``."""
     return ABSENT if value is None else f"{value:,.0f}"
 
 
-def size(value: float | None) -> str:
+def format_bytes(value: float | None) -> str:
     """Bytes in decimal units: ``1.23 GB``; nothing where there are none."""
     if not value:
         return ABSENT
@@ -25,7 +25,7 @@ def size(value: float | None) -> str:
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
 
 
-def seconds(value: float) -> str:
+def format_seconds(value: float) -> str:
     """``0.04 s``, ``12.3 s``, ``3 min 05 s``."""
     if value < 10:
         return f"{value:.2f} s"
@@ -35,7 +35,7 @@ def seconds(value: float) -> str:
     return f"{minutes:,} min {rest:02d} s"
 
 
-def figure(value: float | None, scale: float | None = None) -> str:
+def format_metric(value: float | None, scale: float | None = None) -> str:
     """A metric: four decimals below 10, else about four digits.
 
     Args:
@@ -51,12 +51,12 @@ def figure(value: float | None, scale: float | None = None) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def share(part: float, whole: float) -> str:
+def format_share(part: float, whole: float) -> str:
     """A percentage for a bar's width, ``0.0`` to ``100.0``."""
     return f"{100 * part / whole:.1f}" if whole > 0 else "0.0"
 
 
-def listed(names: Iterable[Any], limit: int = 12) -> str:
+def join_names(names: Iterable[Any], limit: int = 12) -> str:
     """Names with commas, the first ``limit`` of them."""
     known = [str(n) for n in names]
     more = len(known) - limit

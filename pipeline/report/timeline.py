@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report import text
-from pipeline.report.drawing import GRID, PALETTE, Chart, Line, figure_of
+from pipeline.report.drawing import GRID, PALETTE, Chart, Line, draw_figure
 
 Json = dict[str, Any]
 MOST_LINES = 6
@@ -36,7 +36,7 @@ MEASURES = (
 TRAFFIC = {"host to GPU": "received", "GPU to host": "sent"}
 
 
-def gpu_charts(timeline: Json) -> list[Chart]:
+def draw_gpu_charts(timeline: Json) -> list[Chart]:
     """Utilization, memory, power, temperature and PCIe traffic, as far as they are known."""
     gpus: Sequence[Json] = timeline.get("gpus", [])
     drawn = [
@@ -50,7 +50,7 @@ def gpu_charts(timeline: Json) -> list[Chart]:
     return drawn
 
 
-def note(timeline: Json) -> str:
+def describe_timeline(timeline: Json) -> str:
     """What is to be known of the charts; empty without any."""
     if not timeline:
         return ""
@@ -58,7 +58,7 @@ def note(timeline: Json) -> str:
     said = (
         f"Sampled through NVML; a point covers {timeline['seconds']:g} s (memory and temperature: "
         "the highest in it, else the mean). The stages, of which every other is grey: "
-        f"{text.listed(stage['stage'] for stage in timeline['stages'])}."
+        f"{text.join_names(stage['stage'] for stage in timeline['stages'])}."
     )
     if counted > MOST_LINES:
         said += f" Of {counted} GPUs the lowest, the mean and the highest."
@@ -68,7 +68,7 @@ def note(timeline: Json) -> str:
 
 
 def _chart(timeline: Json, measure: Measure, lines: Sequence[Line]) -> Chart:
-    figure = figure_of(
+    figure = draw_figure(
         lines, "seconds", measure.axis,
         {"stage": "@stage", "second": "@x{0,0.0}", measure.axis: f"@y{{{measure.hover}}}"},
     )  # fmt: skip

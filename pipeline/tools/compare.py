@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.artifacts import manifest
 from pipeline.errors import InputError
 from pipeline.report import folder as folders
-from pipeline.report.folder import Folder
+from pipeline.report.folder import RunFolder
 
 
 def compare(paths: Sequence[Path]) -> dict[str, Any]:
@@ -29,12 +29,12 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
     for path in paths:
         if path.is_dir() and not os.path.lexists(path / manifest.MANIFEST):
             raise manifest.unfinished_run_error(path)
-    runs = [folders.read(path) for path in paths]
+    runs = [folders.read_run_folder(path) for path in paths]
     with manifest.report_misfits(*paths):
         return _compared(runs)
 
 
-def _compared(runs: Sequence[Folder]) -> dict[str, Any]:
+def _compared(runs: Sequence[RunFolder]) -> dict[str, Any]:
     return {
         "runs": [str(run.path) for run in runs],
         "config": differing([flat(run.config) for run in runs]),
@@ -68,26 +68,26 @@ def differing(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: values for key, values in beside.items() if any(v != values[0] for v in values)}
 
 
-def _data(run: Folder) -> dict[str, Any]:
+def _data(run: RunFolder) -> dict[str, Any]:
     found: dict[str, Any] = {f"{which} rows": n for which, n in run.manifest["rows"].items()}
     inputs = run.manifest.get("inputs", [])
     found |= {f"fingerprint of {i['path']}": i["fingerprint"] for i in inputs}
     return {**found, "device": run.manifest.get("device"), "task": run.manifest.get("task")}
 
 
-def _metrics(run: Folder) -> dict[str, float | None]:
+def _metrics(run: RunFolder) -> dict[str, float | None]:
     models = run.metrics["models"]
     own = {f"{m} {n}": v for m, sets in models.items() for n, v in sets.get("test", {}).items()}
     base = run.metrics.get("baseline", {}).get("test", {})
     return {f"baseline {name}": value for name, value in base.items()} | own
 
 
-def _seconds(run: Folder) -> dict[str, float]:
+def _seconds(run: RunFolder) -> dict[str, float]:
     stages = {str(e["stage"]): float(e["seconds"]) for e in run.ledger if "seconds" in e}
     return {**stages, "all stages": round(sum(stages.values()), 2)}
 
 
-def _files(runs: Sequence[Folder]) -> dict[str, bool]:
+def _files(runs: Sequence[RunFolder]) -> dict[str, bool]:
     """Not the ledger, which holds times, nor the config, whose differences are shown."""
     hashes = _beside([run.manifest.get("files", {}) for run in runs])
     left_out = ("config.yaml", "ledger.jsonl")

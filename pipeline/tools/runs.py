@@ -101,7 +101,7 @@ def _known(path: Path) -> Known:
     if not is_run:
         return Known(str(path), "stopped", started, size, reason="before it wrote a config")
     try:
-        run = folders.read(path)
+        run = folders.read_run_folder(path)
         return Known(str(path), _state(run), started, size, **_facts(run))
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         # whatever a damaged or foreign file holds, the other runs are still listed
@@ -109,11 +109,11 @@ def _known(path: Path) -> Known:
         return Known(str(path), "damaged", started, size, reason=reason)
 
 
-def _state(run: folders.Folder) -> State:
+def _state(run: folders.RunFolder) -> State:
     return "finished" if run.manifest else "stopped"
 
 
-def _facts(run: folders.Folder) -> dict[str, Any]:
+def _facts(run: folders.RunFolder) -> dict[str, Any]:
     config, stages = run.config, [e for e in run.ledger if "seconds" in e]
     facts: dict[str, Any] = {
         "target": str(config["data"]["target"]),

@@ -137,7 +137,7 @@ def test_the_json_of_all_files_together_is_bounded(made, tmp_path, monkeypatch):
     monkeypatch.setattr(folders.sealed, "MAX_TEXT", max(sizes) + 100)
     assert sum(sizes) > max(sizes) + 100
     with pytest.raises(InputError, match="run is too large"):
-        folders.read(run)
+        folders.read_run_folder(run)
 
 
 def test_a_run_writes_no_more_than_it_reads(made, tmp_path, monkeypatch):
@@ -161,4 +161,4 @@ def test_a_ledger_of_many_lines_is_bounded(made, tmp_path, monkeypatch):
     reseal(run, "ledger.jsonl")
     monkeypatch.setattr(folders.sealed, "MAX_VALUES", 10_000)
     with pytest.raises(InputError, match="run is too large"):
-        folders.read(run)
+        folders.read_run_folder(run)

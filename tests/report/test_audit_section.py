@@ -32,12 +32,12 @@ def audited(run, **changes):
 
 
 def test_a_run_that_was_not_audited_has_the_command(fake_run):
-    shown = "".join(parsed(page.render(folder.read(fake_run()))).text)
+    shown = "".join(parsed(page.render(folder.read_run_folder(fake_run()))).text)
     assert "Nobody has looked yet" in shown and "python -m pipeline audit " in shown
 
 
 def test_findings_are_shown_and_escaped(fake_run):
-    found = parsed(page.render(folder.read(audited(fake_run()))))
+    found = parsed(page.render(folder.read_run_folder(audited(fake_run()))))
     assert not {"img", "b"} & set(found.tags)
     shown = "".join(found.text)
     assert "Nobody has looked yet" not in shown
@@ -48,7 +48,7 @@ def test_findings_are_shown_and_escaped(fake_run):
 
 def test_findings_about_what_the_run_was_before_are_not_shown(fake_run):
     run = audited(fake_run(), files={"config.yaml": "ab" * 32})
-    shown = "".join(parsed(page.render(folder.read(run))).text)
+    shown = "".join(parsed(page.render(folder.read_run_folder(run))).text)
     assert "Nobody has looked yet" in shown and "docs/audit.md" not in shown
 
 
@@ -64,4 +64,4 @@ def test_findings_about_what_the_run_was_before_are_not_shown(fake_run):
 )
 def test_a_file_that_audit_did_not_write_is_refused(fake_run, changes):
     with pytest.raises(InputError, match=r"audit\.json: "):
-        page.render(folder.read(audited(fake_run(), **changes)))
+        page.render(folder.read_run_folder(audited(fake_run(), **changes)))

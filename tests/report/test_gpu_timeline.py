@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pipeline.report import page
-from pipeline.report.timeline import MOST_LINES, gpu_charts, note
+from pipeline.report.timeline import MOST_LINES, describe_timeline, draw_gpu_charts
 
 STAGES = [
     {"stage": "read", "begun": 0.0, "ended": 4.0},
@@ -42,7 +42,7 @@ def lines_of(chart):
 
 
 def test_each_measure_has_a_chart_in_its_unit():
-    charts = {chart.title: chart for chart in gpu_charts(timeline(2))}
+    charts = {chart.title: chart for chart in draw_gpu_charts(timeline(2))}
     assert list(charts) == [
         "GPU utilization", "GPU memory", "GPU power", "GPU temperature", "Traffic over PCIe",
     ]  # fmt: skip
@@ -58,25 +58,25 @@ def test_each_measure_has_a_chart_in_its_unit():
 def test_every_other_stage_is_shaded():
     from bokeh.models import BoxAnnotation
 
-    (chart, *_) = gpu_charts(timeline())
+    (chart, *_) = draw_gpu_charts(timeline())
     bands = chart.figure.select(BoxAnnotation)
     assert [(b.left, b.right) for b in bands if b.level == "underlay"] == [(4.1, 6.0)]
 
 
 def test_many_gpus_are_their_lowest_mean_and_highest():
-    charts = gpu_charts(timeline(MOST_LINES + 2))
+    charts = draw_gpu_charts(timeline(MOST_LINES + 2))
     memory = lines_of(charts[1])
     assert [memory[name][3][1] for name in ("lowest", "mean", "highest")] == [4.0, 7.5, 11.0]
     assert math.isnan(memory["mean"][1][1])
-    assert "Of 8 GPUs" in note(timeline(MOST_LINES + 2))
+    assert "Of 8 GPUs" in describe_timeline(timeline(MOST_LINES + 2))
 
 
 def test_what_is_not_known_has_no_chart():
     only = {**timeline(), "gpus": [{"gpu": "0", "name": "a slice", "memory": 9, "used": [1, 2]}]}
-    assert [chart.title for chart in gpu_charts(only)] == ["GPU memory"]
-    assert "is grey: read, split, train xgboost." in note(timeline())
-    assert gpu_charts({}) == [] and note({}) == ""
-    assert "ended after 9 s: OSError" in note(timeline(ended="after 9 s: OSError"))
+    assert [chart.title for chart in draw_gpu_charts(only)] == ["GPU memory"]
+    assert "is grey: read, split, train xgboost." in describe_timeline(timeline())
+    assert draw_gpu_charts({}) == [] and describe_timeline({}) == ""
+    assert "ended after 9 s: OSError" in describe_timeline(timeline(ended="after 9 s: OSError"))
 
 
 @pytest.mark.parametrize("curves", [True, False])

@@ -61,12 +61,12 @@ def test_every_text_from_the_data_is_escaped(fake_run, task):
 
 def test_the_check_above_sees_a_page_that_is_not_escaped(fake_run, monkeypatch):
     run = hostile(fake_run)
-    escaped = document.template("page.html")
+    escaped = document.load_template("page.html")
     escaped.environment.autoescape = False
-    unsafe = escaped.environment.from_string(document.asset("page.html"))
-    monkeypatch.setattr(document, "template", lambda name: unsafe)
+    unsafe = escaped.environment.from_string(document.read_asset("page.html"))
+    monkeypatch.setattr(document, "load_template", lambda name: unsafe)
     with pytest.raises(AssertionError):
-        found = parsed(page.render(folder.read(run)))
+        found = parsed(page.render(folder.read_run_folder(run)))
         assert found.tags.count("script") == 3
 
 

@@ -13,13 +13,17 @@ from pipeline.report import text
     ],
 )  # fmt: skip
 def test_figures(value, scale, shown):
-    assert text.figure(value, scale) == shown
+    assert text.format_metric(value, scale) == shown
 
 
 def test_sizes_seconds_and_lists():
-    assert [text.size(n) for n in (None, 0, 999, 1000, 1_234_567_890, 5e15)] == [
+    assert [text.format_bytes(n) for n in (None, 0, 999, 1000, 1_234_567_890, 5e15)] == [
         "–", "–", "999 B", "1 kB", "1.23 GB", "5,000 TB",
     ]  # fmt: skip
-    assert [text.seconds(s) for s in (0.04, 12.34, 185)] == ["0.04 s", "12.3 s", "3 min 05 s"]
-    assert text.listed(range(5), 3) == "0, 1, 2, … 2 more"
-    assert text.share(1, 0) == "0.0"
+    assert [text.format_seconds(s) for s in (0.04, 12.34, 185)] == [
+        "0.04 s",
+        "12.3 s",
+        "3 min 05 s",
+    ]
+    assert text.join_names(range(5), 3) == "0, 1, 2, … 2 more"
+    assert text.format_share(1, 0) == "0.0"
