@@ -36,21 +36,21 @@ class FakeHost:
     def probe(self):
         return probe(self.hardware, self.environ)
 
-    def health(self):
+    def read_health(self):
         return self.conditions
 
-    def compute(self, gpu):
+    def try_gpu(self, gpu):
         return self.broken.get(gpu.uuid)
 
-    def add_up(self, gpus):
+    def try_nccl(self, gpus):
         self.added_up.append([gpu.uuid for gpu in gpus])
         return self.apart
 
-    def installed(self, name):
+    def find_version(self, name):
         return self.packages.get(name)
 
-    def requirements(self, name):
+    def list_requirements(self, name):
         return self.required.get(name, [])
 
-    def limits(self):
+    def read_limits(self):
         return self.bounds

@@ -75,14 +75,14 @@ def _cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """A line per finding, with the fix below what is not well; see `doctor.brief`."""
-    from pipeline.doctor.examine import brief
+    from pipeline.doctor.examine import summarize_findings
 
     console = terminal.console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column()
     table.add_column(overflow="fold")
-    for finding in brief(findings):
+    for finding in summarize_findings(findings):
         table.add_row(
             Text(finding.status, MARK[finding.status]), finding.check, Text(finding.detail)
         )

@@ -12,7 +12,7 @@ from pipeline.doctor import gpus, machine, packages
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.host import Host, ThisHost
 
-__all__ = ["Finding", "brief", "examine", "to_json"]
+__all__ = ["Finding", "examine", "summarize_findings", "to_json"]
 
 
 def examine(folder: Path = Path("data/runs"), host: Host | None = None) -> list[Finding]:
@@ -23,22 +23,22 @@ def examine(folder: Path = Path("data/runs"), host: Host | None = None) -> list[
         host: what is asked; this machine by default.
     """
     host = host or ThisHost()
-    found, limits = host.probe(), host.limits()
-    health = host.health()
-    computed = gpus.computing(host, found)
+    found, limits = host.probe(), host.read_limits()
+    health = host.read_health()
+    computed = gpus.check_computation(host, found)
     failed = next((f.detail for f in computed if f.status == "fail"), None)
     choice = choose("auto", lambda: found, lambda: failed)
     return [
         *machine.examine_machine(folder, limits, len(found.gpus)),
         *packages.examine_packages(host, found),
-        gpus.driver(found),
-        *gpus.gpus(found, health),
-        *gpus.conditions(found, health),
-        *gpus.alike(found),
-        *gpus.links(found, health),
-        *gpus.spilling(found, machine.memory_limit(limits)),
+        gpus.check_driver(found),
+        *gpus.check_gpus(found, health),
+        *gpus.check_conditions(found, health),
+        *gpus.check_same_model(found),
+        *gpus.check_peer_access(found, health),
+        *gpus.check_spill_room(found, machine.get_memory_limit(limits)),
         *computed,
-        conclusion(choice, host),
+        describe_choice(choice, host),
     ]
 
 
@@ -50,7 +50,7 @@ def to_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def brief(findings: Sequence[Finding]) -> list[Finding]:
+def summarize_findings(findings: Sequence[Finding]) -> list[Finding]:
     """For reading: pins that fit are one line, and what the line before mends is left out."""
     fit = [f for f in findings if f.check in packages.PINNED and f.status == "ok"]
     shown: list[Finding] = []
@@ -68,7 +68,7 @@ def _same_cause(before: Finding, finding: Finding) -> bool:
     return bool(finding.fix) and finding.fix == before.fix and before.detail in finding.detail
 
 
-def conclusion(choice: Choice, host: Host) -> Finding:
+def describe_choice(choice: Choice, host: Host) -> Finding:
     """What `device: auto` comes to on this machine."""
     kinds = {
         "cpu": {
@@ -80,6 +80,6 @@ def conclusion(choice: Choice, host: Host) -> Finding:
             "XGBoost": packages.XGBOOSTS,
         },
     }[choice.name]  # fmt: skip
-    versions = packages.versions_of(host, kinds)
+    versions = packages.list_versions(host, kinds)
     detail = f"auto → {choice.name.upper()}: {versions} ({choice.reason})"
     return Finding("runs", "ok", detail)

@@ -20,6 +20,6 @@ class Finding:
     """The command or setting that mends it; of what is well, none."""
 
 
-def gib(size: int) -> str:
+def format_gib(size: int) -> str:
     """``1.5 GiB``."""
     return f"{size / GIB:.1f} GiB"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.device.probe import VISIBLE, Gpu, Probe, cuda_text
-from pipeline.doctor.finding import Finding, Status, gib
-from pipeline.doctor.health import Condition, Health
+from pipeline.doctor.finding import Finding, Status, format_gib
+from pipeline.doctor.health import GpuCondition, Health
 from pipeline.doctor.host import Host
 
 TOLD = ("no NVIDIA driver", "driver too old", "the NVIDIA driver")
@@ -17,24 +17,24 @@ AT_ONCE = 4
 """Processes that compute at a time: each imports RAPIDS, 0.7 GB of the host's memory."""
 
 
-def driver(found: Probe) -> Finding:
+def check_driver(found: Probe) -> Finding:
     """NVIDIA's driver."""
     if found.reason and (not found.driver or found.reason.startswith(TOLD)):
         return Finding("driver", "warn", found.reason, found.fix)
     return Finding("driver", "ok", f"{found.driver}, up to CUDA {cuda_text(found.cuda)}")
 
 
-def gpus(found: Probe, health: Health) -> list[Finding]:
+def check_gpus(found: Probe, health: Health) -> list[Finding]:
     """A line per GPU that can be used, or why there is none."""
     if found.reason:
         return [Finding("GPU", "warn", f"none: {found.reason}", found.fix)]
-    return [_gpu(gpu, health.gpus.get(gpu.index, Condition())) for gpu in found.gpus]
+    return [_gpu(gpu, health.gpus.get(gpu.index, GpuCondition())) for gpu in found.gpus]
 
 
-def _gpu(gpu: Gpu, condition: Condition) -> Finding:
+def _gpu(gpu: Gpu, condition: GpuCondition) -> Finding:
     parts = [
         gpu.name,
-        f"{gib(gpu.free)} of {gib(gpu.memory)} free",
+        f"{format_gib(gpu.free)} of {format_gib(gpu.memory)} free",
         f"compute capability {gpu.capability[0]}.{gpu.capability[1]}",
     ]
     if condition.mig:
@@ -52,7 +52,7 @@ def _gpu(gpu: Gpu, condition: Condition) -> Finding:
     return Finding(name, "ok", detail)
 
 
-def conditions(found: Probe, health: Health) -> list[Finding]:
+def check_conditions(found: Probe, health: Health) -> list[Finding]:
     """Faults and modes that keep runs from a GPU or break them: of those in use, or else of all."""
     used = {gpu.index for gpu in found.gpus} or set(health.gpus)
     return [
@@ -67,7 +67,7 @@ Trouble = tuple[Status, str, str]
 """Status, detail, fix."""
 
 
-def _modes(index: int, c: Condition) -> Iterator[Trouble]:
+def _modes(index: int, c: GpuCondition) -> Iterator[Trouble]:
     """How it is set."""
     default = f"sudo nvidia-smi -i {index} -c DEFAULT"
     if c.mig and not c.slices:
@@ -82,7 +82,7 @@ def _modes(index: int, c: Condition) -> Iterator[Trouble]:
         yield "warn", f"ECC will be {now} after a reset", _reset(index)
 
 
-def _faults(index: int, c: Condition) -> Iterator[Trouble]:
+def _faults(index: int, c: GpuCondition) -> Iterator[Trouble]:
     """What is broken."""
     if c.remap_failed:
         yield "fail", "rows of its memory are defective and no spare is left", "replace this GPU"
@@ -103,12 +103,12 @@ def _reset(index: int) -> str:
     return f"end its processes, then sudo nvidia-smi -i {index} --gpu-reset (or restart)"
 
 
-def alike(found: Probe) -> list[Finding]:
+def check_same_model(found: Probe) -> list[Finding]:
     """Several GPUs are of one kind: the smallest sets the plan, the slowest the pace."""
     if len(found.gpus) < 2:
         return []
     kinds = {(gpu.name, round(gpu.memory / 2**30)) for gpu in found.gpus}
-    names = ", ".join(f"{gpu.index}: {gpu.name} {gib(gpu.memory)}" for gpu in found.gpus)
+    names = ", ".join(f"{gpu.index}: {gpu.name} {format_gib(gpu.memory)}" for gpu in found.gpus)
     if len(kinds) == 1:
         return [Finding("GPUs alike", "ok", f"{len(found.gpus)} × {found.gpus[0].name}")]
     best = max(found.gpus, key=lambda gpu: (gpu.memory, gpu.capability))
@@ -118,7 +118,7 @@ def alike(found: Probe) -> list[Finding]:
     return [Finding("GPUs alike", "warn", detail, f"export {VISIBLE}={chosen}")]
 
 
-def links(found: Probe, health: Health) -> list[Finding]:
+def check_peer_access(found: Probe, health: Health) -> list[Finding]:
     """Several GPUs read each other's memory, rather than through the host's."""
     if len(found.gpus) < 2:
         return []
@@ -132,25 +132,25 @@ def links(found: Probe, health: Health) -> list[Finding]:
     return [Finding("between GPUs", "warn", detail, fix)]
 
 
-def spilling(found: Probe, host_memory: int) -> list[Finding]:
+def check_spill_room(found: Probe, host_memory: int) -> list[Finding]:
     """The host has room for what spills from a GPU."""
     if not found.gpus:
         return []
     largest = max(gpu.memory for gpu in found.gpus)
-    detail = f"{gib(host_memory)} on the host for {gib(largest)} on the largest GPU"
+    detail = f"{format_gib(host_memory)} on the host for {format_gib(largest)} on the largest GPU"
     if host_memory < largest:
         fix = "raise the container's limit (docker run --memory); a smaller one streams sooner"
         return [Finding("room to spill", "warn", detail, fix)]
     return [Finding("room to spill", "ok", detail)]
 
 
-def computing(host: Host, found: Probe) -> list[Finding]:
+def check_computation(host: Host, found: Probe) -> list[Finding]:
     """Each GPU computes with each library, in a process of its own; several add up by NCCL."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        problems = list(pool.map(host.compute, found.gpus))
+        problems = list(pool.map(host.try_gpu, found.gpus))
     findings = [_computed(gpu, problem) for gpu, problem in zip(found.gpus, problems, strict=True)]
     if len(found.gpus) > 1 and not any(problems):
-        findings.append(_added_up(found.gpus, host.add_up(found.gpus)))
+        findings.append(_added_up(found.gpus, host.try_nccl(found.gpus)))
     return findings
 
 

@@ -16,7 +16,7 @@ SLOWED = {
 
 
 @dataclass(frozen=True)
-class Condition:
+class GpuCondition:
     """One GPU, whole; what it does not tell is None or empty."""
 
     mig: bool | None = None
@@ -42,7 +42,7 @@ class Condition:
 class Health:
     """The GPUs of the machine, whatever the environment hides, by NVML's number."""
 
-    gpus: Mapping[int, Condition] = field(default_factory=dict)
+    gpus: Mapping[int, GpuCondition] = field(default_factory=dict)
     apart: frozenset[tuple[int, int]] = frozenset()
     """Pairs that cannot read each other's memory: their copies pass through the host's."""
 
@@ -60,7 +60,7 @@ def read_health(nvml: Any) -> Health:
     )
 
 
-def _condition(nvml: Any, handle: Any) -> Condition:
+def _condition(nvml: Any, handle: Any) -> GpuCondition:
     def told(question: str, *more: Any) -> Any:
         return _answer(nvml, question, handle, *more)
 
@@ -74,7 +74,7 @@ def _condition(nvml: Any, handle: Any) -> Condition:
     lowered = told("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
     generation = told("nvmlDeviceGetMaxPcieLinkGeneration")
     lanes = told("nvmlDeviceGetMaxPcieLinkWidth")
-    return Condition(
+    return GpuCondition(
         mig=None if mig is None else bool(mig[0]),
         slices=_slices(nvml, handle) if mig and mig[0] else 0,
         ecc=None if ecc is None else bool(ecc[0]),

@@ -23,22 +23,22 @@ class Host(Protocol):
     def probe(self) -> Probe:
         """The GPUs that a run could use, or why there is none."""
 
-    def health(self) -> Health:
+    def read_health(self) -> Health:
         """The state of all GPUs; empty where the driver does not answer."""
 
-    def compute(self, gpu: Gpu) -> str | None:
+    def try_gpu(self, gpu: Gpu) -> str | None:
         """Each library in turn computes on the GPU: None, or what failed."""
 
-    def add_up(self, gpus: Sequence[Gpu]) -> str | None:
+    def try_nccl(self, gpus: Sequence[Gpu]) -> str | None:
         """NCCL adds over the GPUs: None, or what failed."""
 
-    def installed(self, name: str) -> str | None:
+    def find_version(self, name: str) -> str | None:
         """The version of an installed distribution."""
 
-    def requirements(self, name: str) -> Sequence[str]:
+    def list_requirements(self, name: str) -> Sequence[str]:
         """What an installed distribution requires (PEP 508)."""
 
-    def limits(self) -> Limits:
+    def read_limits(self) -> Limits:
         """What the container, or the session, may use."""
 
 
@@ -54,36 +54,36 @@ class ThisHost:
         """As `Host.probe`."""
         return probe()
 
-    def health(self) -> Health:
-        """As `Host.health`: `probe` says why a driver does not answer."""
+    def read_health(self) -> Health:
+        """As `Host.read_health`: `probe` says why a driver does not answer."""
         try:
             with opened_nvml() as nvml:
                 return read_health(nvml)
         except NoDriver:
             return Health()
 
-    def compute(self, gpu: Gpu) -> str | None:
-        """As `Host.compute`, within `proof.SECONDS`."""
+    def try_gpu(self, gpu: Gpu) -> str | None:
+        """As `Host.try_gpu`, within `proof.SECONDS`."""
         return prove_one(gpu.uuid)
 
-    def add_up(self, gpus: Sequence[Gpu]) -> str | None:
-        """As `Host.add_up`, within `proof.SECONDS`."""
+    def try_nccl(self, gpus: Sequence[Gpu]) -> str | None:
+        """As `Host.try_nccl`, within `proof.SECONDS`."""
         return prove_together([gpu.uuid for gpu in gpus])
 
-    def installed(self, name: str) -> str | None:
-        """As `Host.installed`."""
+    def find_version(self, name: str) -> str | None:
+        """As `Host.find_version`."""
         try:
             return version(name)
         except PackageNotFoundError:
             return None
 
-    def requirements(self, name: str) -> Sequence[str]:
-        """As `Host.requirements`; none where it is not installed."""
+    def list_requirements(self, name: str) -> Sequence[str]:
+        """As `Host.list_requirements`; none where it is not installed."""
         try:
             return requires(name) or []
         except PackageNotFoundError:
             return []
 
-    def limits(self) -> Limits:
-        """As `Host.limits`."""
+    def read_limits(self) -> Limits:
+        """As `Host.read_limits`."""
         return read_limits()

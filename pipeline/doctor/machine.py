@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
-from pipeline.doctor.finding import GIB, Finding, gib
+from pipeline.doctor.finding import GIB, Finding, format_gib
 from pipeline.doctor.limits import Limits
 
 PYTHONS = ((3, 11), (3, 13))
@@ -22,19 +22,19 @@ DASHBOARD, SCHEDULER = 8787, 8786
 def examine_machine(folder: Path, limits: Limits, gpus: int) -> list[Finding]:
     """Everything here; ``folder`` is where runs are written, ``gpus`` how many can be used."""
     return [
-        python(),
-        system(),
-        cores(),
-        memory(limits),
-        bounds(limits),
-        disk(folder),
-        shared_memory(gpus),
-        port(),
-        scheduler_port(),
+        check_python(),
+        check_system(),
+        check_cores(),
+        check_memory(limits),
+        check_limits(limits),
+        check_disk(folder),
+        check_shared_memory(gpus),
+        check_dashboard_port(),
+        check_scheduler_port(),
     ]
 
 
-def python() -> Finding:
+def check_python() -> Finding:
     """The interpreter is one that is tested."""
     ours, (oldest, newest) = sys.version_info[:2], PYTHONS
     detail = f"{platform.python_version()}, {sys.executable}"
@@ -44,7 +44,7 @@ def python() -> Finding:
     return Finding("Python", "fail", detail, f"use Python {wanted}")
 
 
-def system() -> Finding:
+def check_system() -> Finding:
     """The operating system has wheels of everything."""
     detail = f"{platform.system()} {platform.release()}, {platform.machine()}"
     if platform.system() == "Windows":
@@ -52,7 +52,7 @@ def system() -> Finding:
     return Finding("system", "ok", detail)
 
 
-def cores() -> Finding:
+def check_cores() -> Finding:
     """Cores that this process may use."""
     from dask.system import CPU_COUNT
 
@@ -61,29 +61,29 @@ def cores() -> Finding:
     return Finding("cores", "ok", f"{usable}{limited}")
 
 
-def memory(limits: Limits) -> Finding:
+def check_memory(limits: Limits) -> Finding:
     """Memory that this process may use."""
     import psutil
 
-    machine, limit = psutil.virtual_memory(), memory_limit(limits)
+    machine, limit = psutil.virtual_memory(), get_memory_limit(limits)
     free = min(limit - (limits.memory_used or 0), int(machine.available))
-    detail = f"{gib(limit)}, {gib(free)} of it free"
+    detail = f"{format_gib(limit)}, {format_gib(free)} of it free"
     if limit < machine.total:
-        detail += f" (container limit; the machine has {gib(machine.total)})"
+        detail += f" (container limit; the machine has {format_gib(machine.total)})"
     if free < SMALL_MEMORY:
         fix = "fine for small data; for more, close programs or raise the container's limit"
         return Finding("memory", "warn", detail, fix)
     return Finding("memory", "ok", detail)
 
 
-def memory_limit(limits: Limits) -> int:
+def get_memory_limit(limits: Limits) -> int:
     """Bytes that this process may use: the machine's, or the container's."""
     from distributed.system import MEMORY_LIMIT
 
     return min(int(MEMORY_LIMIT), limits.memory or int(MEMORY_LIMIT))
 
 
-def bounds(limits: Limits) -> Finding:
+def check_limits(limits: Limits) -> Finding:
     """Processes, threads and files that the container or the session allows."""
     known = {
         "{:g} cores": limits.cores,
@@ -104,13 +104,13 @@ def bounds(limits: Limits) -> Finding:
     return Finding("limits", "ok", detail)
 
 
-def disk(folder: Path) -> Finding:
+def check_disk(folder: Path) -> Finding:
     """Room for run folders, and the right to write them."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free
-    detail = f"{gib(free)} free for {folder}"
+    detail = f"{format_gib(free)} free for {folder}"
     if not os.access(there, os.W_OK):
         return Finding("disk", "fail", f"{there} is not writable", "use --out FOLDER elsewhere")
     if free < SMALL_DISK:
@@ -118,7 +118,7 @@ def disk(folder: Path) -> Finding:
     return Finding("disk", "ok", detail)
 
 
-def shared_memory(gpus: int = 0, path: Path = Path("/dev/shm")) -> Finding:
+def check_shared_memory(gpus: int = 0, path: Path = Path("/dev/shm")) -> Finding:
     """What NCCL and worker processes share; containers give 64 MB by default."""
     if not path.exists():
         return Finding("shared memory", "ok", f"no {path} on this system; one process needs none")
@@ -126,11 +126,11 @@ def shared_memory(gpus: int = 0, path: Path = Path("/dev/shm")) -> Finding:
     if size < SMALL_SHM:
         whom = "NCCL between the GPUs needs it" if gpus > 1 else "only clusters here need it"
         fix = f"docker run --shm-size=1g, or --ipc=host ({whom})"
-        return Finding("shared memory", "warn", f"{path} has {gib(size)}", fix)
-    return Finding("shared memory", "ok", f"{path} has {gib(size)}")
+        return Finding("shared memory", "warn", f"{path} has {format_gib(size)}", fix)
+    return Finding("shared memory", "ok", f"{path} has {format_gib(size)}")
 
 
-def port(number: int = DASHBOARD) -> Finding:
+def check_dashboard_port(number: int = DASHBOARD) -> Finding:
     """The dashboard's port is free."""
     if _free(number):
         return Finding("dashboard", "ok", f"port {number} is free")
@@ -138,7 +138,7 @@ def port(number: int = DASHBOARD) -> Finding:
     return Finding("dashboard", "warn", detail, "--no-dashboard does without one")
 
 
-def scheduler_port(number: int = SCHEDULER) -> Finding:
+def check_scheduler_port(number: int = SCHEDULER) -> Finding:
     """The port of a scheduler that one starts oneself; runs of this host need none."""
     if _free(number):
         return Finding("scheduler", "ok", f"port {number} is free for a `dask scheduler`")

@@ -25,18 +25,18 @@ MOST_EXAMPLES = 3
 
 def examine_packages(host: Host, found: Probe) -> list[Finding]:
     """Everything here; UCX and the library path only where RAPIDS is installed."""
-    findings = [*pins(host), rapids(host, found)]
+    findings = [*check_pins(host), check_rapids(host, found)]
     if _rapids(host):
-        findings += [agreement(host), library_path(host), ucx(host)]
-    return [*findings, xgboost(host, found), *nccl(host)]
+        findings += [check_requirements(host), check_library_path(host), check_ucx(host)]
+    return [*findings, check_xgboost(host, found), *check_nccl(host)]
 
 
-def pins(host: Host) -> list[Finding]:
+def check_pins(host: Host) -> list[Finding]:
     """The libraries whose versions must fit RAPIDS and each other."""
     wanted = _wanted()
     found = []
     for name in PINNED:
-        have, wants = host.installed(name), wanted.get(name, "")
+        have, wants = host.find_version(name), wanted.get(name, "")
         if have is None:
             found.append(Finding(name, "fail", "not installed", f'pip install "{name}{wants}"'))
         elif wants and not _fits(have, wants):
@@ -68,19 +68,19 @@ def _fits(have: str, wants: str) -> bool:
 def _rapids(host: Host) -> dict[str, str]:
     """RAPIDS' and CuPy's installed distributions with their versions."""
     names = [f"{name}-cu{major}" for major in MAJORS for name in FAMILY]
-    return {n: v for n in (*names, *CUPYS, "dask-cuda") if (v := host.installed(n))}
+    return {n: v for n in (*names, *CUPYS, "dask-cuda") if (v := host.find_version(n))}
 
 
-def cuda_major(host: Host) -> int | None:
+def find_cuda_major(host: Host) -> int | None:
     """The CUDA version that cuDF was built for; None without cuDF."""
-    return next((major for major in MAJORS if host.installed(f"cudf-cu{major}")), None)
+    return next((major for major in MAJORS if host.find_version(f"cudf-cu{major}")), None)
 
 
 def _extra(major: int | None) -> str:
     return ".[gpu-cu12]" if major == 12 else ".[gpu]"
 
 
-def rapids(host: Host, found: Probe) -> Finding:
+def check_rapids(host: Host, found: Probe) -> Finding:
     """RAPIDS and CuPy: none on the CPU, one CUDA version on a GPU, which the driver runs."""
     have = _rapids(host)
     shown = [n for n in have if n.startswith(("cudf", "cuml", "nvforest", "cupy", "dask-cuda"))]
@@ -104,7 +104,7 @@ def _new(found: Probe) -> str:
     return _extra(12 if found.cuda and found.cuda < 13000 else 13)
 
 
-def agreement(host: Host) -> Finding:
+def check_requirements(host: Host) -> Finding:
     """What RAPIDS and CuPy require of each other and of the rest (pandas, Numba, CUDA) is there."""
     have = _rapids(host)
     broken = [text for name in have for text in _broken(host, name, have[name])]
@@ -112,7 +112,8 @@ def agreement(host: Host) -> Finding:
         return Finding("versions fit", "ok", f"all that {len(have)} packages of RAPIDS require")
     more = len(broken) - MOST_EXAMPLES
     detail = "; ".join(broken[:MOST_EXAMPLES]) + (f"; {more} more" if more > 0 else "")
-    fix = f'pip install -c constraints.txt "{_extra(cuda_major(host))}", best in a new environment'
+    extra = _extra(find_cuda_major(host))
+    fix = f'pip install -c constraints.txt "{extra}", best in a new environment'
     return Finding("versions fit", "fail", detail, fix)
 
 
@@ -121,19 +122,19 @@ def _broken(host: Host, name: str, version: str) -> list[str]:
     from packaging.requirements import Requirement
 
     found = []
-    for requirement in map(Requirement, host.requirements(name)):
+    for requirement in map(Requirement, host.list_requirements(name)):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        have = host.installed(requirement.name)
+        have = host.find_version(requirement.name)
         if have is None or not _fits(have, str(requirement.specifier)):
             wants = f"{requirement.name}{requirement.specifier}"
             found.append(f"{name} {version} needs {wants}, and {have or 'none'} is installed")
     return found
 
 
-def library_path(host: Host) -> Finding:
+def check_library_path(host: Host) -> Finding:
     """No other CUDA is put before the one that the packages bring."""
-    major = cuda_major(host)
+    major = find_cuda_major(host)
     folders = [f for f in host.environ.get("LD_LIBRARY_PATH", "").split(":") if f]
     other = [(f, m) for f in folders for m in _cuda_in(Path(f)) if m != major]
     if not other:
@@ -152,9 +153,9 @@ def _cuda_in(folder: Path) -> set[int]:
     return {int(match[1]) for match in found if match}
 
 
-def xgboost(host: Host, found: Probe) -> Finding:
+def check_xgboost(host: Host, found: Probe) -> Finding:
     """Exactly one of the three distributions that all bring the module ``xgboost``, which fits."""
-    have = {name: v for name in XGBOOSTS if (v := host.installed(name))}
+    have = {name: v for name in XGBOOSTS if (v := host.find_version(name))}
     detail = ", ".join(f"{n} {v}" for n, v in have.items())
     right = _right_xgboost(found)
     if not have:
@@ -179,31 +180,31 @@ def _right_xgboost(found: Probe) -> str:
     return "xgboost-cu13" if found.cuda >= 13000 else "xgboost"
 
 
-def nccl(host: Host) -> list[Finding]:
+def check_nccl(host: Host) -> list[Finding]:
     """One NCCL: the packages for CUDA 12 and 13 lie in the same folder. None: no finding."""
-    have = {n: v for m in MAJORS if (v := host.installed(n := f"nvidia-nccl-cu{m}"))}
+    have = {n: v for m in MAJORS if (v := host.find_version(n := f"nvidia-nccl-cu{m}"))}
     detail = ", ".join(f"{n} {v}" for n, v in have.items())
     if len(have) > 1:
-        right = f"nvidia-nccl-cu{cuda_major(host) or 13}"
+        right = f"nvidia-nccl-cu{find_cuda_major(host) or 13}"
         wrong = next(name for name in have if name != right)
         fix = f"pip uninstall -y {wrong} && pip install --force-reinstall --no-deps {right}"
         return [Finding("NCCL", "warn", f"{detail}: they overwrite each other's files", fix)]
     return [Finding("NCCL", "ok", detail)] if have else []
 
 
-def ucx(host: Host) -> Finding:
+def check_ucx(host: Host) -> Finding:
     """What ``cluster.gpus.protocol: ucx`` takes; nothing else needs it."""
-    name = f"distributed-ucxx-cu{cuda_major(host) or 13}"
-    have = host.installed(name)
+    name = f"distributed-ucxx-cu{find_cuda_major(host) or 13}"
+    have = host.find_version(name)
     detail = f"{name} {have}" if have else f"{name} is not installed"
     need = "only `cluster.gpus.protocol: ucx` needs it"
     return Finding("UCX", "ok", f"{detail}; {need}")
 
 
-def versions_of(host: Host, names: Mapping[str, Sequence[str]]) -> str:
+def list_versions(host: Host, names: Mapping[str, Sequence[str]]) -> str:
     """``cuDF 26.10.2, …``: of each, the first distribution that is installed."""
     parts = []
     for shown, distributions in names.items():
-        versions = [v for name in distributions if (v := host.installed(name))]
+        versions = [v for name in distributions if (v := host.find_version(name))]
         parts.append(f"{shown} {versions[0] if versions else '(not installed)'}")
     return ", ".join(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from pipeline.doctor.examine import Finding, brief, examine
+from pipeline.doctor.examine import Finding, examine, summarize_findings
 from pipeline.errors import MachineError
 
 
@@ -19,7 +19,7 @@ def pipeline_check(verbose: bool = False, **_: Any) -> str:
     Raises:
         MachineError: something fails; says what and the fix of each.
     """
-    findings = brief(examine())
+    findings = summarize_findings(examine())
     for finding in findings:
         if finding.status == "warn":
             warnings.warn(_line(finding), stacklevel=2)

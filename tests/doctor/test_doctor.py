@@ -14,7 +14,7 @@ from fake_host import CPU_ONLY, NO_GPU, ON_GPU, FakeHost
 from pipeline.device.probe import Probe
 from pipeline.doctor import examine, gpus, packages, plugin
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.health import Condition, Health
+from pipeline.doctor.health import GpuCondition, Health
 from pipeline.errors import MachineError
 
 TWO = (gpu(0), gpu(1))
@@ -46,7 +46,7 @@ def test_a_machine_without_a_gpu_says_so_and_what_would_run(tmp_path):
 
 
 def test_a_machine_with_a_gpu(tmp_path):
-    health = Health({0: Condition(ecc=True, ecc_next=True, pcie=(5, 16), links=(True,) * 18)})
+    health = Health({0: GpuCondition(ecc=True, ecc_next=True, pcie=(5, 16), links=(True,) * 18)})
     found = examined(tmp_path, FakeHost(conditions=health))
     assert found["driver"].detail == "580.65.06, up to CUDA 13.0"
     assert found["GPU 0"].detail == (
@@ -84,7 +84,7 @@ def test_a_gpu_that_does_not_compute_is_not_chosen(tmp_path):
     ],
 )
 def test_what_a_library_says_leads_to_its_fix(problem, fix):
-    (finding,) = gpus.computing(FakeHost(broken={"GPU-0a0b": problem}), FakeHost().probe())
+    (finding,) = gpus.check_computation(FakeHost(broken={"GPU-0a0b": problem}), FakeHost().probe())
     assert fix in finding.fix
 
 
@@ -111,42 +111,42 @@ def test_why_there_is_no_gpu(tmp_path, hardware, check, detail, fix):
 def test_a_gpu_in_mig_mode(tmp_path):
     hardware = Fake((gpu(),), slices={0: (gpu(0, "H200 MIG 1g.18gb", uuid="MIG-aa"),)})
     found = examined(
-        tmp_path, FakeHost(hardware, conditions=Health({0: Condition(mig=True, slices=7)}))
+        tmp_path, FakeHost(hardware, conditions=Health({0: GpuCondition(mig=True, slices=7)}))
     )
     assert "H200 MIG 1g.18gb" in found["GPU 0"].detail
     assert "one of 7 slices" in found["GPU 0"].detail
 
 
 FAULTY = [
-    (Condition(mig=True), "warn", "without a slice", "mig -i 3 -cgi"),
-    (Condition(mode="prohibited"), "fail", "no process", "-c DEFAULT"),
-    (Condition(mode="exclusive"), "warn", "one process", "-i 3 -c DEFAULT"),
-    (Condition(remap_failed=True), "fail", "no spare", "replace"),
-    (Condition(remap_waits=True), "warn", "waits for a reset", "--gpu-reset"),
-    (Condition(uncorrected=2000), "warn", "2,000 memory errors", "--gpu-reset"),
-    (Condition(ecc=False, ecc_next=True), "warn", "ECC will be on", "--gpu-reset"),
-    (Condition(slowed=("heat",)), "warn", "slowed down by heat", "fans"),
-    (Condition(links=(True, False, False)), "warn", "2 of 3 NVLinks are down", "nvlink -s"),
+    (GpuCondition(mig=True), "warn", "without a slice", "mig -i 3 -cgi"),
+    (GpuCondition(mode="prohibited"), "fail", "no process", "-c DEFAULT"),
+    (GpuCondition(mode="exclusive"), "warn", "one process", "-i 3 -c DEFAULT"),
+    (GpuCondition(remap_failed=True), "fail", "no spare", "replace"),
+    (GpuCondition(remap_waits=True), "warn", "waits for a reset", "--gpu-reset"),
+    (GpuCondition(uncorrected=2000), "warn", "2,000 memory errors", "--gpu-reset"),
+    (GpuCondition(ecc=False, ecc_next=True), "warn", "ECC will be on", "--gpu-reset"),
+    (GpuCondition(slowed=("heat",)), "warn", "slowed down by heat", "fans"),
+    (GpuCondition(links=(True, False, False)), "warn", "2 of 3 NVLinks are down", "nvlink -s"),
 ]
 
 
 @pytest.mark.parametrize(("condition", "status", "detail", "fix"), FAULTY)
 def test_faults_and_modes_are_told_with_their_fix(condition, status, detail, fix):
-    (finding,) = gpus.conditions(Probe((), "none"), Health({3: condition}))
+    (finding,) = gpus.check_conditions(Probe((), "none"), Health({3: condition}))
     assert (finding.check, finding.status) == ("GPU 3", status)
     assert detail in finding.detail and fix in finding.fix
-    assert gpus.conditions(Probe((), "none"), Health({3: Condition()})) == []
+    assert gpus.check_conditions(Probe((), "none"), Health({3: GpuCondition()})) == []
 
 
 def test_faults_of_gpus_that_are_left_out_do_not_count():
-    faulty = Health({i: Condition(remap_failed=True) for i in range(3)})
+    faulty = Health({i: GpuCondition(remap_failed=True) for i in range(3)})
     host = FakeHost(Fake(TWO), environ={"CUDA_VISIBLE_DEVICES": "1"})
-    assert [f.check for f in gpus.conditions(host.probe(), faulty)] == ["GPU 1"]
+    assert [f.check for f in gpus.check_conditions(host.probe(), faulty)] == ["GPU 1"]
 
 
 def test_memory_that_others_hold():
     held = dataclasses.replace(gpu(), free=3 * GIB)
-    (finding,) = gpus.gpus(FakeHost(Fake((held,))).probe(), Health())
+    (finding,) = gpus.check_gpus(FakeHost(Fake((held,))).probe(), Health())
     assert finding.status == "warn" and "nvidia-smi" in finding.fix
 
 
@@ -183,8 +183,8 @@ def test_gpus_that_do_not_reach_each_other(tmp_path):
 
 def test_room_on_the_host_for_what_spills():
     probe = FakeHost().probe()
-    assert gpus.spilling(probe, 200 * GIB)[0].status == "ok"
-    assert gpus.spilling(probe, 100 * GIB)[0].status == "warn"
+    assert gpus.check_spill_room(probe, 200 * GIB)[0].status == "ok"
+    assert gpus.check_spill_room(probe, 100 * GIB)[0].status == "warn"
 
 
 # -- packages --------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_room_on_the_host_for_what_spills():
 )  # fmt: skip
 def test_exactly_one_xgboost_that_fits(installed, hardware, status, fix):
     host = FakeHost(hardware, installed)
-    finding = packages.xgboost(host, host.probe())
+    finding = packages.check_xgboost(host, host.probe())
     assert finding.status == status
     assert fix in finding.fix
 
@@ -225,7 +225,7 @@ def test_exactly_one_xgboost_that_fits(installed, hardware, status, fix):
 )  # fmt: skip
 def test_rapids_is_of_one_cuda_version_that_the_driver_runs(installed, hardware, status, fix):
     host = FakeHost(hardware, installed)
-    finding = packages.rapids(host, host.probe())
+    finding = packages.check_rapids(host, host.probe())
     assert finding.status == status
     assert fix in finding.fix
 
@@ -233,18 +233,18 @@ def test_rapids_is_of_one_cuda_version_that_the_driver_runs(installed, hardware,
 def test_what_rapids_requires_is_there():
     needs = ["pandas<3.1,>=3.0", "rmm-cu13==26.10.*", 'ipython; extra == "test"']
     host = FakeHost(packages={**ON_GPU, "rmm-cu13": "26.10.0"}, required={"cudf-cu13": needs})
-    assert packages.agreement(host).status == "ok"
+    assert packages.check_requirements(host).status == "ok"
     host.packages = {**ON_GPU, "pandas": "3.1.0"}
-    finding = packages.agreement(host)
+    finding = packages.check_requirements(host)
     assert finding.status == "fail"
     assert "cudf-cu13 26.10.2 needs pandas<3.1,>=3.0, and 3.1.0 is installed" in finding.detail
     assert "needs rmm-cu13==26.10.*, and none is installed" in finding.detail
     host.required = {"cudf-cu13": [f"lib{i}>=1" for i in range(9)]}
-    assert packages.agreement(host).detail.endswith("; 6 more")
+    assert packages.check_requirements(host).detail.endswith("; 6 more")
 
 
 def test_two_nccl_in_one_folder():
-    (finding,) = packages.nccl(FakeHost(packages={**ON_GPU, "nvidia-nccl-cu12": "2.27.5"}))
+    (finding,) = packages.check_nccl(FakeHost(packages={**ON_GPU, "nvidia-nccl-cu12": "2.27.5"}))
     assert finding.status == "warn"
     assert finding.fix.startswith("pip uninstall -y nvidia-nccl-cu12 && ")
 
@@ -259,16 +259,16 @@ def test_another_cuda_in_the_library_path(tmp_path):
         for file in files:
             (tmp_path / name / file).touch()
     path = f"{tmp_path}/absent:{tmp_path}/none::{tmp_path}/same"
-    assert packages.library_path(FakeHost(environ={"LD_LIBRARY_PATH": path})).status == "ok"
+    assert packages.check_library_path(FakeHost(environ={"LD_LIBRARY_PATH": path})).status == "ok"
     host = FakeHost(environ={"LD_LIBRARY_PATH": f"{path}:{tmp_path}/old"})
-    finding = packages.library_path(host)
+    finding = packages.check_library_path(host)
     assert finding.status == "warn" and f"{tmp_path}/old with CUDA 12" in finding.detail
 
 
 def test_versions_that_do_not_fit(monkeypatch):
     monkeypatch.setattr(packages, "_wanted", lambda: {"pandas": ">=3.0,<3.1", "dask": "==2026.7.1"})
     have = {**CPU_ONLY, "pandas": "2.2.3", "bokeh": None}
-    found = {f.check: f for f in packages.pins(FakeHost(packages=have))}
+    found = {f.check: f for f in packages.check_pins(FakeHost(packages=have))}
     assert [found[n].status for n in ("pandas", "bokeh", "dask")] == ["fail", "fail", "ok"]
     assert found["pandas"].fix == 'pip install "pandas>=3.0,<3.1"'
 
@@ -289,16 +289,18 @@ def test_for_reading_what_is_well_is_short_and_nothing_is_mended_twice(tmp_path)
     found = examine.examine(tmp_path, FakeHost(NO_GPU, {**CPU_ONLY, "bokeh": "4.0"}))
     bad = Finding("bokeh", "fail", "4.0, but <3.10 is needed", "pip")
     found = [bad if f.check == "bokeh" else f for f in found]
-    shown = [f.check for f in examine.brief(found)]
+    shown = [f.check for f in examine.summarize_findings(found)]
     assert "driver" in shown and "GPU" not in shown  # the same reason, the same fix
     assert "bokeh" in shown and "pandas" not in shown
-    (versions,) = [f for f in examine.brief(found) if f.check == "versions"]
+    (versions,) = [f for f in examine.summarize_findings(found) if f.check == "versions"]
     assert versions.detail == "pandas 3.0.6, dask 2026.7.1, distributed 2026.7.1, treelite 4.8.1"
     assert {"memory", "limits", "disk", "RAPIDS", "runs"} <= set(shown)
     two = [
-        f for c in FAULTY[4:6] for f in gpus.conditions(Probe((), ""), Health({0: c[0], 1: c[0]}))
+        f
+        for c in FAULTY[4:6]
+        for f in gpus.check_conditions(Probe((), ""), Health({0: c[0], 1: c[0]}))
     ]
-    assert examine.brief(two) == two
+    assert examine.summarize_findings(two) == two
 
 
 # -- rapids doctor ---------------------------------------------------------------------------------

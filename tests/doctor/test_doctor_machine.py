@@ -68,13 +68,13 @@ def test_without_cgroups_there_are_no_limits(tmp_path):
     ],
 )  # fmt: skip
 def test_limits_that_are_too_tight(limits, status, detail, fix):
-    finding = machine.bounds(limits)
+    finding = machine.check_limits(limits)
     assert finding.status == status
     assert detail in finding.detail and fix in finding.fix
 
 
 def test_memory_is_the_containers():
-    finding = machine.memory(Limits(memory=3 * GIB, memory_used=2 * GIB))
+    finding = machine.check_memory(Limits(memory=3 * GIB, memory_used=2 * GIB))
     assert finding.detail.startswith("3.0 GiB, 1.0 GiB of it free (container limit")
     assert finding.status == "warn"
 
@@ -84,16 +84,16 @@ def test_a_taken_port_and_an_unwritable_folder(tmp_path, monkeypatch):
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         taken = busy.getsockname()[1]
-        assert machine.port(taken).status == "warn"
-        assert f"tcp://HOST:{taken}" in machine.scheduler_port(taken).detail
+        assert machine.check_dashboard_port(taken).status == "warn"
+        assert f"tcp://HOST:{taken}" in machine.check_scheduler_port(taken).detail
     monkeypatch.setattr(machine.os, "access", lambda *_: False)
-    assert machine.disk(tmp_path / "a" / "b").status == "fail"
+    assert machine.check_disk(tmp_path / "a" / "b").status == "fail"
 
 
 def test_shared_memory_is_for_several_processes(tmp_path, monkeypatch):
-    assert machine.shared_memory(path=Path("/no/such/folder")).status == "ok"
+    assert machine.check_shared_memory(path=Path("/no/such/folder")).status == "ok"
     monkeypatch.setattr(
         machine.shutil, "disk_usage", lambda _: type("Usage", (), {"total": 64 * 2**20})
     )
-    assert "only clusters" in machine.shared_memory(1, tmp_path).fix
-    assert "NCCL" in machine.shared_memory(2, tmp_path).fix
+    assert "only clusters" in machine.check_shared_memory(1, tmp_path).fix
+    assert "NCCL" in machine.check_shared_memory(2, tmp_path).fix

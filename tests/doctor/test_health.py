@@ -2,7 +2,7 @@
 
 from fake_nvml import Nvml
 
-from pipeline.doctor.health import Condition, Health, read_health
+from pipeline.doctor.health import GpuCondition, Health, read_health
 
 WELL = {
     "MigMode": [0, 0], "EccMode": [1, 1], "RemappedRows": (0, 0, 0, 0), "ComputeMode": 0,
@@ -27,7 +27,7 @@ class Linked(Nvml):
 
 
 def test_a_gpu_that_is_well():
-    well = Condition(False, 0, ecc=True, ecc_next=True, links=(True,) * 4, pcie=(5, 16))
+    well = GpuCondition(False, 0, ecc=True, ecc_next=True, links=(True,) * 4, pcie=(5, 16))
     assert read_health(Linked({"a": WELL, "b": WELL})) == Health({0: well, 1: well})
 
 
@@ -45,14 +45,14 @@ def test_a_gpu_that_is_not():
     })  # fmt: skip
     nvml.gpus["a"]["P2PStatus"] = lambda other, index: {"b": 5, "c": 0}[other]
     health = read_health(nvml)
-    assert health.gpus[0] == Condition(
+    assert health.gpus[0] == GpuCondition(
         True, 2, ecc=False, ecc_next=True, uncorrected=5, remap_waits=True,
         links=(False, True, False, True), mode="exclusive", slowed=("heat", "its power supply"),
         pcie=(5, 16),
     )  # fmt: skip
-    assert health.gpus[2] == Condition(mode="prohibited", remap_failed=True)
+    assert health.gpus[2] == GpuCondition(mode="prohibited", remap_failed=True)
     assert health.apart == {(0, 1)}
 
 
 def test_what_a_gpu_does_not_tell_is_no_fault():
-    assert read_health(Nvml({"a": {}, "b": {}})) == Health({0: Condition(), 1: Condition()})
+    assert read_health(Nvml({"a": {}, "b": {}})) == Health({0: GpuCondition(), 1: GpuCondition()})
