@@ -76,7 +76,7 @@ def test_pins_are_exact_and_have_no_addresses():
 
 def test_every_direct_requirement_is_pinned_within_its_range():
     direct = [*map(Requirement, PROJECT["dependencies"])]
-    direct += [r for e in ("cpu", "test", "dev", "fuzz") for r in EXTRAS[e]]
+    direct += [r for e in ("cpu", "test", "dev", "fuzz", "docs") for r in EXTRAS[e]]
     for requirement in direct:
         pin = PINS[canonicalize_name(requirement.name)]
         (exact,) = pin.specifier
@@ -86,7 +86,7 @@ def test_every_direct_requirement_is_pinned_within_its_range():
 
 
 def test_pins_cover_what_the_requirements_require():
-    todo = [r for e in ("cpu", "test", "dev", "fuzz") for r in EXTRAS[e]]
+    todo = [r for e in ("cpu", "test", "dev", "fuzz", "docs") for r in EXTRAS[e]]
     todo += map(Requirement, PROJECT["dependencies"])
     seen = set()
     while todo:
