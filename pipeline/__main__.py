@@ -18,14 +18,14 @@ NOISE = ("DataFrame is highly fragmented", "The number of unique classes is grea
 
 def main() -> None:
     """The console script's entry point; never returns."""
-    signals.watch()
+    signals.install_handlers()
     streams.install()
     status = status_of(sys.argv[1:])
-    number = signals.received()
+    number = signals.received_signal()
     if number and status:
-        _tell(signals.stopped())
+        _tell(signals.stop_message())
         status = 128 + number
-        signals.leave_with(status)
+        signals.exit_with(status)
     sys.exit(status)
 
 
@@ -111,9 +111,9 @@ def _warned(message: Warning | str, category: type[Warning], *where: Any, **more
 
 def _tell(text: str) -> None:
     """One message on standard error."""
-    from pipeline.console.terminal import tell
+    from pipeline.console.terminal import print_stderr
 
-    tell(text)
+    print_stderr(text)
 
 
 if __name__ == "__main__":

@@ -155,16 +155,16 @@ def _is_memory_error(error: BaseException) -> bool:
     return "BrokenProcessPool" in theirs or OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def near(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest known name; empty if none is close."""
     close = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`near`, or else the list of known names."""
+def suggest_or_list(name: str, known: Iterable[str]) -> str:
+    """`suggest_name`, or else the list of known names."""
     names = [str(k) for k in known]
-    if found := near(name, names):
+    if found := suggest_name(name, names):
         return found
     shown = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
     return f"known: {shown}" if names else ""

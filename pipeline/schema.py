@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from pipeline.config.stored import Stored
-from pipeline.errors import ConfigError, nearest
+from pipeline.config.stored import StoredObject
+from pipeline.errors import ConfigError, suggest_or_list
 
 Dtype = Literal["int64", "int32", "float64", "float32", "bool", "datetime", "text"]
 Kind = Literal["numeric", "category", "datetime", "text", "bool"]
@@ -105,7 +105,7 @@ class Schema:
                 f"column {name!r} cannot be read: {self.unreadable[name]}",
                 "leave it out, or write numbers, text or times into columns of their own",
             )
-        return f"there is no column {name!r}", nearest(name, [*self.names, *others])
+        return f"there is no column {name!r}", suggest_or_list(name, [*self.names, *others])
 
     @property
     def names(self) -> list[str]:
@@ -144,7 +144,7 @@ KINDS_OF: Mapping[Dtype, tuple[Kind, ...]] = {
 }  # fmt: skip
 
 
-class StoredColumn(Stored):
+class StoredColumn(StoredObject):
     """A `Column` in a file of a run."""
 
     name: str
@@ -158,7 +158,7 @@ class StoredColumn(Stored):
         return self
 
 
-class StoredSchema(Stored):
+class StoredSchema(StoredObject):
     """What `Schema.to_json` gives."""
 
     columns: list[StoredColumn]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib import metadata
 
 
-def installed(names: Iterable[str]) -> dict[str, str]:
+def find_versions(names: Iterable[str]) -> dict[str, str]:
     """Version by distribution, in the order given, of those that are installed."""
     found = {}
     for name in names:

@@ -200,12 +200,12 @@ def test_what_people_read_is_made_visible_first(path):
         return
     for line, dotted in imports(tree_of(path)):
         assert dotted != "rich.console", (
-            f"{name_of(path)}:{line}: pipeline.console.terminal.console"
+            f"{name_of(path)}:{line}: pipeline.console.terminal.make_console"
         )
     for node in ast.walk(tree_of(path)):
         text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
         assert text not in ("sys.stdout.write", "sys.stderr.write"), (
-            f"{name_of(path)}:{node.lineno}: pipeline.console.terminal.tell or say"
+            f"{name_of(path)}:{node.lineno}: pipeline.console.terminal.print_stderr or print_stdout"
         )
 
 

@@ -144,7 +144,7 @@ def lock_folder(run: Path) -> Iterator[None]:
     """
     manifest.refuse_special_files(run)
     path = run / LOCK
-    with _lock(path, run) as file, signals.discarded(path):
+    with _lock(path, run) as file, signals.removed_on_exit(path):
         file.truncate(0)
         file.write(f"process {os.getpid()}".encode())
         file.flush()

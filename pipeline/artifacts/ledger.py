@@ -21,9 +21,9 @@ import psutil
 from pydantic import TypeAdapter, model_validator
 
 from pipeline.artifacts.files import open_to_append
-from pipeline.config.loader import redacted
-from pipeline.config.stored import Count, Positive, Stored
-from pipeline.console.terminal import json_line
+from pipeline.config.loader import redact
+from pipeline.config.stored import Count, Positive, StoredObject
+from pipeline.console.terminal import to_json_line
 from pipeline.errors import MachineError
 
 RESUMED = "the run goes on"
@@ -136,7 +136,7 @@ class Ledger:
 
     def _append(self, found: Mapping[str, object], before: str = "") -> None:
         told = {k: v for k, v in found.items() if v or k not in ("gpu", "resume")}
-        line = f"{before}{redacted(json_line(told))}\n"
+        line = f"{before}{redact(to_json_line(told))}\n"
         file = open_to_append(self.path)
         size = os.fstat(file.fileno()).st_size
         try:
@@ -150,7 +150,7 @@ class Ledger:
             ) from error
 
 
-class LedgerLine(Stored):
+class LedgerLine(StoredObject):
     """A line of the ledger: a stage that ended, which has seconds, or an event."""
 
     stage: str = ""
@@ -190,7 +190,7 @@ def ledger_line_adapter() -> TypeAdapter[LedgerLine]:
 
 def find_last_run(lines: Sequence[bytes]) -> int:
     """Where the lines begin that the last process wrote: those before tell what it kept."""
-    mark = json_line({"event": RESUMED}).encode()
+    mark = to_json_line({"event": RESUMED}).encode()
     marks = [i for i, line in enumerate(lines) if line == mark]
     return marks[-1] + 1 if marks else 0
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from pipeline.config.stored import Count, Positive, Scalar, Stored
+from pipeline.config.stored import Count, Positive, Scalar, StoredObject
 
 FORMAT = 1
 Task = Literal["binary", "multiclass", "regression"]
@@ -28,7 +28,7 @@ def _no_null(name: str) -> str:
 Name = Annotated[str, AfterValidator(_no_null)]
 
 
-class Input(Stored):
+class Input(StoredObject):
     """A file of the data."""
 
     path: Name
@@ -36,7 +36,7 @@ class Input(Stored):
     fingerprint: str
 
 
-class Fallback(Stored):
+class Fallback(StoredObject):
     """A stage that did not end where it ran."""
 
     stage: str
@@ -45,7 +45,7 @@ class Fallback(Stored):
     lost: Positive
 
 
-class Manifest(Stored):
+class Manifest(StoredObject):
     """A finished run."""
 
     format: Literal[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.artifacts import manifest as sealed
 from pipeline.audit.suspicious_names import is_entity
-from pipeline.config.loader import yaml_tree
+from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.model import Cluster, Config
 from pipeline.errors import InputError
 from pipeline.execution.job import Job, prepare_job
@@ -55,7 +55,7 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
     """
     seal = sealed.open_finished_run(run)
     path = run / CONFIG
-    config = Config.parse(yaml_tree(seal.read(path), path))
+    config = Config.parse(parse_yaml_bytes(seal.read(path), path))
     if data:
         config = config.model_copy(
             update={"data": config.data.model_copy(update={"path": tuple(data)})}

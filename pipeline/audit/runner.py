@@ -31,7 +31,7 @@ from pipeline.audit.lineage import lineage
 from pipeline.audit.refit import Sampled
 from pipeline.audit.scan import Look, Spec
 from pipeline.cluster import partitions
-from pipeline.console.signals import discarded, remove
+from pipeline.console.signals import remove_path, removed_on_exit
 from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.stages.ingest import LabeledData
 from pipeline.parity.device_run import start_device_run
@@ -132,8 +132,8 @@ def scratch_folder(run: Path) -> Iterator[Path]:
     """
     manifest.open_finished_run(run)
     with lock_folder(run):
-        remove(run / SCRATCH)  # of an audit that was killed
-        with discarded(run / SCRATCH):
+        remove_path(run / SCRATCH)  # of an audit that was killed
+        with removed_on_exit(run / SCRATCH):
             yield run / SCRATCH / "audit"
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.versions import installed
+from pipeline.versions import find_versions
 
 SAMPLED_EVERY = 0.05
 GRACE = 1.25
@@ -179,7 +179,7 @@ def describe_machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
-        "libraries": installed(LIBRARIES),
+        "libraries": find_versions(LIBRARIES),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.device.choose import Choice, choose
-from pipeline.errors import DeviceError, InputError, nearest
+from pipeline.errors import DeviceError, InputError, suggest_or_list
 
 DEVICES = ("cpu", "gpu")
 
@@ -34,7 +34,7 @@ def parse_request(rows: str, devices: str, repeat: int, price: str | None) -> Re
     chosen = tuple(dict.fromkeys(_words(devices, "--devices")))
     for name in chosen:
         if name not in DEVICES:
-            raise InputError(f"--devices {name!r}", fix=nearest(name, DEVICES))
+            raise InputError(f"--devices {name!r}", fix=suggest_or_list(name, DEVICES))
     prices = dict(_price(word) for word in _words(price, "--price")) if price else {}
     return Request(tuple(sizes), chosen, repeat, prices)
 

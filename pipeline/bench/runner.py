@@ -87,7 +87,7 @@ def run(bench: Benchmark) -> dict[str, Any]:
         InputError: the data cannot be read.
     """
     scratch = bench.out / "tmp"
-    with signals.discarded(scratch):
+    with signals.removed_on_exit(scratch):
         scratch.mkdir()
         source = synthetic_rows.load_source_rows(bench.job)
         bench.facts["drawn"] = {

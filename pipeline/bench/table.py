@@ -119,7 +119,7 @@ def print_tables(result: Json) -> None:
     from rich import box
     from rich.table import Table
 
-    from pipeline.console.terminal import console as plain
+    from pipeline.console.terminal import make_console as plain
 
     # a file or a pipe has no width: no figure is to be cut off for one
     console = plain(width=None if sys.stdout.isatty() else WIDE)

@@ -238,10 +238,10 @@ def doctor(as_json: JsonOption = False) -> None:
 @app.command(epilog="Example:\n\n  python -m pipeline report data/runs/flights-20260101-120000")
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Makes a run's report.html again."""
-    from pipeline.console.terminal import say
+    from pipeline.console.terminal import print_stdout
     from pipeline.report.page import rewrite_report
 
-    say(str(rewrite_report(run)))
+    print_stdout(str(rewrite_report(run)))
 
 
 @app.command(epilog="Example:\n\n  python -m pipeline schema > pipeline.schema.json")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import AllowProtocolOption, JsonOption, QuietOption, print_json
-from pipeline.console.terminal import one_line
+from pipeline.console.terminal import to_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,9 +65,9 @@ def audit(
     if standing := found.standing(strict=strict):
         raise CheckFailed(
             f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
-            examples=[f"{f.severity} {one_line(f.name)}" for f in standing],
+            examples=[f"{f.severity} {to_one_line(f.name)}" for f in standing],
             fix="change the config as proposed and run again; or, where you know better, "
-            f"--accept {shlex.quote(one_line(standing[0].name))}",
+            f"--accept {shlex.quote(to_one_line(standing[0].name))}",
         )
 
 
@@ -75,19 +75,19 @@ def _print(found: Audit) -> None:
     """A line per check, then the findings with the lines of config against them."""
     from rich.text import Text
 
-    from pipeline.console.terminal import console as plain
+    from pipeline.console.terminal import make_console as plain
 
     console = plain()
     for check in found.checks:
         grave = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
         mark = Text(f"{grave:<5}", STYLES.get(grave, "green"))
-        console.print(mark, f"{check.check:<10}", one_line(check.said), soft_wrap=True)
+        console.print(mark, f"{check.check:<10}", to_one_line(check.said), soft_wrap=True)
     for finding in found.findings:
         _print_finding(console, finding)
     known = {f.name for f in found.findings}
     for name in found.accepted:
         said = "accepted" if name in known else "there is no such finding to accept"
-        console.print(f"{one_line(name)}: {said}", soft_wrap=True)
+        console.print(f"{to_one_line(name)}: {said}", soft_wrap=True)
     counts = [f"{sum(f.severity == s for f in found.findings):,} {s}" for s in STYLES]
     sample = f", {found.sampled:,} of them refitted" if found.sampled else ""
     rows = sum(found.rows.values())
@@ -97,11 +97,11 @@ def _print(found: Audit) -> None:
 def _print_finding(console: Console, finding: Finding) -> None:
     from rich.text import Text
 
-    name = f"{one_line(finding.column)}: " if finding.column else ""
+    name = f"{to_one_line(finding.column)}: " if finding.column else ""
     console.print()
     console.print(
         Text(finding.severity, STYLES[finding.severity]), f"{finding.check}:",
-        f"{name}{one_line(finding.what)}", soft_wrap=True,
+        f"{name}{to_one_line(finding.what)}", soft_wrap=True,
     )  # fmt: skip
     if finding.config:
-        console.print(f"  → {one_line(finding.config)}", soft_wrap=True)
+        console.print(f"  → {to_one_line(finding.config)}", soft_wrap=True)

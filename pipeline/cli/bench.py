@@ -59,11 +59,11 @@ def bench(
     """
     from pipeline.bench import runner, table
     from pipeline.bench.request import parse_request
-    from pipeline.console.terminal import tell
+    from pipeline.console.terminal import print_stderr
 
     wanted = parse_request(rows, devices, repeat, price)
     checked = config_of(config, data, target, overrides_of(set_))
-    say = (lambda text: None) if quiet else tell
+    say = (lambda text: None) if quiet else print_stderr
     begun = runner.prepare_benchmark(checked, wanted, out=out, say=say)
     try:
         runner.run(begun)
@@ -74,4 +74,4 @@ def bench(
                 print_json({"folder": str(begun.out), **result})
             else:
                 table.print_tables(result)
-            tell(f"results: {begun.out}")
+            print_stderr(f"results: {begun.out}")

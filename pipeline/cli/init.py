@@ -25,7 +25,7 @@ def init(
 ) -> None:
     """Writes a config with what was found in the data, to be edited."""
     from pipeline.artifacts.files import write_text
-    from pipeline.console.terminal import tell
+    from pipeline.console.terminal import print_stderr
     from pipeline.errors import InputError, quote_path
     from pipeline.tools.init import make_config
 
@@ -36,4 +36,4 @@ def init(
         sys.stdout.write(text)
     else:
         write_text(out, text)
-        tell(f"wrote {out}; run it with: python -m pipeline run {quote_path(out)}")
+        print_stderr(f"wrote {out}; run it with: python -m pipeline run {quote_path(out)}")

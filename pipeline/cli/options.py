@@ -153,8 +153,8 @@ def overrides_of(given: list[str] | None, **options: Any) -> list[str]:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output, in ASCII where the terminal is."""
-    from pipeline.config.loader import redacted
-    from pipeline.console.terminal import json_line
+    from pipeline.config.loader import redact
+    from pipeline.console.terminal import to_json_line
 
     plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
-    sys.stdout.write(redacted(json_line(value, indent=1, ascii_only=plain)) + "\n")
+    sys.stdout.write(redact(to_json_line(value, indent=1, ascii_only=plain)) + "\n")

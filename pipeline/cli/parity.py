@@ -38,7 +38,10 @@ def check_parity(
     folder = make_run_folder(f"{config.name}-parity", None, RUNS if out is None else out.parent)
     out = out or folder.parent / f"{folder.name}.json"
     told = listener(quiet=quiet, verbose=False)
-    with signals.discarded(folder), lock_folder(folder):  # one that is killed is seen by its lock
+    with (
+        signals.removed_on_exit(folder),
+        lock_folder(folder),
+    ):  # one that is killed is seen by its lock
         found = compare(config, choices, folder, told)
     write_json(out, found.to_json())
     if as_json:
@@ -69,7 +72,7 @@ def print_parity(found: Parity, out: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from pipeline.console.terminal import console as plain
+    from pipeline.console.terminal import make_console as plain
 
     console = plain()
     names = [choice.name for choice in found.choices]

@@ -64,7 +64,7 @@ def predict(
     quiet: QuietOption = False,
 ) -> None:
     """Scores new data; needs no target. One row per input row, in input order."""
-    from pipeline.console.terminal import tell
+    from pipeline.console.terminal import print_stderr
     from pipeline.errors import InputError
     from pipeline.predict.batch import predict_files
 
@@ -77,4 +77,4 @@ def predict(
     if as_json:
         print_json(done.to_json())
     elif not quiet:
-        tell(done.text())
+        print_stderr(done.text())

@@ -23,7 +23,7 @@ def profiled(
         typer.Exit: ``nsys`` ran the command in another process, which has said everything.
         InputError, MachineError: there is no such profiler, or not here.
     """
-    from pipeline.console.terminal import tell
+    from pipeline.console.terminal import print_stderr
     from pipeline.tools import profile
 
     profile.check(name, config)
@@ -32,11 +32,11 @@ def profiled(
         status, folder = profile.under_nsys(config, options, out=out)
         if status not in (0, 2, 3, 4, 130, 143):
             raise PipelineError(f"the run under nsys ended with status {status}")
-        tell(profile.told(name, folder))
+        print_stderr(profile.told(name, folder))
         raise typer.Exit(status)
     plain = config.model_copy(
         update={"cluster": config.cluster.model_copy(update={"dashboard": False})}
     )
     outcome = profile.profiled(name, plain, out=out, listener=listener)
-    tell(profile.told(name, outcome.folder))
+    print_stderr(profile.told(name, outcome.folder))
     return outcome

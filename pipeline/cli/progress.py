@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pipeline.console.terminal import console, tell
+from pipeline.console.terminal import make_console, print_stderr
 
 if TYPE_CHECKING:
     from pipeline.artifacts.ledger import Entry
@@ -22,7 +22,7 @@ def listener(*, quiet: bool, verbose: bool) -> Listener:
     if quiet:
         return Listener()
     if not sys.stderr.isatty():
-        return Listener(stage=_plain_stage(verbose), say=tell)
+        return Listener(stage=_plain_stage(verbose), say=print_stderr)
     live = _Live(verbose)
     return Listener(stage=live.stage, say=live.say, progress=live.progress)
 
@@ -31,9 +31,9 @@ def _plain_stage(verbose: bool) -> Any:
     def told(entry: Entry, ended: bool) -> None:
         if ended:
             for line in stage_lines(entry, verbose):
-                tell(line)
+                print_stderr(line)
         elif verbose:
-            tell(f"{entry.stage} …")
+            print_stderr(f"{entry.stage} …")
 
     return told
 
@@ -51,7 +51,7 @@ class _Live:
     """Rich's spinner with the running stage; finished stages stay above it."""
 
     def __init__(self, verbose: bool) -> None:
-        self.console = console(stderr=True)
+        self.console = make_console(stderr=True)
         self.verbose = verbose
         self.status: Any = None
         self.current = ""

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import NoReturn
 
-from pipeline.console.terminal import tell
+from pipeline.console.terminal import print_stderr
 from pipeline.device.choose import LOST
 from pipeline.errors import DeviceLost
 
@@ -20,7 +20,7 @@ def on_cpu(lost: DeviceLost) -> NoReturn:
     It goes on in the folder of the run, with the stage that the GPU did not end; the ledger, the
     report and the manifest say why it runs on the CPU.
     """
-    tell(f"warning: {lost.message}; going on with it on the CPU")
+    print_stderr(f"warning: {lost.message}; going on with it on the CPU")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     arguments = sys.orig_argv[1:]

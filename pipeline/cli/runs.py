@@ -29,9 +29,9 @@ def runs(folder: FolderArgument = RUNS, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([run.to_json() for run in found])
     elif not found:
-        from pipeline.console.terminal import tell
+        from pipeline.console.terminal import print_stderr
 
-        tell(f"no runs in {folder}; start one with: python -m pipeline run")
+        print_stderr(f"no runs in {folder}; start one with: python -m pipeline run")
     else:
         _print(_runs_table(found))
         _say_reasons(found)
@@ -196,12 +196,12 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _print(table: Table) -> None:
-    from pipeline.console.terminal import console
+    from pipeline.console.terminal import make_console
 
-    console().print(table)
+    make_console().print(table)
 
 
 def _say(text: str) -> None:
-    from pipeline.console.terminal import say
+    from pipeline.console.terminal import print_stdout
 
-    say(" ".join(text.split("\n")))
+    print_stdout(" ".join(text.split("\n")))

@@ -64,9 +64,9 @@ def output_failure() -> OSError | None:
 
 def without_output(error: OSError) -> MachineError | None:
     """Write nothing more; the error that ends the command, None where its reader has gone."""
-    from pipeline.console.terminal import drop
+    from pipeline.console.terminal import redirect_to_null
 
-    drop(sys.stdout)
+    redirect_to_null(sys.stdout)
     if isinstance(error, BrokenPipeError):  # of a reader such as `head`
         return None
     return MachineError(

@@ -27,7 +27,7 @@ MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 def print_outcome(outcome: RunResult) -> None:
     """Test metrics beside the baseline, then where everything is and what to do with it."""
-    console = terminal.console()
+    console = terminal.make_console()
     metrics = outcome.metrics
     names = SHOWN[metrics["task"]]
     title = f"test set, {metrics['rows']['test']:,} rows"
@@ -77,7 +77,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """A line per finding, with the fix below what is not well; see `doctor.brief`."""
     from pipeline.doctor.examine import summarize_findings
 
-    console = terminal.console()
+    console = terminal.make_console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from pipeline.console.terminal import tell
+from pipeline.console.terminal import print_stderr
 from pipeline.errors import DeviceFull, DeviceLost, PipelineError
 
 T = TypeVar("T")
@@ -56,5 +56,5 @@ def leave(error: BaseException) -> None:
     except ValueError:  # no worker
         return
     if has_nanny and isinstance(found := translated(error), DeviceLost):
-        tell(f"{found.message}: this worker ends, its nanny starts another")
+        print_stderr(f"{found.message}: this worker ends, its nanny starts another")
         os._exit(STATUS)

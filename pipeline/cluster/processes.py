@@ -106,7 +106,7 @@ def _ucx_options(asked: Ucx) -> dict[str, bool | None]:
 
 def _started(kind: Any, log: Path, **options: Any) -> Any:
     try:
-        with signals.kept_from_children():
+        with signals.block_sigint_in_children():
             cluster = kind(**options)
     except PipelineError:
         raise

@@ -16,7 +16,7 @@ from pipeline.config.scheduler import Address, parse_address, scheduler_file
 from pipeline.config.urls import is_url
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import DeviceError, MachineError, PipelineError
-from pipeline.versions import installed
+from pipeline.versions import find_versions
 
 SAME = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
@@ -130,7 +130,7 @@ SAME_FIX = "install the same versions of everything on every host (the image has
 def versions() -> dict[str, str | None]:
     """Versions of what this process and the workers must share."""
     found: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
-    known = installed((*SAME, *XGBOOST))
+    known = find_versions((*SAME, *XGBOOST))
     found |= {name: known.get(name) for name in SAME}
     found["xgboost"] = next((known[name] for name in XGBOOST if name in known), None)
     if found["pipeline"] is None:  # a checkout that is not installed

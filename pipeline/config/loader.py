@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.config.urls import hide_literals, parse_url
-from pipeline.config.yaml_text import CSV_WORDS, tree_of
+from pipeline.config.yaml_text import CSV_WORDS, parse_yaml
 from pipeline.errors import ConfigError, quote_path
 
 MAX_BYTES = 2 << 20
@@ -38,7 +38,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         raise ConfigError(f"{what} cannot be read: {problem}", fix="name a YAML file") from None
-    tree = yaml_tree(data, path)
+    tree = parse_yaml_bytes(data, path)
     if not isinstance(tree, dict):
         raise ConfigError(
             f"the config {what} is no mapping of keys",
@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def yaml_tree(data: bytes, path: Path) -> Any:
+def parse_yaml_bytes(data: bytes, path: Path) -> Any:
     """The tree in the bytes of a YAML file.
 
     Raises:
@@ -60,7 +60,7 @@ def yaml_tree(data: bytes, path: Path) -> Any:
             fix="was a data file meant? Name that with --data",
         )
     try:
-        return tree_of(data.decode("utf-8-sig"), what)
+        return parse_yaml(data.decode("utf-8-sig"), what)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
@@ -85,7 +85,7 @@ def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -
     *parents, last = path.strip().split(".")
     is_list = last != "header" or text.lstrip().startswith("[")
     words = parents[-1:] == ["csv"] and last in CSV_WORDS and is_list
-    value = tree_of(text, f"{option} {path.strip()}", words=words)
+    value = parse_yaml(text, f"{option} {path.strip()}", words=words)
     node: Any = tree
     for part in parents:
         child = node.setdefault(part, {})
@@ -97,7 +97,7 @@ def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -
     node[last] = value
 
 
-def from_environment(value: Any) -> Any:
+def expand_environment(value: Any) -> Any:
     """``${NAME}`` in text, however deep, replaced by the environment's value.
 
     Raises:
@@ -106,9 +106,9 @@ def from_environment(value: Any) -> Any:
     if isinstance(value, str):
         return re.sub(r"\$\{(\w+)\}", _variable, value)
     if isinstance(value, Mapping):
-        return {k: from_environment(v) for k, v in value.items()}
+        return {k: expand_environment(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(from_environment(v) for v in value)
+        return type(value)(expand_environment(v) for v in value)
     return value
 
 
@@ -124,7 +124,7 @@ def expand_url(text: str) -> str:
     if not url.is_http:
         return text
     user = re.sub(r"\$\{(\w+)\}", lambda m: quote(_variable(m), safe=""), url.user)
-    query = from_environment(url.parameters)
+    query = expand_environment(url.parameters)
     at, mark = "@" if user else "", "?" if query else ""
     return f"{url.protocol}://{user}{at}{url.host}{url.path}{mark}{query}"
 
@@ -145,7 +145,7 @@ def _variable(match: re.Match[str]) -> str:
     return value
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Replace each value that the environment gave to a config by ``${NAME}``, and hide user-info
     and queries of URLs: libraries put what they were called with into errors and logs.
     """

@@ -13,9 +13,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.config.loader import apply_override, read_yaml
-from pipeline.config.scheduler import HERE, check_kind, is_local
+from pipeline.config.scheduler import LOCAL_KINDS, check_kind, is_local_kind
 from pipeline.config.storage_options import check_source
-from pipeline.config.validation import validated
+from pipeline.config.validation import validate
 from pipeline.errors import ConfigError
 
 MODELS = ("xgboost", "forest")
@@ -204,7 +204,7 @@ class Cluster(Section):
     @property
     def is_address(self) -> bool:
         """Somebody else's scheduler."""
-        return self.kind not in HERE
+        return self.kind not in LOCAL_KINDS
 
 
 def _bytes(value: Any) -> Any:
@@ -291,7 +291,7 @@ class Config(Section):
         """
         config = Config.parse(tree, overrides)
         kind, named = config.cluster.kind, {o.partition("=")[0].strip() for o in overrides}
-        if not named & {"cluster", "cluster.kind"} and not is_local(kind):
+        if not named & {"cluster", "cluster.kind"} and not is_local_kind(kind):
             raise ConfigError(
                 f"cluster.kind: {kind} is a scheduler on another host, which can run any code here",
                 fix=f"if you trust it, name it on the command line: --cluster {shlex.quote(kind)}",
@@ -310,7 +310,7 @@ class Config(Section):
         for override in overrides:
             apply_override(tree, override)
         _expand_cluster(tree)
-        return validated(Config, tree)
+        return validate(Config, tree)
 
     def to_yaml(self) -> str:
         """As resolved, with every default."""

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-HERE = ("process", "cores", "gpus")
+LOCAL_KINDS = ("process", "cores", "gpus")
 """Kinds of a cluster that this process starts."""
 DEFAULT_PORT = 8786
 PATTERN = re.compile(
@@ -73,16 +73,16 @@ def check_kind(kind: str) -> str:
     Raises:
         ValueError: it is neither a kind, a scheduler's address nor a scheduler file.
     """
-    if kind not in HERE and not scheduler_file(kind):
+    if kind not in LOCAL_KINDS and not scheduler_file(kind):
         parse_address(kind)
     return kind
 
 
-def is_local(kind: str) -> bool:
+def is_local_kind(kind: str) -> bool:
     """Whether a cluster's kind keeps the run on this host.
 
     A scheduler file may name any host, and is not read to find out.
     """
-    if kind in HERE:
+    if kind in LOCAL_KINDS:
         return True
     return scheduler_file(kind) is None and parse_address(kind).is_loopback

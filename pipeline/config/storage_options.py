@@ -22,7 +22,7 @@ from pydantic import (
 
 from pipeline.config.urls import REFERENCE, Url, is_url, parse_url
 from pipeline.config.validation import RULES
-from pipeline.errors import nearest
+from pipeline.errors import suggest_or_list
 
 MAX_HEADERS = 20
 
@@ -219,7 +219,7 @@ def _problem(model: type[Options], options: Mapping[str, Any]) -> str | None:
         place = ".".join(["storage_options", *keys])
         if first["type"] == "extra_forbidden":
             known = _fields(model, keys[:-1])
-            return f"{place}: unknown key; {nearest(keys[-1] if keys else '', known)}"
+            return f"{place}: unknown key; {suggest_or_list(keys[-1] if keys else '', known)}"
         return f"{place} {_rule(first)}"
     return None
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline.config.validation import COMPLETE, got, keys_of, rule_of
+from pipeline.config.validation import COMPLETE, describe_rule, show_value, strip_union_parts
 from pipeline.errors import InputError
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ MAX_DEPTH = 50
 FIX = "it was damaged or altered after the run: restore it from a copy, or run the config again"
 
 
-class Stored(BaseModel):
+class StoredObject(BaseModel):
     """A JSON object of a run folder: strict types, finite numbers; other keys are ignored."""
 
     model_config = ConfigDict(
@@ -67,25 +67,25 @@ def check_stored(kind: TypeAdapter[T], value: Any, path: str | os.PathLike[str])
     except ValidationError as error:
         raise _damaged(error, os.fspath(path)) from None
     except (RecursionError, OverflowError) as error:
-        raise misfit(path, "", f"must be a plainer value ({type(error).__name__})") from None
+        raise misfit_error(path, "", f"must be a plainer value ({type(error).__name__})") from None
 
 
-def misfit(path: str | os.PathLike[str], place: str, rule: str) -> InputError:
+def misfit_error(path: str | os.PathLike[str], place: str, rule: str) -> InputError:
     """Return the error for a value that breaks a rule at a place (``steps.0.op``) of a file."""
     return InputError(": ".join(p for p in (os.fspath(path), place, rule) if p), fix=FIX)
 
 
 def _damaged(error: ValidationError, path: str) -> InputError:
     if error.error_count() > MAX_TOLD:
-        return misfit(path, "", f"holds {error.error_count():,} wrong values")
+        return misfit_error(path, "", f"holds {error.error_count():,} wrong values")
     rules: dict[str, list[str]] = {}
     values: dict[str, str] = {}
     for item in error.errors(include_url=False):
-        place = ".".join(map(str, keys_of(item["loc"])))
-        rule = rule_of(item)
+        place = ".".join(map(str, strip_union_parts(item["loc"])))
+        rule = describe_rule(item)
         if rule not in rules.setdefault(place, []):
             rules[place].append(rule)
-        values[place] = "" if item["type"] in COMPLETE else got(item["input"], place)
+        values[place] = "" if item["type"] in COMPLETE else show_value(item["input"], place)
     told = [
         ": ".join(p for p in (place, f"{' or '.join(own)}{values[place]}") if p)
         for place, own in rules.items()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.urls import hide_literals
-from pipeline.errors import ConfigError, near, nearest, shorten
+from pipeline.errors import ConfigError, shorten, suggest_name, suggest_or_list
 
 M = TypeVar("M", bound=BaseModel)
 MAX_FIXES = 3
@@ -51,7 +51,7 @@ COMPLETE = frozenset({"extra_forbidden", "missing"})
 UNION = re.compile(r"(literal|tuple|list|constrained-|function-).*|int|float|str|bool|none")
 
 
-def validated(model: type[M], value: Any, where: str = "") -> M:
+def validate(model: type[M], value: Any, where: str = "") -> M:
     """``model`` made from ``value``.
 
     Raises:
@@ -68,13 +68,13 @@ def _explained(model: type[BaseModel], error: ValidationError, where: str) -> Co
     values: dict[str, str] = {}
     fixes: dict[str, str] = {}
     for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in (where, *keys_of(item["loc"])) if str(part))
+        path = ".".join(str(part) for part in (where, *strip_union_parts(item["loc"])) if str(part))
         if item["type"] == "extra_forbidden":
             fixes[path] = _meant(str(item["loc"][-1]), _known(model, item["loc"][:-1]))
         elif fix := _fix(item):
             fixes[path] = fix
         lines.setdefault(path, []).append(_rule(item, model))
-        values[path] = "" if item["type"] in COMPLETE else got(item["input"], path)
+        values[path] = "" if item["type"] in COMPLETE else show_value(item["input"], path)
     told = [f"{path}: {' or '.join(rules)}{values[path]}" for path, rules in lines.items()]
     if len(told) == 1:
         return ConfigError(told[0], fix=next(iter(fixes.values()), ""))
@@ -87,10 +87,10 @@ def _meant(key: str, known: list[str]) -> str:
     if key in KEPT_BY_READING and "delimiter" in known:
         return KEPT_BY_READING[key]
     ours = next((name for name in ELSEWHERE.get(key, ()) if name in known), None)
-    return nearest(key, known) if ours is None else f"here it is {ours!r}"
+    return suggest_or_list(key, known) if ours is None else f"here it is {ours!r}"
 
 
-def keys_of(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def strip_union_parts(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Return the keys of a place, without what pydantic puts there for the parts of a union."""
     return loc[:-1] if len(loc) > 1 and UNION.fullmatch(str(loc[-1])) else loc
 
@@ -101,10 +101,10 @@ def _rule(item: Mapping[str, Any], model: type[BaseModel]) -> str:
         field = _model_at(model, item["loc"][:-1]).model_fields.get(str(item["loc"][-1]))
         if field is not None and field.examples:
             return "must be such as " + ", ".join(map(str, field.examples))
-    return rule_of(item)
+    return describe_rule(item)
 
 
-def rule_of(item: Mapping[str, Any]) -> str:
+def describe_rule(item: Mapping[str, Any]) -> str:
     """Describe what a value must be, from one of pydantic's errors."""
     if rule := RULES.get(item["type"]):
         return rule.format(**item.get("ctx", {}))
@@ -122,7 +122,7 @@ def _fix(item: Mapping[str, Any]) -> str:
     elif kind == "string_type" and isinstance(value, int | float):
         fix = f'quote it: "{value}"'
     elif kind == "literal_error" and isinstance(value, str):
-        fix = near(value, re.findall(r"'([^']*)'", str(item["ctx"]["expected"])))
+        fix = suggest_name(value, re.findall(r"'([^']*)'", str(item["ctx"]["expected"])))
     elif kind in ("int_parsing", "float_parsing"):
         fix = _as_number(str(value).strip(), whole=kind == "int_parsing")
     return fix
@@ -140,7 +140,7 @@ def _as_number(text: str, *, whole: bool) -> str:
     return f"write {int(number) if whole else number}"
 
 
-def got(value: Any, path: str) -> str:
+def show_value(value: Any, path: str) -> str:
     """Show the value, unless it is a whole section or may be a secret."""
     hidden = isinstance(value, Mapping) or "storage_options" in path
     return "" if hidden else f" (got {hide_literals(shorten(value))})"

@@ -22,7 +22,7 @@ TABS = "indent with blanks, not tabs"
 QUOTES = "look there and just before it; texts that hold any of : # [ ] { } , * & need quotes"
 
 
-def tree_of(text: str, what: str, *, words: bool = False) -> Any:
+def parse_yaml(text: str, what: str, *, words: bool = False) -> Any:
     """The tree in a YAML text.
 
     Args:

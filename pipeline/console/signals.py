@@ -2,7 +2,7 @@
 
 A handler runs only between two steps of Python's main thread, so it cannot interrupt a library that
 computes, and an exception that it raises inside XGBoost's callbacks comes out as an internal error
-or not at all. So handlers only set a flag there (`deferred`), and a thread, which Python's C
+or not at all. So handlers only set a flag there (`defer_signals`), and a thread, which Python's C
 handler wakes through a pipe, ends the process `PATIENCE` seconds later if it is still there.
 """
 
@@ -32,7 +32,7 @@ _words: list[str] = []
 _status: list[int] = []
 
 
-def watch() -> None:
+def install_handlers() -> None:
     """Installs the handlers; for the main thread of a process of our own.
 
     A signal that the parent process had ignored (``nohup``, a shell's ``&``) stays ignored.
@@ -49,13 +49,13 @@ def watch() -> None:
     threading.Thread(target=_end, args=(read, set(numbers)), daemon=True).start()
 
 
-def received() -> int | None:
+def received_signal() -> int | None:
     """The number of the signal that asked this process to stop; None if none did."""
     return _received[0] if _received else None
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """A block that no handler interrupts; what stops it is raised at its end.
 
     Raises:
@@ -74,7 +74,7 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
-def kept_from_children() -> Iterator[None]:
+def block_sigint_in_children() -> Iterator[None]:
     """Start threads and processes in this block that Ctrl-C does not reach: this one ends them.
 
     A terminal sends it to all of them, and workers that are just importing would print tracebacks.
@@ -88,17 +88,17 @@ def kept_from_children() -> Iterator[None]:
 
 
 @contextmanager
-def discarded(path: Path) -> Iterator[None]:
+def removed_on_exit(path: Path) -> Iterator[None]:
     """A block after which a folder or file is gone, also if the process does not get to its end."""
     _spare.append(path)
     try:
         yield
     finally:
-        remove(path)
+        remove_path(path)
         _spare.remove(path)
 
 
-def remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
     """Remove a file or a folder, if it is there and may be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -108,8 +108,8 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def leaving(words: str) -> Iterator[None]:
-    """A block of which `stopped` says the words, if a signal ends it."""
+def add_stop_note(words: str) -> Iterator[None]:
+    """A block of which `stop_message` says the words, if a signal ends it."""
     _words.append(words)
     try:
         yield
@@ -118,12 +118,12 @@ def leaving(words: str) -> Iterator[None]:
             _words.remove(words)
 
 
-def stopped() -> str:
+def stop_message() -> str:
     """What a command says that a signal has ended."""
     return "; ".join(["stopped", *_words])
 
 
-def leave_with(status: int) -> None:
+def exit_with(status: int) -> None:
     """Set the status with which this process ends once all is left in good order.
 
     Python (3.11) ends by SIGINT itself, whatever `sys.exit` says, if a `KeyboardInterrupt` once
@@ -173,11 +173,11 @@ def _end(read: int, numbers: set[int]) -> None:
     time.sleep(PATIENCE / 2)
     _kill_children()
     for path in reversed(_spare):  # the last one first: a lock goes when its folder is tidy
-        remove(path)
+        remove_path(path)
     if "multiprocessing.util" in sys.modules:
         # else its resource tracker, which outlives this process, tells of leaked semaphores
         sys.modules["multiprocessing.util"]._run_finalizers(0)
-    sys.stderr.write(f"{stopped()}\n")
+    sys.stderr.write(f"{stop_message()}\n")
     sys.stderr.flush()
     os._exit(128 + number)
 

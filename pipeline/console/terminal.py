@@ -13,18 +13,18 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pipeline.config.loader import redacted
+from pipeline.config.loader import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """The text with escapes, carriage returns and changes of direction spelt out."""
     return _spelt_out(text, but="\n\t")
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """The text with ends of lines and tabs spelt out too."""
     return _spelt_out(text, but="")
 
@@ -33,28 +33,28 @@ def _spelt_out(text: str, but: str) -> str:
     return "".join(c if c.isprintable() or c in but else repr(c)[1:-1] for c in text)
 
 
-def tell(text: str) -> None:
+def print_stderr(text: str) -> None:
     """A message on standard error; none where nobody reads it any more, for the work goes on."""
     try:
-        sys.stderr.write(visible(redacted(text)) + "\n")
+        sys.stderr.write(escape_controls(redact(text)) + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
-        drop(sys.stderr)
+        redirect_to_null(sys.stderr)
 
 
-def drop(stream: TextIO) -> None:
+def redirect_to_null(stream: TextIO) -> None:
     """What is written from now on, and what a buffer still holds, goes nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
 
 
-def say(text: str) -> None:
+def print_stdout(text: str) -> None:
     """A message on standard output."""
-    sys.stdout.write(visible(redacted(text)) + "\n")
+    sys.stdout.write(escape_controls(redact(text)) + "\n")
 
 
-def json_line(
+def to_json_line(
     value: Any, *, indent: int | None = None, ascii_only: bool = False, allow_nan: bool = False
 ) -> str:
     """JSON that is as harmless to look at as to parse."""
@@ -64,14 +64,16 @@ def json_line(
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def console(**options: Any) -> Console:
+def make_console(**options: Any) -> Console:
     """Rich's console, which takes texts as they are: neither markup nor escapes."""
     from rich.console import Console
     from rich.text import Text
 
     class Plain(Console):
         def render_str(self, text: str, **options: Any) -> Text:
-            return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+            return super().render_str(
+                escape_controls(text), **{**options, "markup": False, "emoji": False}
+            )
 
         def on_broken_pipe(self) -> None:
             """Messages go nowhere from now on, and output ends the command (`pipeline.__main__`).
@@ -80,7 +82,7 @@ def console(**options: Any) -> Console:
             """
             if not self.stderr:
                 raise BrokenPipeError(errno.EPIPE, "the reader of the output has gone")
-            drop(sys.stderr)
+            redirect_to_null(sys.stderr)
             self.quiet = True
 
     return Plain(highlight=False, **options)
@@ -91,4 +93,4 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """As any formatter's, but visible and without secrets."""
-        return visible(redacted(super().format(record)))
+        return escape_controls(redact(super().format(record)))

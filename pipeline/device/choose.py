@@ -12,7 +12,7 @@ from typing import cast
 from pipeline.device import Frames
 from pipeline.device.probe import Gpu, Probe, probe
 from pipeline.device.self_test import prove
-from pipeline.errors import ConfigError, DeviceError, nearest
+from pipeline.errors import ConfigError, DeviceError, suggest_or_list
 
 DOCTOR = "python -m pipeline doctor"
 MODULES = {"cpu": "pipeline.device.cpu", "gpu": "pipeline.device.gpu.frames"}
@@ -54,7 +54,7 @@ def choose(
         ConfigError: ``asked`` is something else.
     """
     if asked not in ("auto", "gpu", "cpu"):
-        raise ConfigError(f"device: {asked!r}", fix=nearest(asked, ("auto", "gpu", "cpu")))
+        raise ConfigError(f"device: {asked!r}", fix=suggest_or_list(asked, ("auto", "gpu", "cpu")))
     if asked == "cpu":
         return Choice(asked, "cpu", "asked for")
     if asked == "auto" and (lost := os.environ.get(LOST)):
@@ -93,7 +93,7 @@ def frames_of(name: str) -> Frames:
         ConfigError: there is no such device.
     """
     if name not in MODULES:
-        raise ConfigError(f"there is no device {name!r}", fix=nearest(name, MODULES))
+        raise ConfigError(f"there is no device {name!r}", fix=suggest_or_list(name, MODULES))
     if name == "gpu":
         importlib.import_module("pipeline.device.gpu.memory").set_up()
     return cast("Frames", importlib.import_module(MODULES[name]))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import SetName, Task
-from pipeline.config.stored import Count, Positive, Stored
+from pipeline.config.stored import Count, Positive, StoredObject
 
 NAMES: dict[Task, frozenset[str]] = {
     "binary": frozenset(
@@ -28,14 +28,14 @@ def _check_names(task: Task, metrics: Metrics | None, where: str) -> None:
         raise ValueError(f"{where} must have the metrics of a {task} task")
 
 
-class OfSets(Stored):
+class OfSets(StoredObject):
     """Metrics of the held-out sets."""
 
     valid: Metrics | None = None
     test: Metrics
 
 
-class MetricsFile(Stored):
+class MetricsFile(StoredObject):
     """What ``metrics.json`` holds."""
 
     task: Task
@@ -51,14 +51,14 @@ class MetricsFile(Stored):
         return self
 
 
-class Importance(Stored):
+class Importance(StoredObject):
     """A feature's share of what a model's splits gained."""
 
     feature: str
     value: Positive
 
 
-class Confusion(Stored):
+class Confusion(StoredObject):
     """A confusion matrix; with ``classes`` and ``rest`` for a multiclass target."""
 
     matrix: list[list[Count]]
@@ -75,7 +75,7 @@ class Confusion(Stored):
         return self
 
 
-class Points(Stored):
+class Points(StoredObject):
     """Points of the ROC and precision-recall curves."""
 
     threshold: list[Fraction]
@@ -101,7 +101,7 @@ Curves = Annotated[
 """One curve of a binary target, or one per class."""
 
 
-class Bin(Stored):
+class Bin(StoredObject):
     """Rows of about the same prediction."""
 
     rows: Count
@@ -111,7 +111,7 @@ class Bin(Stored):
     high: float
 
 
-class Residuals(Stored):
+class Residuals(StoredObject):
     """A histogram of actual less predicted."""
 
     edges: Annotated[list[float], Field(min_length=2)]
@@ -128,7 +128,7 @@ class Residuals(Stored):
         return self
 
 
-class Slice(Stored):
+class Slice(StoredObject):
     """Metrics of the rows with one value of a column."""
 
     value: str | None
@@ -138,7 +138,7 @@ class Slice(Stored):
     metrics: Metrics
 
 
-class OfClass(Stored):
+class OfClass(StoredObject):
     """A class's figures."""
 
     name: Annotated[str, Field(alias="class")]
@@ -149,7 +149,7 @@ class OfClass(Stored):
     roc_auc: Fraction
 
 
-class SetCurves(Stored):
+class SetCurves(StoredObject):
     """The curves of one model on one set, as far as they are defined."""
 
     confusion: list[Confusion] = []
@@ -161,7 +161,7 @@ class SetCurves(Stored):
     slices: dict[str, list[Slice]] = {}
 
 
-class ModelCurves(Stored):
+class ModelCurves(StoredObject):
     """The curves of one model."""
 
     importances: list[Importance]
@@ -170,7 +170,7 @@ class ModelCurves(Stored):
     test: SetCurves = SetCurves()
 
 
-class CurvesFile(Stored):
+class CurvesFile(StoredObject):
     """What ``curves.json`` holds."""
 
     task: Task

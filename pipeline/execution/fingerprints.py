@@ -22,7 +22,7 @@ from pipeline.features.registry import op_entry
 from pipeline.ingest.sources.files import File
 from pipeline.memory.planner import MemoryPlan
 from pipeline.train.model import ordered
-from pipeline.versions import installed
+from pipeline.versions import find_versions
 
 Facts = Mapping[str, Any]
 """JSON: section (``config``, ``files``, ``versions``, …) to name to value."""
@@ -127,7 +127,7 @@ def file_fingerprints(files: Iterable[File]) -> dict[str, str]:
 
 
 def _made_by(libraries: Sequence[str]) -> dict[str, Any]:
-    return {"versions": installed(libraries), "code": {"pipeline": _code()}}
+    return {"versions": find_versions(libraries), "code": {"pipeline": _code()}}
 
 
 @cache

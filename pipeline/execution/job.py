@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.cluster.client import fitting
 from pipeline.config.model import Cluster, Config
 from pipeline.device.choose import Choice, choose
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.expression import Expression
 from pipeline.features.engine.planner import model_columns, pruned, walk
 from pipeline.features.op import Op
@@ -153,7 +153,9 @@ def _filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
                     f"features[{position}].filter: {later[0]!r} "
                     + ("is made by an op before it" if later[0] in made else "is no such column"),
                     fix="filters come before the split and see only the data's own columns, as read"
-                    + ("" if later[0] in source else ": " + nearest(later[0], source.names)),
+                    + (
+                        "" if later[0] in source else ": " + suggest_or_list(later[0], source.names)
+                    ),
                 )
             op.check(source)
             found.append(expression)
@@ -184,7 +186,8 @@ def _with_tables(
         if table is None:
             raise ConfigError(
                 f"join: there is no side table {op.table!r}",
-                fix=nearest(op.table, config.data.tables) or "describe it under data.tables",
+                fix=suggest_or_list(op.table, config.data.tables)
+                or "describe it under data.tables",
             )
         columns = list(op.columns) if op.columns is not None else None
         schema, frame = read_table(op.table, table, columns)

@@ -119,7 +119,7 @@ def _run(
         ledger.mark_resumed()
     _say_where(job, folder, listener.say, cleaned=cleaned)
     with (
-        signals.discarded(folder / "tmp"),
+        signals.removed_on_exit(folder / "tmp"),
         connected(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
         recorded(client, cluster, choice.name, timeline),
         published(progress, client, cluster, lambda: timeline.latest) as pages,

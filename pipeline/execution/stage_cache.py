@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.artifacts.files import STAGES, hash_file, read_json, write_json
 from pipeline.artifacts.manifest import MANIFEST
 from pipeline.artifacts.manifest_model import Fallback
-from pipeline.config.scheduler import HERE
+from pipeline.config.scheduler import LOCAL_KINDS
 from pipeline.config.urls import allowed_protocols
 from pipeline.console import signals
 from pipeline.errors import InputError, MachineError, quote_path
@@ -191,7 +191,7 @@ def without_stages(folder: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Removes what a process left that was killed, and the manifest: the run is not finished."""
     for path in (folder / MANIFEST, folder / "tmp", *folder.rglob(".*.tmp")):
-        signals.remove(path)
+        signals.remove_path(path)
     if os.path.lexists(folder / MANIFEST):
         raise MachineError(
             f"{folder / MANIFEST} cannot be removed, and the run is not finished any more",
@@ -211,7 +211,7 @@ def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
         MachineError: the disk is full, or may not be written to.
     """
     told = f"go on with: {resume_command(folder, cluster)}"
-    with signals.leaving(told):
+    with signals.add_stop_note(told):
         try:
             yield
         except OSError as error:
@@ -233,4 +233,4 @@ def resume_command(folder: Path, cluster: str = "") -> str:
     """What goes on with the run in the folder; a scheduler's address is said again."""
     own = f"python -m pipeline run --resume {quote_path(folder)}"
     own += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))
-    return own if cluster in ("", *HERE) else f"{own} --cluster {shlex.quote(cluster)}"
+    return own if cluster in ("", *LOCAL_KINDS) else f"{own} --cluster {shlex.quote(cluster)}"

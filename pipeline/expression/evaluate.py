@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.device import Array, Frame, Frames
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.expression import arithmetic
 from pipeline.expression.nodes import (
     Arithmetic,
@@ -68,7 +68,9 @@ def _literal(node: Literal, scene: Scene) -> Value:
 def _column(node: Name, scene: Scene) -> Value:
     if node.column not in set(scene.frame.columns):
         raise scene.wrong(
-            node, f"there is no column {node.column!r}", nearest(node.column, scene.frame.columns)
+            node,
+            f"there is no column {node.column!r}",
+            suggest_or_list(node.column, scene.frame.columns),
         )
     return of_column(scene.frame[node.column], scene.device)
 

@@ -7,7 +7,7 @@ import math
 import warnings
 from dataclasses import dataclass, field
 
-from pipeline.errors import ConfigError, nearest, shorten
+from pipeline.errors import ConfigError, shorten, suggest_or_list
 from pipeline.expression.nodes import (
     Arithmetic,
     Call,
@@ -233,7 +233,7 @@ class _Reader:
         if not isinstance(function, ast.Name) or self.at(function) in self.quoted:
             raise mistake(self.text, at, "only functions can be called")
         if function.id not in FUNCTIONS:
-            fix = nearest(function.id, FUNCTIONS)
+            fix = suggest_or_list(function.id, FUNCTIONS)
             raise mistake(self.text, at, f"there is no function {function.id!r}", fix)
         if tree.keywords or any(isinstance(a, ast.Starred) for a in tree.args):
             raise mistake(self.text, at, f"{function.id} takes plain arguments only")

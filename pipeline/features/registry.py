@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.config.validation import validated
-from pipeline.errors import ConfigError, nearest
+from pipeline.config.validation import validate
+from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.features.op import Op
 
 # name -> class in pipeline/features/ops/<name>.py; imported when first used
@@ -28,7 +28,7 @@ def op_class(name: str) -> type[Op]:
         ConfigError: there is no such op; the nearest name is proposed.
     """
     if name not in REGISTRY:
-        raise ConfigError(f"features: there is no op {name!r}", fix=nearest(name, REGISTRY))
+        raise ConfigError(f"features: there is no op {name!r}", fix=suggest_or_list(name, REGISTRY))
     found: type[Op] = getattr(
         importlib.import_module(f"pipeline.features.ops.{name}"), REGISTRY[name]
     )
@@ -54,7 +54,7 @@ def parse_op(entry: Any, where: str = "features") -> Op:
             fix="write `- name: {parameters}`, one op per list entry",
         )
     ((name, parameters),) = entry.items()
-    return validated(op_class(str(name)), parameters, f"{where}.{name}")
+    return validate(op_class(str(name)), parameters, f"{where}.{name}")
 
 
 def op_entry(op: Op) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import pandas as pd
 from pydantic import Field, TypeAdapter, model_validator
 
-from pipeline.config.stored import Stored, check_stored, misfit
+from pipeline.config.stored import StoredObject, check_stored, misfit_error
 from pipeline.errors import InputError, PipelineError
 from pipeline.features.stats.key_tables import MAX_KEYS
 from pipeline.schema import Dtype, Schema
@@ -35,7 +35,7 @@ NUMBERS = "iufb"
 """NumPy's kinds of numbers and bools."""
 
 
-class TableName(Stored):
+class TableName(StoredObject):
     """A frame of the state, which is a file in ``tables/``."""
 
     name: Annotated[str, Field(alias="$table", min_length=1)]
@@ -50,7 +50,7 @@ class Expected:
     rows: int = MAX_KEYS
 
 
-class SavedState(Stored):
+class SavedState(StoredObject):
     """The state of an op that learns nothing."""
 
     aligned: ClassVar[tuple[str, ...]] = ()
@@ -90,7 +90,7 @@ def check_state(op: Op, schema: Schema, entry: Any, path: Path, place: str) -> l
         InputError: it is not one of this op over this schema; names file and place.
     """
     if not isinstance(entry, Mapping):
-        raise misfit(path, place, "must be keys with values")
+        raise misfit_error(path, place, "must be keys with values")
     try:
         found = check_stored(_adapter(op.saved), entry, "")
     except InputError as error:
@@ -101,14 +101,14 @@ def check_state(op: Op, schema: Schema, entry: Any, path: Path, place: str) -> l
             known = {**known, "names": op.reads(schema)}
         for name, value in known.items():
             if repr(entry.get(name)) != repr(value):
-                raise misfit(path, f"{place}.{name}", "is not what its op and columns give")
+                raise misfit_error(path, f"{place}.{name}", "is not what its op and columns give")
         if wrong := found.mismatch(op, schema):
-            raise misfit(path, place, wrong)
+            raise misfit_error(path, place, wrong)
         return found.tables_expected(op, schema)
     except PipelineError as error:
         if isinstance(error, InputError) and str(path) in error.message:
             raise
-        raise misfit(path, place, error.message) from None
+        raise misfit_error(path, place, error.message) from None
 
 
 def _placed(error: InputError, path: Path, place: str) -> InputError:
@@ -125,12 +125,12 @@ def check_table(frame: pd.DataFrame, expected: Expected, path: Path) -> None:
         InputError: it is not the one that the op needs; names the file.
     """
     if list(frame.columns) != list(expected.columns):
-        raise misfit(path, "", f"its columns must be {', '.join(expected.columns):.200}")
+        raise misfit_error(path, "", f"its columns must be {', '.join(expected.columns):.200}")
     for name, kind in expected.columns.items():
         if not _holds(frame[name], kind):
-            raise misfit(path, name, f"must hold {kind}, not {frame[name].dtype}")
+            raise misfit_error(path, name, f"must hold {kind}, not {frame[name].dtype}")
     if expected.keys and frame.duplicated(list(expected.keys)).any():
-        raise misfit(path, "", "two of its rows have the same key")
+        raise misfit_error(path, "", "two of its rows have the same key")
 
 
 def _holds(column: pd.Series, kind: Kind) -> bool:

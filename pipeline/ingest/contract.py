@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts.files import read_json, write_json
-from pipeline.config.stored import check_stored, misfit
-from pipeline.errors import SchemaError, nearest
+from pipeline.config.stored import check_stored, misfit_error
+from pipeline.errors import SchemaError, suggest_or_list
 from pipeline.ingest.contract_file import contracts
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.types import SourceColumn, can_be_pattern
@@ -67,7 +67,7 @@ class Contract:
             if name in self.unreadable:
                 raise SchemaError(f"column {name!r} cannot be read: {self.unreadable[name]}")
             if name not in known:
-                raise SchemaError(f"there is no column {name!r}", fix=nearest(name, known))
+                raise SchemaError(f"there is no column {name!r}", fix=suggest_or_list(name, known))
             if name in RESERVED:
                 raise SchemaError(
                     f"column {name!r}: the name is reserved for the runner",
@@ -112,10 +112,10 @@ class Contract:
         for number, column in enumerate(columns):
             if not can_be_pattern(column.type, column.pattern):
                 rule = f"is not one of a column of type {column.type}"
-                raise misfit(path, f"columns.{number}.pattern", rule)
+                raise misfit_error(path, f"columns.{number}.pattern", rule)
         here = [(c.name, c.dtype) for c in columns]
         if here != [(c.name, c.dtype) for c in found.schema_.columns]:
-            raise misfit(path, "schema.columns", "must be those of columns")
+            raise misfit_error(path, "schema.columns", "must be those of columns")
         return Contract(
             found.format, tuple(columns),
             tuple(

@@ -9,11 +9,11 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import Name
 from pipeline.config.model import ColumnType
-from pipeline.config.stored import Count, Plain, Positive, Stored
+from pipeline.config.stored import Count, Plain, Positive, StoredObject
 from pipeline.schema import StoredSchema
 
 
-class StoredSource(Stored):
+class StoredSource(StoredObject):
     """A `SourceColumn` in ``schema.json``."""
 
     name: str
@@ -22,7 +22,7 @@ class StoredSource(Stored):
     partition: bool
 
 
-class StoredFile(Stored):
+class StoredFile(StoredObject):
     """A `File` in ``schema.json``."""
 
     path: Name
@@ -34,7 +34,7 @@ class StoredFile(Stored):
 Letter = Annotated[str, Field(min_length=1, max_length=1)]
 
 
-class StoredDialect(Stored):
+class StoredDialect(StoredObject):
     """A `Dialect` in ``schema.json``."""
 
     delimiter: Letter
@@ -47,7 +47,7 @@ class StoredDialect(Stored):
     false: list[str]
 
 
-class StoredContract(Stored):
+class StoredContract(StoredObject):
     """What ``ingest/schema.json`` holds."""
 
     format: Literal["csv", "parquet"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.device import cpu
 from pipeline.device.factorize import numbered
-from pipeline.errors import DataError, SchemaError, nearest, shorten
+from pipeline.errors import DataError, SchemaError, shorten, suggest_or_list
 from pipeline.schema import EARLIEST, LATEST, Column, Schema
 
 RULES = {
@@ -53,7 +53,7 @@ def _check_names(df: pd.DataFrame, schema: Schema) -> None:
         raise SchemaError(
             f"the frame lacks {len(lacking)} of {len(schema.names)} columns",
             examples=[f"- {c.name} ({c.dtype})" for c in lacking],
-            fix=nearest(lacking[0].name, spare),
+            fix=suggest_or_list(lacking[0].name, spare),
         )
     for column in schema:
         if len(known) < len(present) and present.count(column.name) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.config.model import ColumnType, Source
-from pipeline.errors import ConfigError, SchemaError, nearest, shorten
+from pipeline.errors import ConfigError, SchemaError, shorten, suggest_or_list
 from pipeline.ingest import parquet
 from pipeline.ingest.contract import NEW, Contract
 from pipeline.ingest.csv import dialect as dialects
@@ -42,7 +42,7 @@ def settle(source: Source, where: str = "data") -> Contract:
     for name in source.types:
         if name not in known and name not in contract.unreadable:
             raise ConfigError(
-                f"{where}.types: there is no column {name!r}", fix=nearest(name, known)
+                f"{where}.types: there is no column {name!r}", fix=suggest_or_list(name, known)
             )
     return contract
 
@@ -93,7 +93,7 @@ def against(
 def _absent(name: str, types: Mapping[str, str], found: Contract, spare: list[str]) -> str:
     if name in found.unreadable:
         return f"- {name} ({types[name]}): {found.unreadable[name]}"
-    return f"- {name} ({types[name]}) {nearest(name, spare)}".rstrip()
+    return f"- {name} ({types[name]}) {suggest_or_list(name, spare)}".rstrip()
 
 
 def _only(source: Source, needed: list[str]) -> Source:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.config.model import Table
 from pipeline.device import cpu
-from pipeline.errors import SchemaError, nearest
+from pipeline.errors import SchemaError, suggest_or_list
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import settle
@@ -34,7 +34,9 @@ def read_table(
     known = contract.schema.names
     for key in table.keys:
         if key not in known:
-            raise SchemaError(f"{where}.keys: there is no column {key!r}", fix=nearest(key, known))
+            raise SchemaError(
+                f"{where}.keys: there is no column {key!r}", fix=suggest_or_list(key, known)
+            )
     for column in columns or ():
         if column not in known:
             message, fix = contract.schema.absent(column)

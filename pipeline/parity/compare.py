@@ -20,7 +20,7 @@ import pandas as pd
 from pipeline.config.model import Cluster, Config, Evaluate
 from pipeline.device import dtype_of
 from pipeline.device.choose import MODULES, Choice, choose, frames_of
-from pipeline.errors import ConfigError, InputError, nearest
+from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.execution.context import Listener
 from pipeline.execution.job import prepare_job
 from pipeline.execution.stages.evaluate import versions
@@ -125,7 +125,7 @@ def require_device(device: str) -> Choice:
         ConfigError: there is no such device.
     """
     if device not in MODULES:
-        raise ConfigError(f"there is no device {device!r}", fix=nearest(device, MODULES))
+        raise ConfigError(f"there is no device {device!r}", fix=suggest_or_list(device, MODULES))
     return choose(device) if device == "gpu" else Choice(device, device, "asked for")
 
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from pipeline.artifacts import manifest
 from pipeline.config.model import ColumnType, Config, Source, Table
-from pipeline.config.stored import misfit
+from pipeline.config.stored import misfit_error
 from pipeline.config.urls import is_url
-from pipeline.config.validation import validated
+from pipeline.config.validation import validate
 from pipeline.device.choose import Choice, frames_of
-from pipeline.errors import ConfigError, InputError, nearest
+from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.features.ops.join import Join
 from pipeline.ingest.blocks import SMALL_BLOCK, Block, gathered, plan_blocks
 from pipeline.ingest.contract import Contract
@@ -118,7 +118,7 @@ def predict_files(
     config = with_options(config, [*data, out, *tables], storage_options)
     scorer = scorer.with_tables(_newer(tables, config, scorer))
     shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
-    source = validated(Source, {"path": tuple(data), **shared}, "DATA")
+    source = validate(Source, {"path": tuple(data), **shared}, "DATA")
     contract = against(wanted, source, scorer.columns, keep)
     _check_apart(out, scorer.run, contract, tables)
     _check_keep(keep, contract, scorer)
@@ -164,9 +164,13 @@ def _check_columns(contract: Contract, scorer: Scorer, path: Path) -> None:
     """
     for name in scorer.columns:
         if name not in contract.schema:
-            raise misfit(path, "columns", f"there is no {name!r:.80}, which the features read")
+            raise misfit_error(
+                path, "columns", f"there is no {name!r:.80}, which the features read"
+            )
         if contract.schema[name].dtype != scorer.plan.source[name].dtype:
-            raise misfit(path, "columns", f"{name!r:.80} has another type than the features read")
+            raise misfit_error(
+                path, "columns", f"{name!r:.80} has another type than the features read"
+            )
 
 
 def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str]) -> None:
@@ -226,7 +230,7 @@ def _check_keep(keep: Sequence[str], contract: Contract, scorer: Scorer) -> None
         if name not in contract.schema:
             raise ConfigError(
                 f"--keep {name}: the new data have no column {name!r}",
-                fix=nearest(name, contract.schema.names),
+                fix=suggest_or_list(name, contract.schema.names),
             )
 
 
@@ -238,7 +242,7 @@ def _newer(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, p
         if not eq:
             raise ConfigError(f"--table {given!r} is not NAME=PATH")
         if name not in config.data.tables:
-            fix = nearest(name, config.data.tables)
+            fix = suggest_or_list(name, config.data.tables)
             raise ConfigError(f"--table {name}: the run has no such side table", fix=fix)
         known: Table = config.data.tables[name]
         joins = [s.op for s in scorer.plan.steps if isinstance(s.op, Join) and s.op.table == name]

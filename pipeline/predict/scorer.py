@@ -12,11 +12,11 @@ import pandas as pd
 
 from pipeline.artifacts import manifest as sealed
 from pipeline.artifacts.manifest import VerifiedRun
-from pipeline.config.loader import yaml_tree
+from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.model import Config
-from pipeline.config.stored import misfit
+from pipeline.config.stored import misfit_error
 from pipeline.device.choose import Choice, choose, frames_of
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError, suggest_or_list
 from pipeline.execution.stages.evaluate import prediction_columns
 from pipeline.expression import parse
 from pipeline.features.engine import fit, transform
@@ -85,7 +85,7 @@ class Scorer:
         for name in tables:
             if name not in known:
                 raise InputError(
-                    f"--table {name}: the run joins no such table", fix=nearest(name, known)
+                    f"--table {name}: the run joins no such table", fix=suggest_or_list(name, known)
                 )
         steps = tuple(
             replace(step, state={**step.state, **step.op.prepare(step.schema, tables)})
@@ -176,7 +176,7 @@ def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
     name = manifest["best"] if model == "best" else model
     if name not in manifest["models"]:
         known = ["best", *manifest["models"]]
-        raise InputError(f"the run has no model {model!r}", fix=nearest(model, known))
+        raise InputError(f"the run has no model {model!r}", fix=suggest_or_list(model, known))
     return str(name)
 
 
@@ -218,7 +218,7 @@ def read_config(run: VerifiedRun) -> Config:
         InputError: the file was altered, or is not a config.
     """
     path = run.run / "config.yaml"
-    return Config.parse(yaml_tree(run.read(path), path))
+    return Config.parse(parse_yaml_bytes(run.read(path), path))
 
 
 def _check_together(run: VerifiedRun, fitted: Fitted, plan: FittedPlan) -> None:
@@ -230,6 +230,6 @@ def _check_together(run: VerifiedRun, fitted: Fitted, plan: FittedPlan) -> None:
     path = run.run / "train" / f"{fitted.name}.json"
     wanted = run.manifest["task"], list(map(repr, run.manifest["classes"]))
     if (fitted.target.task, list(map(repr, fitted.target.classes))) != wanted:
-        raise misfit(path, "classes", "task and classes must be those of manifest.json")
+        raise misfit_error(path, "classes", "task and classes must be those of manifest.json")
     if [(f.name, f.kind) for f in fitted.features] != [(f.name, f.kind) for f in plan.features]:
-        raise misfit(path, "features", "must be those of features/plan.json")
+        raise misfit_error(path, "features", "must be those of features/plan.json")

@@ -8,14 +8,14 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from pipeline.artifacts.manifest_model import SetName
-from pipeline.config.stored import Count, Plain, Positive, Stored
+from pipeline.config.stored import Count, Plain, Positive, StoredObject
 
 Severity = Literal["fail", "warn", "info"]
 SEVERITIES: tuple[Severity, ...] = ("fail", "warn", "info")
 """From the gravest on."""
 
 
-class StoredFinding(Stored):
+class StoredFinding(StoredObject):
     """A finding."""
 
     name: str
@@ -27,7 +27,7 @@ class StoredFinding(Stored):
     config: str
 
 
-class StoredCheck(Stored):
+class StoredCheck(StoredObject):
     """A check, and what it looked at."""
 
     check: str
@@ -35,7 +35,7 @@ class StoredCheck(Stored):
     measured: dict[str, Plain]
 
 
-class AuditFile(Stored):
+class AuditFile(StoredObject):
     """What ``audit.json`` holds."""
 
     format: Literal[1]

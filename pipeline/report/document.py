@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from pipeline.console.terminal import json_line, visible
+from pipeline.console.terminal import escape_controls, to_json_line
 from pipeline.report import drawing
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load_template(name: str) -> Template:
 
 def _shown(value: Any) -> Any:
     """Texts without control characters, which HTML forbids, and without changes of direction."""
-    return visible(value) if type(value) is str else value
+    return escape_controls(value) if type(value) is str else value
 
 
 def read_asset(name: str) -> str:
@@ -60,7 +60,7 @@ def read_asset(name: str) -> str:
 
 def _in_script(value: Any) -> str:
     """JSON for a script element: no text in it can close the element or open a comment."""
-    written = json_line(value, allow_nan=True)
+    written = to_json_line(value, allow_nan=True)
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -15,8 +15,8 @@ from pipeline.artifacts import manifest as sealed
 from pipeline.artifacts.files import UNHASHED
 from pipeline.artifacts.ledger import find_last_run, ledger_line_adapter
 from pipeline.artifacts.manifest import VerifiedRun
-from pipeline.config.loader import yaml_tree
-from pipeline.config.stored import Plain, Stored, check_stored
+from pipeline.config.loader import parse_yaml_bytes
+from pipeline.config.stored import Plain, StoredObject, check_stored
 from pipeline.errors import InputError
 from pipeline.evaluate.stored import curves_files, metrics_files
 from pipeline.features.engine.plan_file import plans
@@ -114,7 +114,7 @@ class _Bytes:
 
 def _config(path: Path, data: _Bytes) -> tuple[str, Json]:
     content = data(path) or b""
-    tree = yaml_tree(content, path)
+    tree = parse_yaml_bytes(content, path)
     check_stored(_asked(), tree, path)
     return content.decode("utf-8"), tree
 
@@ -153,7 +153,7 @@ def _lines(path: Path, data: _Bytes) -> list[Json]:
     return found
 
 
-class AskedData(Stored):
+class AskedData(StoredObject):
     """What the page shows of ``data``."""
 
     path: str | list[str]
@@ -161,7 +161,7 @@ class AskedData(Stored):
     tables: dict[str, Plain] = {}
 
 
-class AskedSplit(Stored):
+class AskedSplit(StoredObject):
     """What the page shows of ``split``."""
 
     by: str | None = None
@@ -170,13 +170,13 @@ class AskedSplit(Stored):
     test: float | None = None
 
 
-class AskedCluster(Stored):
+class AskedCluster(StoredObject):
     """What tells how the run goes on."""
 
     kind: str = ""
 
 
-class Asked(Stored):
+class Asked(StoredObject):
     """What commands show of a config, which may be one of an older version."""
 
     data: AskedData

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from pipeline.config.stored import Positive, Stored
+from pipeline.config.stored import Positive, StoredObject
 
 Course = list[float | None] | None
 
 
-class TimelineStage(Stored):
+class TimelineStage(StoredObject):
     """A stage; one that did not end has no end."""
 
     stage: str
@@ -20,7 +20,7 @@ class TimelineStage(Stored):
     ended: Positive | None = None
 
 
-class Gpu(Stored):
+class Gpu(StoredObject):
     """A GPU and the course of what was measured on it."""
 
     gpu: str
@@ -34,7 +34,7 @@ class Gpu(Stored):
     sent: Course = None
 
 
-class TimelineFile(Stored):
+class TimelineFile(StoredObject):
     """What ``gpu.json`` holds."""
 
     seconds: Annotated[float, Field(gt=0)]

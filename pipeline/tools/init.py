@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pipeline.config.model import Data
-from pipeline.config.validation import validated
+from pipeline.config.validation import validate
 from pipeline.device import cpu
 from pipeline.features.auto import profile as profiles
 from pipeline.features.auto.choose import Choice, decide, entries_of
@@ -62,7 +62,7 @@ def make_config(data: str | Sequence[str], target: str) -> str:
         InputError: the files cannot be read, or the target does not fit them.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    source = validated(Data, {"path": paths, "target": target}, "data")
+    source = validate(Data, {"path": paths, "target": target}, "data")
     found = examine(source)
     parts = [_head(source, found), _data(source, found), _split(found), _features(found), _foot()]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"

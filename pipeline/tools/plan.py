@@ -145,7 +145,7 @@ def print_plan(plan: dict[str, Any]) -> None:
     """The plan for people, on standard output."""
     from rich.table import Table
 
-    from pipeline.console.terminal import console as plain
+    from pipeline.console.terminal import make_console as plain
 
     console = plain()
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -21,7 +21,7 @@ from typing import Any
 from pipeline.artifacts.run_dirs import make_run_folder
 from pipeline.config.model import Config
 from pipeline.device.nvtx_ranges import VARIABLE
-from pipeline.errors import ConfigError, InputError, MachineError, nearest, quote_path
+from pipeline.errors import ConfigError, InputError, MachineError, quote_path, suggest_or_list
 from pipeline.execution.context import Listener
 from pipeline.execution.runner import RunResult, run
 
@@ -43,7 +43,7 @@ def check(name: str, config: Config) -> None:
         MachineError: it is not installed; says how to get it.
     """
     if name not in FILES:
-        raise InputError(f"--profile {name!r}", fix=nearest(name, FILES))
+        raise InputError(f"--profile {name!r}", fix=suggest_or_list(name, FILES))
     if name == "nsys":
         if shutil.which("nsys") is None:
             raise MachineError(

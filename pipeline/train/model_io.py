@@ -15,13 +15,13 @@ from typing import Any
 
 from pipeline.artifacts import manifest
 from pipeline.artifacts.files import atomic_write, write_json
-from pipeline.config.stored import misfit
-from pipeline.errors import InputError, nearest
+from pipeline.config.stored import misfit_error
+from pipeline.errors import InputError, suggest_or_list
 from pipeline.matrix import Feature, Target
 from pipeline.train import model_integrity
 from pipeline.train.fitted_model import Fitted
 from pipeline.train.sidecar import FORMAT, MAX_MODEL, check_sidecar
-from pipeline.versions import installed
+from pipeline.versions import find_versions
 
 CONTENT: Mapping[str, str] = {"xgboost": "xgboost.ubj", "forest": "forest.tl"}
 LIBRARIES = (
@@ -60,7 +60,7 @@ def sidecar(fitted: Fitted) -> dict[str, Any]:
         "history": {which: dict(metrics) for which, metrics in fitted.history.items()},
         "notes": list(fitted.notes),
         "device": fitted.device,
-        "versions": installed(LIBRARIES),
+        "versions": find_versions(LIBRARIES),
         **fitted.details,
     }
 
@@ -87,7 +87,7 @@ def load(
         InputError: a file is missing or damaged, of a later version, or its trees are malformed.
     """
     if name not in CONTENT:
-        raise InputError(f"{folder} has no model {name!r}", fix=nearest(name, CONTENT))
+        raise InputError(f"{folder} has no model {name!r}", fix=suggest_or_list(name, CONTENT))
     sidecar, path = folder / f"{name}.json", folder / CONTENT[name]
     facts = manifest.parse_json(read(sidecar), sidecar)
     check_sidecar(facts, name, sidecar)
@@ -154,7 +154,7 @@ def _made(
 
         booster = _booster(content, path)
         if fault := boosting.fault_of(booster, target, features):
-            raise misfit(path, "", fault)
+            raise misfit_error(path, "", fault)
         return boosting.fitted(booster, target, features, on=device, **common)
     from pipeline.train.forest import train as forest
 

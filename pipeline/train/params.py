@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.config.model import MODELS
-from pipeline.config.validation import validated
-from pipeline.errors import ConfigError, nearest
+from pipeline.config.validation import validate
+from pipeline.errors import ConfigError, suggest_or_list
 
 # What XGBoost itself calls the parameters that have a field of their own here.
 ALIASES: Mapping[str, str] = {
@@ -151,7 +151,8 @@ def _native_name(key: str) -> str:
         )
     known = [*XGBoostParams.model_fields, *NATIVE, *ALIASES]
     raise ConfigError(
-        f"models.xgboost.{key}: unknown key, and no parameter of XGBoost", fix=nearest(key, known)
+        f"models.xgboost.{key}: unknown key, and no parameter of XGBoost",
+        fix=suggest_or_list(key, known),
     )
 
 
@@ -218,9 +219,11 @@ def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
     chosen: Mapping[str, Any] = models if models else {name: {} for name in MODELS}
     for name in chosen:
         if name not in PARAMS:
-            raise ConfigError(f"models.{name}: there is no such model", fix=nearest(name, PARAMS))
+            raise ConfigError(
+                f"models.{name}: there is no such model", fix=suggest_or_list(name, PARAMS)
+            )
     found: dict[str, ModelParams] = {
-        name: validated(kind, chosen[name], f"models.{name}")
+        name: validate(kind, chosen[name], f"models.{name}")
         for name, kind in PARAMS.items()
         if chosen.get(name) is not None
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import Task, check_classes
-from pipeline.config.stored import Count, Positive, Scalar, Stored, check_stored, misfit
+from pipeline.config.stored import Count, Positive, Scalar, StoredObject, check_stored, misfit_error
 from pipeline.errors import InputError, shorten
 
 FORMAT = 2  # 1: category codes were one lower, and missing ones NaN
@@ -17,7 +17,7 @@ MAX_MODEL = 1 << 30
 """Bytes of a model's own file, and of a checkpoint's."""
 
 
-class SidecarFeature(Stored):
+class SidecarFeature(StoredObject):
     """A column of the matrix."""
 
     name: str
@@ -25,7 +25,7 @@ class SidecarFeature(Stored):
     size: Count | None
 
 
-class Sidecar(Stored):
+class Sidecar(StoredObject):
     """A model's facts; those of a forest have its fill values and classes besides."""
 
     format: Literal[2]
@@ -82,5 +82,5 @@ def check_sidecar(facts: Any, name: str, path: Path) -> Sidecar:
         )
     found = check_stored(_sidecars(), facts, path)
     if found.model != name:
-        raise misfit(path, "model", f"must be {name!r}")
+        raise misfit_error(path, "model", f"must be {name!r}")
     return found

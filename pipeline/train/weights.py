@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from pipeline.device import Array, Frames
-from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.errors import ConfigError, DataError, suggest_or_list
 from pipeline.matrix import Feed, Matrix, SetName, Target, rows_at
 from pipeline.train.feed import mapped
 from pipeline.train.params import ClassWeight, ForestParams, XGBoostParams
@@ -70,7 +70,9 @@ def _named(asked: Mapping[str, float], target: Target) -> np.ndarray:
     names = [str(c) for c in target.classes]
     for name in asked:
         if name not in names:
-            raise ConfigError(f"class_weight: there is no class {name!r}", fix=nearest(name, names))
+            raise ConfigError(
+                f"class_weight: there is no class {name!r}", fix=suggest_or_list(name, names)
+            )
     return np.array([asked.get(name, 1.0) for name in names])
 
 

@@ -120,7 +120,7 @@ def test_too_few_workers_are_counted(two, tmp_path):
 
 
 def test_other_versions_are_named(two, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote, "installed", lambda names: {"numpy": "0.0.1"})
+    monkeypatch.setattr(remote, "find_versions", lambda names: {"numpy": "0.0.1"})
     cluster = Cluster(kind=two.scheduler.address)
     with (
         pytest.raises(MachineError, match=r"worker tcp:.*(?s:.)*numpy: .* there, 0\.0\.1 here"),

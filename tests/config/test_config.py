@@ -7,9 +7,9 @@ import json
 import pytest
 import yaml
 
-from pipeline.config.loader import from_environment
+from pipeline.config.loader import expand_environment
 from pipeline.config.model import MODELS, Config
-from pipeline.config.yaml_text import tree_of
+from pipeline.config.yaml_text import parse_yaml
 from pipeline.errors import ConfigError
 from pipeline.train.params import PARAMS, parse_models
 
@@ -135,16 +135,16 @@ def test_yaml_that_would_run_code_is_refused(tmp_path):
 
 def test_a_merged_key_is_no_double_one():
     text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: [*b, *a], y: 4}\n"
-    assert tree_of(text, "it")["c"] == {"x": 3, "y": 4}
+    assert parse_yaml(text, "it")["c"] == {"x": 3, "y": 4}
     with pytest.raises(ConfigError, match="line 2, column 11: the key 'x' stands here twice, first in line 2"):  # fmt: skip
-        tree_of("a: 1\nb: {x: 1, x: 2}\n", "it")
+        parse_yaml("a: 1\nb: {x: 1, x: 2}\n", "it")
 
 
 def test_environment(monkeypatch):
     monkeypatch.setenv("KEY", "abc")
-    assert from_environment({"a": ["${KEY}/x"]}) == {"a": ["abc/x"]}
+    assert expand_environment({"a": ["${KEY}/x"]}) == {"a": ["abc/x"]}
     with pytest.raises(ConfigError, match="has no 'NOPE_X'"):
-        from_environment("${NOPE_X}")
+        expand_environment("${NOPE_X}")
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_an_address_is_host_and_port(key, value):
     ],
 )
 def test_words_of_csv_are_texts_as_written(text, true, false):
-    tree = tree_of("data: {path: d.csv, target: y, csv: " + text + "}", "c.yaml")
+    tree = parse_yaml("data: {path: d.csv, target: y, csv: " + text + "}", "c.yaml")
     csv = Config.parse(tree).data.csv
     assert (csv.true, csv.false) == (true, false)
     written = Config.parse(tree).to_yaml()
-    assert Config.parse(tree_of(written, "config.yaml")).data.csv == csv
+    assert Config.parse(parse_yaml(written, "config.yaml")).data.csv == csv
 
 
 def test_words_of_csv_from_the_command_line():
@@ -196,10 +196,10 @@ def test_words_of_csv_from_the_command_line():
 
 def test_a_header_of_csv_may_be_a_boolean_or_names():
     for text, header in (("no", False), ("yes", True), ("[no, 1]", ("no", "1"))):
-        tree = tree_of("data: {path: d.csv, target: y, csv: {header: " + text + "}}", "c.yaml")
+        tree = parse_yaml("data: {path: d.csv, target: y, csv: {header: " + text + "}}", "c.yaml")
         assert Config.parse(tree).data.csv.header == header
 
 
 def test_a_word_and_its_quoted_form_are_one_key_under_csv():
     with pytest.raises(ConfigError, match="the key 'true' stands here twice"):
-        tree_of('csv: {true: [a], "true": [b]}', "it")
+        parse_yaml('csv: {true: [a], "true": [b]}', "it")

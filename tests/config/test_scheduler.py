@@ -7,7 +7,7 @@ import pytest
 from pipeline.__main__ import status_of
 from pipeline.cluster import remote
 from pipeline.config.model import Cluster, Config
-from pipeline.config.scheduler import is_local, parse_address
+from pipeline.config.scheduler import is_local_kind, parse_address
 from pipeline.errors import ConfigError, MachineError
 
 DATA = {"data": {"path": "a.csv", "target": "y"}}
@@ -35,7 +35,7 @@ WRONG = [
 
 @pytest.mark.parametrize("kind", LOCAL)
 def test_loopback_needs_no_command_line(kind):
-    assert is_local(kind)
+    assert is_local_kind(kind)
     assert Config.from_file({**DATA, "cluster": kind}).cluster.kind == kind
 
 

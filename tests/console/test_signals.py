@@ -22,7 +22,7 @@ WORK = {
     "destructor": "class A:\n  def __del__(self): time.sleep(2)\nA(); time.sleep(60)",
     "half-way": "class A:\n  def __del__(self):\n    try: time.sleep(2)\n    finally: assert False\n"
     "A(); time.sleep(60)",
-    "deferred": "with signals.deferred():\n  while not signals.received(): time.sleep(0.01)\n"
+    "deferred": "with signals.defer_signals():\n  while not signals.received_signal(): time.sleep(0.01)\n"
     "  raise ValueError('of the library')",
 }
 COMMAND = """
@@ -90,7 +90,7 @@ def test_a_signal_ends_the_command_in_time(work, number):
 def test_what_is_to_be_discarded_is_gone_though_a_library_never_returned(tmp_path):
     (tmp_path / "spare").mkdir()
     (tmp_path / "spare" / "file").write_text("x")
-    work = "with signals.discarded(signals.Path(sys.argv[1])):\n  " + WORK["library"]
+    work = "with signals.removed_on_exit(signals.Path(sys.argv[1])):\n  " + WORK["library"]
     command = f"WORK = {work!r}\n{COMMAND}"
     status, err, _ = stopped(command, signal.SIGINT, str(tmp_path / "spare"))
     assert (status, err) == (130, "stopped\n")

@@ -80,11 +80,11 @@ def harmless(text):
 
 def test_nothing_that_a_terminal_obeys_is_told(capsys, monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    terminal.tell(EVIL)
-    terminal.say(EVIL)
+    terminal.print_stderr(EVIL)
+    terminal.print_stdout(EVIL)
     table = Table(EVIL, title=EVIL)
     table.add_row(f"[red]{EVIL}[/red] [link=http://x]y[/link] :smile:")
-    terminal.console(width=200).print(table, EVIL)
+    terminal.make_console(width=200).print(table, EVIL)
     print_json({EVIL: [EVIL]})
     shown = capsys.readouterr()
     assert harmless(shown.out) and harmless(shown.err)
@@ -157,10 +157,10 @@ def test_a_reader_that_has_gone_is_no_interruption():
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     with pytest.raises(BrokenPipeError):
-        terminal.console(file=Gone()).print("x")
+        terminal.make_console(file=Gone()).print("x")
 
 
-@pytest.mark.parametrize("write", [terminal.tell, lambda text: terminal.console(stderr=True).print(text)])  # fmt: skip
+@pytest.mark.parametrize("write", [terminal.print_stderr, lambda text: terminal.make_console(stderr=True).print(text)])  # fmt: skip
 def test_work_goes_on_where_nobody_reads_its_messages(write, monkeypatch):
     reading, writing = os.pipe()
     os.close(reading)

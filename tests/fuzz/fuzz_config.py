@@ -13,7 +13,7 @@ from fuzz_laws import SCRATCH, refused
 
 from pipeline.config.loader import read_yaml
 from pipeline.config.model import Config
-from pipeline.config.yaml_text import tree_of
+from pipeline.config.yaml_text import parse_yaml
 from pipeline.features.registry import op_entry, parse_ops
 from pipeline.train.params import parse_models
 
@@ -34,7 +34,7 @@ def lawful(tree: Any, overrides: Sequence[str] = ()) -> None:
         config = Config.parse(tree, overrides)
         entries = [op_entry(op) for op in parse_ops(config.features or ())]
         models = parse_models(config.models)
-        again = Config.parse(tree_of(config.to_yaml(), "config.yaml"))
+        again = Config.parse(parse_yaml(config.to_yaml(), "config.yaml"))
         assert again.to_yaml() == config.to_yaml(), "config.yaml is another config"
         read = [op_entry(op) for op in parse_ops(again.features or ())]
         assert read == entries, "config.yaml has other ops"

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.__main__ import status_of
 from pipeline.config import urls
-from pipeline.config.loader import from_environment, redacted
+from pipeline.config.loader import expand_environment, redact
 from pipeline.errors import InputError
 from pipeline.predict.batch import predict_files
 
@@ -127,6 +127,6 @@ def test_what_the_environment_gave_is_redacted_longest_first(monkeypatch):
     monkeypatch.setenv("SHORT", "secret")
     monkeypatch.setenv("LONG", "secret and more")
     monkeypatch.setenv("TINY", "eu")
-    assert from_environment({"a": ["${SHORT}", "${LONG}", "${TINY}"]})["a"][2] == "eu"
-    assert redacted("x secret and more, secret, eu") == "x ${LONG}, ${SHORT}, eu"
-    assert redacted(json.dumps("nothing")) == '"nothing"'
+    assert expand_environment({"a": ["${SHORT}", "${LONG}", "${TINY}"]})["a"][2] == "eu"
+    assert redact("x secret and more, secret, eu") == "x ${LONG}, ${SHORT}, eu"
+    assert redact(json.dumps("nothing")) == '"nothing"'

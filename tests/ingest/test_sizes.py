@@ -31,7 +31,7 @@ from pipeline.__main__ import status_of
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (1 << 30),) * 2)
 said = []
 import pipeline.console.terminal
-pipeline.console.terminal.tell = said.append
+pipeline.console.terminal.print_stderr = said.append
 for arguments in json.loads(sys.argv[1]):
     del said[:]
     started = time.perf_counter()

@@ -29,7 +29,7 @@ from pipeline.schema import SET, TRAIN
 from pipeline.train import golden, model_io
 from pipeline.train.feed import Scores, scored
 from pipeline.train.fitted_model import Fitted
-from pipeline.versions import installed
+from pipeline.versions import find_versions
 
 if TYPE_CHECKING:
     from pipeline.execution.context import RunContext, StageRun
@@ -258,4 +258,4 @@ def _publish(session: RunContext, refitted: bool, models: Sequence[str]) -> None
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries a result depends on."""
     own = {"python": platform.python_version(), "pipeline": __version__}
-    return own | installed(LIBRARIES)
+    return own | find_versions(LIBRARIES)

@@ -8,17 +8,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.artifacts.manifest_model import SetName
-from pipeline.config.stored import Count, Stored, check_stored
+from pipeline.config.stored import Count, StoredObject, check_stored
 
 
-class StoredChoice(Stored):
+class StoredChoice(StoredObject):
     """The ops that were configured or chosen, and the columns left out with the reason."""
 
     ops: list[dict[str, Any]]
     left_out: dict[str, str]
 
 
-class StoredCounts(Stored):
+class StoredCounts(StoredObject):
     """Rows per set of a refit."""
 
     counts: dict[SetName, Count]

@@ -15,7 +15,7 @@ from pipeline.artifacts import manifest
 from pipeline.artifacts.files import write_json
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
-from pipeline.config.stored import check_stored, misfit
+from pipeline.config.stored import check_stored, misfit_error
 from pipeline.device import Frame
 from pipeline.errors import ConfigError, DataError
 from pipeline.expression import parse
@@ -302,7 +302,7 @@ def _loaded_steps(
         try:
             op = parse_op(entry.op, f"{place}.op")
         except ConfigError as error:
-            raise misfit(path, "", error.message) from None
+            raise misfit_error(path, "", error.message) from None
         loaded = state_io.load_checked(
             op, schema, data["steps"][number]["state"], folder, read,
             path=path, place=f"{place}.state", cells=cells,

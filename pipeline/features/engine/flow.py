@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config.stored import misfit
+from pipeline.config.stored import misfit_error
 from pipeline.errors import PipelineError
 from pipeline.expression import parse
 from pipeline.features.engine.plan_file import StoredPlan
@@ -29,9 +29,9 @@ def check_flow(
         try:
             reads, made, removed = step.reads, step.produces, step.removes
         except PipelineError as error:
-            raise misfit(path, place, error.message) from None
+            raise misfit_error(path, place, error.message) from None
         if reads != entry.reads or [c.name for c in made] != entry.produces:
-            raise misfit(path, place, "reads and produces are not those of its op and schema")
+            raise misfit_error(path, place, "reads and produces are not those of its op and schema")
         _check_reads(reads, step.schema, there, path, place)
         for name in removed:
             there.pop(name, None)
@@ -39,11 +39,13 @@ def check_flow(
         kinds |= {c.name: c.kind for c in made}
     for number, feature in enumerate(features):
         if feature.name not in there or kinds[feature.name] in ("text", "datetime"):
-            raise misfit(path, f"features.{number}", "must be a numeric column of the last step")
+            raise misfit_error(
+                path, f"features.{number}", "must be a numeric column of the last step"
+            )
         if (feature.kind == "c") != (kinds[feature.name] == "category"):
-            raise misfit(path, f"features.{number}.kind", "is not that of its column")
+            raise misfit_error(path, f"features.{number}.kind", "is not that of its column")
     if len({feature.name for feature in features}) < len(features):
-        raise misfit(path, "features", "one is there twice")
+        raise misfit_error(path, "features", "one is there twice")
     _check_filters(plan.filters, source, path)
 
 
@@ -53,7 +55,9 @@ def _check_reads(
     for name in reads:
         if there.get(name) != schema[name].dtype:
             now = there.get(name, "absent")
-            raise misfit(path, place, f"reads {name!r:.80} as {schema[name].dtype}, which is {now}")
+            raise misfit_error(
+                path, place, f"reads {name!r:.80} as {schema[name].dtype}, which is {now}"
+            )
 
 
 def _check_filters(filters: Sequence[str], source: Schema, path: Path) -> None:
@@ -61,6 +65,6 @@ def _check_filters(filters: Sequence[str], source: Schema, path: Path) -> None:
         try:
             found = parse(text).check(source).dtype
         except PipelineError as error:
-            raise misfit(path, f"filters.{number}", error.message) from None
+            raise misfit_error(path, f"filters.{number}", error.message) from None
         if found != "bool":
-            raise misfit(path, f"filters.{number}", f"is {found}, not true or false")
+            raise misfit_error(path, f"filters.{number}", f"is {found}, not true or false")

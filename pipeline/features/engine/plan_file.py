@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pipeline.config.stored import Count, Stored
+from pipeline.config.stored import Count, StoredObject
 from pipeline.schema import StoredSchema
 
 
-class StoredStep(Stored):
+class StoredStep(StoredObject):
     """An op with its parameters and its fitted state."""
 
     op: Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
@@ -22,21 +22,21 @@ class StoredStep(Stored):
     state: dict[str, Any]
 
 
-class StoredFeature(Stored):
+class StoredFeature(StoredObject):
     """A column of the models' matrix."""
 
     name: str
     kind: Literal["q", "int", "c"]
 
 
-class Dropped(Stored):
+class Dropped(StoredObject):
     """A column of the data that no model sees."""
 
     column: str
     reason: str
 
 
-class StoredPlan(Stored):
+class StoredPlan(StoredObject):
     """What ``features/plan.json`` holds."""
 
     source: StoredSchema

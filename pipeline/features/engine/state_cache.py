@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter
 
 from pipeline.artifacts.files import hash_file, read_json, write_json
 from pipeline.artifacts.manifest_model import Sha256
-from pipeline.config.stored import Stored, check_stored
+from pipeline.config.stored import StoredObject, check_stored
 from pipeline.errors import InputError
 from pipeline.features.engine import state_io as state
 from pipeline.features.engine.transform import Step
@@ -110,7 +110,7 @@ class States:
         return [f"kept: {', '.join(self.kept)}; fitted: {', '.join(self.fitted) or 'nothing'}"]
 
 
-class StoredState(Stored):
+class StoredState(StoredObject):
     """A fitted state with the hashes of its tables."""
 
     state: dict[str, Any]

@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.artifacts import manifest
 from pipeline.artifacts.files import atomic_write
 from pipeline.artifacts.stored_table import TableLimits, read_stored_table
-from pipeline.config.stored import misfit
+from pipeline.config.stored import misfit_error
 from pipeline.errors import InputError
 from pipeline.features.op import Op, State
 from pipeline.features.saved import (
@@ -124,7 +124,7 @@ def load_checked(
         cells -= frame.size
         loaded[name] = frame
     if len(tables_in(entry)) != len(wanted):
-        raise misfit(path, place, f"must name {len(wanted):,} tables")
+        raise misfit_error(path, place, f"must name {len(wanted):,} tables")
     state = _with_tables(entry, loaded)
     assert isinstance(state, dict)
     return state

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline.device import Array, Frame, Frames, Series
-from pipeline.errors import nearest
+from pipeline.errors import suggest_or_list
 from pipeline.features.op import Op, Rows, State, need_kinds
 from pipeline.schema import Column, Columns, Schema
 
@@ -85,7 +85,7 @@ class Dates(Op):
         try:
             return value if value is None else ZoneInfo(value).key
         except (KeyError, ValueError, OSError):
-            near = nearest(value or "", available_timezones())
+            near = suggest_or_list(value or "", available_timezones())
             raise ValueError(f"no time zone of this name; {near}") from None
 
     def reads(self, schema: Schema) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.device import Array, Frame
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.features.op import Op, Rows, State, need_kinds
 from pipeline.features.stats.text_parsing import moment
 from pipeline.schema import Column, Schema
@@ -76,7 +76,7 @@ class Elapsed(Op):
             elif moment(text) is None:
                 raise ConfigError(
                     f"{text!r} is neither a column nor a date (2020-01-31T12:00)",
-                    fix=nearest(text, [c.name for c in schema if c.kind == "datetime"]),
+                    fix=suggest_or_list(text, [c.name for c in schema if c.kind == "datetime"]),
                 )
         if not names:
             raise ConfigError("from and to are both fixed: one of them must be a column")

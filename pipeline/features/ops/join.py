@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.model import Names
-from pipeline.config.stored import Count, Stored
+from pipeline.config.stored import Count, StoredObject
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
-from pipeline.errors import ConfigError, DataError, nearest, shorten
+from pipeline.errors import ConfigError, DataError, shorten, suggest_or_list
 from pipeline.features.op import Op, Rows, State, Summary
 from pipeline.features.saved import MAX_ROWS, Expected, Kind, SavedState, TableName, key_kind
 from pipeline.features.stats.key_tables import key_column, key_names, positions
@@ -20,7 +20,7 @@ from pipeline.schema import Column, Dtype, Schema
 _NUMBERS = frozenset({"int64", "int32", "float64", "float32"})
 
 
-class Made(Stored):
+class Made(StoredObject):
     """A joined column."""
 
     name: str
@@ -95,7 +95,8 @@ class Join(Op):
         for name in (*keys, *(self.columns or ())):
             if name not in types:
                 raise ConfigError(
-                    f"join: table {self.table!r} has no column {name!r}", fix=nearest(name, types)
+                    f"join: table {self.table!r} has no column {name!r}",
+                    fix=suggest_or_list(name, types),
                 )
         used = {*keys, *(self.columns or types)}
         kept = {name: dtype for name, dtype in types.items() if name in used}

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from pipeline.config.stored import Scalar
 from pipeline.device import Frame
-from pipeline.errors import ConfigError, nearest, shorten
+from pipeline.errors import ConfigError, shorten, suggest_or_list
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds
 from pipeline.features.saved import SavedState
 from pipeline.features.stats.counts import check_columns, merged_columns, of_columns, ranked
@@ -196,7 +196,7 @@ def _check_columns(values: Values, names: list[str]) -> None:
     if wrong := [n for n in values if n not in names]:
         raise ConfigError(
             f"one_hot: values has {wrong[0]!r}, which is no selected column",
-            fix=nearest(wrong[0], names),
+            fix=suggest_or_list(wrong[0], names),
         )
     if missing := [n for n in names if n not in values]:
         raise ConfigError(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from pipeline.config.stored import Stored
+from pipeline.config.stored import StoredObject
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
@@ -30,7 +30,7 @@ from pipeline.schema import Column, Columns, Schema
 _BLOCK_KINDS = {"datetime", "numeric"}
 
 
-class Output(Stored):
+class Output(StoredObject):
     """An encoded column, and the columns made from it."""
 
     column: str

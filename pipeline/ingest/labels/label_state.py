@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import SetName, Task, check_classes
-from pipeline.config.stored import Count, Positive, Scalar, Stored, check_stored
+from pipeline.config.stored import Count, Positive, Scalar, StoredObject, check_stored
 from pipeline.ingest.labels.assign import Counts
 from pipeline.ingest.labels.split import Cuts
 from pipeline.matrix import Target
@@ -59,14 +59,14 @@ class Settlement:
         )  # fmt: skip
 
 
-class StoredCuts(Stored):
+class StoredCuts(StoredObject):
     """The first times of two sets."""
 
     valid: int | float
     test: int | float
 
 
-class StoredCounts(Stored):
+class StoredCounts(StoredObject):
     """Rows per set, and weights of the training labels."""
 
     rows: dict[SetName, Count]
@@ -77,7 +77,7 @@ class StoredCounts(Stored):
     valid_weight: Positive
 
 
-class StoredSettlement(Stored):
+class StoredSettlement(StoredObject):
     """What the record of the split holds."""
 
     task: Task

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.loader import expand_url, from_environment, redacted
+from pipeline.config.loader import expand_environment, expand_url, redact
 from pipeline.config.storage_options import check_options
 from pipeline.config.urls import EXTRAS, is_url, parse_url
 from pipeline.errors import InputError, MachineError, PipelineError
@@ -38,7 +38,7 @@ def filesystem(path: str, options: Mapping[str, Any]) -> Any:
     try:
         kind = fsspec.get_filesystem_class(url.protocol)
         own = {} if url.is_http else kind._get_kwargs_from_urls(path)
-        return kind(**{**own, **from_environment(dict(options))})
+        return kind(**{**own, **expand_environment(dict(options))})
     except ImportError as error:
         extra = EXTRAS.get(url.protocol)
         fix = f'pip install "pipeline[{extra}]"' if extra else str(error)
@@ -46,12 +46,12 @@ def filesystem(path: str, options: Mapping[str, Any]) -> Any:
             f"{path}: no library for {url.protocol}:// is installed", fix=fix
         ) from None
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {redacted(str(error))}", fix="check storage_options") from None
+        raise InputError(f"{path}: {redact(str(error))}", fix="check storage_options") from None
 
 
 def reason(error: Exception) -> str:
     """What the system said, in its own words."""
-    return redacted(str(getattr(error, "strerror", None) or error)).lower()
+    return redact(str(getattr(error, "strerror", None) or error)).lower()
 
 
 CREDENTIALS = (
@@ -89,14 +89,14 @@ def explained(path: str) -> Iterator[None]:
         if not is_store:
             raise
         if "credentials" in type(error).__name__.lower():
-            told = redacted(str(error))
+            told = redact(str(error))
             raise InputError(f"{path} cannot be read: {told}", fix=CREDENTIALS) from None
         if type(error).__name__ == "ParamValidationError":  # botocore's, before anything is sent
             raise InputError(
-                f"{path} cannot be read: {redacted(str(error))}", fix="check the URL"
+                f"{path} cannot be read: {redact(str(error))}", fix="check the URL"
             ) from None
         raise MachineError(
-            f"{path} cannot be reached: {redacted(str(error))}",
+            f"{path} cannot be reached: {redact(str(error))}",
             fix="check the network, and the endpoint (AWS_ENDPOINT_URL, or storage_options: "
             "{endpoint_url: …})",
         ) from None
@@ -107,7 +107,7 @@ def _refusal(path: str, error: Exception) -> PipelineError | None:
     status = getattr(error, "status", None)
     if not isinstance(status, int) or type(error).__module__.partition(".")[0] != "aiohttp":
         return None
-    answer = f"HTTP {status} {redacted(str(getattr(error, 'message', '')))}".strip()
+    answer = f"HTTP {status} {redact(str(getattr(error, 'message', '')))}".strip()
     if status in (401, 403, 407):
         return InputError(f"{path} cannot be read: the server refuses it ({answer})", fix=HTTP_FIX)
     if status in (404, 410):

@@ -23,7 +23,7 @@ from pydantic import Field, TypeAdapter
 from pipeline.artifacts import manifest
 from pipeline.artifacts.files import atomic_write, hash_file, read_json, write_json
 from pipeline.artifacts.manifest_model import Sha256
-from pipeline.config.stored import Count, Stored, check_stored
+from pipeline.config.stored import Count, StoredObject, check_stored
 from pipeline.console import signals
 from pipeline.errors import DataError
 from pipeline.train import model_integrity
@@ -132,7 +132,7 @@ def boost(
             # A GPU adds up the scores of a loaded model's trees in another order than tree by tree
             booster = xgb.Booster(dict(plan.params), matrices, model_file=state.booster)
         history = deepcopy(state.history)
-        with signals.deferred():
+        with signals.defer_signals():
             _renew(booster, plan, number)
             _grow(
                 booster, plan, end, train=train, watched=watched, history=history,
@@ -174,7 +174,7 @@ def _grow(
         if watched:
             _record(history, booster.eval_set(watched, number))
         progress(_line(number + 1, history), number + 1, plan.rounds)
-        if signals.received():
+        if signals.received_signal():
             return
         if plan.patience and number - best_round(history) >= plan.patience:
             return
@@ -247,7 +247,7 @@ def notes(folder: Path | None) -> list[str]:
     return list(_read_checkpoint(folder).notes)
 
 
-class Checkpoint(Stored):
+class Checkpoint(StoredObject):
     """What ``state.json`` holds."""
 
     key: str

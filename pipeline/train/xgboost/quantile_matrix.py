@@ -41,7 +41,7 @@ class _Blocks(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
         self.left = blocks()
 
     def next(self, input_data: Callable[..., Any]) -> bool:
-        block = None if signals.received() else next(self.left, None)
+        block = None if signals.received_signal() else next(self.left, None)
         if block is None:
             return False
         input_data(data=block.x, label=block.label, weight=block.weight, **self.like)
@@ -136,7 +136,7 @@ def _quantised(
     features = tuple(feed.features)
     like = {"feature_names": safe_names(features), "feature_types": [f.kind for f in features]}
     try:
-        with signals.deferred():
+        with signals.defer_signals():
             return kind(
                 _Blocks(blocks, like, files), max_bin=native["max_bin"], nthread=native["nthread"],
                 enable_categorical=True, ref=ref,

@@ -16,7 +16,7 @@ import xgboost as xgb
 
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
-from pipeline.errors import ConfigError, DeviceError, nearest
+from pipeline.errors import ConfigError, DeviceError, suggest_or_list
 from pipeline.matrix import Feature, Feed, Target
 from pipeline.train.feed import HeldFeed
 from pipeline.train.fitted_model import Fitted, Progress
@@ -207,7 +207,8 @@ def _constraints(params: XGBoostParams, features: tuple[Feature, ...]) -> dict[s
 def _position(name: str, names: list[str], where: str) -> int:
     if name not in names:
         raise ConfigError(
-            f"models.xgboost.{where}: no feature is called {name!r}", fix=nearest(name, names)
+            f"models.xgboost.{where}: no feature is called {name!r}",
+            fix=suggest_or_list(name, names),
         )
     return names.index(name)
 

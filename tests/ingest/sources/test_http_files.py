@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import status_of
-from pipeline.config.loader import redacted
+from pipeline.config.loader import redact
 from pipeline.config.model import Source
 from pipeline.errors import InputError, MachineError
 from pipeline.ingest.sources import files, filesystems, http_files
@@ -221,7 +221,7 @@ def test_credentials_come_from_the_environment_and_are_not_shown(server, monkeyp
     options = {"headers": {"Authorization": "Bearer ${BEARER}"}}
     files.find(Source(path=(f"{server.url}/ranges/a.csv",), storage_options=options))
     assert server.seen[-1][2] == "Bearer hush-hush"
-    shown = redacted("GET http://me%40example:pa%2Fss%40word@127.0.0.1/a?token=abc%2Bdef hush-hush")
+    shown = redact("GET http://me%40example:pa%2Fss%40word@127.0.0.1/a?token=abc%2Bdef hush-hush")
     assert "pa" not in shown.replace("path", "") and "abc" not in shown and "hush" not in shown
 
 
