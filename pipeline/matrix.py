@@ -17,7 +17,7 @@ class Matrix(NamedTuple):
     """The rows of one set in one partition; arrays of the device."""
 
     x: Array
-    """float32 (n, k), C-ordered: missing numbers are NaN, categories as in `complete`."""
+    """float32 (n, k), C-ordered: missing numbers are NaN, categories as in `zero_missing_codes`."""
     label: Array | None
     """float64 (n,): 0/1, 0…k-1 or the value; None for new data."""
     weight: Array | None
@@ -26,12 +26,12 @@ class Matrix(NamedTuple):
     """int64 (n,): row ids."""
 
 
-def rows_at(matrix: Matrix, at: Array) -> Matrix:
+def take_rows(matrix: Matrix, at: Array) -> Matrix:
     """The matrix's rows at these positions."""
     return Matrix(*(None if column is None else column[at] for column in matrix))
 
 
-def stacked(parts: Iterable[Matrix], xp: ModuleType) -> Matrix:
+def concatenate_matrices(parts: Iterable[Matrix], xp: ModuleType) -> Matrix:
     """The rows of all parts, one part below the other; at least one part."""
     columns = zip(*parts, strict=True)
     return Matrix(*(None if c[0] is None else xp.concatenate(c) for c in columns))
@@ -48,7 +48,7 @@ class Feature:
     """Number of codes of a category, if known."""
 
 
-def complete(codes: Series, device: Frames) -> Series:
+def zero_missing_codes(codes: Series, device: Frames) -> Series:
     """A column of category codes, one higher and 0 where they are missing.
 
     Models then never see NaN in a category: one such column would make XGBoost store the bins of
@@ -90,5 +90,5 @@ class Feed(Protocol):
     def blocks(self, which: SetName) -> Iterator[Matrix]:
         """The set's matrices, one a partition, without empty ones."""
 
-    def rows(self, which: SetName) -> int:
+    def count_rows(self, which: SetName) -> int:
         """How many rows the set has."""

@@ -42,7 +42,7 @@ class ListFeed:
                 weight = None if w is None else w[rows]
                 yield Matrix(np.ascontiguousarray(x[rows]), y[rows], weight, start + rows)
 
-    def rows(self, which: SetName) -> int:
+    def count_rows(self, which: SetName) -> int:
         return len(self.sets[which][0]) if which in self.sets else 0
 
     def split(self, parts: int) -> ListFeed:

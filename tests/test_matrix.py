@@ -6,14 +6,14 @@ import pandas as pd
 from pipeline.device import cpu
 from pipeline.features.engine.transform import Context, new_matrix
 from pipeline.features.try_op import frame_of
-from pipeline.matrix import Feature, Target, complete
+from pipeline.matrix import Feature, Target, zero_missing_codes
 
 FEATURES = (Feature("x", "q"), Feature("code", "c"))
 
 
 def test_a_missing_category_is_zero_and_the_others_one_higher():
     codes = pd.Series(pd.array([None, 0, 7], dtype="Int32"))
-    made = complete(codes, cpu)
+    made = zero_missing_codes(codes, cpu)
     np.testing.assert_array_equal(made, [0, 1, 8])
     assert codes.isna().tolist() == [True, False, False]
 

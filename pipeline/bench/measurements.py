@@ -163,9 +163,9 @@ def _stage(line: Mapping[str, Any], before: StageMeasurement | None) -> StageMea
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    from pipeline.evaluate.metrics import primary
+    from pipeline.evaluate.metrics import primary_metric
 
-    name = primary(metrics["task"]).name
+    name = primary_metric(metrics["task"]).name
     return {model: found["test"].get(name) for model, found in metrics["models"].items()}
 
 

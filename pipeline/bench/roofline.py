@@ -121,7 +121,7 @@ def boosting_work(
     params: XGBoostParams, size: Size, rows: int, rounds: int
 ) -> tuple[WorkItem, ...]:
     """Of gradient boosting on so many rows."""
-    settled = params.settled(size.rows)
+    settled = params.resolve_auto(size.rows)
     depth = _depth(settled.max_depth, rows)
     visits = rows * settled.subsample * (1 + (depth - 1) / 2)
     per_tree = visits * size.features * settled.colsample_bytree
@@ -166,7 +166,7 @@ def _depth(asked: Any, rows: float) -> int:
 def _steps(size: Size, models: Mapping[str, Any], rounds: Mapping[str, int]) -> float:
     found = 0.0
     for name, params in models.items():
-        deep = _depth(params.settled(size.rows).max_depth, size.train)
+        deep = _depth(params.resolve_auto(size.rows).max_depth, size.train)
         trees = rounds[name] * (size.outputs if name == "xgboost" else 1)
         found += size.held_out * trees * deep
     return found

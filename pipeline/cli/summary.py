@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.console import terminal
 from pipeline.errors import quote_path
-from pipeline.evaluate.metrics import primary
+from pipeline.evaluate.metrics import primary_metric
 
 if TYPE_CHECKING:
     from pipeline.doctor.examine import Finding
@@ -43,7 +43,7 @@ def print_outcome(outcome: RunResult) -> None:
         mark = f"{model} *" if model == outcome.best else model
         table.add_row(mark, *_cells(by_set["test"], names))
     console.print(table)
-    decided = f"* best by {primary(metrics['task']).name} on valid"
+    decided = f"* best by {primary_metric(metrics['task']).name} on valid"
     console.print(decided, f"· {outcome.seconds:.1f} s in all")
     console.print(_memory(outcome.memory))
     for label, value in (

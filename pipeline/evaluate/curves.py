@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate import slices
-from pipeline.evaluate.metrics import SCORED_SETS, Floats, Scored, predicted
-from pipeline.evaluate.ranking import points, rank, roc_auc
+from pipeline.evaluate.metrics import SCORED_SETS, Floats, ScoredRows, predict_labels
+from pipeline.evaluate.ranking import rank, roc_auc, thin_curve
 from pipeline.matrix import SetName, Target
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.fitted_model import FittedModel
 
 BINS = 10
 MAX_CLASSES = 20
@@ -28,8 +28,8 @@ Json = dict[str, Any]
 
 def collect(
     target: Target,
-    sets: Mapping[SetName, Scored],
-    trained: Mapping[str, Fitted],
+    sets: Mapping[SetName, ScoredRows],
+    trained: Mapping[str, FittedModel],
     metrics: Mapping[str, Any],
 ) -> Json:
     """What curves.json holds.
@@ -46,7 +46,7 @@ def collect(
     models: dict[str, Json] = {}
     for model in sets["test"].score:
         found: Json = {
-            "importances": importances(trained[model].importances),
+            "importances": rank_importances(trained[model].importances),
             "history": dict(trained[model].history),
         }
         for name in SCORED_SETS:
@@ -86,26 +86,26 @@ def measure(
         return _multiclass(target, label.astype(np.int64), score)
     score = score[:, -1] if score.ndim == 2 else score
     if target.task == "regression":
-        return {"residuals": residuals(label - score), "agreement": quantile_bins(score, label)}
+        return {"residuals": bin_residuals(label - score), "agreement": bin_by_score(score, label)}
     return {
         "confusion": [
-            {"threshold": t, "matrix": confusion(label.astype(np.int64), score >= t, 2)}
+            {"threshold": t, "matrix": count_confusion(label.astype(np.int64), score >= t, 2)}
             for t in (0.5, threshold)
             if t is not None
         ],
-        "points": points(rank(label, score)),
-        "calibration": quantile_bins(score, label),
+        "points": thin_curve(rank(label, score)),
+        "calibration": bin_by_score(score, label),
     }
 
 
-def confusion(label: NDArray[Any], called: NDArray[Any], k: int) -> list[list[int]]:
+def count_confusion(label: NDArray[Any], called: NDArray[Any], k: int) -> list[list[int]]:
     """Counts (k, k): a row for each true class, a column for each predicted one."""
     cells = np.bincount(label * k + called.astype(np.int64), minlength=k * k)
     found: list[list[int]] = cells.reshape(k, k).tolist()
     return found
 
 
-def quantile_bins(score: Floats, actual: Floats) -> list[Json]:
+def bin_by_score(score: Floats, actual: Floats) -> list[Json]:
     """Rows by ascending score in bins of about equal size: what was predicted, and what happened.
 
     Equal scores share a bin, so there may be fewer than `BINS`.
@@ -132,7 +132,7 @@ def quantile_bins(score: Floats, actual: Floats) -> list[Json]:
     return found
 
 
-def residuals(error: Floats) -> Json:
+def bin_residuals(error: Floats) -> Json:
     """Histogram of actual less predicted, between its 0.5th and 99.5th percentiles.
 
     Returns:
@@ -148,14 +148,14 @@ def residuals(error: Floats) -> Json:
     }
 
 
-def importances(found: Mapping[str, float]) -> list[Json]:
+def rank_importances(found: Mapping[str, float]) -> list[Json]:
     """``[{"feature", "value"}]``, most important first, from a model's importances."""
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [{"feature": name, "value": float(value)} for name, value in ordered]
 
 
 def _multiclass(target: Target, label: NDArray[np.int64], score: Floats) -> Json:
-    called = predicted("multiclass", score)
+    called = predict_labels("multiclass", score)
     rows = np.bincount(label, minlength=score.shape[1])
     by_rows = np.argsort(-rows, kind="stable")
     names = [str(c) for c in target.classes]
@@ -164,10 +164,10 @@ def _multiclass(target: Target, label: NDArray[np.int64], score: Floats) -> Json
         "confusion": [_pooled(label, called, shown, names)],
         "classes": [_of_class(int(k), names[k], label, called, score) for k in shown],
         "points": {
-            names[k]: points(rank((label == k).astype(np.float64), score[:, k]))
+            names[k]: thin_curve(rank((label == k).astype(np.float64), score[:, k]))
             for k in by_rows[:CURVES_SHOWN]
         },
-        "calibration": quantile_bins(score.max(axis=1), (called == label).astype(np.float64)),
+        "calibration": bin_by_score(score.max(axis=1), (called == label).astype(np.float64)),
     }
 
 
@@ -185,7 +185,7 @@ def _pooled(
     return {
         "classes": [names[k] for k in shown],
         "rest": rest,
-        "matrix": confusion(place[label], place[called], k),
+        "matrix": count_confusion(place[label], place[called], k),
     }
 
 

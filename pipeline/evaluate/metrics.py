@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluate.ranking import average_precision, best_f1, rank, roc_auc
+from pipeline.evaluate.ranking import average_precision, find_best_f1, rank, roc_auc
 from pipeline.matrix import SetName, Target, Task
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ NAMES: Mapping[Task, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Primary(NamedTuple):
+class PrimaryMetric(NamedTuple):
     """The metric that decides between models, and which way is better."""
 
     name: str
@@ -40,7 +40,7 @@ class Primary(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """The rows of one set and what every model says of them; host arrays of n rows."""
 
     label: Floats
@@ -52,12 +52,12 @@ class Scored:
     """By column of ``evaluate.slices``: (n,) values of any type, missing as None or NaN."""
 
 
-def primary(task: Task) -> Primary:
+def primary_metric(task: Task) -> PrimaryMetric:
     """The metric by which the best model is chosen, on valid; test is never looked at."""
-    choice: Mapping[Task, Primary] = {
-        "binary": Primary("roc_auc", "higher"),
-        "multiclass": Primary("log_loss", "lower"),
-        "regression": Primary("rmse", "lower"),
+    choice: Mapping[Task, PrimaryMetric] = {
+        "binary": PrimaryMetric("roc_auc", "higher"),
+        "multiclass": PrimaryMetric("log_loss", "lower"),
+        "regression": PrimaryMetric("rmse", "lower"),
     }
     return choice[task]
 
@@ -76,8 +76,8 @@ def measure(
         label: (n,), 0/1, 0…k-1 or the value; classes may be absent.
         score: (n,) or (n, 2) for binary, (n, k) for multiclass, (n,) for regression.
         weight: (n,), at least 0.
-        threshold: binary: the valid set's `best_threshold`. It is never sought here, so that test
-            rows cannot choose it; without one, ``f1_at_threshold`` is None.
+        threshold: binary: `find_best_threshold` of valid, so that test rows cannot choose it;
+            None: ``f1_at_threshold`` is None too.
     """
     label, score, weight = _counted(target.task, label, score, weight)
     if not len(label) or not np.isfinite(score).all():
@@ -94,17 +94,17 @@ def measure(
     return {name: _finite(found[name]) for name in NAMES[target.task]}
 
 
-def best_threshold(
+def find_best_threshold(
     label: NDArray[Any], score: NDArray[Any], weight: NDArray[Any] | None = None
 ) -> float | None:
     """The binary threshold with the best F1 (``score >= threshold``); None with one class."""
     label, score, weight = _counted("binary", label, score, weight)
     if not np.isfinite(score).all():
         return None
-    return best_f1(rank(label, score, weight))
+    return find_best_f1(rank(label, score, weight))
 
 
-def predicted(task: Task, score: NDArray[Any]) -> NDArray[Any]:
+def predict_labels(task: Task, score: NDArray[Any]) -> NDArray[Any]:
     """(n,): what a score says: a class's position (binary at 0.5, ties positive) or the value."""
     score = _shaped(task, score)
     if task == "regression":
@@ -113,7 +113,7 @@ def predicted(task: Task, score: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(found, dtype=np.int64)
 
 
-def baseline(
+def measure_baseline(
     target: Target,
     prior: Sequence[float] | float,
     label: NDArray[Any],
@@ -137,7 +137,7 @@ def baseline(
 
 def collect(
     target: Target,
-    sets: Mapping[SetName, Scored],
+    sets: Mapping[SetName, ScoredRows],
     *,
     rows: Mapping[str, int],
     prior: Sequence[float] | float,
@@ -148,7 +148,7 @@ def collect(
         target: what is predicted.
         sets: ``valid`` (may be missing or empty) and ``test``, with the same models in each.
         rows: rows of ``train``, ``valid`` and ``test``.
-        prior: as for `baseline`.
+        prior: as for `measure_baseline`.
     """
     models: dict[str, dict[str, Metrics]] = {}
     for model in sets["test"].score:
@@ -162,18 +162,18 @@ def collect(
     return {
         "task": target.task,
         "rows": {name: int(count) for name, count in rows.items()},
-        "baseline": {"test": baseline(target, prior, test.label, test.weight)},
+        "baseline": {"test": measure_baseline(target, prior, test.label, test.weight)},
         "models": models,
     }
 
 
-def best(metrics: Mapping[str, Any]) -> str:
-    """The best model of a metrics.json by its `primary` on valid; the first where nothing decides.
+def choose_best_model(metrics: Mapping[str, Any]) -> str:
+    """Choose the best model of a metrics.json by its `primary_metric` on valid, else the first.
 
     Without a valid set, or where the metric is undefined there, the log loss decides if it can.
     """
     models: Mapping[str, Any] = metrics["models"]
-    for name, better in (primary(metrics["task"]), Primary("log_loss", "lower")):
+    for name, better in (primary_metric(metrics["task"]), PrimaryMetric("log_loss", "lower")):
         found = {m: v for m in models if (v := models[m].get("valid", {}).get(name)) is not None}
         if found:
             pick = max if better == "higher" else min
@@ -181,10 +181,10 @@ def best(metrics: Mapping[str, Any]) -> str:
     return next(iter(models))
 
 
-def _valid_threshold(target: Target, valid: Scored | None, model: str) -> float | None:
+def _valid_threshold(target: Target, valid: ScoredRows | None, model: str) -> float | None:
     if target.task != "binary" or valid is None:
         return None
-    return best_threshold(valid.label, valid.score[model], valid.weight)
+    return find_best_threshold(valid.label, valid.score[model], valid.weight)
 
 
 def _shaped(task: Task, score: NDArray[Any]) -> Floats:

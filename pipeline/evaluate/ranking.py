@@ -78,7 +78,7 @@ def average_precision(ranking: Ranking) -> float | None:
     return float(np.sum(gained * ranking.tp / (ranking.tp + ranking.fp)))
 
 
-def best_f1(ranking: Ranking) -> float | None:
+def find_best_f1(ranking: Ranking) -> float | None:
     """The threshold of the highest F1, the highest such; None with one class."""
     if not ranking.defined:
         return None
@@ -86,7 +86,7 @@ def best_f1(ranking: Ranking) -> float | None:
     return float(ranking.threshold[np.argmax(f1)])
 
 
-def points(ranking: Ranking) -> dict[str, list[Any]] | None:
+def thin_curve(ranking: Ranking) -> dict[str, list[Any]] | None:
     """At most `MAX_POINTS` exact points of the ROC and PR curves, even along the ROC curve.
 
     Returns:

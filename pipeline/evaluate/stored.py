@@ -187,12 +187,12 @@ class CurvesFile(StoredObject):
 
 
 @cache
-def metrics_files() -> TypeAdapter[MetricsFile]:
+def metrics_adapter() -> TypeAdapter[MetricsFile]:
     """Return what checks a ``metrics.json``."""
     return TypeAdapter(MetricsFile)
 
 
 @cache
-def curves_files() -> TypeAdapter[CurvesFile]:
+def curves_adapter() -> TypeAdapter[CurvesFile]:
     """Return what checks a ``curves.json``."""
     return TypeAdapter(CurvesFile)

@@ -24,7 +24,7 @@ from pipeline.execution import planning
 from pipeline.execution.stages import features_and_models, ingest
 from pipeline.memory.planner import FALLBACK_LEVELS, FallbackLevel, give_back
 from pipeline.telemetry.transfer_meters import released
-from pipeline.train.feed import Held
+from pipeline.train.feed import PersistedMatrices
 
 if TYPE_CHECKING:
     from pipeline.execution.context import RunContext
@@ -83,7 +83,7 @@ class RunState:
     def complete(self) -> bool:
         """Whether the matrices of all sets are still there, or can be made."""
         made = self.built and self.built.feed.parts
-        return not self.stale and not (isinstance(made, Held) and made.gone)
+        return not self.stale and not (isinstance(made, PersistedMatrices) and made.released)
 
 
 def run_with_fallback(work: RunState, stage: Callable[[], T]) -> T:

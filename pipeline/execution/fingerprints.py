@@ -21,7 +21,7 @@ from pipeline.execution.job import Job
 from pipeline.features.registry import op_entry
 from pipeline.ingest.sources.files import File
 from pipeline.memory.planner import MemoryPlan
-from pipeline.train.model import ordered
+from pipeline.train.model import sort_for_training
 from pipeline.versions import find_versions
 
 Facts = Mapping[str, Any]
@@ -57,7 +57,7 @@ def digest(value: Any) -> str:
 
 def bases(job: Job, plan: MemoryPlan) -> dict[str, StageInputs]:
     """What the stages of a run depend on, in the order of their names in the ledger."""
-    facts = {name: _train(job, plan, name) for name in ordered(job.models)}
+    facts = {name: _train(job, plan, name) for name in sort_for_training(job.models)}
     found = {
         "read": StageInputs(_read(job)),
         "split": StageInputs(_split(job, plan), ("read",)),

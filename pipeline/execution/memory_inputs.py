@@ -12,8 +12,8 @@ from pipeline.ingest.blocks import Part
 from pipeline.ingest.sample import Sample, sample
 from pipeline.memory.booster_bytes import Growth, histogram_bytes, tree_bytes
 from pipeline.memory.estimate import WIDTH, Sizes, summary_bytes, text_bytes
-from pipeline.train.forest.train import MATRIX_ROWS, nodes
-from pipeline.train.model import ordered
+from pipeline.train.forest.train import MATRIX_ROWS, estimate_nodes
+from pipeline.train.model import sort_for_training
 from pipeline.train.params import ForestParams, XGBoostParams
 
 
@@ -53,7 +53,7 @@ def collect_sizes(
         words=sum(summary_bytes(w.among, w.letters, learnt, len(parts)) for w in texts),
         scores=found.scores,
         forest_rows=_forest_rows(job, rows), forest_nodes=_forest_nodes(job, rows),
-        models=ordered(job.models), again=again,
+        models=sort_for_training(job.models), again=again,
         keep_frames=again or bool(job.config.evaluate.slices), device=job.choice.name,
         device_memory=device or 0, histograms=histograms, boosted_trees=trees,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def _forest_rows(job: Job, rows: int) -> int:
 
 def _forest_nodes(job: Job, rows: int) -> int:
     forest = job.models.get("forest")
-    return nodes(forest, rows) if isinstance(forest, ForestParams) else 0
+    return estimate_nodes(forest, rows) if isinstance(forest, ForestParams) else 0
 
 
 def _boosting(job: Job, rows: int, found: Sample) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def _boosting(job: Job, rows: int, found: Sample) -> tuple[int, int]:
     xgboost, split = job.models.get("xgboost"), job.config.split
     if not isinstance(xgboost, XGBoostParams):
         return 0, 0
-    own = xgboost.settled(rows)
+    own = xgboost.resolve_auto(rows)
     assert own.max_depth != "auto"
     codes = _categories(job, int(rows * (1 - split.valid - split.test)), found)
     bins = sum(codes) + max(job.width - len(codes), 0) * min(own.max_bin, rows)

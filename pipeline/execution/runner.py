@@ -33,7 +33,7 @@ from pipeline.telemetry.transfer_meters import metered
 
 if TYPE_CHECKING:
     from pipeline.execution.fallback import RunState
-    from pipeline.train.fitted_model import Fitted
+    from pipeline.train.fitted_model import FittedModel
 
 
 @dataclass(frozen=True)
@@ -225,15 +225,15 @@ def _stages(session: RunContext, started: float) -> RunResult:
     )  # fmt: skip
 
 
-def each_model(work: RunState, train: Callable[..., Fitted]) -> dict[str, Fitted]:
+def each_model(work: RunState, train: Callable[..., FittedModel]) -> dict[str, FittedModel]:
     """The models of the config, trained one after the other; the last one may free the matrices."""
     from pipeline.execution.fallback import run_with_fallback
-    from pipeline.train.model import ordered
+    from pipeline.train.model import sort_for_training
 
     asked = work.session.job.models
-    names = ordered(asked)
+    names = sort_for_training(asked)
 
-    def trained(name: str) -> Fitted:
+    def trained(name: str) -> FittedModel:
         return train(work.session, work.rows, work.built, name, last=name == names[-1])
 
     found = {name: run_with_fallback(work, partial(trained, name)) for name in names}

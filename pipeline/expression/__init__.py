@@ -23,8 +23,8 @@ from keyword import iskeyword
 import numpy as np
 
 from pipeline.device import Frame, Frames, Series, cpu
-from pipeline.expression.evaluate import Scene, value_of
-from pipeline.expression.nodes import Name, Node, mistake, names
+from pipeline.expression.evaluate import EvaluationContext, evaluate_node
+from pipeline.expression.nodes import Name, Node, iter_names, make_error
 from pipeline.expression.syntax import FUNCTIONS, parse_nodes
 from pipeline.expression.values import Value, to_series
 from pipeline.schema import Column, Schema
@@ -40,7 +40,7 @@ class Expression:
     @property
     def columns(self) -> list[str]:
         """The columns it reads, in order of appearance."""
-        return list(dict.fromkeys(name.column for name in names(self.root)))
+        return list(dict.fromkeys(name.column for name in iter_names(self.root)))
 
     def check(self, schema: Schema) -> Column:
         """What the result is: int64, float64, bool, datetime or text, named by the text.
@@ -48,9 +48,9 @@ class Expression:
         Raises:
             ConfigError: an unknown column, or operands of the wrong kinds; with the position.
         """
-        for name in names(self.root):
+        for name in iter_names(self.root):
             if name.column not in schema:
-                raise mistake(self.text, name.at, *schema.absent(name.column))
+                raise make_error(self.text, name.at, *schema.absent(name.column))
         empty = cpu.empty_frame([schema[name] for name in self.columns])
         return Column(self.text, self._value(empty, cpu).kind)
 
@@ -64,7 +64,7 @@ class Expression:
 
     def _value(self, frame: Frame, device: Frames) -> Value:
         with np.errstate(all="ignore"):  # what does not exist becomes missing
-            return value_of(self.root, Scene(self.text, frame, device))
+            return evaluate_node(self.root, EvaluationContext(self.text, frame, device))
 
 
 @lru_cache(maxsize=1024)
@@ -78,14 +78,14 @@ def parse(text: str) -> Expression:
     return Expression(text, parse_nodes(text))
 
 
-def column(name: str) -> Expression:
+def column_expression(name: str) -> Expression:
     """The expression that is just the column of this name, however odd."""
     return Expression(name, Name(0, name))
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """A column's name as an expression has it: in backticks where it is no plain word."""
     return name if name.isidentifier() and not iskeyword(name) else f"`{name}`"
 
 
-__all__ = ["FUNCTIONS", "Expression", "column", "parse", "quoted"]
+__all__ = ["FUNCTIONS", "Expression", "column_expression", "parse", "quote"]

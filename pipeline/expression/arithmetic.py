@@ -15,12 +15,12 @@ LOWEST = -(2**63)
 Result = tuple[Array, Array]
 
 
-def finite(xp: ModuleType, values: Array) -> Result:
+def mark_infinite(xp: ModuleType, values: Array) -> Result:
     """Float results; those that are not finite do not exist."""
     return values, ~xp.isfinite(values)
 
 
-def integers(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
+def apply_to_integers(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
     """``+ - * // %`` of int64 arrays: exact; a result outside int64 is missing."""
     if op in ("//", "%"):
         by_zero, beyond = b == 0, (a == LOWEST) & (b == -1)
@@ -49,20 +49,20 @@ def _both(op: str, a: Array, b: Array) -> Result:
     return (a - b, x - y) if op == "-" else (a * b, x * y)
 
 
-def floats(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
+def apply_to_floats(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
     """Any operator over float64 arrays."""
     if op == "+":
-        return finite(xp, a + b)
+        return mark_infinite(xp, a + b)
     if op == "-":
-        return finite(xp, a - b)
+        return mark_infinite(xp, a - b)
     if op == "*":
-        return finite(xp, a * b)
+        return mark_infinite(xp, a * b)
     if op == "/":
-        return finite(xp, a / b)
+        return mark_infinite(xp, a / b)
     if op == "**":
-        return finite(xp, xp.power(a, b))
+        return mark_infinite(xp, xp.power(a, b))
     quotient, rest = _floor_divide(xp, a, b)
-    return finite(xp, quotient if op == "//" else rest)
+    return mark_infinite(xp, quotient if op == "//" else rest)
 
 
 def _floor_divide(xp: ModuleType, a: Array, b: Array) -> Result:
@@ -77,21 +77,21 @@ def _floor_divide(xp: ModuleType, a: Array, b: Array) -> Result:
     return xp.where(quotient == 0, xp.copysign(0.0, a / b), floored), rest
 
 
-def function_of_floats(xp: ModuleType, name: str, a: Array) -> Result:
+def apply_function(xp: ModuleType, name: str, a: Array) -> Result:
     """``sqrt exp log log1p`` of a float64 array."""
-    return finite(xp, getattr(xp, name)(a))
+    return mark_infinite(xp, getattr(xp, name)(a))
 
 
-def absolute(xp: ModuleType, a: Array) -> Result:
+def absolute_values(xp: ModuleType, a: Array) -> Result:
     """The absolute value; of the lowest int64 there is none."""
-    return (xp.abs(a), a == LOWEST) if a.dtype.kind == "i" else finite(xp, xp.abs(a))
+    return (xp.abs(a), a == LOWEST) if a.dtype.kind == "i" else mark_infinite(xp, xp.abs(a))
 
 
-def rounded(xp: ModuleType, name: str, a: Array, digits: int) -> Result:
+def round_values(xp: ModuleType, name: str, a: Array, digits: int) -> Result:
     """``round`` (half to even, at ``digits`` decimals), ``floor``, ``ceil``: floats stay floats."""
     if a.dtype.kind == "i":
         return a, xp.zeros(a.shape, bool)
     if name == "round" and digits:
         scale = 10.0**digits
-        return finite(xp, xp.rint(a * scale) / scale)
-    return finite(xp, {"round": xp.rint, "floor": xp.floor, "ceil": xp.ceil}[name](a))
+        return mark_infinite(xp, xp.rint(a * scale) / scale)
+    return mark_infinite(xp, {"round": xp.rint, "floor": xp.floor, "ceil": xp.ceil}[name](a))

@@ -22,7 +22,7 @@ from pipeline.expression.nodes import (
     Member,
     Name,
     Node,
-    mistake,
+    make_error,
 )
 from pipeline.expression.values import (
     NUMBERS,
@@ -31,10 +31,10 @@ from pipeline.expression.values import (
     as_datetime,
     as_float,
     as_integer,
-    looked_up,
-    of_column,
-    of_literal,
-    united,
+    from_column,
+    from_literal,
+    take_by_code,
+    unify_texts,
 )
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
@@ -44,7 +44,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @dataclass(frozen=True)
-class Scene:
+class EvaluationContext:
     """What every step needs: the text for messages, the frame, the device."""
 
     text: str
@@ -53,95 +53,101 @@ class Scene:
 
     def wrong(self, node: Node, message: str, fix: str = "") -> ConfigError:
         """The error for a node."""
-        return mistake(self.text, node.at, message, fix)
+        return make_error(self.text, node.at, message, fix)
 
 
-def value_of(node: Node, scene: Scene) -> Value:
+def evaluate_node(node: Node, context: EvaluationContext) -> Value:
     """The value of any node."""
-    return _STEPS[type(node)](node, scene)
+    return _STEPS[type(node)](node, context)
 
 
-def _literal(node: Literal, scene: Scene) -> Value:
-    return of_literal(node.value, scene.device.xp)
+def _literal(node: Literal, context: EvaluationContext) -> Value:
+    return from_literal(node.value, context.device.xp)
 
 
-def _column(node: Name, scene: Scene) -> Value:
-    if node.column not in set(scene.frame.columns):
-        raise scene.wrong(
+def _column(node: Name, context: EvaluationContext) -> Value:
+    if node.column not in set(context.frame.columns):
+        raise context.wrong(
             node,
             f"there is no column {node.column!r}",
-            suggest_or_list(node.column, scene.frame.columns),
+            suggest_or_list(node.column, context.frame.columns),
         )
-    return of_column(scene.frame[node.column], scene.device)
+    return from_column(context.frame[node.column], context.device)
 
 
-def _need(node: Node, value: Value, kinds: tuple[str, ...], what: str, scene: Scene) -> Value:
+def _need(
+    node: Node, value: Value, kinds: tuple[str, ...], what: str, context: EvaluationContext
+) -> Value:
     if value.kind not in kinds:
         fix = "compare it with something, for example x != 0" if "bool" in kinds[:1] else ""
         if value.kind == "text" and not fix:
             fix = "make numbers of it first: the op cast, or `types:` under `data:`"
-        raise scene.wrong(node, f"{what} takes {' or '.join(kinds)}, not {value.kind}", fix)
+        raise context.wrong(node, f"{what} takes {' or '.join(kinds)}, not {value.kind}", fix)
     return value
 
 
-def _number(node: Node, what: str, scene: Scene) -> Value:
-    return _need(node, value_of(node, scene), NUMBERS, what, scene)
+def _number(node: Node, what: str, context: EvaluationContext) -> Value:
+    return _need(node, evaluate_node(node, context), NUMBERS, what, context)
 
 
-def _arithmetic(node: Arithmetic, scene: Scene) -> Value:
-    xp = scene.device.xp
+def _arithmetic(node: Arithmetic, context: EvaluationContext) -> Value:
+    xp = context.device.xp
     if len(node.operands) == 1:
-        value = _number(node.operands[0], f"unary {node.op}", scene)
+        value = _number(node.operands[0], f"unary {node.op}", context)
         if value.kind == "float64":
-            data, gone = arithmetic.finite(xp, -value.data if node.op == "-" else value.data)
+            data, gone = arithmetic.mark_infinite(xp, -value.data if node.op == "-" else value.data)
             return Value("float64", data, value.missing | gone)
-        zero = of_literal(0, xp)
-        return _of_integers(node.op, zero, value, scene)
-    left, right = (value_of(o, scene) for o in node.operands)
+        zero = from_literal(0, xp)
+        return _of_integers(node.op, zero, value, context)
+    left, right = (evaluate_node(o, context) for o in node.operands)
     if node.op == "-" and "datetime" in (left.kind, right.kind):
-        return _seconds_between(node, left, right, scene)
+        return _seconds_between(node, left, right, context)
     for operand, value in zip(node.operands, (left, right), strict=True):
-        _need(operand, value, NUMBERS, node.op, scene)
+        _need(operand, value, NUMBERS, node.op, context)
     if node.op not in ("/", "**") and "float64" not in (left.kind, right.kind):
-        return _of_integers(node.op, left, right, scene)
-    data, gone = arithmetic.floats(xp, node.op, as_float(left), as_float(right))
+        return _of_integers(node.op, left, right, context)
+    data, gone = arithmetic.apply_to_floats(xp, node.op, as_float(left), as_float(right))
     return Value("float64", data, left.missing | right.missing | gone)
 
 
-def _of_integers(op: str, left: Value, right: Value, scene: Scene) -> Value:
-    data, gone = arithmetic.integers(scene.device.xp, op, as_integer(left), as_integer(right))
+def _of_integers(op: str, left: Value, right: Value, context: EvaluationContext) -> Value:
+    data, gone = arithmetic.apply_to_integers(
+        context.device.xp, op, as_integer(left), as_integer(right)
+    )
     return Value("int64", data, left.missing | right.missing | gone)
 
 
-def _seconds_between(node: Arithmetic, left: Value, right: Value, scene: Scene) -> Value:
+def _seconds_between(
+    node: Arithmetic, left: Value, right: Value, context: EvaluationContext
+) -> Value:
     left, right = (
-        _like(node.operands[0], left, right, scene),
-        _like(node.operands[1], right, left, scene),
+        _like(node.operands[0], left, right, context),
+        _like(node.operands[1], right, left, context),
     )
     for operand, value in zip(node.operands, (left, right), strict=True):
-        _need(operand, value, ("datetime",), "- beside a datetime", scene)
-    micros = _of_integers("-", left, right, scene)
+        _need(operand, value, ("datetime",), "- beside a datetime", context)
+    micros = _of_integers("-", left, right, context)
     return Value("float64", as_float(micros) / 1e6, micros.missing)
 
 
-def _like(node: Node, value: Value, other: Value, scene: Scene) -> Value:
+def _like(node: Node, value: Value, other: Value, context: EvaluationContext) -> Value:
     """A text literal beside a datetime is a datetime."""
     if other.kind != "datetime" or not isinstance(value.literal, str):
         return value
     try:
-        return as_datetime(value, scene.device.xp)
+        return as_datetime(value, context.device.xp)
     except ValueError:
-        raise scene.wrong(
+        raise context.wrong(
             node, f"{value.literal!r} is no date or time", 'write it as "2013-07-01T12:30:00"'
         ) from None
 
 
-def _compare(node: Compare, scene: Scene) -> Value:
-    values = [value_of(operand, scene) for operand in node.operands]
+def _compare(node: Compare, context: EvaluationContext) -> Value:
+    values = [evaluate_node(operand, context) for operand in node.operands]
     pairs = []
     for i, op in enumerate(node.ops):
         nodes = (node.operands[i], node.operands[i + 1])
-        pairs.append(_compared(op, nodes, values[i], values[i + 1], scene))
+        pairs.append(_compared(op, nodes, values[i], values[i + 1], context))
     return reduce(_both_true, pairs)
 
 
@@ -149,76 +155,82 @@ def _both_true(a: Value, b: Value) -> Value:
     return Value("bool", a.data & b.data, a.missing | b.missing)
 
 
-def _compared(op: str, nodes: tuple[Node, Node], left: Value, right: Value, scene: Scene) -> Value:
-    left, right = _like(nodes[0], left, right, scene), _like(nodes[1], right, left, scene)
+def _compared(
+    op: str, nodes: tuple[Node, Node], left: Value, right: Value, context: EvaluationContext
+) -> Value:
+    left, right = _like(nodes[0], left, right, context), _like(nodes[1], right, left, context)
     missing = left.missing | right.missing
     if left.kind == right.kind == "text":
-        return Value("bool", _compared_texts(op, left, right, scene), missing)
+        return Value("bool", _compared_texts(op, left, right, context), missing)
     if left.kind != right.kind and not {left.kind, right.kind} <= set(NUMBERS):
-        raise scene.wrong(
+        raise context.wrong(
             nodes[1], f"{left.kind} cannot be compared with {right.kind}",
             "write texts in quotes and numbers without, or use the op cast first",
         )  # fmt: skip
     return Value("bool", _COMPARE[op](left.data, right.data), missing)
 
 
-def _compared_texts(op: str, left: Value, right: Value, scene: Scene) -> Array:
+def _compared_texts(op: str, left: Value, right: Value, context: EvaluationContext) -> Array:
     compare = _COMPARE[op]
     if right.words is not None and isinstance(right.literal, str):
-        return _tested(left, lambda word: compare(word, right.literal), scene)
+        return _tested(left, lambda word: compare(word, right.literal), context)
     if right.words is not None and isinstance(left.literal, str):
-        return _tested(right, lambda word: compare(left.literal, word), scene)
-    left, right = united([left, right], scene.device, ordered=op not in ("==", "!="))
+        return _tested(right, lambda word: compare(left.literal, word), context)
+    left, right = unify_texts([left, right], context.device, ordered=op not in ("==", "!="))
     return compare(left.data, right.data)
 
 
-def _tested(value: Value, test: Callable[[str], bool], scene: Scene) -> Array:
+def _tested(value: Value, test: Callable[[str], bool], context: EvaluationContext) -> Array:
     """A question asked once per distinct text, answered for every row."""
     words = value.words if value.words is not None else np.array([], dtype=object)
     table = np.array([bool(test(word)) for word in words] + [False], dtype=bool)
-    return looked_up(table, value.data, scene.device)
+    return take_by_code(table, value.data, context.device)
 
 
-def _member(node: Member, scene: Scene) -> Value:
-    value = value_of(node.operand, scene)
+def _member(node: Member, context: EvaluationContext) -> Value:
+    value = evaluate_node(node.operand, context)
     if value.kind == "text" and all(isinstance(v.value, str) for v in node.values):
         wanted = {v.value for v in node.values}
-        found = _tested(value, wanted.__contains__, scene)
+        found = _tested(value, wanted.__contains__, context)
     else:
-        literals = [of_literal(v.value, scene.device.xp) for v in node.values]
+        literals = [from_literal(v.value, context.device.xp) for v in node.values]
         equal = [
-            _compared("==", (node.operand, at), value, literal, scene).data
+            _compared("==", (node.operand, at), value, literal, context).data
             for at, literal in zip(node.values, literals, strict=True)
         ]
         found = reduce(operator.or_, equal)
     return Value("bool", ~found if node.negated else found, value.missing)
 
 
-def _logic(node: Logic, scene: Scene) -> Value:
-    values = [_need(o, value_of(o, scene), ("bool",), node.op, scene) for o in node.operands]
+def _logic(node: Logic, context: EvaluationContext) -> Value:
+    values = [
+        _need(o, evaluate_node(o, context), ("bool",), node.op, context) for o in node.operands
+    ]
     if node.op == "not":
         return Value("bool", ~values[0].data, values[0].missing)
     joined = reduce(operator.and_ if node.op == "and" else operator.or_, [v.data for v in values])
     return Value("bool", joined, reduce(operator.or_, [v.missing for v in values]))
 
 
-def _call(node: Call, scene: Scene) -> Value:
+def _call(node: Call, context: EvaluationContext) -> Value:
     if node.function == "is_missing":
-        missing = value_of(node.operands[0], scene).missing
-        return Value("bool", missing, scene.device.xp.zeros(missing.shape, dtype=bool))
+        missing = evaluate_node(node.operands[0], context).missing
+        return Value("bool", missing, context.device.xp.zeros(missing.shape, dtype=bool))
     if node.function in ("where", "coalesce"):
-        return _chosen(node, scene)
+        return _chosen(node, context)
     if node.function in ("min", "max"):
-        return _extreme(node, scene)
-    return _of_one(node, scene)
+        return _extreme(node, context)
+    return _of_one(node, context)
 
 
-def _chosen(node: Call, scene: Scene) -> Value:
-    xp = scene.device.xp
+def _chosen(node: Call, context: EvaluationContext) -> Value:
+    xp = context.device.xp
     options = node.operands[1:] if node.function == "where" else node.operands
-    values = _alike(options, node.function, scene)
+    values = _alike(options, node.function, context)
     if node.function == "where":
-        test = _need(node.operands[0], value_of(node.operands[0], scene), ("bool",), "where", scene)
+        test = _need(
+            node.operands[0], evaluate_node(node.operands[0], context), ("bool",), "where", context
+        )
         result = _picked(xp, test.data, values[0], values[1])
         return replace(result, missing=result.missing | test.missing)
     result = values[0]
@@ -232,18 +244,18 @@ def _picked(xp: Any, mask: Array, a: Value, b: Value) -> Value:
     return Value(a.kind, data, missing, a.words)
 
 
-def _alike(nodes: tuple[Node, ...], what: str, scene: Scene) -> list[Value]:
+def _alike(nodes: tuple[Node, ...], what: str, context: EvaluationContext) -> list[Value]:
     """The values as one kind: numbers meet as int64 or float64, ISO literals as datetimes."""
-    values = [value_of(n, scene) for n in nodes]
+    values = [evaluate_node(n, context) for n in nodes]
     moment = next((v for v in values if v.kind == "datetime"), values[0])
-    values = [_like(n, v, moment, scene) for n, v in zip(nodes, values, strict=True)]
+    values = [_like(n, v, moment, context) for n, v in zip(nodes, values, strict=True)]
     kinds = {v.kind for v in values}
     if kinds == {"text"}:
-        return united(values, scene.device)
+        return unify_texts(values, context.device)
     if len(kinds) == 1:
         return values
     if not kinds <= set(NUMBERS):
-        raise scene.wrong(nodes[-1], f"{what} mixes {' and '.join(sorted(kinds))}")
+        raise context.wrong(nodes[-1], f"{what} mixes {' and '.join(sorted(kinds))}")
     return _as_numbers(values)
 
 
@@ -252,38 +264,40 @@ def _as_numbers(values: list[Value]) -> list[Value]:
     return [Value(kind, v.data.astype(kind), v.missing) for v in values]
 
 
-def _extreme(node: Call, scene: Scene) -> Value:
-    values = _as_numbers([_number(o, node.function, scene) for o in node.operands])
-    choose = scene.device.xp.minimum if node.function == "min" else scene.device.xp.maximum
+def _extreme(node: Call, context: EvaluationContext) -> Value:
+    values = _as_numbers([_number(o, node.function, context) for o in node.operands])
+    choose = context.device.xp.minimum if node.function == "min" else context.device.xp.maximum
     data = reduce(choose, [v.data for v in values])
     return Value(values[0].kind, data, reduce(operator.or_, [v.missing for v in values]))
 
 
-def _of_one(node: Call, scene: Scene) -> Value:
+def _of_one(node: Call, context: EvaluationContext) -> Value:
     """A function of one number."""
-    xp, name = scene.device.xp, node.function
-    value = _number(node.operands[0], name, scene)
+    xp, name = context.device.xp, node.function
+    value = _number(node.operands[0], name, context)
     if name in ("sqrt", "exp", "log", "log1p"):
-        data, gone = arithmetic.function_of_floats(xp, name, as_float(value))
+        data, gone = arithmetic.apply_function(xp, name, as_float(value))
         return Value("float64", data, value.missing | gone)
     (value,) = _as_numbers([value])
     if name == "abs":
-        data, gone = arithmetic.absolute(xp, value.data)
+        data, gone = arithmetic.absolute_values(xp, value.data)
     else:
-        data, gone = arithmetic.rounded(xp, name, value.data, _digits(node, scene))
+        data, gone = arithmetic.round_values(xp, name, value.data, _digits(node, context))
     return Value(value.kind, data, value.missing | gone)
 
 
-def _digits(node: Call, scene: Scene) -> int:
+def _digits(node: Call, context: EvaluationContext) -> int:
     if len(node.operands) == 1:
         return 0
     digits = node.operands[1]
     if isinstance(digits, Literal) and type(digits.value) is int and 0 <= digits.value <= 15:
         return digits.value
-    raise scene.wrong(digits, "round takes a number of decimals from 0 to 15", "write round(x, 2)")
+    raise context.wrong(
+        digits, "round takes a number of decimals from 0 to 15", "write round(x, 2)"
+    )
 
 
-_STEPS: Mapping[type[Node], Callable[[Any, Scene], Value]] = {
+_STEPS: Mapping[type[Node], Callable[[Any, EvaluationContext], Value]] = {
     Literal: _literal, Name: _column, Arithmetic: _arithmetic, Compare: _compare,
     Member: _member, Logic: _logic, Call: _call,
 }  # fmt: skip

@@ -75,19 +75,19 @@ class Call:
 Node = Literal | Name | Arithmetic | Compare | Member | Logic | Call
 
 
-def names(node: Node) -> Iterator[Name]:
+def iter_names(node: Node) -> Iterator[Name]:
     """The column names in a tree, from left to right."""
     match node:
         case Name():
             yield node
         case Member(operand=operand):
-            yield from names(operand)
+            yield from iter_names(operand)
         case Arithmetic() | Compare() | Logic() | Call():
             for operand in node.operands:
-                yield from names(operand)
+                yield from iter_names(operand)
 
 
-def mistake(text: str, at: int, message: str, fix: str = "") -> ConfigError:
+def make_error(text: str, at: int, message: str, fix: str = "") -> ConfigError:
     """The error for the part that starts at character ``at`` (from 0): shows it with a caret."""
     start = max(0, at - SHOWN // 2)
     shown = text[start : start + SHOWN].replace("\n", " ").replace("\t", " ")

@@ -17,7 +17,7 @@ from pipeline.expression.nodes import (
     Member,
     Name,
     Node,
-    mistake,
+    make_error,
 )
 
 MAX_CHARS, MAX_NODES, MAX_DEPTH = 2_000, 200, 50
@@ -79,7 +79,7 @@ def parse_nodes(text: str) -> Node:
             tree = ast.parse(plain.lstrip(), mode="eval").body
     except SyntaxError as error:
         at = min(lead + max(0, (error.offset or 1) - 1), len(text) - 1)
-        raise mistake(
+        raise make_error(
             text, at, f"not an expression: {error.msg}",
             "compare with ==, quote odd column names in backticks (`a b`) and texts in quotes",
         ) from None  # fmt: skip
@@ -104,11 +104,11 @@ def _unquoted(text: str) -> tuple[str, dict[int, str]]:
         elif char == "`":
             end = text.find("`", at + 1) + 1
             if end <= at + 2:
-                raise mistake(text, at, "a backtick without its pair, or around nothing")
+                raise make_error(text, at, "a backtick without its pair, or around nothing")
             found[at] = text[at + 1 : end - 1]
             out.append("_" * (end - at))
         elif char == "#" or (char != " " and not char.isprintable() and not char.isspace()):
-            raise mistake(text, at, f"{char!r} has no meaning here")
+            raise make_error(text, at, f"{char!r} has no meaning here")
         else:
             end = at + 1
             out.append(" " if char.isspace() else char)
@@ -121,11 +121,11 @@ def _string_end(text: str, start: int) -> int:
     while at < len(text) and text[at] != text[start]:
         if text[at] == "\\":
             if text[at + 1 : at + 2] not in _ESCAPES:
-                raise mistake(text, at, "a backslash in a text", "write two: \\\\")
+                raise make_error(text, at, "a backslash in a text", "write two: \\\\")
             at += 1
         at += 1
     if at >= len(text):
-        raise mistake(text, start, "a text without its closing quote")
+        raise make_error(text, start, "a text without its closing quote")
     return at + 1
 
 
@@ -185,14 +185,14 @@ class _Reader:
         """A number, a text, True or False."""
         value = tree.value
         if value is None:
-            raise mistake(self.text, at, "None has no meaning here", "write is_missing(x)")
+            raise make_error(self.text, at, "None has no meaning here", "write is_missing(x)")
         if isinstance(value, bool | str):
             return Literal(at, value)
         if isinstance(value, int) and value in INT64:
             return Literal(at, value)
         if isinstance(value, float) and math.isfinite(value):
             return Literal(at, value)
-        raise mistake(self.text, at, f"{shorten(value)} is no number that a column can hold")
+        raise make_error(self.text, at, f"{shorten(value)} is no number that a column can hold")
 
     def name(self, tree: ast.Name, at: int) -> Name:
         """A column; as it was typed, since `ast` normalises letters (NFKC)."""
@@ -213,7 +213,7 @@ class _Reader:
         """``in`` or ``not in`` a list of literals."""
         (listed,) = tree.comparators
         if not isinstance(listed, ast.List | ast.Tuple | ast.Set) or not listed.elts:
-            raise mistake(
+            raise make_error(
                 self.text, self.at(listed), "`in` takes a list of values", 'for example ["a", "b"]'
             )
         values = []
@@ -222,7 +222,9 @@ class _Reader:
             if isinstance(value, Arithmetic) and len(value.operands) == 1:  # a negative number
                 value = _signed(value)
             if not isinstance(value, Literal):
-                raise mistake(self.text, value.at, "the list after `in` takes only literal values")
+                raise make_error(
+                    self.text, value.at, "the list after `in` takes only literal values"
+                )
             values.append(value)
         negated = isinstance(tree.ops[0], ast.NotIn)
         return Member(at, self.node(tree.left, depth + 1), tuple(values), negated)
@@ -231,12 +233,12 @@ class _Reader:
         """A call of a known function with positional arguments."""
         function = tree.func
         if not isinstance(function, ast.Name) or self.at(function) in self.quoted:
-            raise mistake(self.text, at, "only functions can be called")
+            raise make_error(self.text, at, "only functions can be called")
         if function.id not in FUNCTIONS:
             fix = suggest_or_list(function.id, FUNCTIONS)
-            raise mistake(self.text, at, f"there is no function {function.id!r}", fix)
+            raise make_error(self.text, at, f"there is no function {function.id!r}", fix)
         if tree.keywords or any(isinstance(a, ast.Starred) for a in tree.args):
-            raise mistake(self.text, at, f"{function.id} takes plain arguments only")
+            raise make_error(self.text, at, f"{function.id} takes plain arguments only")
         fewest, most = FUNCTIONS[function.id]
         if len(tree.args) < fewest or (most is not None and len(tree.args) > most):
             wanted = (
@@ -246,7 +248,7 @@ class _Reader:
                 if most
                 else f"{fewest} or more"
             )
-            raise mistake(
+            raise make_error(
                 self.text, at, f"{function.id} takes {wanted} arguments, not {len(tree.args)}"
             )
         return Call(at, function.id, tuple(self.node(a, depth + 1) for a in tree.args))
@@ -254,7 +256,7 @@ class _Reader:
     def refusal(self, part: ast.AST, at: int) -> ConfigError:
         """The error for a part of Python that is no part of this language."""
         word, fix = _REFUSED.get(type(part), (type(part).__name__, ""))
-        return mistake(
+        return make_error(
             self.text, at, f"{word} has no meaning here",
             fix or f"an expression has + - * / // % **, comparisons, and, or, not, in, "
             f"and the functions {', '.join(FUNCTIONS)}",

@@ -32,7 +32,7 @@ class Value:
     """The value itself where it was written in the expression."""
 
 
-def of_column(series: Series, device: Frames) -> Value:
+def from_column(series: Series, device: Frames) -> Value:
     """The values of a column; int32 becomes int64, float32 float64."""
     dtype = dtype_of(series)
     if dtype == "text":
@@ -47,7 +47,7 @@ def of_column(series: Series, device: Frames) -> Value:
     return Value("bool" if dtype == "bool" else "datetime", values, missing)
 
 
-def of_literal(value: int | float | str | bool, xp: ModuleType) -> Value:
+def from_literal(value: int | float | str | bool, xp: ModuleType) -> Value:
     """One value for all rows."""
     missing = xp.zeros(1, dtype=bool)
     if isinstance(value, str):
@@ -98,12 +98,12 @@ def as_integer(value: Value) -> Array:
     return value.data.astype("int64")
 
 
-def looked_up(table: np.ndarray, codes: Array, device: Frames) -> Array:
+def take_by_code(table: np.ndarray, codes: Array, device: Frames) -> Array:
     """A host table (one entry a distinct value, and a last one for code -1), read by codes."""
     return device.to_device(table)[codes]
 
 
-def united(values: list[Value], device: Frames, *, ordered: bool = False) -> list[Value]:
+def unify_texts(values: list[Value], device: Frames, *, ordered: bool = False) -> list[Value]:
     """The same texts over one list of words; ``ordered`` sorts it by code point."""
     words = [v.words for v in values if v.words is not None]
     table, common = numbered(np.concatenate(words), ordered=ordered)
@@ -111,7 +111,7 @@ def united(values: list[Value], device: Frames, *, ordered: bool = False) -> lis
     return [
         replace(
             value,
-            data=looked_up(np.append(own, -1).astype("int32"), value.data, device),
+            data=take_by_code(np.append(own, -1).astype("int32"), value.data, device),
             words=common,
         )
         for value, own in zip(values, np.split(table, ends), strict=True)

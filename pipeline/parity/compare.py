@@ -30,7 +30,7 @@ from pipeline.parity.device_run import FOLD, SAMPLE, DeviceRun, start_device_run
 from pipeline.parity.differences import CLOSE, EXACT, Check, Rule, paired, plain, within
 from pipeline.schema import LABEL, SET, WEIGHT
 from pipeline.train import golden, model_io
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.fitted_model import FittedModel
 
 JUDGED: Mapping[str, str] = {"binary": "roc_auc", "multiclass": "roc_auc_ovr", "regression": "r2"}
 """The metric of a task that is compared: between 0 and 1 where a model is of use."""
@@ -195,7 +195,7 @@ def _features(sides: Sequence[DeviceRun]) -> list[Check]:
             check.add(a.index.to_numpy(), a[name], b[name], rules[name])
 
     alone = paired(sides[0].matrix_frames(), sides[1].matrix_frames(), add)
-    rows = sum(first.feed.rows(which) for which in ("train", "valid", "test"))
+    rows = sum(first.feed.count_rows(which) for which in ("train", "valid", "test"))
     return [ops, columns, _ids("features", alone, rows), *values.values()]
 
 
@@ -231,7 +231,7 @@ def _exchanged(sides: Sequence[DeviceRun], folder: Path) -> list[Check]:
     for trained in sides:
         table = None
         if trained.built.golden is not None:
-            table = golden.make(trained.models, trained.built.feed, trained.built.golden)
+            table = golden.score_rows(trained.models, trained.built.feed, trained.built.golden)
         for name, fitted in trained.models.items():
             model_io.save(fitted, folder / "models")
             there = [model_io.load(name, folder / "models", side.name) for side in sides]
@@ -243,7 +243,7 @@ def _exchanged(sides: Sequence[DeviceRun], folder: Path) -> list[Check]:
 
 
 def _golden(
-    what: str, models: Sequence[Fitted], sides: Sequence[DeviceRun], table: pd.DataFrame
+    what: str, models: Sequence[FittedModel], sides: Sequence[DeviceRun], table: pd.DataFrame
 ) -> Check:
     """Whether a model's golden rows have on both devices the scores that it was saved with."""
     check = Check("models", what, within(golden.TOLERANCE).text)
@@ -257,7 +257,7 @@ def _golden(
 
 
 def _test_rows(
-    what: str, models: Sequence[Fitted], sides: Sequence[DeviceRun], trained: DeviceRun
+    what: str, models: Sequence[FittedModel], sides: Sequence[DeviceRun], trained: DeviceRun
 ) -> Check:
     """A model's scores of the test rows on both devices: of a row, the class that differs most."""
     check = Check("models", what, within(golden.TOLERANCE).text)

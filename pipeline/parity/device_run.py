@@ -26,7 +26,7 @@ from pipeline.execution.stages.ingest import LabeledData
 from pipeline.matrix import Matrix
 from pipeline.memory.planner import give_back
 from pipeline.schema import SETS
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.fitted_model import FittedModel
 
 FOLD, SAMPLE = "__fold__", "__sample__"
 """Hashes of the row ids: of `Rows.folds`, for any number of folds, and of `Rows.sampled`."""
@@ -37,7 +37,7 @@ class DeviceRun:
     """A run on one device, as far as it has come; on the ladder, but never on the other device."""
 
     work: RunState
-    models: dict[str, Fitted] = field(init=False)
+    models: dict[str, FittedModel] = field(init=False)
     metrics: dict[str, Any] = field(init=False)
 
     @property

@@ -25,7 +25,7 @@ from pipeline.features.engine.transform import Context
 from pipeline.ingest import pandas_input
 from pipeline.ingest.labels.assign import passing
 from pipeline.train import golden, model_io
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.fitted_model import FittedModel
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
@@ -40,7 +40,7 @@ class Scorer:
 
     run: Path
     plan: FittedPlan
-    model: Fitted
+    model: FittedModel
     manifest: Mapping[str, Any]
     context: Context
     choice: Choice
@@ -201,7 +201,7 @@ def open_scorer(run: VerifiedRun, model: str) -> Scorer:
         return Scorer(run.run, plan, fitted, manifest, context, choose("cpu"))
 
 
-def _model(run: VerifiedRun, name: str, device: str) -> Fitted:
+def _model(run: VerifiedRun, name: str, device: str) -> FittedModel:
     """The model on the device, once the run's golden rows, if it has any, score there as saved."""
     fitted = model_io.load(name, run.run / "train", device, run.read)
     if golden.FILE in run.files:
@@ -221,7 +221,7 @@ def read_config(run: VerifiedRun) -> Config:
     return Config.parse(parse_yaml_bytes(run.read(path), path))
 
 
-def _check_together(run: VerifiedRun, fitted: Fitted, plan: FittedPlan) -> None:
+def _check_together(run: VerifiedRun, fitted: FittedModel, plan: FittedPlan) -> None:
     """Check that the model is one of the plan's features and the manifest's target.
 
     Raises:

@@ -18,7 +18,7 @@ from pipeline.artifacts.manifest import VerifiedRun
 from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.stored import Plain, StoredObject, check_stored
 from pipeline.errors import InputError
-from pipeline.evaluate.stored import curves_files, metrics_files
+from pipeline.evaluate.stored import curves_adapter, metrics_adapter
 from pipeline.features.engine.plan_file import plans
 from pipeline.ingest.contract_file import contracts
 from pipeline.report.audit_file import get_audit_adapter
@@ -73,8 +73,8 @@ def read_run_folder(run: Path) -> RunFolder:
         timeline=_json(run / "gpu.json", data, timelines()),
         schema=_json(run / "ingest" / "schema.json", data, contracts()),
         plan=_json(run / "features" / "plan.json", data, plans()),
-        metrics=_json(evaluated / "metrics.json", data, metrics_files()),
-        curves=_json(evaluated / "curves.json", data, curves_files()),
+        metrics=_json(evaluated / "metrics.json", data, metrics_adapter()),
+        curves=_json(evaluated / "curves.json", data, curves_adapter()),
         sidecars={path.stem: _sidecar(path, data) for path in _sidecars(run, seal)},
         audit=_json(run / "audit.json", data, get_audit_adapter()),
     )

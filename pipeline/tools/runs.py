@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, is_in_use, lock_folder
 from pipeline.artifacts.manifest import MANIFEST, read_within
 from pipeline.errors import InputError, MachineError
-from pipeline.evaluate.metrics import primary
+from pipeline.evaluate.metrics import primary_metric
 from pipeline.execution.stage_cache import resume_command
 from pipeline.report import folder as folders
 
@@ -125,7 +125,7 @@ def _facts(run: folders.RunFolder) -> dict[str, Any]:
         kind = str((config.get("cluster") or {}).get("kind", ""))
         reason = f"after {stages[-1]['stage']}" if stages else "before reading"
         return facts | {"reason": reason, "resume": resume_command(run.path, kind)}
-    best, name = run.manifest["best"], primary(run.metrics["task"]).name
+    best, name = run.manifest["best"], primary_metric(run.metrics["task"]).name
     of_best = run.metrics["models"][best]
     judged = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}
     rows = sum(run.manifest["rows"].values())

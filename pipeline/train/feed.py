@@ -17,24 +17,24 @@ from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
 
 
 @dataclass
-class Held:
-    """Held partitions of all sets' matrices, for a `HeldFeed`; sets are let go one by one."""
+class PersistedMatrices:
+    """Persisted partitions of all sets' matrices; sets are released one by one."""
 
     client: Any
     parts: Partitions
-    gone: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
 
     def __call__(self, *sets: SetName) -> Partitions:
         """Partitions that have at least these sets."""
-        lost = [which for which in sets if which in self.gone]
+        lost = [which for which in sets if which in self.released]
         assert not lost, f"the matrices of {lost} were let go"
         return self.parts
 
-    def let_go(self, which: SetName) -> None:
+    def release(self, which: SetName) -> None:
         """Frees a set's matrices, which nobody may ask for afterwards."""
         rest = partitions.each(self.parts, _without, which)
         self.parts = partitions.held(self.client, rest, instead_of=self.parts)
-        self.gone += (which,)
+        self.released += (which,)
 
 
 def _without(found: Mapping[str, Matrix], which: str) -> dict[str, Matrix]:
@@ -42,7 +42,7 @@ def _without(found: Mapping[str, Matrix], which: str) -> dict[str, Matrix]:
 
 
 @dataclass(frozen=True)
-class HeldFeed:
+class PartitionedFeed:
     """`pipeline.matrix.Feed` over partitions of ``{set: Matrix}``, held or made at each pass."""
 
     client: Any
@@ -52,7 +52,7 @@ class HeldFeed:
     target: Target
     device: str
     counts: Mapping[str, int]
-    last: bool = False
+    release_after_binning: bool = False
     """The training rows are not needed again once they are binned."""
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
@@ -61,16 +61,16 @@ class HeldFeed:
             if which in found:
                 yield found[which]
 
-    def rows(self, which: SetName) -> int:
+    def count_rows(self, which: SetName) -> int:
         """How many rows the set has."""
         return self.counts[which]
 
-    def binned(self) -> None:
+    def release_binned_rows(self) -> None:
         """Lets the training rows' matrices go if they were held for the bins alone."""
-        if self.last and isinstance(self.parts, Held):
-            self.parts.let_go("train")
+        if self.release_after_binning and isinstance(self.parts, PersistedMatrices):
+            self.parts.release("train")
 
-    def on(self, device: str) -> HeldFeed:
+    def to_device(self, device: str) -> PartitionedFeed:
         """The feed with arrays of that device: its own, or as they cross over at each pass."""
         if device == self.device:
             return self
@@ -82,11 +82,11 @@ class HeldFeed:
         return replace(self, parts=crossed, device=device)
 
     @property
-    def spread(self) -> bool:
+    def is_distributed(self) -> bool:
         """Whether the matrices live in other processes."""
         return clients.spread(self.client)
 
-    def each(
+    def map_partitions(
         self, sets: Sequence[SetName], function: Callable[..., Any], *arguments: Any
     ) -> Iterator[Any]:
         """``function({set: Matrix}, *arguments)`` of each partition, where it lives, in order.
@@ -94,7 +94,7 @@ class HeldFeed:
         In a cluster the matrices stay where they are, and only what the function returns is sent.
         """
         parts = self.parts(*sets)
-        if not self.spread:
+        if not self.is_distributed:
             made = partitions.results(self.client, parts)
             return (function(found, *arguments) for found in made)
         sent = partitions.shared(self.client, (function, arguments))
@@ -107,12 +107,12 @@ def _called(found: Mapping[SetName, Matrix], sent: tuple[Any, Any]) -> Any:
     return function(found, *arguments)
 
 
-def mapped(
+def map_blocks(
     feed: Feed, which: SetName, function: Callable[..., Any], *arguments: Any
 ) -> Iterator[Any]:
     """``function(matrix, *arguments)`` of each of the set's matrices, in order."""
-    if isinstance(feed, HeldFeed):
-        for found in feed.each((which,), _of_set, which, function, arguments):
+    if isinstance(feed, PartitionedFeed):
+        for found in feed.map_partitions((which,), _of_set, which, function, arguments):
             yield from found
     else:
         yield from (function(block, *arguments) for block in feed.blocks(which))
@@ -125,7 +125,7 @@ def _of_set(
 
 
 @dataclass(frozen=True)
-class LocalFeed:
+class WorkerFeed:
     """A worker's part of a feed: its own blocks, but the counts of all workers' rows."""
 
     made: Callable[[], Iterator[Mapping[str, Matrix]]]
@@ -147,13 +147,13 @@ class LocalFeed:
             x = xp.empty((0, len(self.features)), dtype="float32")
             yield Matrix(x, none, None, xp.empty(0, dtype="int64"))
 
-    def rows(self, which: SetName) -> int:
+    def count_rows(self, which: SetName) -> int:
         """How many rows the set has, on all workers."""
         return self.counts[which]
 
 
 @dataclass(frozen=True)
-class Scores:
+class SetScores:
     """A set's rows and what the models say of them, on the host, by ascending row id."""
 
     ids: np.ndarray
@@ -165,16 +165,18 @@ class Scores:
     """By model: float (n,), or (n, k) for multiclass."""
 
 
-def scored(
-    feed: HeldFeed, sets: Sequence[SetName], predict: Mapping[str, Callable[[Any], Any]]
-) -> dict[SetName, Scores]:
+def score_sets(
+    feed: PartitionedFeed, sets: Sequence[SetName], predict: Mapping[str, Callable[[Any], Any]]
+) -> dict[SetName, SetScores]:
     """What models say of sets' rows, in one pass over the data.
 
     Rows are in the order of their ids, so that the layout of partitions does not show. 128 million
     rows take 13 bytes each, and 4 or 8 for each binary model.
     """
-    gathered: dict[SetName, _Gathered] = {which: _Gathered(feed.rows(which)) for which in sets}
-    for found in feed.each(sets, _scores, tuple(sets), predict, feed.target, feed.device):
+    gathered: dict[SetName, _Gathered] = {
+        which: _Gathered(feed.count_rows(which)) for which in sets
+    }
+    for found in feed.map_partitions(sets, _scores, tuple(sets), predict, feed.target, feed.device):
         for which, made in found.items():
             gathered[which].add(made)
     return {which: _scores_of(gathered[which], feed.target, list(predict)) for which in sets}
@@ -226,16 +228,16 @@ def _label_dtype(target: Target) -> Any:
     return np.min_scalar_type(max(len(target.classes) - 1, 1))
 
 
-def _scores_of(gathered: _Gathered, target: Target, names: list[str]) -> Scores:
+def _scores_of(gathered: _Gathered, target: Target, names: list[str]) -> SetScores:
     assert gathered.end == gathered.rows, f"{gathered.end} rows of {gathered.rows} were scored"
     if not gathered.columns:
         shape = (0, len(target.classes)) if target.task == "multiclass" else (0,)
         none = np.empty(0, _label_dtype(target))
-        return Scores(np.empty(0, "int64"), none, None, {n: np.empty(shape) for n in names})
+        return SetScores(np.empty(0, "int64"), none, None, {n: np.empty(shape) for n in names})
     ids, label, weight, *scores = gathered.columns
     if (ids[1:] < ids[:-1]).any():
         order = np.argsort(ids, kind="stable")
         ids, label, weight, *scores = (
             None if c is None else c[order] for c in (ids, label, weight, *scores)
         )
-    return Scores(ids, label, weight, dict(zip(names, scores, strict=True)))
+    return SetScores(ids, label, weight, dict(zip(names, scores, strict=True)))

@@ -14,7 +14,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A trained model."""
 
     name: str
@@ -36,7 +36,7 @@ class Fitted:
     """"cpu" or "gpu": where it was trained."""
     details: Mapping[str, Any]
     """The model's own part of the sidecar."""
-    told: tuple[str, ...] = ()
+    process_notes: tuple[str, ...] = ()
     """What the ledger says of how this process came to it, which another may not say."""
 
     def predict(self, x: Array) -> Array:

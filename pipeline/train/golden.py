@@ -18,8 +18,8 @@ from pipeline.artifacts.stored_table import TableLimits, read_stored_table
 from pipeline.device.choose import frames_of
 from pipeline.errors import InputError
 from pipeline.matrix import Feed, Matrix
-from pipeline.train.feed import mapped
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.feed import map_blocks
+from pipeline.train.fitted_model import FittedModel
 from pipeline.train.model_io import CONTENT
 
 FILE = "golden.parquet"
@@ -27,13 +27,13 @@ TOLERANCE = 1e-5
 """Of probabilities; for a regression, of the largest score if that is above 1."""
 
 
-def rows(feed: Feed, n: int, seed: int) -> np.ndarray:
+def choose_rows(feed: Feed, n: int, seed: int) -> np.ndarray:
     """``n`` golden rows (fewer if there are fewer training rows): float32 (n, k), on the host."""
     return _shuffled(_few_rows(feed, n, seed), seed)
 
 
 def save(x: np.ndarray, path: Path) -> Path:
-    """Writes `rows` for a later process; returns the path."""
+    """Writes `choose_rows` for a later process; returns the path."""
     table = pd.DataFrame(x, columns=[str(j) for j in range(x.shape[1])])
     with atomic_write(path) as beside:
         table.to_parquet(beside, index=False)
@@ -50,7 +50,9 @@ def load(path: Path, rows: int, features: int) -> np.ndarray:
     return np.ascontiguousarray(table.to_numpy(dtype="float32"))
 
 
-def load_scored(path: Path, rows: int, fitted: Fitted, read: manifest.FileReader) -> pd.DataFrame:
+def load_scored(
+    path: Path, rows: int, fitted: FittedModel, read: manifest.FileReader
+) -> pd.DataFrame:
     """Return the golden rows of a run with the scores of all its models.
 
     Args:
@@ -66,7 +68,7 @@ def load_scored(path: Path, rows: int, fitted: Fitted, read: manifest.FileReader
     return read_stored_table(path, TableLimits(rows, width), read)
 
 
-def make(models: Mapping[str, Fitted], feed: Feed, x: np.ndarray) -> pd.DataFrame:
+def score_rows(models: Mapping[str, FittedModel], feed: Feed, x: np.ndarray) -> pd.DataFrame:
     """The golden rows ``x`` with the models' scores.
 
     Returns:
@@ -82,7 +84,7 @@ def make(models: Mapping[str, Fitted], feed: Feed, x: np.ndarray) -> pd.DataFram
     return pd.concat(tables, axis=1)
 
 
-def score_columns(name: str, fitted: Fitted) -> list[str]:
+def score_columns(name: str, fitted: FittedModel) -> list[str]:
     """The columns of a model's scores."""
     if fitted.target.task != "multiclass":
         return [f"{name}__score"]
@@ -91,7 +93,7 @@ def score_columns(name: str, fitted: Fitted) -> list[str]:
 
 def _few_rows(feed: Feed, n: int, seed: int) -> np.ndarray:
     """The ``n`` training rows with the smallest hashes: the same however they are divided."""
-    found = list(mapped(feed, "train", _fewest, n, seed, feed.device))
+    found = list(map_blocks(feed, "train", _fewest, n, seed, feed.device))
     order, ids, rows = (np.concatenate(part) for part in zip(*found, strict=True))
     return rows[np.lexsort((ids, order))[:n]]
 
@@ -114,7 +116,7 @@ def _shuffled(x: np.ndarray, seed: int) -> np.ndarray:
     return made
 
 
-def check(models: Mapping[str, Fitted], frame: pd.DataFrame, device_name: str = "cpu") -> None:
+def check(models: Mapping[str, FittedModel], frame: pd.DataFrame, device_name: str = "cpu") -> None:
     """Scores the golden rows again with models that score on the device.
 
     Raises:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 from pipeline.matrix import Feed
-from pipeline.train.feed import HeldFeed
-from pipeline.train.fitted_model import Fitted, Progress
+from pipeline.train.feed import PartitionedFeed
+from pipeline.train.fitted_model import FittedModel, Progress
 from pipeline.train.params import ModelParams, XGBoostParams
 
 
-def ordered(models: Iterable[str]) -> tuple[str, ...]:
+def sort_for_training(models: Iterable[str]) -> tuple[str, ...]:
     """The models in the order in which they train: XGBoost last.
 
     Its bins are a quarter of the matrices or less, which can go while it boosts if nothing trains
@@ -33,7 +33,7 @@ def train(
     cache: Path | None = None,
     most: int | None = None,
     progress: Progress = lambda what, done, planned: None,
-) -> Fitted:
+) -> FittedModel:
     """Trains the model on the feed's training rows.
 
     Args:
@@ -58,11 +58,13 @@ def train(
             f"{name}: there is no feature to train on",
             fix="keep at least one column whose values differ",
         )
-    if feed.rows("train") == 0:
+    if feed.count_rows("train") == 0:
         raise DataError(
             f"{name}: the training set has no rows", fix="check `split:` and the filters"
         )
-    params = params.settled(feed.rows("train") + feed.rows("valid") + feed.rows("test"))
+    params = params.resolve_auto(
+        feed.count_rows("train") + feed.count_rows("valid") + feed.count_rows("test")
+    )
     if isinstance(params, XGBoostParams):
         from pipeline.train.xgboost import train as boosting
 
@@ -70,7 +72,7 @@ def train(
             params, feed, seed=seed, threads=threads, checkpoint=checkpoint, rounds=rounds,
             cache=cache, progress=progress,
         )  # fmt: skip
-    if isinstance(feed, HeldFeed) and feed.spread:
+    if isinstance(feed, PartitionedFeed) and feed.is_distributed:
         from pipeline.train.forest import distributed
 
         return distributed.train(params, feed, seed=seed, progress=progress)

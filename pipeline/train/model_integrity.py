@@ -37,7 +37,9 @@ CATEGORY_BYTES = 1 << 30
 """What the categories of all nodes may take in memory."""
 
 
-def booster_fault(content: bytes, features: int | None = None, groups: int | None = None) -> str:
+def find_booster_fault(
+    content: bytes, features: int | None = None, groups: int | None = None
+) -> str:
     """Describe what is malformed in a model of XGBoost's; an empty text if nothing is.
 
     XGBoost is not asked: it crashes on some of these faults already while it loads them.
@@ -102,7 +104,7 @@ def _booster_tree_fault(tree: Mapping[str, Any], number: int, features: int) -> 
         or _number(param["size_leaf_vector"]) > 1
     ):
         return "its nodes are not whole"
-    if fault := tree_fault(left, right, split, features):
+    if fault := find_tree_fault(left, right, split, features):
         return fault
     parents, inner = _integers(tree["parents"]), np.flatnonzero(left != END)
     if not (
@@ -147,7 +149,7 @@ def _integers(values: Any) -> np.ndarray:
     return values.astype("int64")
 
 
-def checkpoint_fault(content: bytes, features: int) -> str:
+def find_checkpoint_fault(content: bytes, features: int) -> str:
     """Describe what is malformed in a Treelite checkpoint; an empty text if nothing is.
 
     Treelite is not asked: it hangs or crashes on some of these faults while it loads them.
@@ -216,10 +218,10 @@ def _checkpoint_tree_fault(tree: Mapping[str, Any], features: int, width: int) -
         and (not len(begins) or np.array_equal(ends - begins, sizes))
     ):  # fmt: skip
         return "its leaves are not whole"
-    return tree_fault(left, right, split, features)
+    return find_tree_fault(left, right, split, features)
 
 
-def tree_fault(left: np.ndarray, right: np.ndarray, split: np.ndarray, features: int) -> str:
+def find_tree_fault(left: np.ndarray, right: np.ndarray, split: np.ndarray, features: int) -> str:
     """Describe why n nodes do not form a tree below the first one; an empty text if they do.
 
     No node has two parents and the root has none: then no path from the root enters a cycle,

@@ -19,7 +19,7 @@ from pipeline.config.stored import misfit_error
 from pipeline.errors import InputError, suggest_or_list
 from pipeline.matrix import Feature, Target
 from pipeline.train import model_integrity
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.fitted_model import FittedModel
 from pipeline.train.sidecar import FORMAT, MAX_MODEL, check_sidecar
 from pipeline.versions import find_versions
 
@@ -29,25 +29,25 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def files(name: str) -> list[str]:
+def file_names(name: str) -> list[str]:
     """The files of a model, in the folder of all models."""
     return [CONTENT[name], f"{name}.json"]
 
 
-def save(fitted: Fitted, folder: Path) -> None:
+def save(fitted: FittedModel, folder: Path) -> None:
     """Writes the model and its sidecar."""
     with atomic_write(folder / CONTENT[fitted.name]) as beside:
         beside.write_bytes(_content(fitted))
-    write_json(folder / f"{fitted.name}.json", sidecar(fitted))
+    write_json(folder / f"{fitted.name}.json", make_sidecar(fitted))
 
 
-def _content(fitted: Fitted) -> bytes:
+def _content(fitted: FittedModel) -> bytes:
     if fitted.name == "xgboost":
         return bytes(fitted.content.save_raw("ubj"))
     return bytes(fitted.content)
 
 
-def sidecar(fitted: Fitted) -> dict[str, Any]:
+def make_sidecar(fitted: FittedModel) -> dict[str, Any]:
     """What the model's own file does not say, as JSON."""
     return {
         "format": FORMAT,
@@ -72,7 +72,7 @@ def load(
     read: manifest.FileReader = manifest.read_unverified,
     *,
     bulk: bool = False,
-) -> Fitted:
+) -> FittedModel:
     """A saved model, scoring on the device, whatever trained it.
 
     Args:
@@ -119,17 +119,17 @@ def _fault(content: bytes, facts: Mapping[str, Any]) -> str:
     """Describe what is malformed in a model file; an empty text if nothing is."""
     features, classes = len(facts["features"]), len(facts["classes"])
     if facts["model"] == "xgboost":
-        return model_integrity.booster_fault(content, features, classes if classes > 2 else 1)
-    return model_integrity.checkpoint_fault(content, features)
+        return model_integrity.find_booster_fault(content, features, classes if classes > 2 else 1)
+    return model_integrity.find_checkpoint_fault(content, features)
 
 
-def on(fitted: Fitted, device: str) -> Fitted:
+def to_device(fitted: FittedModel, device: str) -> FittedModel:
     """The model as it scores on that device, wherever it was trained; as `load` with ``bulk``."""
-    facts = sidecar(fitted)
+    facts = make_sidecar(fitted)
     return _made(_content(fitted), facts, device, Path(CONTENT[fitted.name]), bulk=True)
 
 
-def as_saved(fitted: Fitted, folder: Path, device: str) -> Fitted:
+def reload(fitted: FittedModel, folder: Path, device: str) -> FittedModel:
     """A model that was trained on the device, as it is loaded from the folder that it is saved in.
 
     Where nvForest is missing only the estimator that was trained can score on a GPU.
@@ -141,7 +141,7 @@ def as_saved(fitted: Fitted, folder: Path, device: str) -> Fitted:
 
 def _made(
     content: bytes, facts: Mapping[str, Any], device: str, path: Path, *, bulk: bool
-) -> Fitted:
+) -> FittedModel:
     """The model of a file's bytes and its sidecar."""
     target = Target(facts["task"], tuple(facts["classes"]))
     features = tuple(Feature(f["name"], f["kind"], f["size"]) for f in facts["features"])
@@ -153,12 +153,12 @@ def _made(
         from pipeline.train.xgboost import train as boosting
 
         booster = _booster(content, path)
-        if fault := boosting.fault_of(booster, target, features):
+        if fault := boosting.find_mismatch(booster, target, features):
             raise misfit_error(path, "", fault)
-        return boosting.fitted(booster, target, features, on=device, **common)
+        return boosting.make_fitted_model(booster, target, features, on=device, **common)
     from pipeline.train.forest import train as forest
 
-    return forest.loaded(
+    return forest.load_forest(
         content, target, features, on=device, facts=facts, common=common, bulk=bulk
     )
 

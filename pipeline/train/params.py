@@ -126,14 +126,14 @@ class XGBoostParams(BaseModel):
             found[name] = entry
         return found
 
-    def settled(self, rows: int) -> XGBoostParams:
+    def resolve_auto(self, rows: int) -> XGBoostParams:
         """With numbers for what is ``auto``, by the rows of all sets: a refit has the same."""
         few = rows < FEW_ROWS
         return _filled(self, {"max_depth": 4 if few else 6, "learning_rate": 0.05 if few else 0.1})
 
     @property
     def native(self) -> dict[str, Any]:
-        """The parameters that XGBoost gets as they are, once `settled`."""
+        """The parameters that XGBoost gets as they are, once `resolve_auto` has run."""
         own = ("max_depth", "learning_rate", "min_child_weight", "subsample", "colsample_bytree")
         extra = self.model_extra or {}
         given = {n: getattr(self, n) for n in ("max_leaves", "num_parallel_tree")}
@@ -190,7 +190,7 @@ class ForestParams(BaseModel):
     """Share of the rows that each tree draws; auto: all, but at most 50,000 rows of 1,000,000."""
     class_weight: ClassWeights = None
 
-    def settled(self, rows: int) -> ForestParams:
+    def resolve_auto(self, rows: int) -> ForestParams:
         """With a number for what is ``auto``, by the rows of all sets: a refit has the same."""
         return _filled(self, {"min_samples_leaf": 5 if rows < MANY_ROWS else 20})
 

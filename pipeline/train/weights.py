@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.device import Array, Frames
 from pipeline.errors import ConfigError, DataError, suggest_or_list
-from pipeline.matrix import Feed, Matrix, SetName, Target, rows_at
-from pipeline.train.feed import mapped
+from pipeline.matrix import Feed, Matrix, SetName, Target, take_rows
+from pipeline.train.feed import map_blocks
 from pipeline.train.params import ClassWeight, ForestParams, XGBoostParams
 
 Params = TypeVar("Params", XGBoostParams, ForestParams)
@@ -18,7 +18,7 @@ LARGEST = 1e18
 """Of a label: XGBoost holds squares of errors as float32, and infinite ones would stop it."""
 
 
-def class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
+def compute_class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
     """A weight per class in label order, or None where all are 1.
 
     ``balanced`` is n / (k · n_c) over the k classes that the training rows have (King and Zeng,
@@ -37,25 +37,25 @@ def class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
         )
     if isinstance(asked, dict):
         return _named(asked, target)
-    counts = class_counts(feed)
+    counts = count_classes(feed)
     present = counts > 0
     weights = np.ones(len(counts))
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
 
 
-def with_settled_weights(params: Params, feed: Feed) -> Params:
+def with_class_weights(params: Params, feed: Feed) -> Params:
     """The parameters with a weight for each class, of all rows: a worker sees only its own."""
-    by_class = class_weights(params.class_weight, feed)
+    by_class = compute_class_weights(params.class_weight, feed)
     if by_class is None:
         return params
     named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
     return params.model_copy(update={"class_weight": named})
 
 
-def class_counts(feed: Feed) -> np.ndarray:
+def count_classes(feed: Feed) -> np.ndarray:
     """float64 (classes,): training rows of each class."""
-    found = mapped(feed, "train", _counted, len(feed.target.classes))
+    found = map_blocks(feed, "train", _counted, len(feed.target.classes))
     counts: np.ndarray = np.sum([np.zeros(len(feed.target.classes)), *found], axis=0)
     return counts
 
@@ -76,7 +76,9 @@ def _named(asked: Mapping[str, float], target: Target) -> np.ndarray:
     return np.array([asked.get(name, 1.0) for name in names])
 
 
-def weighted(feed: Feed, which: SetName, by_class: np.ndarray | None) -> Iterator[Matrix]:
+def iter_weighted_blocks(
+    feed: Feed, which: SetName, by_class: np.ndarray | None
+) -> Iterator[Matrix]:
     """The set's blocks with row weight times class weight as their weight.
 
     Raises:
@@ -103,20 +105,20 @@ def _product(block: Matrix, by_class: np.ndarray) -> Array:
     return weight
 
 
-def sampled(
+def sample_block(
     block: Matrix, share: float, seed: int, device: Frames, at_most: int | None = None
 ) -> Matrix:
     """The block's rows whose hash lies under the share: the same sample on every layout."""
     under = device.hash_ints(block.ids, seed + 2) < int(share * 2**32)
     rows = device.xp.flatnonzero(under)[:at_most]
-    return rows_at(block, rows)
+    return take_rows(block, rows)
 
 
-def refuse_infinite(feed: Feed) -> None:
+def reject_infinite(feed: Feed) -> None:
     """Raises DataError naming the first feature with an infinite training or valid value."""
     sets: tuple[SetName, ...] = ("train", "valid")
     for which in sets:
-        for infinite in mapped(feed, which, _infinite):
+        for infinite in map_blocks(feed, which, _infinite):
             for feature, bad in zip(feed.features, infinite, strict=True):
                 if bad:
                     raise DataError(

@@ -8,7 +8,7 @@ from test_xgb_workers import BINARY, FEATURES, auc, feed_of, held_by, partition,
 
 from pipeline.matrix import Matrix, Target
 from pipeline.train import model_io
-from pipeline.train.feed import HeldFeed
+from pipeline.train.feed import PartitionedFeed
 from pipeline.train.forest import distributed
 from pipeline.train.forest import train as forest
 
@@ -47,7 +47,7 @@ def rare(i):
 def test_a_class_that_one_worker_lacks_is_known_to_all_trees(two, monkeypatch):
     monkeypatch.setattr(distributed, "ENOUGH", 100)
     feed = feed_of(two, held_by(two, rare))
-    feed = HeldFeed(
+    feed = PartitionedFeed(
         two, feed.parts, FEATURES, Target("multiclass", ("a", "b", "c")), "cpu", feed.counts
     )
     fitted = trained(feed, "forest", **TREES)
@@ -63,7 +63,7 @@ def number(i):
 
 def test_a_regression_and_fewer_trees_than_workers(two):
     feed = feed_of(two, held_by(two, number, 1))
-    feed = HeldFeed(two, feed.parts, FEATURES, Target("regression"), "cpu", feed.counts)
+    feed = PartitionedFeed(two, feed.parts, FEATURES, Target("regression"), "cpu", feed.counts)
     fitted = trained(feed, "forest", trees=1, max_depth=8)
     found = scores_of(feed, fitted)
     assert np.corrcoef(found.score["m"], found.label)[0, 1] > 0.9

@@ -15,7 +15,7 @@ from pipeline.cluster.client import workers
 from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
 from pipeline.train import golden, model
-from pipeline.train.feed import HeldFeed, scored
+from pipeline.train.feed import PartitionedFeed, score_sets
 from pipeline.train.params import parse_models
 from pipeline.train.xgboost import checkpointing, distributed
 
@@ -55,7 +55,7 @@ def feed_of(client, parts, skipped=()):
     for i in range(len(parts)):
         for which, n in SIZES.items():
             counts[which] += n * (i not in skipped)
-    return HeldFeed(client, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
+    return PartitionedFeed(client, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
 
 
 def trained(feed, name="xgboost", progress=lambda *_: None, checkpoint=None, **params):
@@ -66,7 +66,7 @@ def trained(feed, name="xgboost", progress=lambda *_: None, checkpoint=None, **p
 
 
 def scores_of(feed, fitted, which="test"):
-    return scored(feed, [which], {"m": fitted.predict})[which]
+    return score_sets(feed, [which], {"m": fitted.predict})[which]
 
 
 def auc(scores):
@@ -83,7 +83,7 @@ def alone(client):
 
 def test_two_processes_train_the_model_of_one(two, alone):
     feed = feed_of(two, held_by(two, partition))
-    assert feed.spread
+    assert feed.is_distributed
     told = []
     fitted = trained(feed, progress=lambda *event: told.append(event))
     assert "2 of 2 workers boost together" in fitted.notes
@@ -94,7 +94,7 @@ def test_two_processes_train_the_model_of_one(two, alone):
     ours, theirs = scores_of(feed, fitted), scores_of(*alone)
     assert (ours.ids == theirs.ids).all() and (ours.label == theirs.label).all()
     assert auc(ours) == pytest.approx(auc(theirs), abs=0.005)
-    one, other = golden.rows(feed, 20, 0), golden.rows(alone[0], 20, 0)
+    one, other = golden.choose_rows(feed, 20, 0), golden.choose_rows(alone[0], 20, 0)
     assert np.array_equal(one, other, equal_nan=True)
 
 
@@ -121,7 +121,7 @@ def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_pa
     feed = feed_of(two, held_by(two, partition))
     params = {**PARAMS, "rounds": 400, "subsample": 0.5, "early_stopping": 0}
     whole = trained(feed, **params)
-    save = checkpointing.save
+    save = checkpointing.save_state
 
     def full(plan, folder, notes, state):
         if state.done:
@@ -129,13 +129,13 @@ def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_pa
         save(plan, folder, notes, state)
 
     monkeypatch.setattr(gang_tasks, "POLL", 0.05)
-    monkeypatch.setattr(checkpointing, "save", full)
+    monkeypatch.setattr(checkpointing, "save_state", full)
     with pytest.raises(MachineError, match="the disk is full"):
         trained(feed, checkpoint=tmp_path, **params)
     assert 1 <= json.loads((tmp_path / checkpointing.STATE).read_text())["segments"] < 6
     monkeypatch.undo()
     resumed = trained(feed, checkpoint=tmp_path, **params)
-    assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.told)
+    assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.process_notes)
     assert resumed.content.save_raw("ubj") == whole.content.save_raw("ubj")
     assert resumed.history == whole.history
     again = trained(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trains"), **params)
@@ -167,7 +167,7 @@ def lopsided(i):
 def test_workers_without_rows_of_a_set_take_part(two):
     parts = held_by(two, lopsided, 4)
     counts = {"train": 1500, "valid": 300, "test": 1600}
-    feed = HeldFeed(two, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
+    feed = PartitionedFeed(two, lambda *sets: parts, FEATURES, BINARY, "cpu", counts)
     fitted = trained(feed, **PARAMS, class_weight="balanced")
     assert auc(scores_of(feed, fitted)) > 0.8
 

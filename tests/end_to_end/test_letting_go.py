@@ -7,7 +7,7 @@ import pytest
 from pipeline.cluster import partitions
 from pipeline.config.model import Config
 from pipeline.execution.runner import Listener, run
-from pipeline.train.feed import Held
+from pipeline.train.feed import PersistedMatrices
 
 
 def test_frames_are_let_go_before_training(tmp_path):
@@ -42,8 +42,10 @@ def test_frames_are_let_go_before_training(tmp_path):
 
 def test_a_set_that_was_let_go_is_never_given(client):
     sets = {"train": [1], "valid": [2]}
-    held = Held(client, partitions.held(client, partitions.each(range(3), lambda i: dict(sets))))
-    held.let_go("train")
+    held = PersistedMatrices(
+        client, partitions.held(client, partitions.each(range(3), lambda i: dict(sets)))
+    )
+    held.release("train")
     assert list(partitions.results(client, held("valid"))) == [{"valid": [2]}] * 3
     with pytest.raises(AssertionError, match="train"):
         held("valid", "train")

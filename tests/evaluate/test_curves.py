@@ -6,8 +6,8 @@ import pytest
 from sklearn import metrics as sk
 
 from pipeline.evaluate import curves, metrics
-from pipeline.evaluate.metrics import Scored
-from pipeline.evaluate.ranking import MAX_POINTS, points, rank
+from pipeline.evaluate.metrics import ScoredRows
+from pipeline.evaluate.ranking import MAX_POINTS, rank, thin_curve
 from pipeline.matrix import Target
 
 BINARY = Target("binary", (False, True))
@@ -21,7 +21,7 @@ def rows(n=3000, seed=0):
 
 def test_points_lie_on_the_curves_of_scikit_learn_and_span_them():
     y, p = rows()
-    found = points(rank(y, p))
+    found = thin_curve(rank(y, p))
     assert len(found["fpr"]) <= MAX_POINTS
     fpr, tpr, thresholds = sk.roc_curve(y, p, drop_intermediate=False)
     exact = dict(zip(thresholds, zip(fpr, tpr, strict=True), strict=True))
@@ -35,10 +35,10 @@ def test_points_lie_on_the_curves_of_scikit_learn_and_span_them():
 
 
 def test_few_distinct_scores_give_few_points_and_one_class_none():
-    found = points(rank(np.array([0.0, 1, 1]), np.array([0.2, 0.2, 0.9])))
+    found = thin_curve(rank(np.array([0.0, 1, 1]), np.array([0.2, 0.2, 0.9])))
     assert found["threshold"] == [None, 0.9, 0.2]
     assert found["tpr"] == [0, 0.5, 1]
-    assert points(rank(np.zeros(3), np.arange(3.0))) is None
+    assert thin_curve(rank(np.zeros(3), np.arange(3.0))) is None
 
 
 def test_confusion_is_that_of_scikit_learn():
@@ -51,7 +51,7 @@ def test_confusion_is_that_of_scikit_learn():
 
 def test_calibration_bins_hold_all_rows_in_about_equal_numbers():
     y, p = rows()
-    found = curves.quantile_bins(p, y)
+    found = curves.bin_by_score(p, y)
     assert len(found) == 10
     assert sum(b["rows"] for b in found) == len(y)
     assert max(b["rows"] for b in found) - min(b["rows"] for b in found) <= 2
@@ -63,19 +63,19 @@ def test_calibration_bins_hold_all_rows_in_about_equal_numbers():
 
 
 def test_equal_scores_share_a_bin():
-    found = curves.quantile_bins(np.array([0.1] * 50 + [0.9] * 5), np.zeros(55))
+    found = curves.bin_by_score(np.array([0.1] * 50 + [0.9] * 5), np.zeros(55))
     assert [b["rows"] for b in found] == [50, 5]
-    assert len(curves.quantile_bins(np.full(9, 0.5), np.zeros(9))) == 1
+    assert len(curves.bin_by_score(np.full(9, 0.5), np.zeros(9))) == 1
 
 
 def test_the_histogram_of_residuals_counts_every_row():
     error = np.append(np.random.default_rng(0).normal(size=2000), [1e6, -1e6])
-    found = curves.residuals(error)
+    found = curves.bin_residuals(error)
     assert sum(found["counts"]) + found["below"] + found["above"] == len(error)
     assert len(found["edges"]) == len(found["counts"]) + 1
     assert found["edges"][-1] < 10
     for constant in (np.zeros(400), np.append(np.zeros(400), 0.25)):
-        found = curves.residuals(constant)
+        found = curves.bin_residuals(constant)
         assert sum(found["counts"]) + found["below"] + found["above"] == len(constant)
 
 
@@ -110,15 +110,15 @@ def test_an_absent_class_has_null_figures():
 
 def test_importances_are_sorted():
     plain = [{"feature": "b", "value": 2.0}, {"feature": "a", "value": 1.0}]
-    assert curves.importances({"a": 1, "b": 2}) == plain
-    assert curves.importances({}) == []
+    assert curves.rank_importances({"a": 1, "b": 2}) == plain
+    assert curves.rank_importances({}) == []
 
 
 def test_collect_joins_sets_slices_and_models():
     y, p = rows(400)
     where = np.where(np.arange(400) % 4 == 0, "EWR", "JFK").astype(object)
-    empty = Scored(np.zeros(0), {"m": np.zeros(0)})
-    sets = {"valid": empty, "test": Scored(y, {"m": p}, slices={"origin": where})}
+    empty = ScoredRows(np.zeros(0), {"m": np.zeros(0)})
+    sets = {"valid": empty, "test": ScoredRows(y, {"m": p}, slices={"origin": where})}
     fitted = SimpleNamespace(importances={"x": 1.0}, history={})
     measured = metrics.collect(BINARY, sets, rows={"test": 400}, prior=[8, 2])
     found = curves.collect(BINARY, sets, {"m": fitted}, measured)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from pipeline.evaluate import metrics
-from pipeline.evaluate.metrics import Scored
+from pipeline.evaluate.metrics import ScoredRows
 from pipeline.matrix import Target
 
 BINARY = Target("binary", (False, True))
@@ -97,7 +97,7 @@ def test_a_pair_of_binary_columns_counts_as_the_positive_ones():
 def test_the_best_threshold_is_the_best_of_all_scores():
     y, p, w = binary_rows(weighted=True)
     by_hand = {t: sk.f1_score(y, p >= t, sample_weight=w) for t in np.unique(p)}
-    assert by_hand[metrics.best_threshold(y, p, w)] == pytest.approx(max(by_hand.values()))
+    assert by_hand[metrics.find_best_threshold(y, p, w)] == pytest.approx(max(by_hand.values()))
 
 
 def test_a_threshold_is_never_sought_on_the_rows_measured():
@@ -113,7 +113,7 @@ def test_one_class_only_leaves_the_ranking_undefined(only):
     assert found["roc_auc"] is None
     assert found["average_precision"] is None
     assert found["log_loss"] > 0
-    assert metrics.best_threshold(np.full(5, only), np.linspace(0, 1, 5)) is None
+    assert metrics.find_best_threshold(np.full(5, only), np.linspace(0, 1, 5)) is None
 
 
 def test_nothing_called_positive_leaves_precision_undefined_but_not_f1():
@@ -177,29 +177,29 @@ def test_rows_of_weight_zero_are_left_out():
 
 def test_the_baseline_predicts_the_majority_and_its_frequencies():
     y = np.array([0.0, 1, 1, 1])
-    found = metrics.baseline(BINARY, [60, 40], y)
+    found = metrics.measure_baseline(BINARY, [60, 40], y)
     assert found["accuracy"] == 0.25
     assert found["roc_auc"] == 0.5
     assert found["log_loss"] == pytest.approx(sk.log_loss(y, np.full(4, 0.4)))
-    three = metrics.baseline(THREE, [1, 8, 1], np.array([0.0, 1, 2]))
+    three = metrics.measure_baseline(THREE, [1, 8, 1], np.array([0.0, 1, 2]))
     assert three["accuracy"] == pytest.approx(1 / 3)
-    assert metrics.baseline(REGRESSION, 2.0, np.array([1.0, 4.0]))["mae"] == 1.5
-    assert metrics.baseline(BINARY, [0, 0], y)["accuracy"] == 0.25
+    assert metrics.measure_baseline(REGRESSION, 2.0, np.array([1.0, 4.0]))["mae"] == 1.5
+    assert metrics.measure_baseline(BINARY, [0, 0], y)["accuracy"] == 0.25
 
 
 def test_collect_is_the_metrics_json_of_the_design():
     (vy, vp, _), (ty, tp, _) = binary_rows(seed=1), binary_rows(seed=2)
     sets = {
-        "valid": Scored(vy, {"xgboost": vp, "forest": 1 - vp}),
-        "test": Scored(ty, {"xgboost": tp, "forest": 1 - tp}),
+        "valid": ScoredRows(vy, {"xgboost": vp, "forest": 1 - vp}),
+        "test": ScoredRows(ty, {"xgboost": tp, "forest": 1 - tp}),
     }
     found = metrics.collect(
         BINARY, sets, rows={"train": 9, "valid": 500, "test": 500}, prior=[7, 3]
     )
     assert list(found) == ["task", "rows", "baseline", "models"]
-    assert found["models"]["xgboost"]["test"]["threshold"] == metrics.best_threshold(vy, vp)
+    assert found["models"]["xgboost"]["test"]["threshold"] == metrics.find_best_threshold(vy, vp)
     assert found["baseline"]["test"]["roc_auc"] == 0.5
-    assert metrics.best(found) == "xgboost"
+    assert metrics.choose_best_model(found) == "xgboost"
     json.dumps(found, allow_nan=False)
 
 
@@ -213,20 +213,23 @@ def test_the_best_model_is_chosen_on_valid_and_the_first_without_it():
             },
         }
 
-    assert metrics.best(models([{"roc_auc": 0.6}, {"roc_auc": 0.7}])) == "b"
+    assert metrics.choose_best_model(models([{"roc_auc": 0.6}, {"roc_auc": 0.7}])) == "b"
     one_class = [{"roc_auc": None, "log_loss": 0.3}, {"roc_auc": None, "log_loss": 0.2}]
-    assert metrics.best(models(one_class)) == "b"
-    assert metrics.best(models([{}, {}])) == "a"
+    assert metrics.choose_best_model(models(one_class)) == "b"
+    assert metrics.choose_best_model(models([{}, {}])) == "a"
     y, p, _ = binary_rows()
-    alone = {"test": Scored(y, {"m": p})}
+    alone = {"test": ScoredRows(y, {"m": p})}
     found = metrics.collect(BINARY, alone, rows={"train": 1, "valid": 0, "test": 500}, prior=[1, 1])
     assert found["models"]["m"]["test"]["threshold"] is None
 
 
 def test_what_a_score_says():
-    assert metrics.predicted("binary", np.array([0.2, 0.5])).tolist() == [0, 1]
-    assert metrics.predicted("multiclass", np.array([[0.1, 0.9], [0.5, 0.5]])).tolist() == [1, 0]
-    assert metrics.predicted("regression", np.array([1.5])).tolist() == [1.5]
+    assert metrics.predict_labels("binary", np.array([0.2, 0.5])).tolist() == [0, 1]
+    assert metrics.predict_labels("multiclass", np.array([[0.1, 0.9], [0.5, 0.5]])).tolist() == [
+        1,
+        0,
+    ]
+    assert metrics.predict_labels("regression", np.array([1.5])).tolist() == [1.5]
 
 
 @settings(max_examples=50, deadline=None)

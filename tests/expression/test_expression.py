@@ -12,7 +12,7 @@ from plain_expression import COMPARE, HIGH, LOW, ROWS, arithmetic, ints, shown, 
 
 from pipeline.device import cpu
 from pipeline.errors import ConfigError
-from pipeline.expression import column, parse, quoted
+from pipeline.expression import column_expression, parse, quote
 from pipeline.features.try_op import frame_of
 from pipeline.schema import Column, Schema
 
@@ -186,14 +186,14 @@ def test_columns_in_order_of_appearance():
     assert parse("b + a * b > `a b` and c in ['a']").columns == ["b", "a", "a b", "c"]
     assert parse("where(is_missing(`x`), y, 1)").columns == ["x", "y"]
     assert parse("min + 1").columns == ["min"]
-    assert column("a > 15").columns == ["a > 15"]
+    assert column_expression("a > 15").columns == ["a > 15"]
 
 
 @pytest.mark.parametrize(
     "name", ["a b", "dep.delay", "ﬁ", "class", "π (%)", "`"[:0] + "5", "#x", "'"]
 )
 def test_odd_names(name, device):
-    assert result(f"{quoted(name)} + 1", device, **{name: [1.5]}) == [2.5]
+    assert result(f"{quote(name)} + 1", device, **{name: [1.5]}) == [2.5]
 
 
 def test_a_yaml_block_may_hold_an_expression(device):

@@ -52,7 +52,7 @@ def gpu(pretended_gpu, pretended_nvforest, monkeypatch):
     }
     monkeypatch.setattr(device_policy, "choose", known.__getitem__)
     monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
-    monkeypatch.setattr(train, "device_of", lambda booster: "gpu")
+    monkeypatch.setattr(train, "find_device", lambda booster: "gpu")
     return frames_of("gpu")
 
 

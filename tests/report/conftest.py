@@ -13,7 +13,7 @@ from manifest_facts import manifest_facts
 
 from pipeline.artifacts.files import write_manifest
 from pipeline.evaluate import curves, metrics
-from pipeline.evaluate.metrics import Scored
+from pipeline.evaluate.metrics import ScoredRows
 from pipeline.matrix import Target
 
 FEATURES = ["sched_dep_time", "carrier_te", "dest_te", "temp", "humid", "wind_speed", "hour_sin"]
@@ -60,7 +60,7 @@ def write_run(
     for seed, which in enumerate(("valid", "test")):
         label, made = scores(task, classes, rows, seed, models)
         where = np.array(slice_values, dtype=object)[np.arange(rows) % 7 % len(slice_values)]
-        sets[which] = Scored(label, made, slices={names[0]: where})
+        sets[which] = ScoredRows(label, made, slices={names[0]: where})
     prior = 48.0 if task == "regression" else np.arange(len(classes), 0, -1).tolist()
     counts = {"train": rows * 7, "valid": rows, "test": rows}
     measured = metrics.collect(held, sets, rows=counts, prior=prior)
@@ -104,7 +104,7 @@ def write_run(
         "split": {"by": "time", "column": "time_hour", "valid": 0.1, "test": 0.2},
     }  # fmt: skip
     manifest = manifest_facts(
-        best=metrics.best(measured), warnings=[f"{names[-1]} has 3 missing values"], refit=True,
+        best=metrics.choose_best_model(measured), warnings=[f"{names[-1]} has 3 missing values"], refit=True,
         classes=list(classes), task=task, versions={"python": "3.11.9", "xgboost": "3.2.0"},
         models=list(models),
     )  # fmt: skip

@@ -32,7 +32,7 @@ if name == "xgboost":
     rows = xgboost.DMatrix(x, y, feature_types=["q", "q", "q", "c"], enable_categorical=True)
     options = {"max_depth": 4, "max_cat_to_onehot": 1, "objective": "binary:logistic", "nthread": 1}
     content = bytes(xgboost.train(options, rows, 4).save_raw("ubj"))
-    fault = lambda damaged: model_integrity.booster_fault(damaged, 4, 1)
+    fault = lambda damaged: model_integrity.find_booster_fault(damaged, 4, 1)
     def use(damaged):
         booster = xgboost.Booster(model_file=bytearray(damaged))
         booster.get_score(importance_type="total_gain")
@@ -40,7 +40,7 @@ if name == "xgboost":
 else:
     trained = RandomForestClassifier(4, max_depth=4, n_jobs=1, random_state=0).fit(x, y)
     content = treelite.sklearn.import_model(trained).serialize_bytes()
-    fault = lambda damaged: model_integrity.checkpoint_fault(damaged, 4)
+    fault = lambda damaged: model_integrity.find_checkpoint_fault(damaged, 4)
     def use(damaged):
         model = treelite.Model.deserialize_bytes(damaged)
         treelite.gtil.predict(model, x, nthread=1)

@@ -41,7 +41,7 @@ def rows():
 def xgboost_with_cuda(pretended_gpu, monkeypatch):
     """The booster says that it is where it was put; the work is the CPU's."""
     monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
-    monkeypatch.setattr(train, "device_of", lambda booster: "gpu")
+    monkeypatch.setattr(train, "find_device", lambda booster: "gpu")
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -60,7 +60,7 @@ def test_a_forest_scores_through_nvforest_on_the_gpu(
         assert score.shape == expected.shape
         assert np.abs(gpu.to_host(score) - expected).max() < 1e-6
     assert len(pretended_nvforest.LOADED) == 1
-    there = model_io.on(fitted, "gpu")
+    there = model_io.to_device(fitted, "gpu")
     assert np.array_equal(there.predict(gpu.to_device(rows())), found.predict(rows()))
     assert (there.device, there.features, there.rounds) == ("cpu", fitted.features, fitted.rounds)
 
@@ -100,7 +100,7 @@ def test_golden_rows_are_scored_on_the_device(
 ):
     models = {name: on_the_cpu["multiclass"][name]}
     feed = feed_of("multiclass", 1200, 300)
-    table = golden.make(models, feed, golden.rows(feed, 30, 0))
+    table = golden.score_rows(models, feed, golden.choose_rows(feed, 30, 0))
     model_io.save(models[name], tmp_path)
     there = {name: model_io.load(name, tmp_path, "gpu")}
     golden.check(there, table, "gpu")
@@ -126,7 +126,7 @@ def test_a_model_trained_here_scores_the_golden_rows_there(tmp_path, task, here,
     feed = feed_of(task, 3000, 500)
     feed = DeviceFeed(feed.features, feed.target, feed.sets, 3, here)
     models = trained(feed)
-    table = golden.make(models, feed, golden.rows(feed, 50, 0))
+    table = golden.score_rows(models, feed, golden.choose_rows(feed, 50, 0))
     for name, fitted in models.items():
         model_io.save(fitted, tmp_path)
         for device in (here, there):

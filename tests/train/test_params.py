@@ -58,13 +58,13 @@ def test_class_weights_by_text_of_the_class():
     ("rows", "expected"), [(9_999, (4, 0.05, 5)), (10_000, (6, 0.1, 5)), (100_000, (6, 0.1, 20))]
 )
 def test_what_is_auto_depends_on_the_rows(rows, expected):
-    xgboost, forest = (p.settled(rows) for p in parse_models(None).values())
+    xgboost, forest = (p.resolve_auto(rows) for p in parse_models(None).values())
     assert (xgboost.max_depth, xgboost.learning_rate, forest.min_samples_leaf) == expected
     given = {
         "xgboost": {"max_depth": 0, "learning_rate": 1, "max_leaves": 9},
         "forest": {"min_samples_leaf": 1},
     }
     for params in parse_models(given).values():
-        assert params.settled(rows) == params
+        assert params.resolve_auto(rows) == params
     with pytest.raises(ConfigError, match=r"models\.xgboost\.max_depth"):
         parse_models({"xgboost": {"max_depth": 65}})

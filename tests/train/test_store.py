@@ -37,7 +37,7 @@ def trained():
 def test_loaded_is_what_was_saved(trained, tmp_path, task, name):
     feed, models = trained[task]
     model_io.save(models[name], tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(model_io.files(name))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(model_io.file_names(name))
     found = model_io.load(name, tmp_path)
     x = feed.sets["train"][0]
     for rows in (1, scoring.FEW, len(x)):
@@ -47,7 +47,7 @@ def test_loaded_is_what_was_saved(trained, tmp_path, task, name):
     for field in ("target", "features", "importances", "rounds", "notes", "device", "history"):
         assert getattr(found, field) == getattr(models[name], field)
     model_io.save(found, tmp_path / "again")
-    for file in model_io.files(name):
+    for file in model_io.file_names(name):
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
@@ -59,7 +59,10 @@ def test_a_forest_of_a_run_scores_alike_however_the_rows_are_divided(
     model_io.save(models["forest"], tmp_path)
     x = feed.sets["train"][0]
     monkeypatch.setattr(treelite.gtil, "predict", lambda *a, **k: pytest.fail("another function"))
-    for own in (model_io.load("forest", tmp_path, bulk=True), model_io.on(models["forest"], "cpu")):
+    for own in (
+        model_io.load("forest", tmp_path, bulk=True),
+        model_io.to_device(models["forest"], "cpu"),
+    ):
         parts = [own.predict(part) for part in np.split(x, 4)]
         assert np.array_equal(np.concatenate(parts), own.predict(x))
 
@@ -88,7 +91,7 @@ def test_the_forest_loads_without_scikit_learn_or_xgboost(trained, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_and_missing_files(trained, tmp_path, name):
     model_io.save(trained["binary"][1][name], tmp_path)
-    content, sidecar = (tmp_path / file for file in model_io.files(name))
+    content, sidecar = (tmp_path / file for file in model_io.file_names(name))
     facts = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(InputError, match="format 99"):
@@ -110,10 +113,10 @@ def test_an_xgboost_file_that_is_none(trained, tmp_path):
 @pytest.mark.parametrize("task", TARGETS)
 def test_golden_rows(trained, tmp_path, task):
     feed, models = trained[task]
-    drawn = golden.rows(feed, 30, 0)
-    table = golden.make(models, feed, drawn)
+    drawn = golden.choose_rows(feed, 30, 0)
+    table = golden.score_rows(models, feed, drawn)
     assert len(table) == 30
-    assert np.array_equal(drawn, golden.rows(feed.split(11), 30, 0), equal_nan=True)
+    assert np.array_equal(drawn, golden.choose_rows(feed.split(11), 30, 0), equal_nan=True)
     table.to_parquet(tmp_path / "golden.parquet", index=False)
     read = pd.read_parquet(tmp_path / "golden.parquet")
     for name, fitted in models.items():
@@ -138,5 +141,5 @@ def test_fewer_rows_than_golden_rows(trained):
     _, models = trained["binary"]
     x, y = rows_of("binary", 7)
     feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y, None)}, parts=3)
-    assert len(golden.rows(feed, 50, 0)) == 7
-    assert len(golden.make(models, feed, golden.rows(feed, 50, 0))) == 7
+    assert len(golden.choose_rows(feed, 50, 0)) == 7
+    assert len(golden.score_rows(models, feed, golden.choose_rows(feed, 50, 0))) == 7

@@ -63,19 +63,21 @@ def tree_of(**changes):
     ],
 )
 def test_a_tree_is_one(changes, fault):
-    found = model_integrity.tree_fault(*tree_of(**changes), 2)
+    found = model_integrity.find_tree_fault(*tree_of(**changes), 2)
     assert fault in found and bool(fault) == bool(found)
 
 
 def test_models_that_were_trained_are_whole(table, booster, checkpoint):
     assert (
-        model_integrity.booster_fault(booster, 4, 1) == model_integrity.booster_fault(booster) == ""
+        model_integrity.find_booster_fault(booster, 4, 1)
+        == model_integrity.find_booster_fault(booster)
+        == ""
     )
-    assert model_integrity.checkpoint_fault(checkpoint, 4) == ""
-    assert model_integrity.checkpoint_fault(b"", 4) == ""
-    assert "not those of its sidecar" in model_integrity.booster_fault(booster, 3)
-    assert "not those of its sidecar" in model_integrity.booster_fault(booster, 4, 3)
-    assert "not those of its sidecar" in model_integrity.checkpoint_fault(checkpoint, 3)
+    assert model_integrity.find_checkpoint_fault(checkpoint, 4) == ""
+    assert model_integrity.find_checkpoint_fault(b"", 4) == ""
+    assert "not those of its sidecar" in model_integrity.find_booster_fault(booster, 3)
+    assert "not those of its sidecar" in model_integrity.find_booster_fault(booster, 4, 3)
+    assert "not those of its sidecar" in model_integrity.find_checkpoint_fault(checkpoint, 3)
 
 
 @pytest.mark.parametrize("options", [{"gamma": 3}, {"max_leaves": 7, "grow_policy": "lossguide"},
@@ -85,7 +87,7 @@ def test_models_of_every_kind_are_whole(table, options):
     x, y = table
     params = {"max_depth": 6, "objective": "binary:logistic"} | options
     content = bytes(xgboost.train(params, xgboost.DMatrix(x, y), 5).save_raw("ubj"))
-    assert model_integrity.booster_fault(content, 4, options.get("num_class", 1)) == ""
+    assert model_integrity.find_booster_fault(content, 4, options.get("num_class", 1)) == ""
 
 
 def at(name, where, value):
@@ -121,21 +123,21 @@ def test_a_booster_is_checked_node_by_node(booster, change):
     """XGBoost 3.2 crashes on most of them, on some already while it loads the file."""
     model = ubjson.parse(booster)
     BROKEN[change](model["learner"]["gradient_booster"]["model"]["trees"][2])
-    assert model_integrity.booster_fault(dumped(model), 4)
+    assert model_integrity.find_booster_fault(dumped(model), 4)
 
 
 def test_rounds_and_classes_fit_the_trees(booster):
     for name, value in (("tree_info", [0, 0, 0, 5]), ("iteration_indptr", [0, 1, 2, 3, 9])):
         model = ubjson.parse(booster)
         model["learner"]["gradient_booster"]["model"][name] = value
-        assert "not those of its rounds and classes" in model_integrity.booster_fault(
+        assert "not those of its rounds and classes" in model_integrity.find_booster_fault(
             dumped(model), 4
         )
 
 
 def test_categories_that_take_much_memory_are_refused(booster, monkeypatch):
     monkeypatch.setattr(model_integrity, "CATEGORY_BYTES", 20)
-    assert "its categories take" in model_integrity.booster_fault(booster, 4)
+    assert "its categories take" in model_integrity.find_booster_fault(booster, 4)
 
 
 # -- UBJSON ----------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ LENGTH = b"L" + (2**62).to_bytes(8, "big")
 def test_what_is_not_ubjson_is_refused(content):
     with pytest.raises(ValueError):
         ubjson.parse(content)
-    assert "not a model of XGBoost's" in model_integrity.booster_fault(content)
+    assert "not a model of XGBoost's" in model_integrity.find_booster_fault(content)
 
 
 def test_as_many_values_as_memory_holds_are_read(monkeypatch):
@@ -195,7 +197,7 @@ def changed(checkpoint, name, where, value):
     ],
 )  # fmt: skip
 def test_a_checkpoint_is_checked_node_by_node(checkpoint, name, value, fault):
-    found = model_integrity.checkpoint_fault(changed(checkpoint, name, 0, value), 4)
+    found = model_integrity.find_checkpoint_fault(changed(checkpoint, name, 0, value), 4)
     assert found.startswith("tree 1: ") and fault in found
 
 
@@ -206,7 +208,7 @@ def test_checkpoints_of_every_kind_are_whole(table, kind, labels):
     label = np.where(x[:, 2] > 1, labels - 1, y % labels)
     trained = kind(3, max_depth=5, random_state=0, n_jobs=1).fit(x, label)
     content = treelite.sklearn.import_model(trained).serialize_bytes()
-    assert model_integrity.checkpoint_fault(content, 4) == ""
+    assert model_integrity.find_checkpoint_fault(content, 4) == ""
     header, trees = checkpoint_file.parse(content)
     model = treelite.Model.deserialize_bytes(content)
     for number, tree in enumerate(trees):
@@ -217,10 +219,10 @@ def test_checkpoints_of_every_kind_are_whole(table, kind, labels):
 
 def test_a_checkpoint_names_scores_and_classes_that_there_are(checkpoint):
     unknown = checkpoint.replace(b"identity_multiclass", b"identity_multiclasx")
-    assert "nothing is known of its scores" in model_integrity.checkpoint_fault(unknown, 4)
+    assert "nothing is known of its scores" in model_integrity.find_checkpoint_fault(unknown, 4)
     ids = np.full(4, -1, dtype="<i4").tobytes()
     outside = checkpoint.replace(ids, np.full(4, 7, dtype="<i4").tobytes(), 1)
-    assert "not those of its classes" in model_integrity.checkpoint_fault(outside, 4)
+    assert "not those of its classes" in model_integrity.find_checkpoint_fault(outside, 4)
 
 
 def test_a_checkpoint_may_claim_no_more_than_it_holds(checkpoint):
@@ -229,7 +231,7 @@ def test_a_checkpoint_may_claim_no_more_than_it_holds(checkpoint):
     for at in (14, 30, header, header + 60):
         for length in (2**30, 2**62, 2**64 - 1):
             damaged = checkpoint[:at] + length.to_bytes(8, "little") + checkpoint[at + 8 :]
-            assert model_integrity.checkpoint_fault(damaged, 4), (at, length)
+            assert model_integrity.find_checkpoint_fault(damaged, 4), (at, length)
     for end in (0, 1, 50, len(checkpoint) - 1):
-        assert model_integrity.checkpoint_fault(checkpoint[:end] or b"x", 4)
-    assert "after the end" in model_integrity.checkpoint_fault(checkpoint + b"x", 4)
+        assert model_integrity.find_checkpoint_fault(checkpoint[:end] or b"x", 4)
+    assert "after the end" in model_integrity.find_checkpoint_fault(checkpoint + b"x", 4)

@@ -20,15 +20,15 @@ from pipeline.config.stored import check_stored
 from pipeline.device import Frame, cpu
 from pipeline.device.choose import frames_of
 from pipeline.evaluate import curves, metrics
-from pipeline.evaluate.metrics import Scored
-from pipeline.evaluate.stored import metrics_files
+from pipeline.evaluate.metrics import ScoredRows
+from pipeline.evaluate.stored import metrics_adapter
 from pipeline.features.engine import fit
 from pipeline.matrix import SetName, Target
 from pipeline.memory.planner import give_back
 from pipeline.schema import SET, TRAIN
 from pipeline.train import golden, model_io
-from pipeline.train.feed import Scores, scored
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.feed import SetScores, score_sets
+from pipeline.train.fitted_model import FittedModel
 from pipeline.versions import find_versions
 
 if TYPE_CHECKING:
@@ -47,31 +47,31 @@ LIBRARIES = (
 
 
 def evaluate(
-    session: RunContext, rows: LabeledData, built: FeatureSet, models: Mapping[str, Fitted]
+    session: RunContext, rows: LabeledData, built: FeatureSet, models: Mapping[str, FittedModel]
 ) -> tuple[dict[str, Any], str]:
     """Scores the held-out rows; writes metrics.json, curves.json and predictions.parquet."""
     folder = session.folder / "evaluate"
     with session.stage("evaluate") as doing:
         if doing.kept is not None:
             found = read_json(folder / "metrics.json")
-            check_stored(metrics_files(), found, folder / "metrics.json")
+            check_stored(metrics_adapter(), found, folder / "metrics.json")
         else:
             found = _evaluated(session, rows, built, models, doing)
             doing.files = [folder / name for name in EVALUATED]
-    return found, metrics.best(found)
+    return found, metrics.choose_best_model(found)
 
 
 def _evaluated(
     session: RunContext,
     rows: LabeledData,
     built: FeatureSet,
-    models: Mapping[str, Fitted],
+    models: Mapping[str, FittedModel],
     doing: StageRun,
 ) -> dict[str, Any]:
     folder, entry = session.folder / "evaluate", doing.entry
-    feed = built.feed.on(session.device)
+    feed = built.feed.to_device(session.device)
     own = scoring(models, feed.device)
-    scores = scored(feed, JUDGED, {name: model.predict for name, model in own.items()})
+    scores = score_sets(feed, JUDGED, {name: model.predict for name, model in own.items()})
     give_back()
     values = _slices(session, rows)
     sets = {w: _as_scored(_judged(rows, found), values) for w, found in scores.items()}
@@ -88,15 +88,15 @@ def _evaluated(
     return found
 
 
-def scoring(models: Mapping[str, Fitted], device: str) -> dict[str, Fitted]:
+def scoring(models: Mapping[str, FittedModel], device: str) -> dict[str, FittedModel]:
     """The models as they score on that device: as they were trained, if that was there."""
     return {
-        name: model if model.device == device else model_io.on(model, device)
+        name: model if model.device == device else model_io.to_device(model, device)
         for name, model in models.items()
     }
 
 
-def _judged(rows: LabeledData, scores: Scores) -> Scores:
+def _judged(rows: LabeledData, scores: SetScores) -> SetScores:
     """The rows that the metrics are computed of: all, or the hash sample that fits."""
     if rows.plan.scored >= 1:
         return scores
@@ -106,7 +106,7 @@ def _judged(rows: LabeledData, scores: Scores) -> Scores:
     kept = np.concatenate(under) if under else np.empty(0, bool)
     by_model = {name: score[kept] for name, score in scores.score.items()}
     weight = None if scores.weight is None else scores.weight[kept]
-    return Scores(scores.ids[kept], scores.label[kept], weight, by_model)
+    return SetScores(scores.ids[kept], scores.label[kept], weight, by_model)
 
 
 def _prior(rows: LabeledData) -> list[float] | float:
@@ -116,12 +116,12 @@ def _prior(rows: LabeledData) -> list[float] | float:
     return rows.counts.label / rows.counts.weight
 
 
-def _as_scored(scores: Scores, values: pd.DataFrame | None) -> Scored:
+def _as_scored(scores: SetScores, values: pd.DataFrame | None) -> ScoredRows:
     slices: dict[str, Any] = {}
     if values is not None:
         own = values.reindex(scores.ids)
         slices = {str(n): own[n].to_numpy(dtype=object) for n in own.columns}
-    return Scored(scores.label, scores.score, scores.weight, slices)
+    return ScoredRows(scores.label, scores.score, scores.weight, slices)
 
 
 def _slices(session: RunContext, rows: LabeledData) -> pd.DataFrame | None:
@@ -146,7 +146,7 @@ def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.Data
 
 
 def _write_predictions(
-    session: RunContext, scores: Mapping[SetName, Scores], target: Target
+    session: RunContext, scores: Mapping[SetName, SetScores], target: Target
 ) -> None:
     """A table of the held-out rows: valid, then test, each by row id."""
     writer: Any = None
@@ -160,7 +160,7 @@ def _write_predictions(
                 writer.write_table(table)
 
 
-def _predictions(which: SetName, scores: Scores, start: int, target: Target) -> pa.Table:
+def _predictions(which: SetName, scores: SetScores, start: int, target: Target) -> pa.Table:
     rows = slice(start, start + WRITTEN_AT_ONCE)
     ids = scores.ids[rows]
     columns: dict[str, Any] = {
@@ -195,7 +195,7 @@ def prediction_columns(score: np.ndarray, target: Target) -> dict[str, np.ndarra
         return {"prediction": np.asarray(score, "float64")}
     if target.task == "binary":
         score = np.column_stack([1 - score, score])
-    chosen = class_array(target)[metrics.predicted(target.task, score)]
+    chosen = class_array(target)[metrics.predict_labels(target.task, score)]
     columns = {f"p_{c}": score[:, i] for i, c in enumerate(target.classes)}
     return {"prediction": chosen, **columns}
 
@@ -204,16 +204,16 @@ def save(
     session: RunContext,
     rows: LabeledData,
     built: FeatureSet,
-    models: Mapping[str, Fitted],
+    models: Mapping[str, FittedModel],
     best: str,
 ) -> None:
     """The plan, the models, golden rows and the manifest: what `predict` needs."""
     folder, config = session.folder, session.job.config
-    refitted = built.feed.rows("test") == 0
+    refitted = built.feed.count_rows("test") == 0
     _publish(session, refitted, list(models))
     if built.golden is not None:
-        feed = built.feed.on(session.device)
-        table = golden.make(scoring(models, feed.device), feed, built.golden)
+        feed = built.feed.to_device(session.device)
+        table = golden.score_rows(scoring(models, feed.device), feed, built.golden)
         with atomic_write(folder / golden.FILE) as beside:
             table.to_parquet(beside, index=False)
     target, keys = rows.target, session.kept.keys

@@ -26,8 +26,8 @@ from pipeline.memory.planner import give_back
 from pipeline.schema import SETS
 from pipeline.train import golden, model_io
 from pipeline.train import model as models_of
-from pipeline.train.feed import Held, HeldFeed
-from pipeline.train.fitted_model import Fitted
+from pipeline.train.feed import PartitionedFeed, PersistedMatrices
+from pipeline.train.fitted_model import FittedModel
 
 if TYPE_CHECKING:
     from pipeline.execution.context import RunContext, StageRun
@@ -49,9 +49,9 @@ class FeatureSet:
     choice: FeatureChoice
     """The refit keeps it."""
     plan: FittedPlan
-    feed: HeldFeed
+    feed: PartitionedFeed
     golden: np.ndarray | None
-    """`golden.rows`, drawn while there are training rows; None: the config wants none."""
+    """`golden.choose_rows`, drawn while there are training rows; None: the config wants none."""
     parts: Partitions
     """What the matrices are made of, with the steps that they have not been through."""
     everything: bool
@@ -63,7 +63,7 @@ class FeatureSet:
         """Frees all matrices, and what they are made of, but not these rows."""
         if rows is None or self.parts.items is not rows.parts.items:
             self.parts.let_go()
-        if isinstance(self.feed.parts, Held):
+        if isinstance(self.feed.parts, PersistedMatrices):
             self.feed.parts.parts.let_go()
 
 
@@ -132,7 +132,9 @@ def _built(
     plan = fit.saved(plan, doing.place / fit.FOLDER)
     remaining = plan.steps[len(plan.steps) - len(fitting.remaining) :]
     feed = _feed(session, rows, replace(fitting, plan=plan, remaining=remaining), counts, last)
-    drawn = golden.rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
+    drawn = (
+        golden.choose_rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
+    )
     doing.files = list_files(doing.place / fit.FOLDER)
     if drawn is not None:
         doing.files += [golden.save(drawn, doing.place / golden.FILE)]
@@ -161,7 +163,7 @@ def _kept(
         drawn = golden.load(doing.place / golden.FILE, wanted_rows, len(plan.features))
     if not wanted:
         device, features = rows.context.device, plan.features
-        feed = HeldFeed(session.client, _nothing, features, rows.target, device, counts)
+        feed = PartitionedFeed(session.client, _nothing, features, rows.target, device, counts)
         return FeatureSet(choice, plan, feed, drawn, rows.parts, everything, last)
     fitting = fit.replayed(
         session.client, _training(rows, everything), plan, meta=rows.meta, context=rows.context
@@ -195,7 +197,7 @@ def _training(rows: LabeledData, everything: bool) -> Partitions:
 
 def _feed(
     session: RunContext, rows: LabeledData, fitting: Fitting, counts: Mapping[str, int], last: bool
-) -> HeldFeed:
+) -> PartitionedFeed:
     """The matrices of the rows: of all sets and held, or made of the rows at each pass."""
     client, wanted = session.client, fitting.plan.features
     steps, rate = partitions.shared(client, fitting.remaining), rows.plan.train_rate
@@ -209,9 +211,11 @@ def _feed(
         if last and fitting.parts.items is not rows.parts.items:  # they were regrouped
             rows.parts.let_go()
         frames = fitting.parts if last else None
-        parts_of = Held(client, partitions.held(client, made(*SETS), instead_of=frames))
+        parts_of = PersistedMatrices(
+            client, partitions.held(client, made(*SETS), instead_of=frames)
+        )
     device = rows.context.device
-    return HeldFeed(client, parts_of, wanted, rows.target, device, counts)
+    return PartitionedFeed(client, parts_of, wanted, rows.target, device, counts)
 
 
 def notes_of(plan: FittedPlan) -> list[str]:
@@ -230,7 +234,7 @@ def notes_of(plan: FittedPlan) -> list[str]:
 
 def train(
     session: RunContext, rows: LabeledData, built: FeatureSet, name: str, *, last: bool
-) -> Fitted:
+) -> FittedModel:
     """Trains a model of the config.
 
     Args:
@@ -240,12 +244,12 @@ def train(
         found = _trained(session, rows, built, name, doing, last=last)
         if rows.plan.train_rate < 1 and doing.kept is None:
             note = (
-                f"{name} trains on a sample of {built.feed.rows('train'):,} of "
+                f"{name} trains on a sample of {built.feed.count_rows('train'):,} of "
                 f"{rows.counts.rows['train']:,} rows: {rows.plan.short_of}"
             )
             doing.entry.notes.insert(0, note)
             session.warn(note)
-        doing.entry.rows = built.feed.rows("train")
+        doing.entry.rows = built.feed.count_rows("train")
     give_back()
     return found
 
@@ -254,7 +258,7 @@ def _trained(
     session: RunContext, rows: LabeledData, built: FeatureSet, name: str,
     doing: StageRun, *, last: bool,
     rounds: int | None = None,
-) -> Fitted:  # fmt: skip
+) -> FittedModel:  # fmt: skip
     """The model, as it is loaded from its files: the same in this process as in any later one."""
     if doing.kept is None:
         doing.spare = session.segments(doing.name)
@@ -265,16 +269,16 @@ def _trained(
             progress=session.listener.progress,
         )  # fmt: skip
         model_io.save(found, doing.place)
-        doing.files = [doing.place / file for file in model_io.files(name)]
-        doing.told += found.told
+        doing.files = [doing.place / file for file in model_io.file_names(name)]
+        doing.told += found.process_notes
         doing.entry.notes += found.notes
-        return model_io.as_saved(found, doing.place, session.device)
+        return model_io.reload(found, doing.place, session.device)
     return model_io.load(name, doing.place, session.device, bulk=True)
 
 
-def _fed(session: RunContext, built: FeatureSet, last: bool) -> HeldFeed:
+def _fed(session: RunContext, built: FeatureSet, last: bool) -> PartitionedFeed:
     """The matrices for a training, which may free them when it is the last one."""
-    return replace(built.feed.on(session.device), last=last)
+    return replace(built.feed.to_device(session.device), release_after_binning=last)
 
 
 def _cache(session: RunContext, rows: LabeledData) -> Path | None:
@@ -319,7 +323,7 @@ def refit_features(session: RunContext, rows: LabeledData, choice: FeatureChoice
 def refit(
     session: RunContext, rows: LabeledData, built: FeatureSet, name: str, *, last: bool,
     rounds: Mapping[str, int],
-) -> Fitted:  # fmt: skip
+) -> FittedModel:  # fmt: skip
     """A model once more on all rows, with the rounds that were found."""
     with session.stage(f"refit {name}") as doing:
         found = _trained(session, rows, built, name, doing, last=last, rounds=rounds[name])

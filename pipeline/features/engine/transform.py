@@ -17,7 +17,7 @@ from pipeline.device import Array, Frame, Frames, Series
 from pipeline.device.choose import frames_of
 from pipeline.device.nvtx_ranges import span
 from pipeline.features.op import Op, Rows, State, Summary
-from pipeline.matrix import Feature, Matrix, SetName, Task, complete
+from pipeline.matrix import Feature, Matrix, SetName, Task, zero_missing_codes
 from pipeline.schema import LABEL, RESERVED, SET, SETS, TRAIN, WEIGHT, Column, Schema
 
 
@@ -275,7 +275,7 @@ def matrices(
 def _completed(part: Part, features: Sequence[Feature]) -> Frame:
     """The features' columns, in order, as the models get them."""
     device, frame = part.rows.device, part.frame([f.name for f in features])
-    codes = {f.name: complete(frame[f.name], device) for f in features if f.kind == "c"}
+    codes = {f.name: zero_missing_codes(frame[f.name], device) for f in features if f.kind == "c"}
     return frame.assign(**codes)
 
 

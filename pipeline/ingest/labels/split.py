@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.config.model import Split
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError, DataError, shorten
-from pipeline.expression import quoted
+from pipeline.expression import quote
 from pipeline.schema import SETS, TEST, TRAIN, VALID, Schema
 
 SPAN = 2**32  # hashes lie below
@@ -196,7 +196,7 @@ def _by_name(frame: Frame, split: Split, device: Frames) -> Array:
 
 def _missing(frame: Frame, missing: Array, split: Split, device: Frames) -> DataError:
     ids = device.to_host(device.row_ids(frame)[missing])
-    shown = f"not is_missing({quoted(str(split.column))})"
+    shown = f"not is_missing({quote(str(split.column))})"
     what = "time" if split.by == "time" else "set's name"
     return DataError(
         f"split by {split.by}: column {split.column!r} has {len(ids)} missing values in one "

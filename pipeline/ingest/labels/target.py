@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.config.model import Data
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, InputError, shorten
-from pipeline.expression import Expression, column, parse
+from pipeline.expression import Expression, column_expression, parse
 from pipeline.matrix import Target
 
 MAX_VALUES = 1_000
@@ -52,7 +52,7 @@ def expression_of(target: str, names: Collection[str]) -> Expression:
         ConfigError: it is none.
     """
     if target in names:
-        return column(target)
+        return column_expression(target)
     with of_target():
         return parse(target)
 

@@ -18,31 +18,33 @@ from pipeline.cluster import gpu_worker_failure, partitions
 from pipeline.cluster.client import workers
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
-from pipeline.matrix import Matrix, rows_at, stacked
-from pipeline.train.feed import HeldFeed, LocalFeed
-from pipeline.train.fitted_model import Fitted, Progress
+from pipeline.matrix import Matrix, concatenate_matrices, take_rows
+from pipeline.train.feed import PartitionedFeed, WorkerFeed
+from pipeline.train.fitted_model import FittedModel, Progress
 from pipeline.train.forest import train as forest
-from pipeline.train.forest.scoring import ForestScore, fill_in
+from pipeline.train.forest.scoring import ForestScore, fill_missing_in_place
 from pipeline.train.params import ForestParams
-from pipeline.train.weights import class_counts, with_settled_weights
+from pipeline.train.weights import count_classes, with_class_weights
 
 ENOUGH = 200_000
 """Rows that a worker has at least, if there are as many."""
 
 
-def train(params: ForestParams, feed: HeldFeed, *, seed: int, progress: Progress) -> Fitted:
+def train(
+    params: ForestParams, feed: PartitionedFeed, *, seed: int, progress: Progress
+) -> FittedModel:
     """The forest that the workers grow; what `forest.train` does in one process."""
-    client, rows = feed.client, feed.rows("train")
+    client, rows = feed.client, feed.count_rows("train")
     known = workers(client)
     members = list(known)[: params.trees]
-    params = with_settled_weights(params, feed)
+    params = with_class_weights(params, feed)
     present: list[int] = []
     if feed.target.task != "regression":
-        present = [int(c) for c in np.flatnonzero(class_counts(feed))]
+        present = [int(c) for c in np.flatnonzero(count_classes(feed))]
     if len(present) == 1:
         fill = [0.0] * len(feed.features)
         notes = [f"only {feed.target.classes[present[0]]!r} occurs: it is always predicted"]
-        return forest.constant(feed, notes, {"fill": fill, "present": present})
+        return forest.make_constant_forest(feed, notes, {"fill": fill, "present": present})
     share = _share(params, rows, len(members))
     dealt_to_each = f"{'about ' if share < 1 else ''}{round(share * rows):,} of {rows:,}"
     notes = [f"{len(members)} workers grow trees, each on {dealt_to_each} training rows"]
@@ -73,22 +75,23 @@ def _share(params: ForestParams, rows: int, members: int) -> float:
 
 
 def _merged(
-    feed: HeldFeed, found: Sequence[tuple[bytes, np.ndarray, list[str]]], trees: Sequence[int],
+    feed: PartitionedFeed, found: Sequence[tuple[bytes, np.ndarray, list[str]]],
+    trees: Sequence[int],
     details: Mapping[str, Any], notes: Sequence[str],
-) -> Fitted:  # fmt: skip
+) -> FittedModel:  # fmt: skip
     import treelite
 
     models = [treelite.Model.deserialize_bytes(content) for content, _, _ in found]
     content = bytes(treelite.Model.concatenate(models).serialize_bytes())
     gains = np.average([gain for _, gain, _ in found], axis=0, weights=trees)
-    return Fitted(
+    return FittedModel(
         forest.NAME, feed.target, tuple(feed.features),
         score=ForestScore(
             feed.target, np.array(details["fill"], dtype="float32"), details["present"],
             frames_of(feed.device), checkpoint=content,
         ),
-        content=content, importances=forest.shares(gains, feed), rounds=sum(trees), history={},
-        notes=tuple(notes), device=feed.device,
+        content=content, importances=forest.normalize_gains(gains, feed), rounds=sum(trees),
+        history={}, notes=tuple(notes), device=feed.device,
         details=details,
     )  # fmt: skip
 
@@ -96,7 +99,7 @@ def _merged(
 # -- in a worker -----------------------------------------------------------------------------------
 
 
-def _dealt(client: Any, feed: HeldFeed, members: int, sent: Any) -> list[Any]:
+def _dealt(client: Any, feed: PartitionedFeed, members: int, sent: Any) -> list[Any]:
     """A future of each member's rows, a `Matrix`; one pass over the partitions."""
     from dask import delayed
 
@@ -116,23 +119,25 @@ def _picked(found: Any, members: int, sent: Any) -> list[Matrix | None]:
     hashes = device.hash_ints(matrix.ids, seed + 5)
     starts = (number * 2**32 // members for number in range(members))
     rows = (device.xp.flatnonzero((hashes - s) % 2**32 < int(share * 2**32)) for s in starts)
-    return [rows_at(matrix, own) for own in rows]
+    return [take_rows(matrix, own) for own in rows]
 
 
 def _joined(parts: list[Matrix | None], sent: Any) -> Matrix:
     _, (_, _, device_name), *_ = sent
-    return stacked((part for part in parts if part is not None), frames_of(device_name).xp)
+    return concatenate_matrices(
+        (part for part in parts if part is not None), frames_of(device_name).xp
+    )
 
 
-def _feed_of(matrix: Matrix, sent: Any) -> LocalFeed:
+def _feed_of(matrix: Matrix, sent: Any) -> WorkerFeed:
     _, (features, target, device), *_ = sent
     counts = {"train": len(matrix.x), "valid": 0, "test": 0}
-    return LocalFeed(lambda: iter([{"train": matrix}]), features, target, device, counts)
+    return WorkerFeed(lambda: iter([{"train": matrix}]), features, target, device, counts)
 
 
 def _fill(matrix: Matrix, sent: Any) -> list[float]:
     """What stands for a missing value, by feature."""
-    found: list[float] = forest.fill_values(matrix.x, _feed_of(matrix, sent)).tolist()
+    found: list[float] = forest.compute_fill_values(matrix.x, _feed_of(matrix, sent)).tolist()
     return found
 
 
@@ -143,19 +148,19 @@ def _grow(
     params, (_, target, device_name), present, share, seed = sent
     number, trees, threads = part
     device, feed, notes = frames_of(device_name), _feed_of(matrix, sent), list[str]()
-    x, label, weight = forest.training_rows(params, feed, seed, notes)
-    x = fill_in(x, np.array(fill, dtype="float32"), device.xp)
+    x, label, weight = forest.collect_training_rows(params, feed, seed, notes)
+    x = fill_missing_in_place(x, np.array(fill, dtype="float32"), device.xp)
     x, label, weight = _with_all_classes(x, label, weight, present, device.xp)
     if params.max_samples != "auto":  # it is a share of all rows
         params = params.model_copy(update={"max_samples": min(1.0, params.max_samples / share)})
     params = params.model_copy(update={"trees": trees})
-    options = forest.options_of(params, feed, seed + 7919 * number, len(x), notes)
-    estimator = forest.estimator_of(params, feed, options, threads)
+    options = forest.resolve_options(params, feed, seed + 7919 * number, len(x), notes)
+    estimator = forest.make_estimator(params, feed, options, threads)
     estimator.fit(
         x, label if target.task == "regression" else label.astype("int32"), sample_weight=weight
     )
     gains = np.asarray(device.to_host(estimator.feature_importances_), "float64")
-    return forest.checkpoint_of(estimator, device_name), gains, notes
+    return forest.export_checkpoint(estimator, device_name), gains, notes
 
 
 def _with_all_classes(

@@ -29,7 +29,7 @@ from pipeline.errors import DataError
 from pipeline.train import model_integrity
 from pipeline.train.fitted_model import Progress
 from pipeline.train.sidecar import MAX_MODEL
-from pipeline.train.xgboost.quantile_matrix import reason
+from pipeline.train.xgboost.quantile_matrix import summarize_error
 
 FIRST_SEGMENT = 25
 STATE = "state.json"
@@ -42,7 +42,7 @@ RISING = ("auc", "aucpr", "pre", "ndcg", "map")
 
 
 @dataclass(frozen=True)
-class Plan:
+class BoostingPlan:
     """What is boosted, and when it stops."""
 
     params: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Plan:
 
 
 @dataclass
-class Boosted:
+class BoostingState:
     """The trees so far."""
 
     booster: xgb.Booster | None = None
@@ -81,13 +81,13 @@ class Boosted:
         return trees, self.history, self.segments, self.done
 
     @staticmethod
-    def unpacked(trees: bytes, history: History, segments: int, done: bool) -> Boosted:
+    def unpacked(trees: bytes, history: History, segments: int, done: bool) -> BoostingState:
         """The inverse of `packed`, in any process."""
         booster = xgb.Booster(model_file=bytearray(trees)) if trees else None
-        return Boosted(booster, history, segments, done)
+        return BoostingState(booster, history, segments, done)
 
 
-Keep = Callable[[Boosted], None]
+SaveState = Callable[[BoostingState], None]
 """Takes the trees so far when a segment ends."""
 
 
@@ -100,7 +100,7 @@ def segment_ends(rounds: int) -> Iterator[int]:
     yield rounds
 
 
-def best_round(history: Mapping[str, Mapping[str, list[float]]]) -> int:
+def find_best_round(history: Mapping[str, Mapping[str, list[float]]]) -> int:
     """The first round (from 0) with the best last metric of the valid set."""
     metric, values = list(history["valid"].items())[-1]
     best = max(values) if _rises(metric) else min(values)
@@ -112,9 +112,9 @@ def _rises(metric: str) -> bool:
 
 
 def boost(
-    plan: Plan, train: xgb.DMatrix, watched: Sequence[tuple[xgb.DMatrix, str]], *,
-    start: Boosted, keep: Keep, progress: Progress,
-) -> Iterator[Boosted]:  # fmt: skip
+    plan: BoostingPlan, train: xgb.DMatrix, watched: Sequence[tuple[xgb.DMatrix, str]], *,
+    start: BoostingState, keep: SaveState, progress: Progress,
+) -> Iterator[BoostingState]:  # fmt: skip
     """Boosts segment after segment, from ``start`` on, each of them kept.
 
     Args:
@@ -139,12 +139,12 @@ def boost(
                 progress=progress,
             )  # fmt: skip
         done = end == plan.rounds or booster.num_boosted_rounds() < end
-        state = Boosted(booster.reset() if done else booster, history, number + 1, done)
+        state = BoostingState(booster.reset() if done else booster, history, number + 1, done)
         keep(state)
         yield state
 
 
-def _renew(booster: xgb.Booster, plan: Plan, segment: int) -> None:
+def _renew(booster: xgb.Booster, plan: BoostingPlan, segment: int) -> None:
     """Sets the segment's seed, as if the booster had just been loaded from a checkpoint.
 
     Its updater has random numbers of its own, which go on from tree to tree: loading the
@@ -158,7 +158,7 @@ def _renew(booster: xgb.Booster, plan: Plan, segment: int) -> None:
 
 
 def _grow(
-    booster: xgb.Booster, plan: Plan, end: int, *, train: xgb.DMatrix,
+    booster: xgb.Booster, plan: BoostingPlan, end: int, *, train: xgb.DMatrix,
     watched: Sequence[tuple[xgb.DMatrix, str]], history: History, progress: Progress,
 ) -> None:  # fmt: skip
     """Boosts to round ``end``, unless patience is over, counted across segments."""
@@ -169,14 +169,15 @@ def _grow(
             if "/objective/" not in str(error):
                 raise
             raise DataError(
-                f"xgboost cannot train on these labels and weights: {reason(error)}", fix=RESCALE
+                f"xgboost cannot train on these labels and weights: {summarize_error(error)}",
+                fix=RESCALE,
             ) from None
         if watched:
             _record(history, booster.eval_set(watched, number))
         progress(_line(number + 1, history), number + 1, plan.rounds)
         if signals.received_signal():
             return
-        if plan.patience and number - best_round(history) >= plan.patience:
+        if plan.patience and number - find_best_round(history) >= plan.patience:
             return
 
 
@@ -202,7 +203,9 @@ def _line(rounds: int, history: History) -> str:
     return f"round {rounds}, {'valid' if 'valid' in history else 'train'} {metric} {values[-1]:.5f}"
 
 
-def save(plan: Plan, folder: Path | None, notes: Sequence[str], state: Boosted) -> None:
+def save_state(
+    plan: BoostingPlan, folder: Path | None, notes: Sequence[str], state: BoostingState
+) -> None:
     """Writes a checkpoint of the trees so far in the folder, if there is one.
 
     Args:
@@ -225,23 +228,23 @@ def save(plan: Plan, folder: Path | None, notes: Sequence[str], state: Boosted) 
             old.unlink()
 
 
-def resumed(plan: Plan, folder: Path | None) -> Boosted:
+def load_state(plan: BoostingPlan, folder: Path | None) -> BoostingState:
     """The trees of the folder's checkpoint, if it has one of this plan, intact; else none."""
     if folder is None or not (folder / STATE).is_file():
-        return Boosted()
+        return BoostingState()
     facts = _read_checkpoint(folder)
     if facts.key != plan.key():
-        return Boosted()
+        return BoostingState()
     path = folder / Path(facts.model).name
     if not path.is_file() or hash_file(path) != facts.sha256:
-        return Boosted()
+        return BoostingState()
     trees = manifest.read_unverified(path, MAX_MODEL)
-    if trees and model_integrity.booster_fault(trees):
-        return Boosted()
-    return Boosted.unpacked(trees, facts.history, facts.segments, facts.done)
+    if trees and model_integrity.find_booster_fault(trees):
+        return BoostingState()
+    return BoostingState.unpacked(trees, facts.history, facts.segments, facts.done)
 
 
-def notes(folder: Path | None) -> list[str]:
+def read_notes(folder: Path | None) -> list[str]:
     """What was said of the training whose checkpoint is the last."""
     assert folder is not None
     return list(_read_checkpoint(folder).notes)

@@ -18,12 +18,12 @@ from pipeline.cluster import gang_tasks, partitions
 from pipeline.cluster.client import workers
 from pipeline.errors import MachineError
 from pipeline.matrix import Matrix
-from pipeline.train.feed import HeldFeed, LocalFeed
+from pipeline.train.feed import PartitionedFeed, WorkerFeed
 from pipeline.train.fitted_model import Progress
 from pipeline.train.params import XGBoostParams
-from pipeline.train.weights import with_settled_weights
+from pipeline.train.weights import with_class_weights
 from pipeline.train.xgboost import local
-from pipeline.train.xgboost.checkpointing import Boosted, Keep, Plan
+from pipeline.train.xgboost.checkpointing import BoostingPlan, BoostingState, SaveState
 
 BOOTSTRAP = 120
 """Seconds in which all workers must have come together."""
@@ -31,10 +31,10 @@ SEGMENT = "-segment"
 """Ends the topic that tells of segments, beside that of the progress."""
 
 
-def boosted(
-    params: XGBoostParams, feed: HeldFeed, plan: Plan, *,
-    start: Boosted, keep: Keep, progress: Progress, notes: list[str],
-) -> Boosted:  # fmt: skip
+def boost_on_workers(
+    params: XGBoostParams, feed: PartitionedFeed, plan: BoostingPlan, *,
+    start: BoostingState, keep: SaveState, progress: Progress, notes: list[str],
+) -> BoostingState:  # fmt: skip
     """The trees that all workers with rows grow together.
 
     When a worker ends, those that are left go on from the last segment, with its rows made again.
@@ -47,12 +47,12 @@ def boosted(
     Raises:
         WorkerLost: a worker ended before a segment did: a new attempt would end as this one.
     """
-    params = with_settled_weights(params, feed)
+    params = with_class_weights(params, feed)
     facts = (params, plan, feed.features, feed.target, feed.device, dict(feed.counts))
     sent = partitions.shared(feed.client, facts)
     last = start
 
-    def reached(state: Boosted) -> None:
+    def reached(state: BoostingState) -> None:
         nonlocal last
         last = state
         keep(state)
@@ -69,8 +69,8 @@ def boosted(
 
 
 def _attempt(
-    feed: HeldFeed, sent: Any, start: Boosted, *,
-    keep: Keep, progress: Progress, notes: list[str],
+    feed: PartitionedFeed, sent: Any, start: BoostingState, *,
+    keep: SaveState, progress: Progress, notes: list[str],
 ) -> None:  # fmt: skip
     """Boosts to the end, or until a worker does."""
     from distributed.comm import get_address_host
@@ -91,7 +91,7 @@ def _attempt(
             ended.clear()
             found = client.run(_reached, topic, workers=[first], on_error="ignore")
             if (state := found.get(first)) is not None:  # it may have died
-                keep(Boosted.unpacked(*state))
+                keep(BoostingState.unpacked(*state))
 
     try:
         found = gang_tasks.together(
@@ -105,7 +105,7 @@ def _attempt(
             client.run(_untrack, topic, workers=[first], wait=False)  # it may die meanwhile
     last, told = next(f for f in found if f is not None)
     notes.extend(told)
-    keep(Boosted.unpacked(*last))
+    keep(BoostingState.unpacked(*last))
 
 
 def _wait_for_one(client: Any) -> None:
@@ -162,18 +162,18 @@ def _boost(
         if rank == 0:
             worker.log_event(topic, (text, done, planned))
 
-    def keep(state: Boosted) -> None:
+    def keep(state: BoostingState) -> None:
         if rank == 0 and not state.done:  # the last is the task's result
             _segments[topic] = state.packed()
             worker.log_event(topic + SEGMENT, state.segments)
 
     (tracker, topic, start), (params, plan, *described) = meeting, facts
     plan = replace(plan, params={**plan.params, "nthread": worker.state.nthreads})
-    feed = LocalFeed(partial(_made, items, calls), *described)
+    feed = WorkerFeed(partial(_made, items, calls), *described)
     notes: list[str] = []
     with collective.CommunicatorContext(**tracker, DMLC_TASK_ID=f"{rank:08d}"):
-        last = local.boosted(
-            params, feed, plan, start=Boosted.unpacked(*start), keep=keep, progress=tell,
+        last = local.boost_locally(
+            params, feed, plan, start=BoostingState.unpacked(*start), keep=keep, progress=tell,
             notes=notes,
         )  # fmt: skip
     return (last.packed(), notes) if rank == 0 else None

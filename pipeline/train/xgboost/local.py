@@ -10,21 +10,21 @@ import xgboost as xgb
 from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError
 from pipeline.matrix import Feed
-from pipeline.train.feed import HeldFeed
+from pipeline.train.feed import PartitionedFeed
 from pipeline.train.fitted_model import Progress
 from pipeline.train.params import XGBoostParams
 from pipeline.train.xgboost import checkpointing, quantile_matrix
-from pipeline.train.xgboost.checkpointing import Boosted, Keep, Plan
+from pipeline.train.xgboost.checkpointing import BoostingPlan, BoostingState, SaveState
 
 WATCHED_ROWS = 1_000_000
 """Training rows up to which their own metric is told each round: it is a tenth of the work."""
 
 
-def boosted(
-    params: XGBoostParams, feed: Feed, plan: Plan, *,
-    start: Boosted, keep: Keep, progress: Progress, notes: list[str],
+def boost_locally(
+    params: XGBoostParams, feed: Feed, plan: BoostingPlan, *,
+    start: BoostingState, keep: SaveState, progress: Progress, notes: list[str],
     cache: Path | None = None,
-) -> Boosted:  # fmt: skip
+) -> BoostingState:  # fmt: skip
     """Boosts on the feed's matrices; in a worker, together with the others of its communicator.
 
     Args:
@@ -36,10 +36,10 @@ def boosted(
     Raises:
         DeviceError: XGBoost trained on another device than the feed's.
     """
-    with quantile_matrix.folder(cache, feed.device):
+    with quantile_matrix.cache_folder(cache, feed.device):
         return _boosted_on(
             feed, plan,
-            *quantile_matrix.matrices(
+            *quantile_matrix.build_matrices(
                 params, feed, plan.params, seed=plan.seed, notes=notes, cache=cache
             ),
             start=start, keep=keep, progress=progress,
@@ -47,19 +47,19 @@ def boosted(
 
 
 def _boosted_on(
-    feed: Feed, plan: Plan, dtrain: xgb.DMatrix, dvalid: xgb.DMatrix | None, *,
-    start: Boosted, keep: Keep, progress: Progress,
-) -> Boosted:  # fmt: skip
-    if isinstance(feed, HeldFeed):
-        feed.binned()
-    watched = [(dtrain, "train")] if feed.rows("train") <= WATCHED_ROWS else []
+    feed: Feed, plan: BoostingPlan, dtrain: xgb.DMatrix, dvalid: xgb.DMatrix | None, *,
+    start: BoostingState, keep: SaveState, progress: Progress,
+) -> BoostingState:  # fmt: skip
+    if isinstance(feed, PartitionedFeed):
+        feed.release_binned_rows()
+    watched = [(dtrain, "train")] if feed.count_rows("train") <= WATCHED_ROWS else []
     watched += [(dvalid, "valid")] if dvalid is not None else []
     last = start
     for last in checkpointing.boost(
         plan, dtrain, watched, start=start, keep=keep, progress=progress
     ):
         assert last.booster is not None
-        used = device_of(last.booster)
+        used = find_device(last.booster)
         if used != frames_of(feed.device).name:
             raise DeviceError(
                 f"xgboost: asked to train on the {feed.device}, XGBoost trained on the {used}",
@@ -68,7 +68,7 @@ def _boosted_on(
     return last
 
 
-def device_of(booster: xgb.Booster) -> str:
+def find_device(booster: xgb.Booster) -> str:
     """Where a booster trains and scores, which without a GPU is silently the CPU."""
     used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
     return "gpu" if str(used).startswith("cuda") else "cpu"

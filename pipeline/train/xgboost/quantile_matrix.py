@@ -18,10 +18,15 @@ import xgboost as xgb
 from pipeline.console import signals
 from pipeline.device.choose import frames_of
 from pipeline.errors import DataError
-from pipeline.matrix import Feature, Feed, Matrix, SetName, stacked
+from pipeline.matrix import Feature, Feed, Matrix, SetName, concatenate_matrices
 from pipeline.memory.estimate import page_rows
 from pipeline.train.params import XGBoostParams
-from pipeline.train.weights import class_weights, refuse_infinite, sampled, weighted
+from pipeline.train.weights import (
+    compute_class_weights,
+    iter_weighted_blocks,
+    reject_infinite,
+    sample_block,
+)
 
 _Pair = tuple[xgb.DMatrix, xgb.DMatrix | None]
 BIN_ROWS = 1_000_000
@@ -51,7 +56,7 @@ class _Blocks(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
         self.left = self.blocks()
 
 
-def matrices(
+def build_matrices(
     params: XGBoostParams, feed: Feed, native: Mapping[str, Any], *, seed: int, notes: list[str],
     cache: Path | None,
 ) -> _Pair:  # fmt: skip
@@ -64,30 +69,32 @@ def matrices(
         cache: the folder where they lie on disk, or the name that they have on the host beside a
             GPU; None: they are in the memory of the device.
     """
-    by_class = class_weights(params.class_weight, feed)
+    by_class = compute_class_weights(params.class_weight, feed)
 
     def rows(which: SetName) -> Callable[[], Iterator[Matrix]]:
-        return lambda: weighted(feed, which, by_class)
+        return lambda: iter_weighted_blocks(feed, which, by_class)
 
     def quantised(which: SetName, ref: Any) -> xgb.DMatrix:
         if cache is None:
             return _quantised(rows(which), feed, native, ref)
         if native["device"] != "cpu":  # it puts pages together itself, as large as the GPU takes
             return _quantised(rows(which), feed, native, ref, cache / which)
-        size = page_rows(feed.rows("train"), len(feed.features))
+        size = page_rows(feed.count_rows("train"), len(feed.features))
         paged = partial(_pages, rows(which), size, frames_of(feed.device).xp)
         return _quantised(paged, feed, native, ref, cache / which)
 
     ref = None
-    if params.bins == "auto" and feed.rows("train") > EXACT_BELOW:
-        share = BIN_ROWS / feed.rows("train")
-        notes.append(f"bins of {BIN_ROWS:,} of {feed.rows('train'):,} training rows (bins: auto)")
+    if params.bins == "auto" and feed.count_rows("train") > EXACT_BELOW:
+        share = BIN_ROWS / feed.count_rows("train")
+        notes.append(
+            f"bins of {BIN_ROWS:,} of {feed.count_rows('train'):,} training rows (bins: auto)"
+        )
         device = frames_of(feed.device)
-        some = [sampled(block, share, seed, device) for block in rows("train")()]
+        some = [sample_block(block, share, seed, device) for block in rows("train")()]
         ref = _quantised(lambda: iter(some), feed, native)
         some.clear()
     dtrain = quantised("train", ref)
-    dvalid = quantised("valid", dtrain) if feed.rows("valid") else None
+    dvalid = quantised("valid", dtrain) if feed.count_rows("valid") else None
     if cache is not None:
         size = sum(path.stat().st_size for path in cache.iterdir())
         where = f"on disk: {size / 1e9:.2f} GB, removed after training" if size else "on the host"
@@ -96,7 +103,7 @@ def matrices(
 
 
 @contextmanager
-def folder(cache: Path | None, device: str) -> Iterator[None]:
+def cache_folder(cache: Path | None, device: str) -> Iterator[None]:
     """Makes the folder, if one is wanted, and removes it whatever happens.
 
     XGBoost removes its files itself when a matrix goes, and warns of those that are gone already:
@@ -121,10 +128,10 @@ def _pages(blocks: Callable[[], Iterator[Matrix]], size: int, xp: ModuleType) ->
     for block in blocks():
         kept.append(block)
         if sum(len(b.x) for b in kept) >= size:
-            yield stacked(kept, xp)
+            yield concatenate_matrices(kept, xp)
             kept = []
     if kept:
-        yield stacked(kept, xp)
+        yield concatenate_matrices(kept, xp)
 
 
 def _quantised(
@@ -134,7 +141,10 @@ def _quantised(
     """The bins of the blocks: in memory, or in files whose names begin with ``files``."""
     kind = xgb.ExtMemQuantileDMatrix if files else xgb.QuantileDMatrix
     features = tuple(feed.features)
-    like = {"feature_names": safe_names(features), "feature_types": [f.kind for f in features]}
+    like = {
+        "feature_names": make_feature_names(features),
+        "feature_types": [f.kind for f in features],
+    }
     try:
         with signals.defer_signals():
             return kind(
@@ -143,20 +153,22 @@ def _quantised(
             )  # fmt: skip
     except xgb.core.XGBoostError as error:
         if "contains `inf`" in str(error):
-            refuse_infinite(feed)
+            reject_infinite(feed)
         if "Invalid categorical value" in str(error):
-            raise DataError(f"xgboost: a category code is out of range: {reason(error)}") from None
+            raise DataError(
+                f"xgboost: a category code is out of range: {summarize_error(error)}"
+            ) from None
         raise
 
 
-def safe_names(features: tuple[Feature, ...]) -> list[str]:
+def make_feature_names(features: tuple[Feature, ...]) -> list[str]:
     """Names that XGBoost takes: ours without ``[ ] <``, made distinct by position."""
     names = [re.sub(r"[\[\]<]", "_", f.name) for f in features]
     count = Counter(names)
     return [n if count[n] == 1 else f"{n}__{i}" for i, n in enumerate(names)]
 
 
-def reason(error: Exception) -> str:
+def summarize_error(error: Exception) -> str:
     """What XGBoost says went wrong, without its stack."""
     text = str(error).split("Stack trace")[0]
     return " ".join(re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text).split())

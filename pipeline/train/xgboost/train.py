@@ -18,13 +18,13 @@ from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.errors import ConfigError, DeviceError, suggest_or_list
 from pipeline.matrix import Feature, Feed, Target
-from pipeline.train.feed import HeldFeed
-from pipeline.train.fitted_model import Fitted, Progress
+from pipeline.train.feed import PartitionedFeed
+from pipeline.train.fitted_model import FittedModel, Progress
 from pipeline.train.params import XGBoostParams
 from pipeline.train.xgboost import checkpointing, distributed, local, quantile_matrix
-from pipeline.train.xgboost.checkpointing import Boosted, Plan
-from pipeline.train.xgboost.local import device_of
-from pipeline.train.xgboost.quantile_matrix import reason
+from pipeline.train.xgboost.checkpointing import BoostingPlan, BoostingState
+from pipeline.train.xgboost.local import find_device
+from pipeline.train.xgboost.quantile_matrix import summarize_error
 
 NAME = "xgboost"
 
@@ -51,39 +51,39 @@ def train(
     rounds: int | None,
     cache: Path | None,
     progress: Progress,
-) -> Fitted:
+) -> FittedModel:
     """Boosts until the valid set gets no better, or for exactly ``rounds`` rounds.
 
     The model is the same to the byte however the rows are divided into blocks, for any number of
     threads, and whether or not it was resumed from ``checkpoint``. Workers of a cluster train one
     model together (`xgb_workers`), which depends on their number in the last bits.
     """
-    native = native_params(params, feed, threads)
+    native = make_native_params(params, feed, threads)
     notes: list[str] = []
-    stops = bool(rounds is None and params.early_stopping and feed.rows("valid"))
-    plan = Plan(
+    stops = bool(rounds is None and params.early_stopping and feed.count_rows("valid"))
+    plan = BoostingPlan(
         native, seed, rounds or params.rounds, params.early_stopping if stops else 0,
         _identity(params, feed),
     )  # fmt: skip
-    last = checkpointing.resumed(plan, checkpoint)
-    told = (f"goes on from round {last.rounds} of {plan.rounds}",) if last.segments else ()
+    last = checkpointing.load_state(plan, checkpoint)
+    process_notes = (f"goes on from round {last.rounds} of {plan.rounds}",) if last.segments else ()
     if last.done:
-        notes += checkpointing.notes(checkpoint)
+        notes += checkpointing.read_notes(checkpoint)
     else:
-        keep = partial(checkpointing.save, plan, checkpoint, notes)
+        keep = partial(checkpointing.save_state, plan, checkpoint, notes)
         boost = _boosting(feed, cache)
         last = boost(params, feed, plan, start=last, keep=keep, progress=progress, notes=notes)
     assert last.booster is not None
     booster, kept = last.booster, last.rounds
     if stops:
-        kept = checkpointing.best_round(last.history) + 1
+        kept = checkpointing.find_best_round(last.history) + 1
         booster = booster[:kept]
         notes.append(f"{kept} rounds kept of {last.rounds}: best on valid")
     if not booster.get_score():
         notes.append(_no_split(feed.target))
-    return fitted(
+    return make_fitted_model(
         booster, feed.target, tuple(feed.features), on=feed.device, rounds=kept,
-        history=last.history, notes=tuple(notes), device=feed.device, told=told,
+        history=last.history, notes=tuple(notes), device=feed.device, process_notes=process_notes,
     )  # fmt: skip
 
 
@@ -94,24 +94,24 @@ def _no_split(target: Target) -> str:
     return f"no tree splits, all rows get the same score: no column helps{small}"
 
 
-def _boosting(feed: Feed, cache: Path | None) -> Callable[..., Boosted]:
+def _boosting(feed: Feed, cache: Path | None) -> Callable[..., BoostingState]:
     """How the feed's matrices are boosted on: here, or by the workers that hold them."""
-    if isinstance(feed, HeldFeed) and feed.spread:
-        return distributed.boosted
-    return partial(local.boosted, cache=cache)
+    if isinstance(feed, PartitionedFeed) and feed.is_distributed:
+        return distributed.boost_on_workers
+    return partial(local.boost_locally, cache=cache)
 
 
-def fitted(
+def make_fitted_model(
     booster: xgb.Booster, target: Target, features: tuple[Feature, ...], *, on: str, **facts: Any
-) -> Fitted:
+) -> FittedModel:
     """The booster as a `Fitted` that scores on the device ``on``, wherever it was trained."""
-    return Fitted(
+    return FittedModel(
         NAME, target, features, score=_Score(booster, frames_of(on).name), content=booster,
-        importances=importances(booster, features), details={}, **facts,
+        importances=compute_importances(booster, features), details={}, **facts,
     )  # fmt: skip
 
 
-def fault_of(booster: xgb.Booster, target: Target, features: tuple[Feature, ...]) -> str:
+def find_mismatch(booster: xgb.Booster, target: Target, features: tuple[Feature, ...]) -> str:
     """Say how a loaded model differs from its sidecar; empty where it does not."""
     if booster.num_features() != len(features):
         return "its features are not those of its sidecar"
@@ -140,7 +140,7 @@ class _Score:
 
     def __call__(self, x: Array) -> Array:
         given = "gpu" if hasattr(x, "__cuda_array_interface__") else "cpu"
-        used = "cpu" if self.device == "cpu" else device_of(self.booster)
+        used = "cpu" if self.device == "cpu" else find_device(self.booster)
         if not self.device == given == used:
             raise DeviceError(
                 f"xgboost: asked to score on the {self.device}, the matrix is on the {given} and "
@@ -150,10 +150,10 @@ class _Score:
         return self.booster.inplace_predict(x, validate_features=False)
 
 
-def importances(booster: xgb.Booster, features: tuple[Feature, ...]) -> dict[str, float]:
+def compute_importances(booster: xgb.Booster, features: tuple[Feature, ...]) -> dict[str, float]:
     """Each feature's share of the total gain of all splits."""
     gains = booster.get_score(importance_type="total_gain")
-    found = [float(gains.get(name, 0.0)) for name in quantile_matrix.safe_names(features)]
+    found = [float(gains.get(name, 0.0)) for name in quantile_matrix.make_feature_names(features)]
     total = sum(found)
     return {f.name: g / total if total else 0.0 for f, g in zip(features, found, strict=True)}
 
@@ -161,7 +161,7 @@ def importances(booster: xgb.Booster, features: tuple[Feature, ...]) -> dict[str
 # -- parameters ------------------------------------------------------------------------------------
 
 
-def native_params(params: XGBoostParams, feed: Feed, threads: int) -> dict[str, Any]:
+def make_native_params(params: XGBoostParams, feed: Feed, threads: int) -> dict[str, Any]:
     """XGBoost's own parameters, tried by XGBoost on two rows before the data are read.
 
     Raises:
@@ -223,7 +223,9 @@ def _try(native: Mapping[str, Any], feed: Feed) -> None:
             tiny = xgb.QuantileDMatrix(x, label, max_bin=native["max_bin"], nthread=1)
             xgb.train(trial, tiny, 1, evals=[(tiny, "train")], verbose_eval=False)
         except xgb.core.XGBoostError as error:
-            raise ConfigError(f"models.xgboost: XGBoost refuses it: {reason(error)}") from None
+            raise ConfigError(
+                f"models.xgboost: XGBoost refuses it: {summarize_error(error)}"
+            ) from None
     for warning in caught:
         if unused := re.search(r"Parameters: \{(.*)\} are not used", str(warning.message)):
             raise ConfigError(
@@ -235,4 +237,4 @@ def _try(native: Mapping[str, Any], feed: Feed) -> None:
 
 def _identity(params: XGBoostParams, feed: Feed) -> str:
     facts = [params.model_dump(), [asdict(f) for f in feed.features], asdict(feed.target)]
-    return json.dumps([*facts, feed.rows("train"), feed.rows("valid")], default=str)
+    return json.dumps([*facts, feed.count_rows("train"), feed.count_rows("valid")], default=str)

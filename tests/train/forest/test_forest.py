@@ -162,6 +162,6 @@ def test_the_gpu_module_gets_cumls_names(monkeypatch):
 def model_loaded(fitted):
     common = {"rounds": 10, "history": {}, "notes": (), "device": "gpu"}
     facts = {"importances": fitted.importances, **fitted.details}
-    return train.loaded(
+    return train.load_forest(
         fitted.content, fitted.target, fitted.features, on="cpu", facts=facts, common=common
     )

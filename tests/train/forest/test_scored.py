@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.matrix import Matrix, Target
-from pipeline.train import feed as held
-from pipeline.train.feed import HeldFeed
+from pipeline.train import feed as feeds
+from pipeline.train.feed import PartitionedFeed
 
 TARGET = Target("binary", (False, True))
 
@@ -27,10 +27,10 @@ def blocks(order, weighted=False):
     return found
 
 
-class Given(HeldFeed):
+class Given(PartitionedFeed):
     """A feed of partitions that are there."""
 
-    def each(self, sets, function, *arguments):
+    def map_partitions(self, sets, function, *arguments):
         return (function(found, *arguments) for found in self.client)
 
 
@@ -38,14 +38,16 @@ def feed(found, **counts):
     return Given(found, None, (), TARGET, "cpu", {"valid": 0, "test": 0, **counts})
 
 
-def scored(given):
-    return held.scored(given, ("valid", "test"), {"m": lambda x: x[:, 0] / 100, "k": lambda x: x})
+def score(given):
+    return feeds.score_sets(
+        given, ("valid", "test"), {"m": lambda x: x[:, 0] / 100, "k": lambda x: x}
+    )
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_rows_are_in_the_order_of_their_ids(order, weighted):
-    found = scored(feed(blocks(order, weighted), valid=6, test=6))
+    found = score(feed(blocks(order, weighted), valid=6, test=6))
     for which, ids in (("valid", np.arange(0, 12, 2)), ("test", np.arange(1, 12, 2))):
         own = found[which]
         assert own.ids.tolist() == ids.tolist()
@@ -58,10 +60,10 @@ def test_rows_are_in_the_order_of_their_ids(order, weighted):
 
 
 def test_a_set_without_rows_has_empty_columns():
-    found = scored(feed([{}]))
+    found = score(feed([{}]))
     assert found["test"].ids.shape == found["test"].score["m"].shape == (0,)
 
 
 def test_a_partition_that_is_lost_is_no_shorter_result():
     with pytest.raises(AssertionError, match="6 rows of 9"):
-        scored(feed(blocks([0, 1, 2, 3]), valid=9, test=6))
+        score(feed(blocks([0, 1, 2, 3]), valid=9, test=6))

@@ -135,7 +135,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     again = fit(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trained"), **params)
     assert raw(again) == raw(whole)
     assert (resumed.notes, again.notes) == (whole.notes, whole.notes)
-    assert resumed.told == ("goes on from round 50 of 110",) and whole.told == ()
+    assert resumed.process_notes == ("goes on from round 50 of 110",) and whole.process_notes == ()
 
 
 def test_a_checkpoint_whose_trees_are_not_its_own_is_not_gone_on_from(tmp_path):
@@ -144,7 +144,7 @@ def test_a_checkpoint_whose_trees_are_not_its_own_is_not_gone_on_from(tmp_path):
     (trees,) = tmp_path.glob("*.ubj")
     trees.write_bytes(trees.read_bytes()[:-7])
     again = fit(feed, checkpoint=tmp_path, **params)
-    assert again.told == () and raw(again) == raw(whole)
+    assert again.process_notes == () and raw(again) == raw(whole)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -165,7 +165,7 @@ def test_a_loaded_segment_goes_on_as_the_one_in_memory(task, parts, tmp_path):
         with pytest.raises(Killed):
             fit(feed, checkpoint=tmp_path, progress=die, **params)
     resumed = fit(feed, checkpoint=tmp_path, **params)
-    assert resumed.told == ("goes on from round 50 of 60",)
+    assert resumed.process_notes == ("goes on from round 50 of 60",)
     assert raw(resumed) == raw(whole)
     assert resumed.history == whole.history
 
@@ -314,7 +314,7 @@ def test_labels_and_values_must_be_finite():
 
 
 def test_a_silent_change_of_device_is_an_error(monkeypatch):
-    monkeypatch.setattr(local, "device_of", lambda booster: "gpu")
+    monkeypatch.setattr(local, "find_device", lambda booster: "gpu")
     with pytest.raises(DeviceError, match="asked to train on the cpu"):
         fit(feed_of("binary", 100, 0))
 
