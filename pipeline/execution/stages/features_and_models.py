@@ -132,9 +132,8 @@ def _built(
     plan = fit.saved(plan, doing.place / fit.FOLDER)
     remaining = plan.steps[len(plan.steps) - len(fitting.remaining) :]
     feed = _feed(session, rows, replace(fitting, plan=plan, remaining=remaining), counts, last)
-    drawn = (
-        golden.choose_rows(feed, job.config.golden, job.config.seed) if job.config.golden else None
-    )
+    count = job.config.golden
+    drawn = golden.choose_rows(feed, count, job.config.seed) if count else None
     doing.files = list_files(doing.place / fit.FOLDER)
     if drawn is not None:
         doing.files += [golden.save(drawn, doing.place / golden.FILE)]
@@ -265,7 +264,7 @@ def _trained(
         found = models_of.train(
             name, session.job.models[name], _fed(session, built, last),
             seed=session.job.config.seed, threads=session.threads, checkpoint=doing.spare,
-            rounds=rounds, cache=_cache(session, rows), most=_most(rows),
+            rounds=rounds, cache=_cache(session, rows), most=None if rows.plan.hold else rows.plan.forest_rows,
             progress=session.listener.progress,
         )  # fmt: skip
         model_io.save(found, doing.place)
@@ -284,11 +283,6 @@ def _fed(session: RunContext, built: FeatureSet, last: bool) -> PartitionedFeed:
 def _cache(session: RunContext, rows: LabeledData) -> Path | None:
     """Where XGBoost's bins lie if not in memory."""
     return None if rows.plan.bins == "memory" else session.folder / "tmp" / "bins"
-
-
-def _most(rows: LabeledData) -> int | None:
-    """Rows of a forest that fit where rows are streamed."""
-    return None if rows.plan.hold else rows.plan.forest_rows
 
 
 def _sampled(session: RunContext, rows: LabeledData, parts: Partitions, total: int) -> int:
