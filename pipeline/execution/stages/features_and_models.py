@@ -264,7 +264,8 @@ def _trained(
         found = models_of.train(
             name, session.job.models[name], _fed(session, built, last),
             seed=session.job.config.seed, threads=session.threads, checkpoint=doing.spare,
-            rounds=rounds, cache=_cache(session, rows), most=None if rows.plan.hold else rows.plan.forest_rows,
+            rounds=rounds, cache=_cache(session, rows),
+            most=None if rows.plan.hold else rows.plan.forest_rows,  # rows that fit, if streamed
             progress=session.listener.progress,
         )  # fmt: skip
         model_io.save(found, doing.place)
