@@ -33,7 +33,7 @@ from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
 from pipeline.memory import planner
 from pipeline.memory.estimate import Sizes
-from pipeline.tools.plan import describe
+from pipeline.tools.plan import describe_plan
 
 CHUNK = 100_000
 """Rows made at a time."""
@@ -159,7 +159,7 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
         lines = (folder / "run" / "ledger.jsonl").read_text().splitlines()
         stages = [json.loads(line) for line in lines]
         planned = max(e["planned_host"] for e in stages)
-        described = describe(Config.load(config))
+        described = describe_plan(Config.load(config))
         return {
             "shape": name, "rows": shape.rows, "bytes": path.stat().st_size,
             "planned": planned, "measured": done.peak_bytes,

@@ -19,8 +19,8 @@ NOISE = ("DataFrame is highly fragmented", "The number of unique classes is grea
 def main() -> None:
     """The console script's entry point; never returns."""
     signals.install_handlers()
-    streams.install()
-    status = status_of(sys.argv[1:])
+    streams.install_streams()
+    status = run_command_line(sys.argv[1:])
     number = signals.received_signal()
     if number and status:
         _tell(signals.stop_message())
@@ -29,7 +29,7 @@ def main() -> None:
     sys.exit(status)
 
 
-def status_of(arguments: list[str]) -> int:
+def run_command_line(arguments: list[str]) -> int:
     """Runs one command line; the exit status (see `pipeline.errors`)."""
     warnings.showwarning = _warned
     for message in NOISE:
@@ -44,8 +44,8 @@ def status_of(arguments: list[str]) -> int:
     except (KeyboardInterrupt, SystemExit):  # of `signals`
         return INTERRUPTED
     except Exception as error:
-        if isinstance(error, OSError) and (failure := streams.output_failure()) is not None:
-            found = streams.without_output(failure)
+        if isinstance(error, OSError) and (failure := streams.find_output_failure()) is not None:
+            found = streams.close_output(failure)
             return 0 if found is None else _told(found, error)
         if isinstance(error, PipelineError) and error.status == MachineError.status:
             return _told(error, error)

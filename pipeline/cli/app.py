@@ -24,18 +24,18 @@ from pipeline.cli.options import (
     SetOption,
     TargetOption,
     VerboseOption,
-    at_home,
-    config_of,
-    config_of_run,
-    overrides_of,
+    choose_resume_config,
+    collect_overrides,
+    expand_home,
+    load_config,
     print_json,
 )
-from pipeline.cli.usage import Commands, command_of
+from pipeline.cli.usage import CommandGroup, build_command
 from pipeline.errors import check_utf8
 
 app = typer.Typer(
     name="pipeline",
-    cls=Commands,
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,16 +55,16 @@ def invoke(arguments: list[str]) -> int:
     Returns:
         0, 2 for a mistake in the arguments (already printed), 130 after Ctrl-C.
     """
-    words = list(map(at_home, arguments))
+    words = list(map(expand_home, arguments))
     for word in words:
         check_utf8(word, "the argument")
     try:
-        command_of(app).main(words, prog_name="pipeline")
+        build_command(app).main(words, prog_name="pipeline")
     except SystemExit as stop:
         if stop.code != 1:
             return int(stop.code or 0)
         # Typer and Rich give 1 for two things: Ctrl-C, and a reader such as `head` that has gone.
-        return 130 if streams.output_failure() is None else 0
+        return 130 if streams.find_output_failure() is None else 0
     return 0
 
 
@@ -128,38 +128,38 @@ def run(
     --resume RUN goes on with a run that stopped, or changes one: what a change of
     config, data or program leaves as it was is kept.
     """
-    overrides = overrides_of(set_, rows=rows, device=device, cluster=cluster)
+    overrides = collect_overrides(set_, rows=rows, device=device, cluster=cluster)
     if not dashboard:
         overrides.append("cluster.dashboard=false")
     if resume is not None:
-        config = config_of_run(resume, config, data, out=out, profile=profile)
-    checked = config_of(config, data, target, overrides)
+        config = choose_resume_config(resume, config, data, out=out, profile=profile)
+    checked = load_config(config, data, target, overrides)
     if dry_run:
         _show_plan(checked, as_json)
         return
     from pipeline.cli import restart
-    from pipeline.cli.progress import listener
+    from pipeline.cli.progress import make_listener
     from pipeline.errors import DeviceLost
     from pipeline.execution.runner import run as run_config
 
-    heard = listener(quiet=quiet, verbose=verbose)
+    heard = make_listener(quiet=quiet, verbose=verbose)
     try:
         if profile is None:
             outcome = run_config(checked, out=out, resume=resume, listener=heard)
         else:
-            from pipeline.cli.profile import profiled
+            from pipeline.cli.profile import run_profiled
 
-            outcome = profiled(profile, checked, out, heard, as_json=as_json)
+            outcome = run_profiled(profile, checked, out, heard, as_json=as_json)
     except DeviceLost as lost:
         if checked.device != "auto":
             raise
-        restart.on_cpu(lost)
+        restart.restart_on_cpu(lost)
     if as_json:
         print_json(outcome.to_json())
         return
-    from pipeline.cli.summary import print_outcome
+    from pipeline.cli.summary import print_result
 
-    print_outcome(outcome)
+    print_result(outcome)
 
 
 app.command(epilog=predict.EXAMPLES)(predict.predict)
@@ -179,17 +179,17 @@ def plan(
 ) -> None:
     """Prints what would run where, in how many passes, with how much memory; runs nothing."""
     _show_plan(
-        config_of(
-            config, data, target, overrides_of(set_, rows=rows, device=device, cluster=cluster)
+        load_config(
+            config, data, target, collect_overrides(set_, rows=rows, device=device, cluster=cluster)
         ),
         as_json,
     )
 
 
 def _show_plan(config: Any, as_json: bool) -> None:
-    from pipeline.tools.plan import describe, print_plan
+    from pipeline.tools.plan import describe_plan, print_plan
 
-    described = describe(config)
+    described = describe_plan(config)
     if as_json:
         print_json(described)
     else:
@@ -218,7 +218,7 @@ def parity(
     """Runs a config on the CPU and the GPU and compares what comes out; status 4 if it differs."""
     from pipeline.cli.parity import check_parity
 
-    checked = config_of(config, None, None, overrides_of(set_, rows=rows))
+    checked = load_config(config, None, None, collect_overrides(set_, rows=rows))
     check_parity(checked, devices=devices, out=out, as_json=as_json, quiet=quiet)
 
 

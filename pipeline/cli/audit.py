@@ -48,12 +48,12 @@ def audit(
 
     from pipeline.artifacts.files import write_json
     from pipeline.audit import runner
-    from pipeline.cli.progress import listener
+    from pipeline.cli.progress import make_listener
     from pipeline.errors import CheckFailed
     from pipeline.report.page import write_report
 
     with runner.scratch_folder(run) as folder:
-        heard = listener(quiet=quiet, verbose=False)
+        heard = make_listener(quiet=quiet, verbose=False)
         found = runner.audit(run, folder, data=data, listener=heard)
         found = replace(found, accepted=tuple(accept or ()))
         write_json(run / runner.FILE, found.to_json())

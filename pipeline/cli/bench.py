@@ -15,8 +15,8 @@ from pipeline.cli.options import (
     QuietOption,
     SetOption,
     TargetOption,
-    config_of,
-    overrides_of,
+    collect_overrides,
+    load_config,
     print_json,
 )
 
@@ -62,7 +62,7 @@ def bench(
     from pipeline.console.terminal import print_stderr
 
     wanted = parse_request(rows, devices, repeat, price)
-    checked = config_of(config, data, target, overrides_of(set_))
+    checked = load_config(config, data, target, collect_overrides(set_))
     say = (lambda text: None) if quiet else print_stderr
     begun = runner.prepare_benchmark(checked, wanted, out=out, say=say)
     try:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.usage import rows
+from pipeline.cli.usage import parse_rows
 
 DEFAULT_CONFIG = Path("conf/flights.yaml")
 
@@ -28,7 +28,8 @@ TargetOption = Annotated[
     typer.Option("--target", metavar="T", help="A column, or an expression such as 'delay > 15'."),
 ]
 RowsOption = Annotated[
-    int | None, typer.Option("--rows", metavar="N", parser=rows, help="Only the first N rows.")
+    int | None,
+    typer.Option("--rows", metavar="N", parser=parse_rows, help="Only the first N rows."),
 ]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", metavar="auto|gpu|cpu", help="Where the stages run.")
@@ -75,7 +76,7 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
 
 
-def config_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
+def load_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
     """The YAML tree of a config file, or one that names just the data and the target."""
     from pipeline.config.loader import read_yaml
     from pipeline.errors import ConfigError
@@ -83,7 +84,7 @@ def config_tree(config: Path | None, data: list[str] | None, target: str | None)
     if config is None and data:
         if target is None:
             raise ConfigError("--data needs --target", fix="name the column to predict: --target T")
-        return {"name": name_of(data[0]), "data": {"path": data, "target": target}}
+        return {"name": derive_name(data[0]), "data": {"path": data, "target": target}}
     tree = read_yaml(config or DEFAULT_CONFIG)
     if isinstance(tree, dict) and (data or target):
         own = tree.setdefault("data", {})
@@ -92,23 +93,23 @@ def config_tree(config: Path | None, data: list[str] | None, target: str | None)
     return tree
 
 
-def name_of(path: str) -> str:
+def derive_name(path: str) -> str:
     """A config name made of a data path."""
     stem = Path(path.rstrip("/")).name.split(".")[0]
     cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
     return cleaned[:64] or "run"
 
 
-def config_of(
+def load_config(
     config: Path | None, data: list[str] | None, target: str | None, overrides: list[str]
 ) -> Any:
     """The checked `Config` of a file, or of data and target, with overrides."""
     from pipeline.config.model import Config
 
-    return Config.from_file(config_tree(config, data, target), overrides)
+    return Config.from_file(load_tree(config, data, target), overrides)
 
 
-def config_of_run(
+def choose_resume_config(
     resume: Path, config: Path | None, data: list[str] | None, *,
     out: Path | None, profile: str | None,
 ) -> Path | None:  # fmt: skip
@@ -136,7 +137,7 @@ def config_of_run(
     )
 
 
-def at_home(argument: str) -> str:
+def expand_home(argument: str) -> str:
     """``--out=~/x`` with the home folder: shells leave a ``~`` that does not begin a word."""
     option, sign, value = argument.partition("=")
     if not sign or not option.startswith("--"):
@@ -144,7 +145,7 @@ def at_home(argument: str) -> str:
     return option + sign + (os.path.expanduser(value) if re.match(r"~(/|$)", value) else value)
 
 
-def overrides_of(given: list[str] | None, **options: Any) -> list[str]:
+def collect_overrides(given: list[str] | None, **options: Any) -> list[str]:
     """``--set`` values, then the options that are short for them."""
     named = {"rows": "data.rows", "device": "device", "cluster": "cluster.kind"}
     short = [f"{named[k]}={json.dumps(v)}" for k, v in options.items() if v is not None]

@@ -27,7 +27,7 @@ def check_parity(
     """
     from pipeline.artifacts.files import lock_folder, write_json
     from pipeline.artifacts.run_dirs import RUNS, make_run_folder
-    from pipeline.cli.progress import listener
+    from pipeline.cli.progress import make_listener
     from pipeline.console import signals
     from pipeline.parity.compare import compare, require_device
 
@@ -37,7 +37,7 @@ def check_parity(
     choices = require_device(first), require_device(second)
     folder = make_run_folder(f"{config.name}-parity", None, RUNS if out is None else out.parent)
     out = out or folder.parent / f"{folder.name}.json"
-    told = listener(quiet=quiet, verbose=False)
+    told = make_listener(quiet=quiet, verbose=False)
     with (
         signals.removed_on_exit(folder),
         lock_folder(folder),
@@ -93,13 +93,13 @@ def print_parity(found: Parity, out: Path) -> None:
         )  # fmt: skip
     console.print(table)
     for check in found.failed:
-        for line in example_lines(check, names):
+        for line in format_examples(check, names):
             console.print(line)
     same = len(found.checks) - len(found.failed)
     console.print(f"{same} of {len(found.checks)} the same · {found.seconds:.1f} s · {out}")
 
 
-def example_lines(check: Check, names: list[str]) -> list[str]:
+def format_examples(check: Check, names: list[str]) -> list[str]:
     """What differs in a few rows of a line."""
     lines = [f"{check.stage}: {check.what}"]
     for example in check.examples[:SHOWN]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.execution.runner import RunResult
 
 
-def profiled(
+def run_profiled(
     name: str, config: Any, out: Path | None, listener: Listener, *, as_json: bool
 ) -> RunResult:
     """The run under a profiler of this process.
@@ -26,17 +26,17 @@ def profiled(
     from pipeline.console.terminal import print_stderr
     from pipeline.tools import profile
 
-    profile.check(name, config)
+    profile.check_profiler(name, config)
     if name == "nsys":
         options = ["--json"] if as_json else []
-        status, folder = profile.under_nsys(config, options, out=out)
+        status, folder = profile.run_under_nsys(config, options, out=out)
         if status not in (0, 2, 3, 4, 130, 143):
             raise PipelineError(f"the run under nsys ended with status {status}")
-        print_stderr(profile.told(name, folder))
+        print_stderr(profile.describe_profile(name, folder))
         raise typer.Exit(status)
     plain = config.model_copy(
         update={"cluster": config.cluster.model_copy(update={"dashboard": False})}
     )
-    outcome = profile.profiled(name, plain, out=out, listener=listener)
-    print_stderr(profile.told(name, outcome.folder))
+    outcome = profile.run_profiled(name, plain, out=out, listener=listener)
+    print_stderr(profile.describe_profile(name, outcome.folder))
     return outcome

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.execution.context import Listener
 
 
-def listener(*, quiet: bool, verbose: bool) -> Listener:
+def make_listener(*, quiet: bool, verbose: bool) -> Listener:
     """A listener for this process's standard error.
 
     A terminal gets a live line with the stage that runs; anything else gets plain lines.
@@ -30,7 +30,7 @@ def listener(*, quiet: bool, verbose: bool) -> Listener:
 def _plain_stage(verbose: bool) -> Any:
     def told(entry: Entry, ended: bool) -> None:
         if ended:
-            for line in stage_lines(entry, verbose):
+            for line in format_stage(entry, verbose):
                 print_stderr(line)
         elif verbose:
             print_stderr(f"{entry.stage} …")
@@ -38,7 +38,7 @@ def _plain_stage(verbose: bool) -> Any:
     return told
 
 
-def stage_lines(entry: Entry, verbose: bool) -> list[str]:
+def format_stage(entry: Entry, verbose: bool) -> list[str]:
     """A finished stage: name, rows, seconds, device; then its notes."""
     line = f"{entry.stage:<16} {entry.rows:>13,} rows {entry.seconds:>8.2f} s  {entry.device}"
     if verbose:
@@ -65,7 +65,7 @@ class _Live:
             self.status.start()
             return
         self.status.stop()
-        for line in stage_lines(entry, self.verbose):
+        for line in format_stage(entry, self.verbose):
             self.console.print(line)
 
     def say(self, text: str) -> None:

@@ -14,7 +14,7 @@ from pipeline.device.choose import LOST
 from pipeline.errors import DeviceLost
 
 
-def on_cpu(lost: DeviceLost) -> NoReturn:
+def restart_on_cpu(lost: DeviceLost) -> NoReturn:
     """Replaces this process by one with the same command line, in which ``auto`` is the CPU.
 
     It goes on in the folder of the run, with the stage that the GPU did not end; the ledger, the

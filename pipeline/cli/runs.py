@@ -14,7 +14,7 @@ from pipeline.cli.options import JsonOption, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.tools.runs import Known
+    from pipeline.tools.runs import RunInfo
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="[FOLDER]", help="Where the run folders are.")
@@ -25,7 +25,7 @@ def runs(folder: FolderArgument = RUNS, as_json: JsonOption = False) -> None:
     """Lists run folders, oldest first: finished, running, stopped or damaged."""
     from pipeline.tools import runs as tools
 
-    found = tools.known(folder)
+    found = tools.list_runs(folder)
     if as_json:
         print_json([run.to_json() for run in found])
     elif not found:
@@ -101,9 +101,9 @@ def clean(
             "clean removes nothing unless told what",
             fix="--keep N, --older DAYS, --stopped or --stages",
         )
-    found = tools.spare(tools.known(folder), keep=keep, older=older, stopped=stopped)
+    found = tools.select_removable(tools.list_runs(folder), keep=keep, older=older, stopped=stopped)
     if yes:
-        tools.removed(found)
+        tools.remove_runs(found)
     if as_json:
         print_json({"removed": yes, "runs": [run.to_json() for run in found]})
         return
@@ -123,9 +123,9 @@ def _clean_stages(
     from pipeline.report.text import format_bytes
     from pipeline.tools import runs as tools
 
-    found = tools.staged(folder, keep=keep, older=older)
+    found = tools.list_with_stages(folder, keep=keep, older=older)
     if yes:
-        tools.without_stages(found)
+        tools.remove_stages(found)
     if as_json:
         print_json({"removed": yes, "runs": [run.to_json() for run in found]})
         return
@@ -139,7 +139,7 @@ def _clean_stages(
     )
 
 
-def _runs_table(found: Sequence[Known]) -> Table:
+def _runs_table(found: Sequence[RunInfo]) -> Table:
     from pipeline.report.text import ABSENT, format_bytes, format_count, format_seconds
 
     table = _table("run", "state", "best", "test", "rows", "time", "size")
@@ -154,7 +154,7 @@ def _runs_table(found: Sequence[Known]) -> Table:
     return table
 
 
-def _say_reasons(found: Sequence[Known]) -> None:
+def _say_reasons(found: Sequence[RunInfo]) -> None:
     for run in found:
         if run.reason:
             how = f"; go on with: {run.resume}" if run.resume else ""

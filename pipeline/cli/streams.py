@@ -34,7 +34,7 @@ class Stream(io.FileIO):
             return memoryview(data).nbytes
 
 
-def install() -> None:
+def install_streams() -> None:
     """Open both streams as `Stream`; one that was closed writes nowhere."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -50,7 +50,7 @@ def install() -> None:
         setattr(sys, name, opened)
 
 
-def output_failure() -> OSError | None:
+def find_output_failure() -> OSError | None:
     """The error with which standard output could not be written to; None: there was none."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, Stream):
@@ -62,7 +62,7 @@ def output_failure() -> OSError | None:
     return None
 
 
-def without_output(error: OSError) -> MachineError | None:
+def close_output(error: OSError) -> MachineError | None:
     """Write nothing more; the error that ends the command, None where its reader has gone."""
     from pipeline.console.terminal import redirect_to_null
 

@@ -25,7 +25,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
 MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def print_outcome(outcome: RunResult) -> None:
+def print_result(outcome: RunResult) -> None:
     """Test metrics beside the baseline, then where everything is and what to do with it."""
     console = terminal.make_console()
     metrics = outcome.metrics

@@ -17,7 +17,7 @@ USAGE: type[Exception] = typer.BadParameter.__bases__[0]
 """Typer's own class of them, which it does not export."""
 
 
-class Commands(TyperGroup):
+class CommandGroup(TyperGroup):
     """Typer's commands, whose usage errors are ours; without arguments it prints its help."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -39,7 +39,7 @@ class Commands(TyperGroup):
 
 
 @cache
-def command_of(app: typer.Typer) -> Any:
+def build_command(app: typer.Typer) -> Any:
     """The commands of an app; to make them takes longer than to parse many command lines."""
     return typer.main.get_command(app)
 
@@ -57,7 +57,7 @@ def _ours() -> Iterator[None]:
         raise InputError(message, fix=f"see: python -m {command} --help") from None
 
 
-def rows(text: str) -> int:
+def parse_rows(text: str) -> int:
     """A number of rows: ``50000``, ``50_000`` or ``5e4``.
 
     Raises:

@@ -37,22 +37,22 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
 def _compared(runs: Sequence[RunFolder]) -> dict[str, Any]:
     return {
         "runs": [str(run.path) for run in runs],
-        "config": differing([flat(run.config) for run in runs]),
-        "data": differing([_data(run) for run in runs]),
-        "versions": differing([run.manifest.get("versions", {}) for run in runs]),
+        "config": list_differences([flatten(run.config) for run in runs]),
+        "data": list_differences([_data(run) for run in runs]),
+        "versions": list_differences([run.manifest.get("versions", {}) for run in runs]),
         "metrics": _beside([_metrics(run) for run in runs]),
         "seconds": _beside([_seconds(run) for run in runs]),
         "files": _files(runs),
     }
 
 
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     """The leaves of a tree of mappings by dotted key; a list is a leaf."""
     if not isinstance(tree, Mapping) or not tree:
         return {prefix: tree}
     found: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+        found |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return found
 
 
@@ -62,7 +62,7 @@ def _beside(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: [tree.get(key) for tree in trees] for key in keys}
 
 
-def differing(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def list_differences(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The keys whose values are not all the same."""
     beside = _beside(trees)
     return {key: values for key, values in beside.items() if any(v != values[0] for v in values)}

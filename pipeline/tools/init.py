@@ -34,7 +34,7 @@ LINE = 100
 
 
 @dataclass(frozen=True)
-class Findings:
+class SampleSummary:
     """What a sample of the data tells."""
 
     rows: int
@@ -63,12 +63,12 @@ def make_config(data: str | Sequence[str], target: str) -> str:
     """
     paths = [data] if isinstance(data, str) else list(data)
     source = validate(Data, {"path": paths, "target": target}, "data")
-    found = examine(source)
+    found = examine_data(source)
     parts = [_head(source, found), _data(source, found), _split(found), _features(found), _foot()]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def examine(source: Data) -> Findings:
+def examine_data(source: Data) -> SampleSummary:
     """Reads the sample, settles the task, and chooses the ops."""
     contract = settle(source)
     expression = targets.expression_of(source.target, contract.schema.names)
@@ -97,7 +97,7 @@ def examine(source: Data) -> Findings:
     rows = sum(block.rows for block in planned)  # of CSV the lines: a record may have several
     if len(_spread(planned)) == len(planned):
         rows = sampled + bad
-    return Findings(
+    return SampleSummary(
         rows, sampled, bad, schema, profile, settled,
         tuple(choices), _unreadable(contract),
     )  # fmt: skip
@@ -121,7 +121,7 @@ def _unreadable(contract: Contract) -> dict[str, str]:
 # -- the text -----------------------------------------------------------------------------------
 
 
-def _head(source: Data, found: Findings) -> list[str]:
+def _head(source: Data, found: SampleSummary) -> list[str]:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", _stem(source.path[0])).strip("._-")[:64] or "run"
     share = "all" if found.sampled + found.bad >= found.rows else f"{found.sampled:,} of"
     return [
@@ -138,7 +138,7 @@ def _stem(path: str) -> str:
     return parts[-1].split(".")[0] if parts else ""
 
 
-def _data(source: Data, found: Findings) -> list[str]:
+def _data(source: Data, found: SampleSummary) -> list[str]:
     path = source.path[0] if len(source.path) == 1 else list(source.path)
     lines = [
         "data:",
@@ -155,7 +155,7 @@ def _data(source: Data, found: Findings) -> list[str]:
     return lines
 
 
-def _split(found: Findings) -> list[str]:
+def _split(found: SampleSummary) -> list[str]:
     """By time where one datetime column has a value in every row; else at random."""
     times = [
         c.name for c in found.schema if c.kind == "datetime" and c.name not in found.schema.target
@@ -180,7 +180,7 @@ def _split(found: Findings) -> list[str]:
     ]
 
 
-def _features(found: Findings) -> list[str]:
+def _features(found: SampleSummary) -> list[str]:
     lines = ["# Drop what is known only after the target: a model would learn from the future."]
     left = [c.column for c in found.choices if not c.ops and not c.dropped]
     lines += _wrapped("# Numbers and bools, left as they are: ", left)

@@ -24,7 +24,7 @@ UNKNOWN = 2**62
 """Bytes that workers at a scheduler's address have together: only the run asks them."""
 
 
-def describe(config: Config) -> dict[str, Any]:
+def describe_plan(config: Config) -> dict[str, Any]:
     """The plan as JSON: device, input, ops by phase, models, memory.
 
     Raises:
@@ -64,7 +64,7 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
-    passed = passes(job, memory, phases)
+    passed = count_passes(job, memory, phases)
     return {
         "limit": memory.limit, "available": available(), "total": memory.total,
         "device": memory.device, "device_limit": memory.device_limit,
@@ -92,7 +92,7 @@ def _csv(job: Job, memory: MemoryPlan) -> str | None:
     return "staged" if memory.staging else "read again in each pass"
 
 
-def passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
+def count_passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
     """How often each stage goes over the data: reads them, or their staged files."""
     if memory.hold:
         return {"read": 1}

@@ -35,7 +35,7 @@ READ_BY = {
 }
 
 
-def check(name: str, config: Config) -> None:
+def check_profiler(name: str, config: Config) -> None:
     """Checks that the profiler is known and there, before anything runs.
 
     Raises:
@@ -67,7 +67,7 @@ def check(name: str, config: Config) -> None:
             ) from None
 
 
-def told(name: str, folder: Path) -> str:
+def describe_profile(name: str, folder: Path) -> str:
     """Where the profile is, and what reads it."""
     path = folder / FILES[name]
     return f"profile: {path} ({READ_BY[name].format(quote_path(path))})"
@@ -76,7 +76,7 @@ def told(name: str, folder: Path) -> str:
 # -- in this process -------------------------------------------------------------------------------
 
 
-def profiled(name: str, config: Config, *, out: Path | None, listener: Listener) -> RunResult:
+def run_profiled(name: str, config: Config, *, out: Path | None, listener: Listener) -> RunResult:
     """The run under ``cprofile`` or ``pyinstrument``; the profile is also left of one that failed.
 
     Raises:
@@ -121,7 +121,7 @@ PROFILERS: dict[str, Callable[[Path], Any]] = {
 # -- under nsys ------------------------------------------------------------------------------------
 
 
-def under_nsys(config: Config, options: Sequence[str], *, out: Path | None) -> tuple[int, Path]:
+def run_under_nsys(config: Config, options: Sequence[str], *, out: Path | None) -> tuple[int, Path]:
     """The run in a process under ``nsys profile``; its output is the command's.
 
     Args:

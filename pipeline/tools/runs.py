@@ -24,7 +24,7 @@ State = Literal["finished", "running", "stopped", "damaged"]
 
 
 @dataclass(frozen=True)
-class Known:
+class RunInfo:
     """A run folder."""
 
     folder: str
@@ -50,14 +50,14 @@ class Known:
     resume: str = ""
     """The command that goes on with a stopped one."""
     freed: int = 0
-    """Bytes that are free once ``stages/`` is gone (`staged`)."""
+    """Bytes that are free once ``stages/`` is gone (`list_with_stages`)."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return asdict(self)
 
 
-def known(root: Path) -> list[Known]:
+def list_runs(root: Path) -> list[RunInfo]:
     """The run folders directly below ``root``, oldest first; links are not followed.
 
     Raises:
@@ -92,21 +92,21 @@ def _is_leftover(path: Path) -> bool:
     return False
 
 
-def _known(path: Path) -> Known:
+def _known(path: Path) -> RunInfo:
     is_run = _is_run(path)
     begun = datetime.fromtimestamp((path / ("config.yaml" if is_run else LOCK)).stat().st_mtime)
     started, size = begun.isoformat(timespec="seconds"), _size(path)
     if is_in_use(path):
-        return Known(str(path), "running", started, size)
+        return RunInfo(str(path), "running", started, size)
     if not is_run:
-        return Known(str(path), "stopped", started, size, reason="before it wrote a config")
+        return RunInfo(str(path), "stopped", started, size, reason="before it wrote a config")
     try:
         run = folders.read_run_folder(path)
-        return Known(str(path), _state(run), started, size, **_facts(run))
+        return RunInfo(str(path), _state(run), started, size, **_facts(run))
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         # whatever a damaged or foreign file holds, the other runs are still listed
         reason = error.message if isinstance(error, InputError) else "its files do not fit together"
-        return Known(str(path), "damaged", started, size, reason=reason)
+        return RunInfo(str(path), "damaged", started, size, reason=reason)
 
 
 def _state(run: folders.RunFolder) -> State:
@@ -154,9 +154,9 @@ def _files(path: Path) -> list[tuple[int, int, int]]:
     return list(found.values())
 
 
-def spare(
-    runs: Sequence[Known], *, keep: int | None, older: float | None, stopped: bool
-) -> list[Known]:
+def select_removable(
+    runs: Sequence[RunInfo], *, keep: int | None, older: float | None, stopped: bool
+) -> list[RunInfo]:
     """The runs that `clean` would remove: never one that a process works on.
 
     Args:
@@ -178,21 +178,21 @@ def spare(
     return [run for run in runs if run.folder in chosen]
 
 
-def staged(folder: Path, *, keep: int | None, older: float | None) -> list[Known]:
+def list_with_stages(folder: Path, *, keep: int | None, older: float | None) -> list[RunInfo]:
     """The finished runs that still have what only a later ``--resume`` needs, and its bytes.
 
     Args:
         folder: below which the runs lie, or a run.
-        keep: as for `spare`; with neither all finished runs.
+        keep: as for `select_removable`; with neither all finished runs.
         older: likewise.
 
     Raises:
         InputError: there is no such folder.
     """
-    runs = [_known(folder)] if _is_run(folder) else known(folder)
+    runs = [_known(folder)] if _is_run(folder) else list_runs(folder)
     if keep is None and older is None:
         keep = 0
-    chosen = spare(runs, keep=keep, older=older, stopped=False)
+    chosen = select_removable(runs, keep=keep, older=older, stopped=False)
     spare_folders = {run.folder: _spare_folders(Path(run.folder)) for run in chosen}
     return [
         replace(run, freed=sum(map(_freed, spare_folders[run.folder])))
@@ -210,7 +210,7 @@ def _freed(stages: Path) -> int:
     return sum(size for count, links, size in _files(stages) if count == links)
 
 
-def without_stages(runs: Sequence[Known]) -> None:
+def remove_stages(runs: Sequence[RunInfo]) -> None:
     """Removes ``stages/`` of the runs; they stay finished, and `--resume` does all of it again.
 
     Raises:
@@ -224,7 +224,7 @@ def without_stages(runs: Sequence[Known]) -> None:
                     _remove(spare_folder)
 
 
-def removed(runs: Sequence[Known]) -> None:
+def remove_runs(runs: Sequence[RunInfo]) -> None:
     """Removes the folders.
 
     Raises:

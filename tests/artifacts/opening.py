@@ -15,11 +15,11 @@ LIMIT = 3 << 30
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-    from pipeline.__main__ import status_of
+    from pipeline.__main__ import run_command_line
 
     for line in json.load(sys.stdin):
         begun = time.perf_counter()
-        status = status_of(line)
+        status = run_command_line(line)
         # not ru_maxrss: Linux hands the mark of pytest's process on to those it starts
         memory = Path("/proc/self/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+)", memory)[1]) * 1024

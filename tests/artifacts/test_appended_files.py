@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts.files import is_in_use, lock_folder, open_to_append
 from pipeline.artifacts.ledger import Ledger
 from pipeline.cluster.logs import log_to_file
@@ -143,7 +143,7 @@ def test_what_is_not_a_file_is_refused_by_its_name_at_once(
     Path("run").mkdir()
     SPECIAL[kind](Path("run", name))
     Path("run", "config.yaml").write_text(Path("c.yaml").read_text())
-    assert status_of(["run", "--resume", "run", "-q"]) == 2
+    assert run_command_line(["run", "--resume", "run", "-q"]) == 2
     message = capsys.readouterr().err
     assert f"run/{name} is " in message and "Traceback" not in message
     with pytest.raises(InputError, match=f"{name} is not a regular file"):

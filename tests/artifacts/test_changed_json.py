@@ -9,7 +9,7 @@ import shutil
 import pytest
 from hostile import VALUES, changed, places, reseal, text_of
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.audit.finished_run import reopened
 from pipeline.errors import InputError
 
@@ -91,7 +91,7 @@ def opened(command, run, made, tmp_path):
             assert "do not fit together" not in error.message, error.message
             return 2
         return 0
-    return status_of(
+    return run_command_line(
         {
             "predict": ["predict", str(run), *data, "--model", "xgboost"],
             "forest": ["predict", str(run), *data, "--model", "forest"],

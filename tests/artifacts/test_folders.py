@@ -11,7 +11,7 @@ from pipeline.artifacts.files import lock_folder
 from pipeline.cli import app
 from pipeline.errors import InputError
 from pipeline.execution.stage_cache import remove_leftovers, resume_command
-from pipeline.tools.runs import known
+from pipeline.tools.runs import list_runs
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_folder_with_a_run_is_not_for_another_but_to_go_on_in(stopped):
 
 def test_runs_shows_the_command_that_goes_on(stopped, capsys):
     (stopped / "manifest.json").unlink()
-    (found,) = known(stopped.parent)
+    (found,) = list_runs(stopped.parent)
     assert (found.state, found.reason, found.resume) == (
         "stopped",
         "after read",

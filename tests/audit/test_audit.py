@@ -11,7 +11,7 @@ import pytest
 import yaml
 from audited import audited, fitted_run, found, mended
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.audit import runner
 from pipeline.config.model import Config
 from pipeline.features.engine import transform
@@ -302,10 +302,10 @@ def leaky(tmp_path, monkeypatch):
 
 
 def test_a_finding_that_somebody_accepts_does_not_stand(leaky, capsys):
-    assert status_of(["audit", str(leaky), "-q"]) == 4
+    assert run_command_line(["audit", str(leaky), "-q"]) == 4
     assert "--accept names:actual_end" in capsys.readouterr().err
     told = ["--accept", "names:actual_end", "--accept", "x"]
-    assert status_of(["audit", str(leaky), "-q", *told]) == 0
+    assert run_command_line(["audit", str(leaky), "-q", *told]) == 0
     said = capsys.readouterr().out
     assert "names:actual_end: accepted" in said and "x: there is no such finding" in said
     assert "ok    fitted" in said and "→ - drop: [actual_end]" in said
@@ -316,16 +316,16 @@ def test_a_finding_that_somebody_accepts_does_not_stand(leaky, capsys):
 def test_an_altered_or_unfinished_run_is_not_opened(leaky, capsys):
     written = leaky / "config.yaml"
     written.write_text(written.read_text() + "\n")
-    assert status_of(["audit", str(leaky), "-q"]) == 2
+    assert run_command_line(["audit", str(leaky), "-q"]) == 2
     assert "config.yaml was altered after the run" in capsys.readouterr().err
     (leaky / "manifest.json").unlink()
-    assert status_of(["audit", str(leaky), "-q"]) == 2
+    assert run_command_line(["audit", str(leaky), "-q"]) == 2
     assert "is not a finished run" in capsys.readouterr().err
     assert not (leaky / "audit.json").exists()
 
 
 def test_data_that_are_gone_are_asked_for(leaky, capsys):
     (leaky.parent / "data.parquet").rename(leaky.parent / "moved.parquet")
-    assert status_of(["audit", str(leaky), "-q"]) == 2
+    assert run_command_line(["audit", str(leaky), "-q"]) == 2
     said = capsys.readouterr().err
     assert "data.parquet" in said and "--data PATH" in said

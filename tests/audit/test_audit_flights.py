@@ -11,7 +11,7 @@ import yaml
 from audited import fitted_run, found, mended
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts import manifest
 from pipeline.audit import runner
 from pipeline.parity import device_run
@@ -43,7 +43,7 @@ def manifest_of(folder):
 def test_the_default_config_passes_and_its_folder_is_as_it_was(tmp_path, capsys):
     folder = run(Config.parse(configured(6_000)), out=tmp_path / "run").folder
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    assert status_of(["audit", str(folder), "--json", "-q"]) == 0
+    assert run_command_line(["audit", str(folder), "--json", "-q"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["passed"] and not [f for f in told["findings"] if f["severity"] == "fail"]
     assert told == json.loads((folder / "audit.json").read_text())

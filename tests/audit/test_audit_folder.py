@@ -16,7 +16,7 @@ import pytest
 from read_only import read_only
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts.files import lock_folder
 from pipeline.audit import runner
 from pipeline.tools import runs
@@ -50,7 +50,7 @@ def test_an_audit_works_in_a_read_only_working_directory(folder, tmp_path, monke
     monkeypatch.chdir(tmp_path / "here")
     with read_only(tmp_path / "here"):
         monkeypatch.chdir(tmp_path / "here")  # the mount, not the folder below it
-        assert status_of(["audit", str(folder), "-q"]) == 0
+        assert run_command_line(["audit", str(folder), "-q"]) == 0
     names = {path.name for path in folder.iterdir()}
     assert "audit.json" in names and not names & {"tmp", ".lock"}
 
@@ -98,21 +98,21 @@ def test_what_a_killed_audit_leaves_is_seen_and_goes(folder, capsys):
     assert status == -signal.SIGKILL and (folder / "tmp").is_dir()
     assert list(folder.parent.iterdir()) == [folder], "nothing beside the run"
     (folder / "tmp" / "staged.arrow").write_bytes(bytes(100_000))
-    (found,) = runs.known(folder.parent)
+    (found,) = runs.list_runs(folder.parent)
     assert found.state == "finished" and found.bytes > 100_000
-    (spare,) = runs.staged(folder.parent, keep=None, older=None)
+    (spare,) = runs.list_with_stages(folder.parent, keep=None, older=None)
     assert spare.freed >= 100_000
     left = shutil.copytree(folder, folder.parent.parent / "left")
-    assert status_of(["clean", str(folder), "--stages", "--yes"]) == 0
+    assert run_command_line(["clean", str(folder), "--stages", "--yes"]) == 0
     assert not (folder / "tmp").exists() and not (folder / "stages").exists()
-    assert status_of(["audit", str(left), "-q"]) == 0
+    assert run_command_line(["audit", str(left), "-q"]) == 0
     assert not (left / "tmp").exists() and not (left / ".lock").exists()
     capsys.readouterr()
 
 
 def test_a_run_is_audited_by_one_process_at_a_time(folder, capsys):
     with lock_folder(folder):
-        assert status_of(["audit", str(folder), "-q"]) == 2
+        assert run_command_line(["audit", str(folder), "-q"]) == 2
     assert "in use by another process" in capsys.readouterr().err
 
 
@@ -122,11 +122,11 @@ def test_a_command_that_was_killed_before_it_wrote_a_config_is_seen(tmp_path, ca
         (tmp_path / name / "1-cpu").mkdir(parents=True)
         if text is not None:
             (tmp_path / name / ".lock").write_text(text)
-    (found,) = runs.known(tmp_path)
+    (found,) = runs.list_runs(tmp_path)
     assert (Path(found.folder).name, found.state) == (names[0], "stopped")
-    assert status_of(["runs", str(tmp_path)]) == 0
+    assert run_command_line(["runs", str(tmp_path)]) == 0
     assert "stopped before it wrote a config" in capsys.readouterr().out
-    assert status_of(["clean", str(tmp_path), "--stopped", "--yes"]) == 0
+    assert run_command_line(["clean", str(tmp_path), "--stopped", "--yes"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
 
 
@@ -138,13 +138,13 @@ def test_a_parity_is_seen_while_it_works_and_uses_the_folder_of_its_out(
     seen = []
 
     def compare(*_):
-        seen.extend(runs.known(tmp_path / "results"))
+        seen.extend(runs.list_runs(tmp_path / "results"))
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parity, "compare", compare)
     arguments = ["parity", str(made / "runs/one/config.yaml"), "--devices", "cpu,cpu"]
-    assert status_of([*arguments, "--out", "results/p.json", "-q"]) == 130
+    assert run_command_line([*arguments, "--out", "results/p.json", "-q"]) == 130
     assert [found.state for found in seen] == ["running"]
     assert list((tmp_path / "results").iterdir()) == [] and not (tmp_path / "data").exists()
 
@@ -173,7 +173,7 @@ def test_a_read_only_run_is_the_machines_fault_where_it_is_written_to(
               "other": made / "runs" / "one", "out": tmp_path / "o.csv"}  # fmt: skip
     with read_only(folder.parent), read_only(folder):
         for name, arguments in (READERS | WRITERS).items():
-            status = status_of([a.format(**places) for a in arguments])
+            status = run_command_line([a.format(**places) for a in arguments])
             message = capsys.readouterr().err
             assert status == (0 if name in READERS else 3), (name, message)
             assert "Traceback" not in message and "this is a bug" not in message

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from bad_case import config
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 
 GOOD_CSV = "a,b,y\n" + "".join(f"{i},{'xyz'[i % 3]},{i % 2}\n" for i in range(60))
 
@@ -135,7 +135,7 @@ def test_bad_input_is_explained(case, tmp_path, monkeypatch, capsys):
         (tmp_path / name).write_bytes(data)
     text = changes if isinstance(changes, str) else config(**changes)
     (tmp_path / "c.yaml").write_text(text)
-    found = status_of(["run", "c.yaml", "--out", "run", "-q"])
+    found = run_command_line(["run", "c.yaml", "--out", "run", "-q"])
     shown = capsys.readouterr()
     assert found in (status if isinstance(status, tuple) else (status,)), shown.err
     assert re.search(message, shown.err, re.S), shown.err
@@ -155,7 +155,7 @@ def test_an_out_folder_with_something_in_it_is_left_alone(tmp_path, monkeypatch,
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
     arguments = ["run", "--data", "d.csv", "--target", "y", "--out", "run"]
-    assert status_of(arguments) == 2
+    assert run_command_line(arguments) == 2
     assert "is not empty" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
@@ -167,7 +167,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "c.yaml").write_text(config(features=[{"categorify": {"columns": ["b"]}}]))
-        assert status_of(["run", "c.yaml", "--out", "run", "-q"]) == 0
+        assert run_command_line(["run", "c.yaml", "--out", "run", "-q"]) == 0
     return folder
 
 
@@ -189,7 +189,7 @@ def test_bad_new_data_is_explained(case, finished, tmp_path, capsys):
     name, content, arguments, message = NEW[case]
     (tmp_path / name).write_text(content)
     out = tmp_path / "o.csv"
-    found = status_of(
+    found = run_command_line(
         ["predict", str(finished / "run"), str(tmp_path / "n.csv"), "--out", str(out), *arguments]
     )
     shown = capsys.readouterr()
@@ -202,5 +202,5 @@ def test_bad_new_data_is_explained(case, finished, tmp_path, capsys):
 def test_retyped_parquet_is_explained(finished, tmp_path, capsys):
     pd.DataFrame({"a": ["x", "y"], "b": np.arange(2)}).to_parquet(tmp_path / "n.parquet")
     arguments = ["predict", str(finished / "run"), str(tmp_path / "n.parquet"), "--out", "o.csv"]
-    assert status_of(arguments) == 2
+    assert run_command_line(arguments) == 2
     assert re.search("a.*text", capsys.readouterr().err, re.S)

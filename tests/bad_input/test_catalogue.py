@@ -19,7 +19,7 @@ from bad_parquet import PARQUET
 from bad_runs import RUNS
 from bad_tables import TABLES
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.errors import MAX_EXAMPLES
 
 KINDS = {
@@ -42,7 +42,7 @@ def finished(folder: Path) -> Path:
     for name, content in DONE.items():
         (folder / name).write_text(content)
     with contextlib.chdir(folder):
-        assert status_of(["run", "c.yaml", "--out", "done", "-q", "--json"]) == 0
+        assert run_command_line(["run", "c.yaml", "--out", "done", "-q", "--json"]) == 0
     return folder / "done"
 
 
@@ -104,7 +104,7 @@ def test_bad_input_is_refused_with_one_message(case, done, tmp_path, monkeypatch
     monkeypatch.setattr("pipeline.execution.runner.settled", contextlib.nullcontext)
     made(found, tmp_path, done)
     before = listing(tmp_path)
-    status = status_of(list(found.command))
+    status = run_command_line(list(found.command))
     shown = capsys.readouterr()
     assert status == found.status, shown.err
     assert shown.out == ""

@@ -71,11 +71,11 @@ def test_a_damaged_file_of_dasks_is_named(here):
 def test_a_gpu_that_was_asked_for_is_not_found_under_a_wrong_name(
     here, monkeypatch, capsys, name, value
 ):
-    from pipeline.__main__ import status_of
+    from pipeline.__main__ import run_command_line
 
     monkeypatch.chdir(here)
     monkeypatch.setenv(name, value)
-    assert status_of(["run", "c.yaml", "--device", "gpu", "--out", "run"]) == 3
+    assert run_command_line(["run", "c.yaml", "--device", "gpu", "--out", "run"]) == 3
     assert capsys.readouterr().err.startswith("error: device: gpu, but ")
     assert not (here / "run").exists()
 

@@ -9,7 +9,7 @@ import pytest
 from bad_case import GOOD, config
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.errors import InputError
 
 ODD = os.fsdecode(b"d\xff")
@@ -60,7 +60,7 @@ def check_refused(status, shown):
 @pytest.mark.parametrize("case", COMMANDS)
 def test_arguments_are_refused(case, here, capsys):
     before = sorted(os.listdir("."))
-    check_refused(status_of(COMMANDS[case].split(" ")), capsys.readouterr())
+    check_refused(run_command_line(COMMANDS[case].split(" ")), capsys.readouterr())
     assert sorted(os.listdir(".")) == before
 
 
@@ -72,7 +72,7 @@ def test_files_that_a_config_finds_are_refused(path, here, capsys, monkeypatch):
         Path(file).write_text(GOOD)
     monkeypatch.setenv("HOME", str(here / f"{ODD}home"))
     Path("c.yaml").write_text(config(data__path=path))
-    check_refused(status_of(["run", "c.yaml", "--out", "run", "-q"]), capsys.readouterr())
+    check_refused(run_command_line(["run", "c.yaml", "--out", "run", "-q"]), capsys.readouterr())
 
 
 def test_folders_named_from_python_are_refused(here):
@@ -89,8 +89,8 @@ def test_a_run_works_in_a_working_directory_that_is_not_utf8(here, monkeypatch):
     monkeypatch.chdir(odd)
     Path("d.csv").write_text(GOOD)
     Path("c.yaml").write_text(config())
-    assert status_of(["run", "c.yaml", "--out", "run", "-q", "--json"]) == 0
-    assert status_of(["report", "run"]) == 0
+    assert run_command_line(["run", "c.yaml", "--out", "run", "-q", "--json"]) == 0
+    assert run_command_line(["report", "run"]) == 0
     for file in Path("run").rglob("*"):
         if file.suffix in (".yaml", ".json", ".jsonl", ".txt", ".html"):
             file.read_bytes().decode()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bad_case import GOOD, config
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.errors import quote_path
 from pipeline.execution.stage_cache import resume_command
 
@@ -45,17 +45,17 @@ def test_commands_that_name_a_run_folder_can_be_pasted(name, tmp_path, monkeypat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     Path("d.csv").write_text(GOOD)
     Path("c.yaml").write_text(config())
-    assert status_of(["run", "c.yaml", f"--out={name}", "-q"]) == 0
+    assert run_command_line(["run", "c.yaml", f"--out={name}", "-q"]) == 0
     score = words_of(capsys.readouterr().out, "predict")
     assert Path(score[1]) == Path(name)
-    assert status_of([word.replace("NEW.csv", "d.csv") for word in score]) == 0
+    assert run_command_line([word.replace("NEW.csv", "d.csv") for word in score]) == 0
     page = html.unescape(Path(name, "report.html").read_text())
     for beginning in ("predict", "audit"):
         shown = re.search(rf"python -m pipeline {beginning} ([^<]*)<", page)
         assert shown and Path(shlex.split(shown[1])[0]) == Path(name)
     assert Path(shlex.split(resume_command(Path(name)))[-1]) == Path(name)
     capsys.readouterr()
-    assert status_of(["run", "c.yaml", f"--out={name}", "-q"]) == 2
+    assert run_command_line(["run", "c.yaml", f"--out={name}", "-q"]) == 2
     shown = capsys.readouterr().err
     assert Path(shlex.split(shown.partition("--resume ")[2])[0]) == Path(name)
     assert not Path("hit").exists()
@@ -64,7 +64,7 @@ def test_commands_that_name_a_run_folder_can_be_pasted(name, tmp_path, monkeypat
 def test_commands_that_name_a_file_can_be_pasted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("it's d.csv").write_text(GOOD)
-    assert status_of(["init", "it's d.csv", "--target", "y", "--out", "it's c.yaml"]) == 0
+    assert run_command_line(["init", "it's d.csv", "--target", "y", "--out", "it's c.yaml"]) == 0
     assert words_of(capsys.readouterr().err, "run") == ["run", "it's c.yaml"]
-    assert status_of(["run", "it's d.csv"]) == 2
+    assert run_command_line(["run", "it's d.csv"]) == 2
     assert words_of(capsys.readouterr().err, "run")[:3] == ["run", "--data", "it's d.csv"]

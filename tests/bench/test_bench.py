@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.bench import measurements, runner
 from pipeline.bench.bandwidth import DeviceThroughput, Throughput
 from pipeline.bench.measurements import StageMeasurement
@@ -64,7 +64,7 @@ def with_gpu(monkeypatch):
 
 def test_both_devices_side_by_side(data, with_gpu, capsys):
     options = ["--rows", "100,1e4", "--repeat", "2", "--price", "cpu=0.5,gpu=5", "--out", "o"]
-    assert status_of(["bench", "c.yaml", *options]) == 0
+    assert run_command_line(["bench", "c.yaml", *options]) == 0
     shown = capsys.readouterr()
     assert "the GPU is faster from about" in shown.out and "speed-up" in shown.out
     assert "5.2 ×" in shown.out  # 104 s over 20 s
@@ -83,7 +83,9 @@ def test_both_devices_side_by_side(data, with_gpu, capsys):
 
 
 def test_json_is_one_object(data, with_gpu, capsys):
-    assert status_of(["bench", "c.yaml", "--rows", "100", "--repeat", "1", "--json", "-q"]) == 0
+    assert (
+        run_command_line(["bench", "c.yaml", "--rows", "100", "--repeat", "1", "--json", "-q"]) == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["folder"].startswith("data/cache/bench/small-")
     assert {line["device"] for line in found["summary"]} == {"cpu", "gpu"}
@@ -92,7 +94,9 @@ def test_json_is_one_object(data, with_gpu, capsys):
 def test_without_a_gpu_the_cpu_is_measured_and_the_reason_told(data, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(measurements, "measure", made_up)
-    assert status_of(["bench", "c.yaml", "--rows", "100", "--repeat", "1", "--out", "o"]) == 0
+    assert (
+        run_command_line(["bench", "c.yaml", "--rows", "100", "--repeat", "1", "--out", "o"]) == 0
+    )
     shown = capsys.readouterr()
     assert "gpu: not measured: CUDA_VISIBLE_DEVICES is empty" in shown.err + shown.out
     found = json.loads((data / "o" / "bench.json").read_text())
@@ -102,7 +106,7 @@ def test_without_a_gpu_the_cpu_is_measured_and_the_reason_told(data, capsys, mon
 
 def test_the_gpu_alone_without_one_ends_with_3(data, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert status_of(["bench", "c.yaml", "--devices", "gpu", "--out", "o"]) == 3
+    assert run_command_line(["bench", "c.yaml", "--devices", "gpu", "--out", "o"]) == 3
     assert "device: gpu, but" in capsys.readouterr().err
     assert not (data / "o").exists()
 
@@ -116,7 +120,10 @@ def test_a_failed_cell_is_told_not_repeated_and_the_others_go_on(
         return made_up(cell)
 
     monkeypatch.setattr(measurements, "measure", run)
-    assert status_of(["bench", "c.yaml", "--rows", "100,200", "--repeat", "3", "--out", "o"]) == 0
+    assert (
+        run_command_line(["bench", "c.yaml", "--rows", "100,200", "--repeat", "3", "--out", "o"])
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "failed: 100 rows, gpu: out of GPU memory: 3 GB asked for" in shown
     found = json.loads((data / "o" / "bench.json").read_text())
@@ -135,7 +142,10 @@ def test_an_interruption_leaves_what_was_measured(data, with_gpu, capsys, monkey
         return made_up(cell)
 
     monkeypatch.setattr(measurements, "measure", run)
-    assert status_of(["bench", "c.yaml", "--rows", "100,200", "--repeat", "1", "--out", "o"]) == 130
+    assert (
+        run_command_line(["bench", "c.yaml", "--rows", "100,200", "--repeat", "1", "--out", "o"])
+        == 130
+    )
     found = json.loads((data / "o" / "bench.json").read_text())
     assert len(found["cells"]) == 3
     assert (data / "o" / "bench.png").exists()  # of the first size
@@ -157,7 +167,7 @@ def test_each_device_has_the_cluster_that_it_can_use(data, capsys, monkeypatch, 
 
     monkeypatch.setattr(measurements, "measure", run)
     options = ["--rows", "100", "--repeat", "1", "--out", "o", "--set", f"cluster={kind}"]
-    assert status_of(["bench", "c.yaml", *options]) == 0
+    assert run_command_line(["bench", "c.yaml", *options]) == 0
     assert f": cluster process in place of {kind}" in " ".join(capsys.readouterr().err.split())
     assert json.loads((data / "o" / "bench.json").read_text())["clusters"] == clusters
     assert kinds == [kind] * 2  # the cell's run settles it by its --device
@@ -165,7 +175,7 @@ def test_each_device_has_the_cluster_that_it_can_use(data, capsys, monkeypatch, 
 
 def test_a_run_is_measured_in_a_process_of_its_own(data, capsys):
     options = ["--rows", "500", "--devices", "cpu", "--repeat", "1", "--out", "o", "-q"]
-    assert status_of(["bench", "c.yaml", *options, "--set", "cluster=gpus"]) == 0
+    assert run_command_line(["bench", "c.yaml", *options, "--set", "cluster=gpus"]) == 0
     found = json.loads((data / "o" / "bench.json").read_text())
     (line,) = found["summary"]
     assert line["runs"] == 1, line["failed"]

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts.run_dirs import make_run_folder, open_resumed_folder
-from pipeline.cli.options import at_home, config_tree, name_of, overrides_of
+from pipeline.cli.options import collect_overrides, derive_name, expand_home, load_tree
 from pipeline.config.model import Config
 
 COMMANDS = (
@@ -47,12 +47,12 @@ def test_help_names_every_command_and_how_to_start():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_has_an_example(command, capsys):
-    assert status_of([command, "--help"]) == 0
+    assert run_command_line([command, "--help"]) == 0
     assert f"python -m pipeline {command}" in capsys.readouterr().out
 
 
 def test_version(capsys):
-    assert status_of(["--version"]) == 0
+    assert run_command_line(["--version"]) == 0
     assert capsys.readouterr().out == "pipeline 0.1.0\n"
 
 
@@ -78,7 +78,7 @@ def test_version(capsys):
     ],
 )
 def test_mistakes_end_with_2_and_one_message(arguments, message, capsys):
-    assert status_of(arguments) == 2
+    assert run_command_line(arguments) == 2
     shown = capsys.readouterr()
     assert message in shown.err
     assert "Traceback" not in shown.err
@@ -87,28 +87,28 @@ def test_mistakes_end_with_2_and_one_message(arguments, message, capsys):
 
 def test_device_gpu_without_one_ends_with_3(capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert status_of(["run", "--device", "gpu"]) == 3
+    assert run_command_line(["run", "--device", "gpu"]) == 3
     assert "GPU" in capsys.readouterr().err
 
 
 def test_control_characters_of_data_do_not_reach_the_terminal(capsys):
-    assert status_of(["run", "--data", "\x1b[31mx.csv", "--target", "y"]) == 2
+    assert run_command_line(["run", "--data", "\x1b[31mx.csv", "--target", "y"]) == 2
     assert "\x1b" not in capsys.readouterr().err
 
 
 def test_only_data_and_target_make_a_config():
-    assert config_tree(None, ["d/my file.csv"], "y") == {
+    assert load_tree(None, ["d/my file.csv"], "y") == {
         "name": "my-file",
         "data": {"path": ["d/my file.csv"], "target": "y"},
     }
-    assert name_of("s3://bucket/päth/") == "p-th"
-    assert overrides_of(["a=1"], rows=5, device=None) == ["a=1", "data.rows=5"]
+    assert derive_name("s3://bucket/päth/") == "p-th"
+    assert collect_overrides(["a=1"], rows=5, device=None) == ["a=1", "data.rows=5"]
 
 
 def test_schema_is_json_and_knows_every_op(capsys):
     from pipeline.features.registry import REGISTRY
 
-    assert status_of(["schema"]) == 0
+    assert run_command_line(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     known = {next(iter(o["properties"])) for o in _ops(schema)}
     assert known == set(REGISTRY)
@@ -121,7 +121,7 @@ def _ops(schema):
 def test_plan_tells_what_would_run_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     (tmp_path / "d.csv").write_text("a,b,y\n" + "1,2,0\n3,4,1\n" * 50)
     monkeypatch.chdir(tmp_path)
-    assert status_of(["plan", "--data", "d.csv", "--target", "y", "--json"]) == 0
+    assert run_command_line(["plan", "--data", "d.csv", "--target", "y", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["input"]["rows"] == 100
     assert plan["device"]["chosen"] in ("cpu", "gpu")
@@ -132,12 +132,12 @@ def test_plan_tells_what_would_run_and_leaves_nothing(tmp_path, monkeypatch, cap
 def test_the_home_folder_may_stand_anywhere(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     found = [
-        at_home(a) for a in ("~/x", "--out=~/x", "--out", "a~/x", "~x", "--set=a=~/x", "x=~/y")
+        expand_home(a) for a in ("~/x", "--out=~/x", "--out", "a~/x", "~x", "--set=a=~/x", "x=~/y")
     ]
     home = str(tmp_path)
     assert found == [f"{home}/x", f"--out={home}/x", "--out", "a~/x", "~x", "--set=a=~/x", "x=~/y"]
     (tmp_path / "c.yaml").write_text("data: {path: none.csv, target: y}\n")
     assert Config.load("~/c.yaml").data.target == "y"
     assert make_run_folder("c", "~/run") == open_resumed_folder("~/run") == tmp_path / "run"
-    assert status_of(["report", "--", "~/none"]) == 2
+    assert run_command_line(["report", "--", "~/none"]) == 2
     assert f"{home}/none" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.device import nvtx_ranges
 
 
@@ -36,14 +36,14 @@ def data(tmp_path, monkeypatch):
 
 
 def test_cprofile_sees_the_partitions_work_and_the_results_are_the_same(data, capsys):
-    assert status_of(["run", "c.yaml", "--out", "o", "--profile", "cprofile", "-q"]) == 0
+    assert run_command_line(["run", "c.yaml", "--out", "o", "--profile", "cprofile", "-q"]) == 0
     assert (
         "profile: o/profile.pstats (python -m pstats o/profile.pstats)" in capsys.readouterr().err
     )
     found = pstats.Stats(str(data / "o" / "profile.pstats"))
     seen = {(Path(file).name, name) for file, _, name in found.stats}
     assert {("block.py", "read"), ("transform.py", "matrices"), ("train.py", "train")} <= seen
-    assert status_of(["run", "c.yaml", "--out", "plain", "-q", "--no-dashboard"]) == 0
+    assert run_command_line(["run", "c.yaml", "--out", "plain", "-q", "--no-dashboard"]) == 0
     ours, plain = (
         json.loads((data / n / "evaluate/metrics.json").read_text()) for n in ("o", "plain")
     )
@@ -65,7 +65,7 @@ def test_without_the_profiler_a_message_says_what_to_do(
     status, message = expected
     monkeypatch.setenv("PATH", str(data))
     monkeypatch.setitem(sys.modules, "pyinstrument", None)
-    assert status_of(["run", "c.yaml", "--out", "o", *arguments]) == status
+    assert run_command_line(["run", "c.yaml", "--out", "o", *arguments]) == status
     assert message in capsys.readouterr().err
     assert not (data / "o").exists()
 
@@ -104,16 +104,16 @@ def test_nsys_runs_the_command_and_its_report_goes_into_the_run_folder(data, mon
     )
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
-    assert status_of(["run", "c.yaml", "--out", "o", "--profile", "nsys"]) == 0
+    assert run_command_line(["run", "c.yaml", "--out", "o", "--profile", "nsys"]) == 0
     assert "profile: o/profile.nsys-rep" in capsys.readouterr().err
     assert (data / "o" / "profile.nsys-rep").read_text() == "1"
     seen = (data / "o" / "seen").read_text()
     assert seen.startswith("profile --output=") and "-m pipeline run" in seen
     assert "--trace=cuda,nvtx,osrt" in seen
     monkeypatch.setenv("STATUS", "3")
-    assert status_of(["run", "c.yaml", "--out", "p", "--profile", "nsys"]) == 3
+    assert run_command_line(["run", "c.yaml", "--out", "p", "--profile", "nsys"]) == 3
     monkeypatch.setenv("STATUS", "1")
-    assert status_of(["run", "c.yaml", "--out", "q", "--profile", "nsys"]) == 1
+    assert run_command_line(["run", "c.yaml", "--out", "q", "--profile", "nsys"]) == 1
 
 
 def test_ranges_are_off_and_cost_one_shared_context(monkeypatch):

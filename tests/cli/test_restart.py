@@ -41,7 +41,7 @@ def lost_in(folder):
 
 def test_the_same_command_goes_on_in_the_folder(replaced, tmp_path):
     with pytest.raises(SystemExit):
-        restart.on_cpu(lost_in(tmp_path / "run"))
+        restart.restart_on_cpu(lost_in(tmp_path / "run"))
     assert replaced["arguments"] == [*ARGUMENTS, "--resume", str(tmp_path / "run")]
     assert "cudaErrorIllegalAddress" in replaced["lost"]
     assert (tmp_path / "run" / "ingest" / "schema.json").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.cli.streams import Stream
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def here(tmp_path_factory):
     (folder / "d.csv").write_text("x,y\n" + "".join(f"{i * 7 % 101},{i % 2}\n" for i in range(200)))
     run = ["run", "--data", str(folder / "d.csv"), "--target", "y", *QUICK]
     for name in ("one", "two"):
-        assert status_of([*run, "--out", str(folder / name)]) == 0
+        assert run_command_line([*run, "--out", str(folder / name)]) == 0
     return folder
 
 
@@ -51,7 +51,7 @@ def test_output_that_is_full_ends_the_command(arguments, here, monkeypatch, caps
     with Path("/dev/full").open("wb") as full:
         raw = io.BufferedWriter(Stream(full.fileno(), may_fail=True))
         with io.TextIOWrapper(raw, "utf-8") as output, redirect_stdout(output):
-            assert status_of(arguments) == 3
+            assert run_command_line(arguments) == 3
     assert FULL in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions
 from pipeline.config.model import Cluster
@@ -61,11 +61,11 @@ def test_no_config_sends_a_run_to_another_host(tmp_path, capsys):
     for kind in ELSEWHERE:
         config.write_text(f"{data}cluster: {{kind: '{kind}', timeout: 1}}\n")
         for command in ("run", "plan"):
-            assert status_of([command, str(config)]) == 2
+            assert run_command_line([command, str(config)]) == 2
             told = capsys.readouterr().err
             assert "can run any code here" in told and f"--cluster {kind}" in told
     told_so = ["run", str(config), "--cluster", "tcp://127.0.0.1:1"]
-    assert status_of(told_so) == 3, "there it is looked for"
+    assert run_command_line(told_so) == 3, "there it is looked for"
 
 
 # -- tls:// ----------------------------------------------------------------------------------------

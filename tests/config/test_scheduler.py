@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.cluster import remote
 from pipeline.config.model import Cluster, Config
 from pipeline.config.scheduler import is_local_kind, parse_address
@@ -88,5 +88,5 @@ def test_a_scheduler_file_is_parsed_alike(text, told, tmp_path):
 def test_plan_takes_the_cluster_from_the_command_line(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(90)))
     plan = ["plan", "--data", str(tmp_path / "a.csv"), "--target", "y", "--json"]
-    assert status_of([*plan, "--cluster", "tcp://10.99.0.2:8786"]) == 0  # nothing connects
+    assert run_command_line([*plan, "--cluster", "tcp://10.99.0.2:8786"]) == 0  # nothing connects
     assert json.loads(capsys.readouterr().out)

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts.ledger import Ledger
 from pipeline.cli.options import print_json
-from pipeline.cli.summary import print_outcome
+from pipeline.cli.summary import print_result
 from pipeline.cluster.logs import log_to_file
 from pipeline.console import terminal
 from pipeline.execution.runner import RunResult
@@ -60,7 +60,7 @@ def test_metrics_fit_a_narrow_terminal(capsys, monkeypatch):
     }  # fmt: skip
     memory = {"limit": 2 * 10**9, "planned": 9 * 10**8, "measured": 10**9, "device": None}
     target = Target("binary", (0, 1))
-    print_outcome(RunResult(Path("run"), metrics, "xgboost", 1.0, target, (), memory))
+    print_result(RunResult(Path("run"), metrics, "xgboost", 1.0, target, (), memory))
     everything = capsys.readouterr().out
     assert "memory: peak 1.00 GB, planned 0.90 of 2.0 GB allowed\n" in everything
     shown = everything.split("* best")[0]
@@ -100,7 +100,7 @@ def test_nor_warned(capsys, monkeypatch):
         monkeypatch.setattr(
             "pipeline.cli.app.invoke", lambda arguments: warnings.warn(EVIL, stacklevel=1)
         )
-        status_of([])
+        run_command_line([])
         shown = capsys.readouterr().err
     assert shown.startswith("UserWarning: ") and harmless(shown)
 
@@ -138,11 +138,11 @@ def test_a_run_on_hostile_names_says_nothing_that_is_obeyed(tmp_path, capfd):
     (tmp_path / "d.csv").write_text(f"{names['x']},y\n{rows}", encoding="utf-8")
     options = ["--set", "models={xgboost: {rounds: 2}}", "--set", "refit=never", "--no-dashboard"]
     run = ["run", "--data", str(tmp_path / "d.csv"), "--target", "y", "--out", str(tmp_path / "r")]
-    assert status_of([*run, *options, "-v"]) == 0
+    assert run_command_line([*run, *options, "-v"]) == 0
     for command in (["plan", *run[1:5]], ["runs", str(tmp_path)],
                     ["predict", str(tmp_path / "r"), str(tmp_path / "d.csv"), "--out",
                      str(tmp_path / "s.csv"), "--keep", "no\x1b[5m"]):  # fmt: skip
-        assert status_of(command) in (0, 2)
+        assert run_command_line(command) in (0, 2)
     shown = capfd.readouterr()
     assert harmless(shown.out) and harmless(shown.err)
     for name in ("log.txt", "ledger.jsonl"):

@@ -11,7 +11,7 @@ import pytest
 from datasets import REAL, hgb_input
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 
 SEEDS = 5
 SMALL = ("iris", "breast cancer", "mode choice", "fertility")
@@ -173,7 +173,7 @@ def told(tmp_path, capsys, table, ending):
     path, frame = tmp_path / f"d.{ending}", pd.DataFrame(table)
     frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path, index=False)
     arguments = ["run", "--data", str(path), "--target", "y", "--no-dashboard", *QUICK]
-    status = status_of([*arguments, "--out", str(tmp_path / "run")])
+    status = run_command_line([*arguments, "--out", str(tmp_path / "run")])
     return status, capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ import pytest
 from killable import small_config
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.errors import DataError, InputError, MachineError
 from pipeline.execution.runner import Listener
 
@@ -73,7 +73,7 @@ def test_a_read_only_folder_is_the_machines_fault(tmp_path, disk, capsys):
     remounted(disk, "ro")
     for option in (["--out", str(disk / "run")], ["--out", str(disk / "new")]):
         arguments = ["run", "--data", str(tmp_path / "d.csv"), "--target", "y", "-q", *option]
-        assert status_of(arguments) == 3
+        assert run_command_line(arguments) == 3
         told = capsys.readouterr().err
         assert "Read-only file system" in told and "Traceback" not in told
     remounted(disk, "rw")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.ingest.blocks import plan_blocks
@@ -109,7 +109,7 @@ def check(folder, rows, block_bytes):
     }  # fmt: skip
     (folder / "c.yaml").write_text(yaml.safe_dump(config))
     run = folder / "run"
-    assert status_of(["run", str(folder / "c.yaml"), "--out", str(run), "-q", "--json"]) == 0
+    assert run_command_line(["run", str(folder / "c.yaml"), "--out", str(run), "-q", "--json"]) == 0
     manifest = json.loads((run / "manifest.json").read_text())
     assert sum(manifest["rows"].values()) == rows - len(bad)
     assert f"{len(bad):,} bad rows set aside in ingest/rejected.parquet" in manifest["warnings"]

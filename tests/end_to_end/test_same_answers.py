@@ -87,7 +87,7 @@ def in_a_new_process(tree, folder, number):
     path = folder / f"{number}.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
     switch = f"import sys; sys.setswitchinterval({SWITCHES[number]});"
-    main = f"{switch} from pipeline.__main__ import status_of; sys.exit(status_of(sys.argv[1:]))"
+    main = f"{switch} from pipeline.__main__ import run_command_line; sys.exit(run_command_line(sys.argv[1:]))"
     out = folder / f"run {number}"
     # Not another OMP_NUM_THREADS: XGBoost adds up the RMSE that it tells of by threads.
     environment = {**os.environ, "PYTHONHASHSEED": str(number), "PYTHONPATH": str(ROOT)}

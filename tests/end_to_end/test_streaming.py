@@ -18,7 +18,7 @@ from pipeline.execution.stages import ingest
 from pipeline.ingest import partitions
 from pipeline.memory import planner
 from pipeline.memory.estimate import Sizes
-from pipeline.tools.plan import describe
+from pipeline.tools.plan import describe_plan
 
 FEATURES = [
     *OPS,
@@ -98,7 +98,7 @@ def made(tmp_path_factory):
 
 def counted(folder, monkeypatch, **options):
     config = prepared(folder, monkeypatch, **options)
-    plan = describe(config)
+    plan = describe_plan(config)
     reads, passes = [], {}
 
     def noted(read):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 
 QUICK = ["--set", "models={xgboost: {rounds: 2}}", "--set", "refit=never", "--no-dashboard", "-q"]
 
@@ -37,7 +37,7 @@ def test_extension_types_of_arrow_are_not_unpickled(tmp_path, name):
     pq.write_table(pa.table([values, pa.array(range(80)), values], schema), tmp_path / "d.parquet")
     run = ["run", "--data", str(tmp_path / "d.parquet"), "--target", "y", "--out",
            str(tmp_path / "run"), *QUICK]  # fmt: skip
-    assert status_of(run) in (0, 2)
+    assert run_command_line(run) in (0, 2)
     assert not (tmp_path / "ran").exists()
 
 
@@ -59,7 +59,7 @@ def test_no_config_runs_anything(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.csv").write_text("x,y\n1,0\n2,1\n" * 30)
     (tmp_path / "c.yaml").write_text(text.format(tmp_path))
-    assert status_of(["run", "c.yaml", "--out", "run", *QUICK]) == 2
+    assert run_command_line(["run", "c.yaml", "--out", "run", *QUICK]) == 2
     assert not os.path.exists("ran") and not os.path.exists("run/manifest.json")
 
 
@@ -71,7 +71,7 @@ def test_no_config_runs_anything(tmp_path, monkeypatch, text):
 def test_deep_and_long_expressions_end_at_once(tmp_path, text, capsys):
     (tmp_path / "d.csv").write_text("x,y\n1,0\n2,1\n" * 30)
     (tmp_path / "c.yaml").write_text(f"data: {{path: {tmp_path}/d.csv, target: '{text}'}}\n")
-    assert status_of(["plan", str(tmp_path / "c.yaml")]) in (0, 2)
+    assert run_command_line(["plan", str(tmp_path / "c.yaml")]) in (0, 2)
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -82,7 +82,7 @@ def test_patterns_take_no_longer_than_their_text(tmp_path, pattern, capsys):
     (tmp_path / "c.yaml").write_text(
         f"data: {{path: {tmp_path}/d.csv, target: y}}\nfeatures: [{{drop: 're:{pattern}'}}]\n"
     )
-    assert status_of(["plan", str(tmp_path / "c.yaml")]) == 2
+    assert run_command_line(["plan", str(tmp_path / "c.yaml")]) == 2
     assert re_error(capsys.readouterr().err)
 
 
@@ -94,6 +94,6 @@ def test_look_around_is_refused_with_a_way_out(tmp_path, capsys):
     (tmp_path / "d.csv").write_text("a,y\n" + "1,0\n2,1\n" * 30)
     config = f"data: {{path: {tmp_path}/d.csv, target: y}}\nfeatures: [{{drop: 're:(?!a)'}}]\n"
     (tmp_path / "c.yaml").write_text(config)
-    assert status_of(["plan", str(tmp_path / "c.yaml")]) == 2
+    assert run_command_line(["plan", str(tmp_path / "c.yaml")]) == 2
     told = capsys.readouterr().err
     assert "not a regular expression of RE2" in told and "look-around" in told

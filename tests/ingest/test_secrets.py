@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.config import urls
 from pipeline.config.loader import expand_environment, redact
 from pipeline.errors import InputError
@@ -68,14 +68,14 @@ def no_secret(text):
 def test_a_run_leaves_no_secret_behind(store, tmp_path, capfd):
     config, _ = store
     run, out = tmp_path / "run", str(tmp_path / "o.csv")
-    assert status_of(["run", str(config), "--out", str(run), *QUICK, "--json", "-v"]) == 0
+    assert run_command_line(["run", str(config), "--out", str(run), *QUICK, "--json", "-v"]) == 0
     shutil.copytree(run, tmp_path / "copy")
     (tmp_path / "d.csv").write_text(ROWS)
     for command in (["plan", str(config), "--json"], ["report", str(run)],
                     ["predict", str(run), "telltale://d.csv", "--out", out, "--json",
                      "--storage-option", "token=${PLANTED}"],
                     ["compare", str(run), str(tmp_path / "copy"), "--all"], ["runs", str(tmp_path)]):  # fmt: skip
-        assert status_of(command) == 0, command
+        assert run_command_line(command) == 0, command
     shown = capfd.readouterr()
     assert no_secret(shown.out) and no_secret(shown.err)
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
@@ -101,7 +101,7 @@ def test_a_run_leaves_no_secret_behind(store, tmp_path, capfd):
 def test_errors_of_the_store_are_told_without_it(store, capsys, kind, status):
     config, telltale = store
     telltale.trouble = kind
-    assert status_of(["plan", str(config)]) == status
+    assert run_command_line(["plan", str(config)]) == status
     told = capsys.readouterr()
     assert no_secret(told.err) and no_secret(told.out)
     assert "${planted}" in told.err.lower()
@@ -114,9 +114,12 @@ def test_urls_that_are_refused_are_not_repeated(tmp_path, capsys):
         "http://me:abc/x@host/d.csv",
     ):
         assert (
-            status_of(["run", "--data", url, "--target", "y", "--out", str(tmp_path / "run")]) == 2
+            run_command_line(
+                ["run", "--data", url, "--target", "y", "--out", str(tmp_path / "run")]
+            )
+            == 2
         )
-        assert status_of(["predict", str(tmp_path), "d.csv", "--out", url]) == 2
+        assert run_command_line(["predict", str(tmp_path), "d.csv", "--out", url]) == 2
     told = capsys.readouterr()
     assert "environment" in told.err and "abc" not in told.err + told.out
     assert not (tmp_path / "run").exists()

@@ -27,7 +27,7 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the stacks of many th
 import psutil
 import pipeline.execution.runner, pipeline.execution.job, pipeline.tools.plan, pipeline.ingest.partitions, pipeline.execution.stages.ingest
 import pyarrow.parquet, pyarrow.csv, pyarrow.compute, xgboost
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (1 << 30),) * 2)
 said = []
 import pipeline.console.terminal
@@ -35,7 +35,7 @@ pipeline.console.terminal.print_stderr = said.append
 for arguments in json.loads(sys.argv[1]):
     del said[:]
     started = time.perf_counter()
-    status = status_of(arguments)
+    status = run_command_line(arguments)
     sys.stdout.write(json.dumps([status, said, time.perf_counter() - started]) + "\\n")
 """
 

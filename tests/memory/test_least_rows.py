@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.config.model import Memory
 from pipeline.errors import MachineError
 from pipeline.execution.job import prepare_job
@@ -44,7 +44,7 @@ def test_a_limit_that_leaves_few_rows_is_refused_before_any_is_read(
     command, at_root, tmp_path, capsys
 ):
     out = ["--out", str(tmp_path / "run")] if command[-1] == "--no-dashboard" else []
-    status = status_of([*command, *FLIGHTS, *out, "--set", "memory.host=250MB"])
+    status = run_command_line([*command, *FLIGHTS, *out, "--set", "memory.host=250MB"])
     said = capsys.readouterr()
     assert status == 3 and said.out == ""
     assert "memory.host: 0.25 GB are allowed" in said.err
@@ -57,10 +57,10 @@ def test_a_limit_that_leaves_few_rows_is_refused_before_any_is_read(
 
 def test_the_memory_that_is_named_is_enough(at_root, tmp_path, capsys):
     options = [*QUICK, "--out", str(tmp_path / "run")]
-    assert status_of(["run", *FLIGHTS, *options, "--set", "memory.host=250MB"]) == 3
+    assert run_command_line(["run", *FLIGHTS, *options, "--set", "memory.host=250MB"]) == 3
     least, _ = needed(capsys.readouterr().err)
     options[-1] += "2"
-    assert status_of(["run", *FLIGHTS, *options, "--set", f"memory.host={least:.2f}GB"]) == 0
+    assert run_command_line(["run", *FLIGHTS, *options, "--set", f"memory.host={least:.2f}GB"]) == 0
     lines = (tmp_path / "run2" / "ledger.jsonl").read_text().splitlines()
     rows = {(entry := json.loads(line))["stage"]: entry["rows"] for line in lines}
     assert rows["train xgboost"] >= LEAST_ROWS and rows["train forest"] >= LEAST_ROWS
@@ -168,11 +168,11 @@ def test_what_multiplies_work_is_bounded_before_the_training(
     setting, status, message, at_root, capsys
 ):
     options = ["--rows", "20000", "--set", setting, "--set", "memory.host=8GB"]
-    assert status_of(["plan", FLIGHTS[0], *options]) == status
+    assert run_command_line(["plan", FLIGHTS[0], *options]) == status
     assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_plan_for_a_schedulers_workers_does_not_know_their_memory(at_root, capsys):
     options = ["--set", "cluster=tcp://127.0.0.1:9", "--set", "memory.host=250MB", "--json"]
-    assert status_of(["plan", *FLIGHTS, *options]) == 0
+    assert run_command_line(["plan", *FLIGHTS, *options]) == 0
     assert json.loads(capsys.readouterr().out)["memory"]["limit"] == 250_000_000

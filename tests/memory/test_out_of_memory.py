@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.cli import app
 from pipeline.config.model import Memory
 from pipeline.errors import ConfigError, InputError, find_memory_error
@@ -75,7 +75,7 @@ def test_a_memory_error_is_found_along_the_chain(name, monkeypatch, capsys):
         raise error
 
     monkeypatch.setattr(app, "invoke", failing)
-    assert status_of([]) == 3
+    assert run_command_line([]) == 3
     said = capsys.readouterr().err
     assert said.startswith("error: out of memory") and "bug" not in said
     assert "→ use fewer rows" in said
@@ -102,7 +102,7 @@ def test_any_error_of_a_process_without_addresses_is_for_want_of_them(
     monkeypatch.setattr(app, "invoke", failing)
     monkeypatch.setattr(address_space, "used", lambda: 550 * 10**6)
     monkeypatch.setattr(address_space, "limit", lambda: most)
-    assert status_of([]) == status
+    assert run_command_line([]) == status
     said = capsys.readouterr().err
     assert ("a bug in pipeline" in said) == (status == 1)
     assert ("limited to 0.60 GB (ulimit -v)" in said) == (status == 3)

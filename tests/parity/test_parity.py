@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.config.model import Config
 from pipeline.device import cpu
 from pipeline.ingest import partitions
@@ -161,7 +161,7 @@ def test_the_command_prints_writes_and_ends_with_4(
     config.write_text(yaml.safe_dump(tree(data, models={"xgboost": {"rounds": 3}, "forest": None})))
     device_of_tests("wrong", to_floats=a_little_more)
     arguments = ["parity", str(config), "--devices", "cpu,wrong", "-q"]
-    assert status_of(arguments) == 4
+    assert run_command_line(arguments) == 4
     said = capsys.readouterr()
     (path,) = Path("data/runs").iterdir()  # the JSON; the work folder is gone
     written = json.loads(path.read_text())
@@ -170,7 +170,7 @@ def test_the_command_prints_writes_and_ends_with_4(
     assert failed == ["x"] and not written["passed"]
     assert "differs" in said.out and "features: x" in said.out and "wrong 0." in said.out
     assert "1 of " in said.err and path.name in said.err
-    assert status_of([*arguments, "--json", "--out", "p.json", "--rows", "900"]) == 4
+    assert run_command_line([*arguments, "--json", "--out", "p.json", "--rows", "900"]) == 4
     assert json.loads(capsys.readouterr().out) == json.loads(Path("p.json").read_text())
     assert [p.name for p in Path("data/runs").iterdir()] == [path.name]
 
@@ -180,12 +180,12 @@ def test_without_a_gpu_nothing_is_read(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump(tree(tmp_path / "absent.parquet")))
-    assert status_of(["parity", str(config)]) == 3
+    assert run_command_line(["parity", str(config)]) == 3
     assert "device: gpu, but" in capsys.readouterr().err
-    assert status_of(["parity", str(config), "--devices", "cpu"]) == 2
-    assert status_of(["parity", str(config), "--devices", "cpu,tpu"]) == 2
+    assert run_command_line(["parity", str(config), "--devices", "cpu"]) == 2
+    assert run_command_line(["parity", str(config), "--devices", "cpu,tpu"]) == 2
     assert "'tpu'" in capsys.readouterr().err
-    assert status_of(["parity", str(config), "--devices", "cpu,cpu"]) == 2
+    assert run_command_line(["parity", str(config), "--devices", "cpu,cpu"]) == 2
     assert not list(Path("data/runs").glob("*"))
 
 

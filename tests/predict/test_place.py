@@ -142,15 +142,15 @@ def test_the_golden_rows_are_scored_on_the_gpu_before_any_new_row(
 
 
 def test_without_a_gpu_the_command_ends_with_the_reason(made, tmp_path, capsys, monkeypatch):
-    from pipeline.__main__ import status_of
+    from pipeline.__main__ import run_command_line
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     out = tmp_path / "o.csv"
     arguments = ["predict", str(made[0]), str(made[1]), "--out", str(out)]
-    assert status_of([*arguments, "--device", "gpu"]) == 3
+    assert run_command_line([*arguments, "--device", "gpu"]) == 3
     assert "device: gpu, but" in capsys.readouterr().err
     assert not out.exists()
-    assert status_of([*arguments, "--device", "tpu"]) == 2
+    assert run_command_line([*arguments, "--device", "tpu"]) == 2
     capsys.readouterr()
     assert invoke([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["device"]["chosen"] == "cpu"

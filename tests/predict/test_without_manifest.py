@@ -13,7 +13,7 @@ import xgboost
 from ubjson_text import dumped
 
 from pipeline import Config, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts.files import write_manifest
 from pipeline.errors import InputError
 from pipeline.predict.batch import predict_files
@@ -88,7 +88,7 @@ def test_nothing_of_an_altered_model_is_opened(folder, monkeypatch):
 
 def test_a_run_without_its_manifest_is_refused_with_what_to_do(made, bare, tmp_path, capsys):
     new, out = str(made / "d.csv"), str(tmp_path / "o.csv")
-    assert status_of(["predict", str(bare), new, "--out", out]) == 2
+    assert run_command_line(["predict", str(bare), new, "--out", out]) == 2
     message = capsys.readouterr().err
     assert f"'{bare}' is not a finished run: it has no manifest.json" in message
     assert f"finish the run: python -m pipeline run --resume {bare}; or restore" in message

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from pipeline import Config, Scorer, run
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.artifacts.files import is_in_use, lock_folder, write_manifest
 from pipeline.errors import InputError, MachineError
 from pipeline.execution.runner import Listener
@@ -66,7 +66,7 @@ def names(found):
 
 
 def test_runs_are_listed_oldest_first_with_what_they_are(folder, capsys):
-    found = runs.known(folder)
+    found = runs.list_runs(folder)
     assert names(found) == ["five", "stopped", "damaged", "nine"]
     assert [run.state for run in found] == ["finished", "stopped", "damaged", "finished"]
     metrics = json.loads((folder / "five" / "evaluate" / "metrics.json").read_text())
@@ -74,22 +74,24 @@ def test_runs_are_listed_oldest_first_with_what_they_are(folder, capsys):
     assert five.test == metrics["models"]["xgboost"]["test"]["roc_auc"]
     assert (five.rows, five.best, five.device, five.target) == (300, "xgboost", "cpu", "y")
     assert stopped.reason == "after split" and "metrics.json was altered" in damaged.reason
-    assert status_of(["runs", str(folder), "--json"]) == 0
+    assert run_command_line(["runs", str(folder), "--json"]) == 0
     assert [r["state"] for r in json.loads(capsys.readouterr().out)] == [r.state for r in found]
-    assert status_of(["runs", str(folder)]) == 0
+    assert run_command_line(["runs", str(folder)]) == 0
     assert "stopped: stopped after split" in capsys.readouterr().out
 
 
 def test_files_that_do_not_fit_together_make_a_damaged_run_not_a_bug(folder):
     (folder / "five" / "evaluate" / "metrics.json").write_text('{"task": "binary", "models": {}}')
     (folder / "nine" / "config.yaml").write_text("data: [1]\n")
-    assert {run.state for run in runs.known(folder)} == {"stopped", "damaged"}
+    assert {run.state for run in runs.list_runs(folder)} == {"stopped", "damaged"}
 
 
 def test_a_run_that_goes_on_is_neither_stopped_nor_removed(folder, capsys):
     with lock_folder(folder / "stopped"):
-        assert {r.state for r in runs.known(folder) if r.folder.endswith("stopped")} == {"running"}
-        assert status_of(["clean", str(folder), "--stopped", "--yes"]) == 0
+        assert {r.state for r in runs.list_runs(folder) if r.folder.endswith("stopped")} == {
+            "running"
+        }
+        assert run_command_line(["clean", str(folder), "--stopped", "--yes"]) == 0
     assert (folder / "stopped").is_dir() and not (folder / "damaged").exists()
     capsys.readouterr()
 
@@ -103,14 +105,14 @@ def test_files_that_vanish_while_they_are_counted_are_no_bug(folder, monkeypatch
             raise FileNotFoundError(path)
         return real(path)
 
-    size = runs.known(folder)[0].bytes
+    size = runs.list_runs(folder)[0].bytes
     monkeypatch.setattr(runs.os, "lstat", lstat)
-    assert 0 < runs.known(folder)[0].bytes < size
+    assert 0 < runs.list_runs(folder)[0].bytes < size
 
 
 def test_clean_lists_and_with_yes_removes_what_it_was_told(folder, capsys):
     def told(*options):
-        assert status_of(["clean", str(folder), *options, "--json"]) == 0
+        assert run_command_line(["clean", str(folder), *options, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         return [r["folder"].rsplit("/", 1)[-1] for r in found["runs"]]
 
@@ -121,9 +123,9 @@ def test_clean_lists_and_with_yes_removes_what_it_was_told(folder, capsys):
     assert told("--older", "1", "--keep", "1") == ["five"]
     assert told("--older", "50") == []
     assert told("--stopped") == ["stopped", "damaged"]
-    assert len(runs.known(folder)) == 4
+    assert len(runs.list_runs(folder)) == 4
     assert told("--stopped", "--keep", "1", "--yes") == ["five", "stopped", "damaged"]
-    assert names(runs.known(folder)) == ["nine"]
+    assert names(runs.list_runs(folder)) == ["nine"]
     assert (folder / "notes").is_dir(), "no run folder"
 
 
@@ -137,7 +139,7 @@ def test_clean_removes_no_folder_that_is_no_run_and_nothing_behind_a_link(folder
         (folder / name / "train" / "link").symlink_to(outside)
         (folder / name / "kept.txt").symlink_to(outside / "kept.txt")
     (folder / "whole").symlink_to(outside)
-    assert status_of(["clean", str(folder), "--stopped", "--keep", "0", "--yes"]) == 0
+    assert run_command_line(["clean", str(folder), "--stopped", "--keep", "0", "--yes"]) == 0
     capsys.readouterr()
     assert {p.name for p in folder.iterdir()} == {"notes", "project", "link", "whole"}
     assert (outside / "kept.txt").read_text() == "kept" and (project / "config.yaml").exists()
@@ -154,11 +156,11 @@ def test_clean_removes_the_stages_of_finished_runs_alone_and_says_what_that_free
     run(Config.load(folder / "nine" / "config.yaml"), out=folder / "five")  # with its hard links
     capsys.readouterr()
     before = {name: used(folder / name) for name in ("five", "nine")}
-    assert {r.folder.rsplit("/", 1)[-1]: r.bytes for r in runs.known(folder)}["five"] == before[
+    assert {r.folder.rsplit("/", 1)[-1]: r.bytes for r in runs.list_runs(folder)}["five"] == before[
         "five"
     ]
     for options in ([], ["--yes"]):
-        assert status_of(["clean", str(folder), "--stages", *options, "--json"]) == 0
+        assert run_command_line(["clean", str(folder), "--stages", *options, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["removed"] == bool(options)
         freed = {r["folder"].rsplit("/", 1)[-1]: r["freed"] for r in found["runs"]}
@@ -168,13 +170,13 @@ def test_clean_removes_the_stages_of_finished_runs_alone_and_says_what_that_free
     for name, size in freed.items():
         assert before[name] - used(folder / name) == size > 0
     # they are whole all the same: what is read is checked against the manifest
-    assert [r.state for r in runs.known(folder) if r.folder.endswith(("five", "nine"))] == [
+    assert [r.state for r in runs.list_runs(folder) if r.folder.endswith(("five", "nine"))] == [
         "finished", "finished",
     ]  # fmt: skip
     Scorer.load(folder / "nine")
-    assert status_of(["clean", str(folder / "nine"), "--stages", "--yes"]) == 0
+    assert run_command_line(["clean", str(folder / "nine"), "--stages", "--yes"]) == 0
     assert "stages of 0 finished runs" in capsys.readouterr().out
-    assert status_of(["clean", str(folder), "--stages", "--stopped", "--yes"]) == 2
+    assert run_command_line(["clean", str(folder), "--stages", "--stopped", "--yes"]) == 2
     assert (folder / "stopped" / "stages").exists()
 
 
@@ -203,9 +205,9 @@ def test_a_run_that_stopped_before_its_first_stage_ended_was_not_cleaned(folder)
 def test_a_stopped_run_of_a_cluster_goes_on_where_it_is_told_to(folder):
     config = folder / "stopped" / "config.yaml"
     config.write_text(config.read_text().replace("kind: process", "kind: tcp://10.0.0.7:8786"))
-    (stopped,) = (run for run in runs.known(folder) if run.state == "stopped")
+    (stopped,) = (run for run in runs.list_runs(folder) if run.state == "stopped")
     assert stopped.resume.endswith("/stopped --cluster tcp://10.0.0.7:8786")
-    assert status_of(["run", "--resume", str(folder / "stopped")]) == 2
+    assert run_command_line(["run", "--resume", str(folder / "stopped")]) == 2
 
 
 def test_nothing_is_resumed_in_a_folder_with_links(folder, capsys):
@@ -213,28 +215,28 @@ def test_nothing_is_resumed_in_a_folder_with_links(folder, capsys):
     victim.write_text("mine")
     (folder / "stopped" / "log.txt").unlink()
     (folder / "stopped" / "log.txt").symlink_to(victim)
-    assert status_of(["run", "--resume", str(folder / "stopped")]) == 2
+    assert run_command_line(["run", "--resume", str(folder / "stopped")]) == 2
     assert "is a link: a run writes to files of its own folder only" in capsys.readouterr().err
     assert victim.read_text() == "mine"
 
 
 def test_compare_shows_what_differs(made, capsys):
-    assert status_of(["compare", str(made / "five"), str(made / "nine"), "--json"]) == 0
+    assert run_command_line(["compare", str(made / "five"), str(made / "nine"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["config"] == {"models.xgboost.rounds": [5, 9]}
     assert found["data"] == found["versions"] == {}
     five, nine = found["metrics"]["xgboost log_loss"]
     assert five > nine
     assert found["files"]["ingest/schema.json"] and not found["files"]["train/xgboost.ubj"]
-    assert status_of(["compare", str(made / "five"), str(made / "nine")]) == 0
+    assert run_command_line(["compare", str(made / "five"), str(made / "nine")]) == 0
     shown = capsys.readouterr().out
     assert "models.xgboost.rounds" in shown and f"({nine - five:+.4f})" in shown
 
 
 def test_compare_wants_two_finished_runs(folder, capsys):
-    assert status_of(["compare", str(folder / "five"), str(folder / "link")]) == 2
+    assert run_command_line(["compare", str(folder / "five"), str(folder / "link")]) == 2
     assert "needs two runs" in capsys.readouterr().err
-    assert status_of(["compare", str(folder / "five"), str(folder / "stopped")]) == 2
+    assert run_command_line(["compare", str(folder / "five"), str(folder / "stopped")]) == 2
     assert "is not a finished run" in capsys.readouterr().err
 
 
@@ -243,18 +245,18 @@ def test_a_run_owns_its_folder_until_it_ends(made, tmp_path):
     tree = {**TREE, "data": {"path": str(made.parent / "d.parquet"), "target": "y"}}
 
     def stage(entry, ended):
-        seen.append(runs.known(tmp_path)[0].state)
+        seen.append(runs.list_runs(tmp_path)[0].state)
 
     folder = run(Config.parse(tree), out=tmp_path / "run", listener=Listener(stage=stage)).folder
     assert set(seen) == {"running"}
-    assert runs.known(tmp_path)[0].state == "finished" and not (folder / ".lock").exists()
+    assert runs.list_runs(tmp_path)[0].state == "finished" and not (folder / ".lock").exists()
 
 
 def test_names_from_files_are_not_obeyed_by_the_terminal(folder, capsys):
     config = folder / "nine" / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", 'seed: 0\n"\\e[31mred": 1'))
     write_manifest(folder / "nine", json.loads((folder / "nine" / "manifest.json").read_text()))
-    assert status_of(["compare", str(folder / "five"), str(folder / "nine")]) == 0
+    assert run_command_line(["compare", str(folder / "five"), str(folder / "nine")]) == 0
     shown = capsys.readouterr().out
     assert "\\x1b[31mred" in shown and "\x1b[31mred" not in shown
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.config.loader import redact
 from pipeline.config.model import Source
 from pipeline.errors import InputError, MachineError
@@ -123,7 +123,7 @@ def test_files_are_read_with_and_without_ranges(server, kind, ending, tmp_path, 
     url = f"{server.url}/{kind}/a.{ending}"
     run = ["run", "--data", url, "--target", "y", "--out", str(tmp_path / "run"), "--no-dashboard",
            "--set", "models={xgboost: {rounds: 2}}", "--set", "refit=never", "--quiet"]  # fmt: skip
-    assert status_of(run) == 0, capsys.readouterr().err
+    assert run_command_line(run) == 0, capsys.readouterr().err
     bodies = [asked for *_, asked in server.seen if asked is None]
     assert len(bodies) == (0 if "ranges" in kind else 1)  # downloaded once
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.__main__ import status_of
+from pipeline.__main__ import run_command_line
 from pipeline.cluster.client import connected
 from pipeline.config.model import Cluster, Config, Source
 from pipeline.errors import ConfigError, InputError, MachineError
@@ -198,8 +198,8 @@ def test_predict_opens_urls_with_the_options_of_the_command_line(
         "--out",
         "s3://air/out/cli.csv",
     ]
-    assert status_of([*predict, *options]) == 0, capsys.readouterr().err
-    assert status_of([*predict, "--storage-option", f"secret={SECRET}"]) == 2
+    assert run_command_line([*predict, *options]) == 0, capsys.readouterr().err
+    assert run_command_line([*predict, "--storage-option", f"secret={SECRET}"]) == 2
     told = capsys.readouterr().err
     assert "literal secret" in told and SECRET not in told
     forget()
