@@ -1,4 +1,4 @@
-"""Runs a command as a fresh process and measures it: seconds, processor seconds, peak memory."""
+"""The meter of a command in a fresh process: seconds, processor seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pipeline.versions import find_versions
 
 SAMPLED_EVERY = 0.05
 GRACE = 1.25
-"""Seconds that a child has for ending when we are stopped, after each of two signals: together
-fewer than `signals.PATIENCE`."""
+"""Seconds for a child to end after each of two signals; both together are shorter than
+`signals.PATIENCE`, after which this process would be ended itself."""
 LIBRARIES = [
     "numpy", "pandas", "pyarrow", "dask", "scikit-learn", "xgboost", "xgboost-cpu", "xgboost-cu13",
     "polars", "skrub", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
@@ -32,19 +32,19 @@ LIBRARIES = [
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """One finished process."""
+    """Usage of one finished process."""
 
     seconds: float
     cpu_seconds: float
-    """Of it and its waited-for children, user and system."""
+    """User and system time, of the process and the children that it waited for."""
     peak_bytes: int
-    """Of the process and its descendants together: the largest sampled sum of resident memory, or
-    the process's own high-water mark if that is more."""
+    """Resident memory of the process and its descendants together: the largest sampled sum, or
+    the high-water mark of the process if that is more."""
     output: str
 
 
 class CommandFailedError(Exception):
-    """A command ended with another status than 0."""
+    """The failure of a command: its exit status was not 0."""
 
     def __init__(self, message: str, status: int, errors: str, output: str = "") -> None:
         super().__init__(message)
@@ -53,89 +53,97 @@ class CommandFailedError(Exception):
 
 
 def run_measured(
-    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
     limit: float | None = None,
-) -> ProcessUsage:  # fmt: skip
-    """Runs the command to its end; its standard error goes to ``log``.
+) -> ProcessUsage:
+    """Run a command to its end and measure it.
 
     Args:
-        limit: seconds after which it is ended; None: it may take as long as it likes.
+        command: program and arguments.
+        log: file that receives standard error.
+        env: variables to add to the environment.
+        limit: seconds after which the command is ended; None: no limit.
 
     Raises:
-        FailedError: the command failed, or was ended; shows the end of its log.
+        CommandFailedError: the command failed or was ended; the message shows the end of its log.
     """
     started = time.perf_counter()
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **(env or {})}
         )
-        late = threading.Timer(limit or 0.0, _ended, (process,))
+        late = threading.Timer(limit or 0.0, _end_family, (process,))
         try:
             if limit is not None:
                 late.start()
-            with _Tree(process.pid) as tree:
+            with _MemorySampler(process.pid) as sampler:
                 assert process.stdout is not None
                 with process.stdout as pipe:
                     output = pipe.read().decode()
                 _, status, used = os.wait4(process.pid, 0)
-        except BaseException:  # we are stopped: so is what we started
-            _ended(process)
+        except BaseException:  # an interrupt must not leave the child running
+            _end_family(process)
             raise
         finally:
             late.cancel()
         seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
+    # Popen must not wait for a process that wait4 has reaped.
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         end = log.read_text(errors="replace")[-2000:]
         if limit is not None and seconds >= limit:
             end += f"\nerror: ended after {limit:.0f} s\n"
         raise CommandFailedError(
             f"{' '.join(command)}: status {process.returncode}\n{end}\n{output[-2000:]}",
-            process.returncode, end, output,
-        )  # fmt: skip
-    # Linux hands the mark of the process that forks on to the one that it executes.
+            process.returncode,
+            end,
+            output,
+        )
+    # Linux passes the high-water mark of the forking process on to the program it executes, so the
+    # mark counts only where it exceeds our own.
     inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024
-    peak = max(tree.peak, used.ru_maxrss * unit if used.ru_maxrss > inherited else 0)
+    peak = max(sampler.peak, used.ru_maxrss * unit if used.ru_maxrss > inherited else 0)
     return ProcessUsage(seconds, used.ru_utime + used.ru_stime, peak, output)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Ends the process and its descendants, in order if they are quick; reaps none of them: who
-    started the process does, to know what it took."""
+def _end_family(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its descendants: SIGTERM first, then SIGKILL.
+
+    None of them is reaped here: `run_measured` waits for the process to learn its usage.
+    """
     try:
-        found = psutil.Process(process.pid)
-        family = [found, *found.children(recursive=True)]
+        parent = psutil.Process(process.pid)
+        family = [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
     for number in (signal.SIGTERM, signal.SIGKILL):
-        _send(family, number)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(number)
         deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline and any(map(_lives, family)):
+        while time.monotonic() < deadline and any(map(_is_running, family)):
             time.sleep(SAMPLED_EVERY)
 
 
-def _send(family: Sequence[psutil.Process], number: int) -> None:
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.send_signal(number)
-
-
-def _lives(member: psutil.Process) -> bool:
+def _is_running(member: psutil.Process) -> bool:
     try:
         return bool(member.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-class _Tree:
-    """Samples the resident memory of a process and all its descendants."""
+class _MemorySampler:
+    """A sampler of the resident memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         self.process, self.peak, self.stop = psutil.Process(pid), 0, threading.Event()
-        self.thread = threading.Thread(target=self._sample, daemon=True)
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> _Tree:
+    def __enter__(self) -> _MemorySampler:
         self.thread.start()
         return self
 
@@ -143,26 +151,24 @@ class _Tree:
         self.stop.set()
         self.thread.join()
 
-    def _sample(self) -> None:
+    def _run(self) -> None:
         while not self.stop.wait(SAMPLED_EVERY):
             self.peak = max(self.peak, self._resident())
 
     def _resident(self) -> int:
         total = 0
         try:
-            mark = _high_water(self.process.pid)
+            mark = _high_water_mark(self.process.pid)
             for process in [self.process, *self.process.children(recursive=True)]:
-                try:
+                with suppress(psutil.NoSuchProcess):  # it ended since it was listed
                     total += process.memory_info().rss
-                except psutil.NoSuchProcess:  # it ended in between
-                    continue
         except psutil.NoSuchProcess:
             return 0
         return max(total, mark)
 
 
-def _high_water(pid: int) -> int:
-    """The most resident bytes of a process since it executed its program."""
+def _high_water_mark(pid: int) -> int:
+    """Return the most resident bytes of a process since it executed its program; 0: unknown."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:  # it ended, or this is not Linux
@@ -171,7 +177,7 @@ def _high_water(pid: int) -> int:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine that the measurements come from, as JSON."""
     return {
         "processor": _processor(),
         "cores": count_cores(),
@@ -184,17 +190,14 @@ def describe_machine() -> dict[str, Any]:
 
 
 def count_cores() -> int:
-    """That this process may use."""
-    known = getattr(os, "sched_getaffinity", None)  # Linux
-    return len(known(0)) if known else os.cpu_count() or 1
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return platform.processor()
-    for line in lines:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
+    with suppress(OSError):  # not on Linux
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
     return platform.processor()

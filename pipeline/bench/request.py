@@ -1,4 +1,4 @@
-"""What a benchmark is asked to do: sizes, devices, prices, and which of the devices are there."""
+"""The request for a benchmark: sizes, devices and prices, parsed from the options."""
 
 from __future__ import annotations
 
@@ -14,76 +14,77 @@ DEVICES = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class Request:
-    """The command's options, checked."""
+    """Validated options of the command."""
 
     sizes: tuple[int, ...]
     """Rows, ascending."""
     devices: tuple[str, ...]
     repeat: int
     prices: Mapping[str, float]
-    """Dollars an hour, by device."""
+    """Dollars per hour, by device."""
 
 
 def parse_request(rows: str, devices: str, repeat: int, price: str | None) -> Request:
-    """The options as they are written: ``1e5,1e6``, ``cpu,gpu``, ``cpu=0.34,gpu=4.10``.
+    """Parse the options as users type them: ``1e5,1e6``, ``cpu,gpu``, ``cpu=0.34,gpu=4.10``.
 
     Raises:
-        InputError: one of them is not; names it.
+        InputError: an option is not valid; the message names it.
     """
-    sizes = sorted({_size(word) for word in _words(rows, "--rows")})
-    chosen = tuple(dict.fromkeys(_words(devices, "--devices")))
+    sizes = sorted({_parse_rows(entry) for entry in _split(rows, "--rows")})
+    chosen = tuple(dict.fromkeys(_split(devices, "--devices")))
     for name in chosen:
         if name not in DEVICES:
             raise InputError(f"--devices {name!r}", fix=suggest_or_list(name, DEVICES))
-    prices = dict(_price(word) for word in _words(price, "--price")) if price else {}
+    prices = dict(_parse_price(entry) for entry in _split(price, "--price")) if price else {}
     return Request(tuple(sizes), chosen, repeat, prices)
 
 
-def _words(text: str, option: str) -> list[str]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(words):
+def _split(text: str, option: str) -> list[str]:
+    entries = [entry.strip() for entry in text.split(",")]
+    if not all(entries):
         raise InputError(f"{option} {text!r} has an empty entry", fix="separate them by commas")
-    return words
+    return entries
 
 
-def _size(word: str) -> int:
+def _parse_number(text: str) -> float:
     try:
-        rows = float(word)
+        return float(text)
     except ValueError:
-        rows = math.nan
+        return math.nan  # fails every comparison of the callers
+
+
+def _parse_rows(entry: str) -> int:
+    rows = _parse_number(entry)
     if not (1 <= rows < math.inf and rows == int(rows)):
         raise InputError(
-            f"--rows {word!r} is no number of rows", fix="for example --rows 1e5,1e6,1e7"
+            f"--rows {entry!r} is not a number of rows", fix="write for example --rows 1e5,1e6,1e7"
         )
     return int(rows)
 
 
-def _price(word: str) -> tuple[str, float]:
-    name, eq, amount = word.partition("=")
-    try:
-        dollars = float(amount)
-    except ValueError:
-        dollars = math.nan
+def _parse_price(entry: str) -> tuple[str, float]:
+    name, eq, amount = entry.partition("=")
+    dollars = _parse_number(amount)
     if not (eq and name in DEVICES and 0 <= dollars < math.inf):
         raise InputError(
-            f"--price {word!r} is no device=dollars an hour",
-            fix="for example --price cpu=0.34,gpu=4.10",
+            f"--price {entry!r} is not device=dollars per hour",
+            fix="write for example --price cpu=0.34,gpu=4.10",
         )
     return name, dollars
 
 
 def find_devices(
-    devices: Sequence[str], look: Callable[[str], Choice] = choose
+    devices: Sequence[str], choose_device: Callable[[str], Choice] = choose
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """(the devices that are there, why the others are not).
+    """Return the usable devices, and the reason why each other one is not.
 
     Raises:
-        DeviceError: none is.
+        DeviceError: only one device is requested, and it is not usable.
     """
     missing = {}
     for name in devices:
         try:
-            look(name)
+            choose_device(name)
         except DeviceError as error:
             if len(devices) == 1:
                 raise

@@ -1,16 +1,16 @@
-"""The least that each stage must read, move and add, and how long that takes at a machine's rates.
+"""The roofline of each stage: the least it must read, move and add, and the seconds for that.
 
-    read      the input's bytes arrive; its values are written once
-    split     target and split columns are read once; label, set and id are written
-    features  the columns are read once; the float32 matrix is written
-    xgboost   the matrix is read and its bins (a byte each) are written; then each tree adds every
+    read      reads the bytes of the input; writes its values once
+    split     reads target and split columns once; writes label, set and id
+    features  reads the columns once; writes the float32 matrix
+    xgboost   reads the matrix and writes its bins (one byte each); then each tree adds every
               value of a row to a histogram, level by level: all rows at the first level, half of
-              them at each further one (the larger child is its parent less the smaller)
-    forest    each tree adds the tried columns' values of its rows at every level
-    evaluate  the held-out rows go down all trees of all models: one addition a level
+              them at each further one (the larger child is its parent minus the smaller)
+    forest    adds, for each tree and level, the tried columns' values of the tree's rows
+    evaluate  passes the held-out rows through all trees of all models: one addition per level
 
-It is arithmetic for full trees and one pass, not a simulation: a stage well above its bound spends
-its time on something else; trees that end early may even stay below.
+The arithmetic assumes full trees and one pass over the data. A stage well above its bound spends
+its time on something else; trees that stop early may stay below the bound.
 """
 
 from __future__ import annotations
@@ -28,58 +28,55 @@ from pipeline.train.forest.train import MATRIX_ROWS, TREE_ROWS
 from pipeline.train.params import ForestParams, XGBoostParams, parse_models
 
 VALUE = 8
-"""Bytes of a value in a frame."""
+"""Bytes per value in a frame."""
 
 
 @dataclass(frozen=True)
 class WorkItem:
-    """Something that a stage cannot do without."""
+    """One piece of a stage's minimal work."""
 
     what: str
     amount: float
     at: Literal["input", "memory", "updates"]
-    """The rate that limits it."""
+    """The limiting rate."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a run worked on."""
+    """Sizes of a run."""
 
     rows: int
-    """That have a target."""
+    """Rows with a target."""
     train: int
     held_out: int
     read: int
-    """Columns read."""
+    """Columns that are read."""
     features: int
     task: str
     outputs: int
-    """Trees a round: the classes of a multiclass target, else 1."""
+    """Trees per round: the classes of a multiclass target, else 1."""
 
 
 def read_work(run: Path, file_bytes: int) -> dict[str, tuple[WorkItem, ...]]:
-    """The parts of each stage of a finished run."""
-    facts, plan = read_json(run / "manifest.json"), read_json(run / "features" / "plan.json")
-    counts = facts["rows"]
-    size = Size(
-        sum(counts.values()), counts["train"], counts["valid"] + counts["test"],
-        _columns_read(plan), len(plan["features"]), facts["task"],
-        len(facts["classes"]) if facts["task"] == "multiclass" else 1,
-    )  # fmt: skip
-    models = parse_models(read_yaml(run / "config.yaml").get("models"))
-    rounds = {name: _grown(read_json(run / "train" / f"{name}.json")) for name in models}
-    return stage_work(size, models, rounds, file_bytes, refitted=bool(facts["refit"]))
-
-
-def _columns_read(plan: Mapping[str, Any]) -> int:
-    """Of the data: by ops, by the models, and for the target."""
+    """Return the minimal work of each stage of a finished run."""
+    manifest, plan = read_json(run / "manifest.json"), read_json(run / "features" / "plan.json")
+    counts = manifest["rows"]
+    # Columns that ops, models and target read; the others stay in the file.
     used = {name for step in plan["steps"] for name in step["reads"]}
     used |= {feature["name"] for feature in plan["features"]} | set(plan["source"]["target"])
-    return sum(column["name"] in used for column in plan["source"]["columns"])
+    read = sum(column["name"] in used for column in plan["source"]["columns"])
+    size = Size(
+        sum(counts.values()), counts["train"], counts["valid"] + counts["test"],
+        read, len(plan["features"]), manifest["task"],
+        len(manifest["classes"]) if manifest["task"] == "multiclass" else 1,
+    )  # fmt: skip
+    models = parse_models(read_yaml(run / "config.yaml").get("models"))
+    rounds = {name: _count_rounds(read_json(run / "train" / f"{name}.json")) for name in models}
+    return stage_work(size, models, rounds, file_bytes, refitted=bool(manifest["refit"]))
 
 
-def _grown(sidecar: Mapping[str, Any]) -> int:
-    """Rounds that were boosted, those that early stopping dropped among them; or trees."""
+def _count_rounds(sidecar: Mapping[str, Any]) -> int:
+    """Return the boosted rounds, with those that early stopping dropped; or the trees."""
     history = [len(v) for by in sidecar["history"].values() for v in by.values()]
     return max([int(sidecar["rounds"]), *history])
 
@@ -88,12 +85,12 @@ def stage_work(
     size: Size, models: Mapping[str, Any], rounds: Mapping[str, int], file_bytes: int,
     *, refitted: bool = False,
 ) -> dict[str, tuple[WorkItem, ...]]:  # fmt: skip
-    """The parts of each stage, by the ledger's names."""
+    """Return the minimal work of each stage, by the ledger's names."""
     source, matrix = size.read * VALUE, size.features * 4
     read = WorkItem("input", file_bytes, "input")
     frame = WorkItem("frame", size.rows * source, "memory")
     features = (frame, WorkItem("matrix", size.rows * matrix, "memory"))
-    found = {
+    work = {
         "read": (read, frame),
         "split": (WorkItem("target, split, label, set, id", size.rows * 5 * VALUE, "memory"),),
         "features": features,
@@ -103,12 +100,12 @@ def stage_work(
         ),
     }
     for name, params in models.items():
-        found[f"train {name}"] = _training(params, size, size.train, rounds[name])
+        work[f"train {name}"] = _training(params, size, size.train, rounds[name])
         if refitted:
-            found[f"refit {name}"] = _training(params, size, size.rows, rounds[name])
+            work[f"refit {name}"] = _training(params, size, size.rows, rounds[name])
     if refitted:
-        found["refit features"] = features
-    return found
+        work["refit features"] = features
+    return work
 
 
 def _training(params: Any, size: Size, rows: int, rounds: int) -> tuple[WorkItem, ...]:
@@ -120,11 +117,11 @@ def _training(params: Any, size: Size, rows: int, rounds: int) -> tuple[WorkItem
 def boosting_work(
     params: XGBoostParams, size: Size, rows: int, rounds: int
 ) -> tuple[WorkItem, ...]:
-    """Of gradient boosting on so many rows."""
-    settled = params.resolve_auto(size.rows)
-    depth = _depth(settled.max_depth, rows)
-    visits = rows * settled.subsample * (1 + (depth - 1) / 2)
-    per_tree = visits * size.features * settled.colsample_bytree
+    """Return the minimal work of gradient boosting on ``rows`` rows."""
+    resolved = params.resolve_auto(size.rows)
+    depth = _depth(resolved.max_depth, rows)
+    visits = rows * resolved.subsample * (1 + (depth - 1) / 2)
+    per_tree = visits * size.features * resolved.colsample_bytree
     return (
         WorkItem("matrix and bins", rows * size.features * 5, "memory"),
         WorkItem("histograms", per_tree * rounds * size.outputs, "updates"),
@@ -132,7 +129,7 @@ def boosting_work(
 
 
 def forest_work(params: ForestParams, size: Size, rows: int) -> tuple[WorkItem, ...]:
-    """Of a forest on so many rows, with histograms."""
+    """Return the minimal work of a forest with histograms on ``rows`` rows."""
     if params.max_samples == "auto":
         matrix = min(rows, MATRIX_ROWS)
         drawn = float(min(matrix, TREE_ROWS))
@@ -147,7 +144,7 @@ def forest_work(params: ForestParams, size: Size, rows: int) -> tuple[WorkItem, 
 
 
 def _tried(rule: str | float, size: Size) -> float:
-    """Columns tried at a split."""
+    """Return the number of columns tried at a split."""
     if isinstance(rule, float):
         return max(1.0, rule * size.features)
     if rule == "log2":
@@ -158,22 +155,22 @@ def _tried(rule: str | float, size: Size) -> float:
 
 
 def _depth(asked: Any, rows: float) -> int:
-    """Levels of a tree: no more than its rows can be halved; 0 is no limit."""
+    """Return the levels of a tree: at most as often as its rows can be halved; 0: no limit."""
     most = max(1, math.ceil(math.log2(max(rows, 2))))
     return min(int(asked), most) if asked else most
 
 
 def _steps(size: Size, models: Mapping[str, Any], rounds: Mapping[str, int]) -> float:
-    found = 0.0
+    steps = 0.0
     for name, params in models.items():
-        deep = _depth(params.resolve_auto(size.rows).max_depth, size.train)
+        depth = _depth(params.resolve_auto(size.rows).max_depth, size.train)
         trees = rounds[name] * (size.outputs if name == "xgboost" else 1)
-        found += size.held_out * trees * deep
-    return found
+        steps += size.held_out * trees * depth
+    return steps
 
 
 def lower_bound(parts: Sequence[WorkItem], rates: DeviceThroughput) -> float | None:
-    """How long the parts take one after the other; None where a rate is not known."""
+    """Return the seconds of the items one after the other; None: a rate is unknown."""
     total = 0.0
     for part in parts:
         rate = getattr(rates, part.at)
@@ -183,17 +180,14 @@ def lower_bound(parts: Sequence[WorkItem], rates: DeviceThroughput) -> float | N
     return total
 
 
-def describe_work(parts: Sequence[WorkItem], rates: DeviceThroughput) -> str:
-    """The arithmetic in words: ``input 12.3 MB at 5.1 GB/s + frame …``."""
-    return " + ".join(
-        f"{part.what} {_amount(part)} at {rate.per_second / 1e9:,.3g} G"
-        f"{'adds' if part.at == 'updates' else 'B'}/s"
-        for part in parts
-        if (rate := getattr(rates, part.at)) is not None
-    )
-
-
-def _amount(part: WorkItem) -> str:
-    if part.at == "updates":
-        return f"{part.amount / 1e6:,.3g} M adds"
-    return f"{part.amount / 1e6:,.3g} MB"
+def describe_work(items: Sequence[WorkItem], rates: DeviceThroughput) -> str:
+    """Describe the arithmetic: ``input 12.3 MB at 5.1 GB/s + frame …``."""
+    terms = []
+    for item in items:
+        if (rate := getattr(rates, item.at)) is not None:
+            amount, unit = ("M adds", "Gadds") if item.at == "updates" else ("MB", "GB")
+            terms.append(
+                f"{item.what} {item.amount / 1e6:,.3g} {amount} at "
+                f"{rate.per_second / 1e9:,.3g} {unit}/s"
+            )
+    return " + ".join(terms)

@@ -1,10 +1,11 @@
-"""Any number of rows like those of a config's data: drawn from them at random, with noise.
+"""Synthetic rows in any number, drawn at random from a config's data, with noise.
 
-Columns, types and what is missing stay as they are. Text, times, keys of side tables, the column of
-the split, columns with few distinct values and those that ops take for categories keep the drawn
-row's value, so that joins match, a row's times stay in order, and classes stay what they are. Other
-numbers get noise of a hundredth of their spread, within their range and with their decimals. Rows
-are made in blocks: memory is flat. The same seed gives the same rows on any machine.
+Columns, types and missing values stay as they are. Some columns keep the value of the drawn row:
+text, times, keys of side tables, the column of the split, columns with few distinct values and
+those that ops treat as categories. So joins match, the times of a row stay in order, and classes
+stay the same. Other numbers get noise of a hundredth of their spread, within their range and
+with their decimals. Rows are made in blocks, so memory is flat. A seed gives the same rows on every
+machine.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from pipeline.ingest.read_block import read_block
 from pipeline.schema import RESERVED
 
 ORIGINS = 500_000
-"""Rows of the data that others are drawn from, at most."""
+"""Maximum number of source rows."""
 SPAN = 8 << 20
-"""Bytes of a block of the data: the blocks read lie evenly over all of them."""
+"""Bytes per block of the data; the blocks to read are spread evenly over it."""
 BLOCK = 100_000
-"""Rows made at a time."""
+"""Rows per block of synthetic rows."""
 GROUP = 500_000
-"""Rows of a Parquet row group: at 1e7 rows there are more groups than most machines have cores."""
+"""Rows per Parquet row group: at 1e7 rows there are more groups than most machines have cores."""
 FEW = 100
-"""A number with fewer distinct values is a code, a class or a count: it is kept."""
+"""A number column with fewer distinct values is a code, a class or a count, and gets no noise."""
 NOISE = 0.01
 """Standard deviation of the noise, as a share of the column's own."""
 DECIMALS = 6
@@ -53,12 +54,12 @@ LABELS = frozenset({
     "categorify", "target_encode", "count_encode", "one_hot", "hash", "cross", "aggregate", "lag",
     "join",
 })  # fmt: skip
-"""Ops that look values up: a value that occurs nowhere in the data would be another category."""
+"""Ops that look up values: a value that does not occur in the data would be a new category."""
 
 
 @dataclass(frozen=True)
 class NoisyColumn:
-    """A number column that gets noise."""
+    """Values of a number column that gets noise."""
 
     values: np.ndarray
     """float64 or int64 (n,); anything where missing."""
@@ -67,10 +68,10 @@ class NoisyColumn:
     low: float
     high: float
     decimals: int | None
-    """Of all values; None: as many as a float has, or none for integers."""
+    """Decimals to round to; None: no rounding."""
 
-    def drawn(self, at: np.ndarray, rng: np.random.Generator) -> pa.Array:
-        """The values at these places with noise: float64 or int64, missing as null."""
+    def draw(self, at: np.ndarray, rng: np.random.Generator) -> pa.Array:
+        """Return the values at the positions ``at`` with noise: float64 or int64, with nulls."""
         values, missing = self.values[at], self.missing[at]
         noise = rng.normal(0.0, self.spread, len(at))
         if values.dtype.kind == "i":
@@ -84,23 +85,23 @@ class NoisyColumn:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Rows that others are drawn from."""
+    """Rows from which synthetic rows are drawn."""
 
     schema: pa.Schema
-    """Of the files that are written, column by column as in the data's own."""
-    kept: pa.Table
-    """The columns that keep their values."""
+    """Schema of the files to write, with the columns in the order of the data."""
+    fixed: pa.Table
+    """Columns whose values get no noise."""
     noisy: Mapping[str, NoisyColumn]
 
     def __len__(self) -> int:
-        return int(self.kept.num_rows)
+        return int(self.fixed.num_rows)
 
 
 def load_source_rows(job: Job) -> SourceRows:
-    """The rows of the job's data that others are drawn from: at most `ORIGINS`.
+    """Read the source rows of a job: at most `ORIGINS`, spread evenly over the data.
 
     Raises:
-        DataError: there are none, or a bad row where the config allows none.
+        DataError: there are no rows, or a bad row where the config allows none.
     """
     contract = job.contract
     names = [c.name for c in contract.columns if c.name not in RESERVED]
@@ -108,13 +109,17 @@ def load_source_rows(job: Job) -> SourceRows:
     columns = {c.name: c for c in contract.picked(names)}
     types = _types(contract, columns)
     fixed = find_fixed_columns(job)
-    noisy = {n: made for n in names if n not in fixed and (made := _noisy(columns[n], frame[n]))}
+    noisy = {
+        name: column
+        for name in names
+        if name not in fixed and (column := _noisy(columns[name], frame[name]))
+    }
     others = [n for n in names if n not in noisy]
-    # a column of positions, so that a table of no other columns still has rows
-    kept = {"": pa.array(np.arange(len(frame)))} | {
+    # The column of positions gives the table its rows where every other column gets noise.
+    fixed_values = {"": pa.array(np.arange(len(frame)))} | {
         n: _as_arrow(columns[n], frame[n], types[n]) for n in others
     }
-    return SourceRows(pa.schema([(n, types[n]) for n in names]), pa.table(kept), noisy)
+    return SourceRows(pa.schema([(n, types[n]) for n in names]), pa.table(fixed_values), noisy)
 
 
 def _read(contract: Contract, names: Sequence[str], config: Config) -> pd.DataFrame:
@@ -132,15 +137,15 @@ def _read(contract: Contract, names: Sequence[str], config: Config) -> pd.DataFr
 
 
 def find_fixed_columns(job: Job) -> set[str]:
-    """Columns of the data whose values another may not replace."""
+    """Return the columns that keep their values because a join, a split or an op relies on them."""
     config = job.config
-    found = {config.split.column} if config.split.column else set()
-    found |= {key for table in config.data.tables.values() for key in table.keys}
+    fixed = {config.split.column} if config.split.column else set()
+    fixed |= {key for table in config.data.tables.values() for key in table.keys}
     walked = walk(job.ops or (), job.source)
     for op, schema in zip(walked.ops[: walked.open_from], walked.schemas, strict=False):
         if op.name in LABELS:
-            found |= {name for name in op.reads(schema) if name in job.source}
-    return found
+            fixed |= {name for name in op.reads(schema) if name in job.source}
+    return fixed
 
 
 def _noisy(column: SourceColumn, series: pd.Series) -> NoisyColumn | None:
@@ -160,24 +165,24 @@ def _noisy(column: SourceColumn, series: pd.Series) -> NoisyColumn | None:
 
 
 def _decimals(values: np.ndarray) -> int | None:
-    """The decimals that all values have at most; None: more than `DECIMALS`."""
+    """Return the most decimals of any value; None: more than `DECIMALS`."""
     return next((d for d in range(DECIMALS + 1) if np.array_equal(values.round(d), values)), None)
 
 
 def _types(contract: Contract, columns: Mapping[str, SourceColumn]) -> dict[str, pa.DataType]:
-    """What each column is written as: its own Parquet type, or what our CSV reader reads."""
-    own: dict[str, pa.DataType] = {}
+    """Return the type to write each column with: its Parquet type, or one that CSV reads back."""
+    stored: dict[str, pa.DataType] = {}
     if contract.format == "parquet":
         with parquet.reader(contract.files[0], contract.storage_options) as reader:
-            own = {field.name: field.type for field in reader.schema_arrow}
-    return {name: _type(column, own.get(name)) for name, column in columns.items()}
+            stored = {field.name: field.type for field in reader.schema_arrow}
+    return {name: _type(column, stored.get(name)) for name, column in columns.items()}
 
 
-def _type(column: SourceColumn, own: pa.DataType | None) -> pa.DataType:
-    if own is not None and not pa.types.is_decimal(own):
-        found = parquet.source_column(column.name, own)
-        if found is not None and found.type == column.type:
-            return own
+def _type(column: SourceColumn, stored: pa.DataType | None) -> pa.DataType:
+    if stored is not None and not pa.types.is_decimal(stored):
+        source = parquet.source_column(column.name, stored)
+        if source is not None and source.type == column.type:
+            return stored
     if column.type in ("date", "datetime"):
         column = SourceColumn(column.name, column.type, ZONED if column.pattern == ZONED else ISO)
     if column.dtype == "float64":
@@ -187,11 +192,11 @@ def _type(column: SourceColumn, own: pa.DataType | None) -> pa.DataType:
 
 
 def _as_arrow(column: SourceColumn, series: pd.Series, kind: pa.DataType) -> pa.Array:
-    """A column of the frame; text stays a dictionary, whose rows are quickly drawn."""
+    """Convert a column of the frame; text stays a dictionary, from which rows are drawn fast."""
     if column.dtype == "text":
-        codes, words = cpu.to_codes(series)
+        codes, values = cpu.to_codes(series)
         drawn = pa.array(np.maximum(codes, 0), mask=codes < 0)
-        return pa.DictionaryArray.from_arrays(drawn, pa.array(words.tolist(), pa.string()))
+        return pa.DictionaryArray.from_arrays(drawn, pa.array(values.tolist(), pa.string()))
     values, missing = cpu.to_arrays(series)
     if column.dtype == "datetime":
         zone = getattr(kind, "tz", None)
@@ -204,18 +209,20 @@ def _as_arrow(column: SourceColumn, series: pd.Series, kind: pa.DataType) -> pa.
 
 
 def make_block(source: SourceRows, seed: int, number: int, rows: int) -> pa.Table:
-    """A block's rows, with the schema of the files; the first rows of a block are always the same.
+    """Return the rows of a block; the first rows of a block do not depend on ``rows``.
 
     Args:
-        number: the block's, from 0.
+        source: rows to draw from.
+        seed: seed of the benchmark.
+        number: number of the block, from 0.
         rows: at most `BLOCK`.
     """
     rng = np.random.default_rng([seed, number])
     at = rng.integers(0, len(source), BLOCK)
-    moved = {name: noisy.drawn(at, rng) for name, noisy in source.noisy.items()}
-    kept = source.kept.take(pa.array(at[:rows]))
+    moved = {name: noisy.draw(at, rng) for name, noisy in source.noisy.items()}
+    fixed = source.fixed.take(pa.array(at[:rows]))
     columns = [
-        (moved[f.name].slice(0, rows) if f.name in moved else kept[f.name]).cast(f.type)
+        (moved[f.name].slice(0, rows) if f.name in moved else fixed[f.name]).cast(f.type)
         for f in source.schema
     ]
     return pa.table(columns, schema=source.schema)
@@ -224,9 +231,9 @@ def make_block(source: SourceRows, seed: int, number: int, rows: int) -> pa.Tabl
 def write_rows(
     source: SourceRows, path: Path, rows: int, seed: int, threads: int = 1
 ) -> Iterator[int]:
-    """Writes so many rows to a .csv or .parquet file; yields the rows written so far.
+    """Write rows to a .csv or .parquet file; yield the number of rows written so far.
 
-    The file bears its name only once it is complete.
+    The file gets its name only when it is complete.
 
     Raises:
         MachineError: it cannot be written.
@@ -250,7 +257,7 @@ def _writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
 
 
 def _blocks(source: SourceRows, rows: int, seed: int, threads: int) -> Iterator[pa.Table]:
-    """The blocks in order, few of them made ahead."""
+    """Yield the blocks in order; a few of them are prepared ahead."""
     sizes = deque((n, min(BLOCK, rows - at)) for n, at in enumerate(range(0, rows, BLOCK)))
     ahead: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -261,16 +268,17 @@ def _blocks(source: SourceRows, rows: int, seed: int, threads: int) -> Iterator[
 
 
 def build_config_tree(config: Config, contract: Contract, path: Path) -> dict[str, Any]:
-    """The config's tree with these rows as its data.
+    """Return the config's tree with the file of synthetic rows as its data.
 
-    The refit that ``auto`` does below 500,000 rows is left out: only small runs would have it.
+    ``refit: auto`` becomes ``never``: it refits below 500,000 rows, so that only small runs would
+    include the refit.
     """
-    found: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+    tree: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
     types = {c.name: c.type for c in contract.columns} if path.suffix == ".csv" else {}
-    found["data"] |= {
+    tree["data"] |= {
         "path": str(path), "format": path.suffix[1:], "csv": {}, "types": types,
         "storage_options": {}, "rows": None,
     }  # fmt: skip
-    found["refit"] = "never" if config.refit == "auto" else config.refit
-    found["cluster"]["dashboard"] = False
-    return found
+    tree["refit"] = "never" if config.refit == "auto" else config.refit
+    tree["cluster"]["dashboard"] = False
+    return tree

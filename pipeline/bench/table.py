@@ -1,4 +1,4 @@
-"""A benchmark's results as tables of text: for the terminal and for the page."""
+"""Tables of a benchmark's results, as text for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.text import ABSENT, format_bytes, format_count
-from pipeline.report.text import format_seconds as spelled
+from pipeline.report.text import ABSENT, format_bytes, format_count, format_seconds
 
 Json = Mapping[str, Any]
 WIDE = 140
 
 
 def build_runs_table(result: Json) -> tuple[list[str], list[list[str]]]:
-    """(heads, a line per size and device): medians; the first column is the rows."""
+    """Return the column heads and one line of medians per size and device."""
     prices, gpus = result["asked"]["prices"], bool(result["gpus"])
     heads = ["rows", "device", "runs", "seconds", "min–max", "rows/s", "host"]
     heads += ["GPU", "speed-up"] if gpus else []
@@ -27,40 +26,47 @@ def build_runs_table(result: Json) -> tuple[list[str], list[list[str]]]:
             continue
         low, high = line["seconds_range"]
         cells = [
-            format_count(line["rows"]), line["device"], str(line["runs"]), f"{line['seconds']:.2f}",
-            f"{low:.2f}–{high:.2f}", format_count(line["rows_per_second"]),
+            format_count(line["rows"]),
+            line["device"],
+            str(line["runs"]),
+            f"{line['seconds']:.2f}",
+            f"{low:.2f}–{high:.2f}",
+            format_count(line["rows_per_second"]),
             format_bytes(line["peak_host"]),
-        ]  # fmt: skip
-        own = speedup.get(line["rows"]) if line["device"] == "gpu" else None
-        cells += [format_bytes(line["peak_device"]), format_ratio(own)] if gpus else []
+        ]
+        ratio = speedup.get(line["rows"]) if line["device"] == "gpu" else None
+        cells += [format_bytes(line["peak_device"]), format_ratio(ratio)] if gpus else []
         cells += [f"{line['cost']:.6f}" if "cost" in line else ABSENT] if prices else []
         lines.append(cells)
     return heads, lines
 
 
 def find_largest_size(result: Json) -> int | None:
-    """The most rows that both devices finished, or one where none was finished by both."""
+    """Return the largest size that both devices finished; without one, that any finished."""
     shared = [line["rows"] for line in result["speedup"]]
     return max(shared or [line["rows"] for line in result["summary"] if line["runs"]], default=None)
 
 
 def build_stages_table(result: Json, rows: int) -> tuple[list[str], list[list[str]]]:
-    """(heads, a line per stage) of a size: seconds, GPU utilization, and how far from the bound."""
+    """Return the column heads and one line per stage: seconds, GPU utilization and bound."""
     lines = [line for line in result["summary"] if line["runs"] and line["rows"] == rows]
     both = next((line for line in result["speedup"] if line["rows"] == rows), None)
     heads = ["stage"]
     for line in lines:
-        heads += [line["device"], *(["busy"] if _busy(line) else []), "bound", "× bound"]
+        utilization = ["busy"] if _has_utilization(line) else []
+        heads += [line["device"], *utilization, "bound", "× bound"]
     heads += ["speed-up"] if both else []
-    found = []
+    table = []
     for stage in dict.fromkeys(name for line in lines for name in line["stages"]):
-        cells = [c for line in lines for c in _cells(line["stages"].get(stage), _busy(line))]
+        cells = [
+            c for line in lines for c in _cells(line["stages"].get(stage), _has_utilization(line))
+        ]
         faster = [format_ratio(both["stages"].get(stage))] if both else []
-        found.append([stage, *cells, *faster])
-    return heads, found
+        table.append([stage, *cells, *faster])
+    return heads, table
 
 
-def _busy(line: Json) -> bool:
+def _has_utilization(line: Json) -> bool:
     return any(stage["busy"] is not None for stage in line["stages"].values())
 
 
@@ -70,27 +76,32 @@ def _cells(stage: Json | None, busy: bool) -> list[str]:
     bound, used = stage.get("bound"), stage["busy"]
     least = ABSENT
     if bound is not None:
-        least = f"{bound:.2g} s" if bound < 1 else spelled(bound)
-    own = [ABSENT if used is None else f"{used:.0%}"] if busy else []
-    return [spelled(stage["seconds"]), *own, least, format_ratio(stage.get("times_bound"))]
+        least = f"{bound:.2g} s" if bound < 1 else format_seconds(bound)
+    utilization = [ABSENT if used is None else f"{used:.0%}"] if busy else []
+    return [
+        format_seconds(stage["seconds"]),
+        *utilization,
+        least,
+        format_ratio(stage.get("times_bound")),
+    ]
 
 
 def format_ratio(ratio: float | None) -> str:
-    """``12 ×``, ``1.3 ×``."""
+    """Format a ratio as ``12 ×`` or ``1.3 ×``."""
     if ratio is None:
         return ABSENT
     return f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"
 
 
 def list_conclusions(result: Json) -> list[str]:
-    """What follows from the figures."""
+    """Return the sentences that follow from the measurements."""
     if not result["speedup"]:
         return []
     return [result["pays"]["says"], *([result["cheaper"]["says"]] if "cheaper" in result else [])]
 
 
 def list_gaps(result: Json) -> list[str]:
-    """What was not measured as asked, and why."""
+    """Return what was not measured as requested, and why."""
     lines = [f"{name}: not measured: {why}" for name, why in result["missing"].items()]
     for line in result["summary"]:
         failed = dict.fromkeys(line["failed"])
@@ -104,25 +115,25 @@ def list_gaps(result: Json) -> list[str]:
 
 
 def list_throughput(result: Json) -> list[str]:
-    """What the bounds rest on."""
+    """Return the rates from which the bounds are computed, with their sources."""
     units = {"input": "GB/s of input", "memory": "GB/s of memory", "updates": "G additions/s"}
     return [
         f"{device}: {rate['per_second'] / 1e9:,.3g} {units[name]} ({rate['source']})"
-        for device, found in result["rates"].items()
-        for name, rate in found.items()
+        for device, by_name in result["rates"].items()
+        for name, rate in by_name.items()
         if rate
     ]
 
 
 def print_tables(result: Json) -> None:
-    """Prints a line per size and device, the stages of the largest size, and what follows."""
+    """Print the runs, the stages of the largest size, and the conclusions."""
     from rich import box
     from rich.table import Table
 
-    from pipeline.console.terminal import make_console as plain
+    from pipeline.console.terminal import make_console
 
-    # a file or a pipe has no width: no figure is to be cut off for one
-    console = plain(width=None if sys.stdout.isatty() else WIDE)
+    # A file or a pipe has no width, and no figure may be cut off for a default of 80 columns.
+    console = make_console(width=None if sys.stdout.isatty() else WIDE)
     rows = find_largest_size(result)
     tables = [(f"{result['name']}: ", build_runs_table(result))]
     tables += [(f"{rows:,} rows: ", build_stages_table(result, rows))] if rows else []

@@ -6,7 +6,7 @@ import pytest
 from browser import CHROMIUM, started, visit
 from test_in_browser import QUESTIONS, check
 
-from pipeline.bench import html_report, png_chart, statistics
+from pipeline.bench import html_report, statistics
 from pipeline.bench.bandwidth import DeviceThroughput, Throughput
 from pipeline.bench.measurements import Measurement, StageMeasurement
 from pipeline.bench.roofline import WorkItem
@@ -65,13 +65,3 @@ def test_the_page_reads_well(tmp_path, width):
     path.write_text(html_report.render(result()), encoding="utf-8")
     with started(tmp_path / "chromium") as port:
         check(visit(port, path, QUESTIONS, width=width, dark=width == 390), charts=2)
-
-
-def test_the_chart_has_a_line_for_each_device(tmp_path):
-    png_chart.draw(result(), tmp_path / "c.png")
-    from PIL import Image
-
-    with Image.open(tmp_path / "c.png") as image:
-        assert image.size == (png_chart.WIDTH * png_chart.SCALE, png_chart.HEIGHT * png_chart.SCALE)
-        colours = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in image.getcolors(1 << 20)}
-    assert set(png_chart.COLOURS.values()) <= colours

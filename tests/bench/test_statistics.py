@@ -96,7 +96,7 @@ def test_the_gpu_pays_where_the_lines_cross_on_logarithmic_scales():
     # the ratio goes from 1/10 to 10 over two decades of rows: 1 in the middle
     found = statistics.find_break_even(both((1_000, 1.0, 10.0), (100_000, 100.0, 10.0)))
     assert found["rows"] == 10_000
-    assert "from about 10,000 rows on" in found["says"] and "interpolated" in found["says"]
+    assert "from about 10,000 rows (" in found["says"] and "interpolated" in found["says"]
     assert (
         statistics.interpolate_break_even(1_000, 0.5, 10_000, 4.0) == 2_200
     )  # 10^(3 + 1/3) = 2,154
@@ -106,14 +106,18 @@ def test_the_gpu_pays_everywhere_or_not_at_all():
     found = statistics.find_break_even(both((1_000, 10.0, 1.0), (10_000, 100.0, 2.0)))
     assert found["rows"] is None and "at every size measured, from 1,000 rows" in found["says"]
     found = statistics.find_break_even(both((1_000, 1.0, 2.0), (10_000, 3.0, 3.1)))
-    assert found["rows"] is None and "not at the sizes measured, up to 10,000" in found["says"]
+    assert (
+        found["rows"] is None
+        and "is not faster at the largest size measured, 10,000 rows" in found["says"]
+    )
 
 
 def test_the_last_crossing_counts_and_one_that_does_not_last_is_told():
     lines = (100, 2.0, 1.0), (1_000, 1.0, 2.0), (10_000, 4.0, 1.0)
     assert 1_000 < statistics.find_break_even(both(*lines))["rows"] < 10_000
     found = statistics.find_break_even(both((100, 2.0, 1.0), (1_000, 1.0, 2.0)))
-    assert "not at the sizes measured" in found["says"] and "at 100 it does" in found["says"]
+    assert "at the largest size measured" in found["says"]
+    assert found["says"].endswith("; it is faster only at 100")
 
 
 def test_the_gpu_may_be_faster_and_not_cheaper():
