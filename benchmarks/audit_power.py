@@ -30,7 +30,7 @@ from pipeline.audit.finding import Finding
 from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.features.engine.fit import FittedPlan
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.matrix import Feature, Matrix, Target
 from pipeline.schema import LABEL, SET, TEST, TRAIN, VALID, Schema
 
@@ -274,7 +274,7 @@ def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> F
     task = "regression" if not classes else "binary" if len(classes) == 2 else "multiclass"
     label = y.to_numpy("float64") if not classes else np.searchsorted(classes, y).astype("float64")
     sets = rng.choice(3, len(frame), p=[0.7, 0.1, 0.2]).astype("int32")
-    schema, storage = frame_of(columns)
+    schema, storage = make_frame(columns)
     own = {LABEL: cpu.make_series(label, "float64"), SET: cpu.make_series(sets, "int32")}
     whole = storage.assign(**own)[rng.random(len(frame)) < sampled]
     numeric = [c.name for c in schema if c.kind == "numeric"]

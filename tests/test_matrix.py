@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.device import cpu
-from pipeline.features.engine.transform import Context, new_matrix
-from pipeline.features.try_op import frame_of
+from pipeline.features.engine.transform import TransformContext, build_scoring_matrix
+from pipeline.features.try_op import make_frame
 from pipeline.matrix import Feature, Target, zero_missing_codes
 
 FEATURES = (Feature("x", "q"), Feature("code", "c"))
@@ -20,8 +20,8 @@ def test_a_missing_category_is_zero_and_the_others_one_higher():
 
 def test_what_models_get_has_no_missing_category():
     columns = {"x": [1.0, None], "code": pd.array([None, 3], dtype="Int32")}
-    _, frame = frame_of(pd.DataFrame(columns))
-    made, _ = new_matrix(frame, (), FEATURES, Context("cpu", 0, "binary", 2))
+    _, frame = make_frame(pd.DataFrame(columns))
+    made, _ = build_scoring_matrix(frame, (), FEATURES, TransformContext("cpu", 0, "binary", 2))
     assert made.flags.c_contiguous
     np.testing.assert_array_equal(made, np.array([[1, 0], [np.nan, 4]], "float32"))
 
@@ -34,7 +34,7 @@ def test_a_target_names_its_classes():
 
 
 def test_what_float32_cannot_hold_is_infinite_without_a_warning():
-    _, frame = frame_of(pd.DataFrame({"x": [1e39, -1e300, 3e38]}))
+    _, frame = make_frame(pd.DataFrame({"x": [1e39, -1e300, 3e38]}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = cpu.to_matrix(frame, ["x"])

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 import pipeline
 from pipeline.device import cpu
 from pipeline.features.op import Rows
-from pipeline.features.try_op import fit_op, frame_of
+from pipeline.features.try_op import fit_op, make_frame
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -126,7 +126,7 @@ def test_the_op_skeleton_of_the_guide_is_an_op():
     try:
         exec(compile(code, "CONTRIBUTING.md", "exec"), module.__dict__)
         op = module.Center.model_validate({"columns": ["x"]})
-        schema, frame = frame_of({"x": [1.0, 2.0, None, 6.0]})
+        schema, frame = make_frame({"x": [1.0, 2.0, None, 6.0]})
         rows = Rows(cpu, np.arange(4))
         halves = [
             (frame.iloc[a:b], Rows(cpu, np.arange(a, b))) for a, b in [(0, 3), (3, 4), (4, 4)]

@@ -9,7 +9,7 @@ import textwrap
 from reference_config import Key, cell, describe_default, describe_type, field_docstrings
 
 from pipeline.features.op import Op
-from pipeline.features.registry import REGISTRY, op_class
+from pipeline.features.registry import REGISTRY, get_op_class
 from pipeline.schema import Select
 
 
@@ -46,7 +46,7 @@ def to_markdown(prose: str) -> str:
 
 def section_of(name: str) -> str:
     """Return the section of one op."""
-    op = op_class(name)
+    op = get_op_class(name)
     prose, example = prose_and_example(op)
     lines = [f"## {name}", "", to_markdown(prose), ""]
     lines += ["| parameter | values | default | meaning |", "|---|---|---|---|"]

@@ -23,7 +23,7 @@ from pipeline.execution.stages.ingest import LabeledData
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.ops.target_encode import TargetEncode
-from pipeline.features.registry import op_entry
+from pipeline.features.registry import dump_op
 from pipeline.matrix import Matrix, SetName, Target
 from pipeline.schema import LABEL, RESERVED, SET, SETS, TRAIN, WEIGHT
 
@@ -79,7 +79,7 @@ def _given(_: int, frame: pd.DataFrame) -> pd.DataFrame:
 
 def matrices(of: Sampled, plan: FittedPlan) -> dict[SetName, Matrix]:
     """The rows as the models would get them, by set."""
-    found = transform.matrices(of.frame, plan.steps, plan.features, of.rows.context)
+    found = transform.build_matrices(of.frame, plan.steps, plan.features, of.rows.context)
     return {which: found[which] for which in SETS if which in found}
 
 
@@ -195,11 +195,11 @@ def _encoded(
     of: Sampled, plan: FittedPlan, number: int
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """(fold of each row; what the step makes of the rows, as when fitting)."""
-    part = transform.advanced(transform.opened(of.frame, of.rows.context), plan.steps[:number])
+    part = transform.apply_steps(transform.to_part(of.frame, of.rows.context), plan.steps[:number])
     step = plan.steps[number]
     assert isinstance(step.op, TargetEncode)
-    fold = step.op.folds_of(part.frame(step.reads), part.rows, step.state)
-    after = transform.advanced(part, [step])
+    fold = step.op.assign_folds(part.frame(step.reads), part.rows, step.state)
+    after = transform.apply_steps(part, [step])
     return fold, {c.name: cpu.to_floats(after.columns[c.name]) for c in step.produces}
 
 
@@ -253,5 +253,5 @@ def training_columns(a: Matrix, b: Matrix, names: Sequence[str]) -> list[str]:
 
 def same_choice(a: Fit, b: Fit) -> bool:
     """Whether both have the same ops and the same columns left out."""
-    ops = [[op_entry(op) for op in fit.choice.ops] for fit in (a, b)]
+    ops = [[dump_op(op) for op in fit.choice.ops] for fit in (a, b)]
     return ops[0] == ops[1] and dict(a.choice.left_out) == dict(b.choice.left_out)

@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.config.model import Split
 from pipeline.features.op import Op
-from pipeline.features.registry import op_entry
+from pipeline.features.registry import dump_op
 
 
 def without(names: Sequence[str], chosen: Sequence[Op] | None) -> str:
@@ -34,7 +34,7 @@ def without(names: Sequence[str], chosen: Sequence[Op] | None) -> str:
 
 def _short(op: Op) -> dict[str, Any]:
     """An op's entry with its columns as a plain list, and nothing that is the default."""
-    ((name, parameters),) = op_entry(op).items()
+    ((name, parameters),) = dump_op(op).items()
     given = op.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     kept = {k: v for k, v in parameters.items() if k in given}
     columns = kept.get("columns")

@@ -29,7 +29,7 @@ from pipeline.config.model import Config
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.execution.job import Job
-from pipeline.features.engine.planner import walk
+from pipeline.features.engine.planner import resolve_ops
 from pipeline.ingest import parquet
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
@@ -141,8 +141,8 @@ def find_fixed_columns(job: Job) -> set[str]:
     config = job.config
     fixed = {config.split.column} if config.split.column else set()
     fixed |= {key for table in config.data.tables.values() for key in table.keys}
-    walked = walk(job.ops or (), job.source)
-    for op, schema in zip(walked.ops[: walked.open_from], walked.schemas, strict=False):
+    walked = resolve_ops(job.ops or (), job.source)
+    for op, schema in zip(walked.ops[: walked.unresolved_from], walked.schemas, strict=False):
         if op.name in LABELS:
             fixed |= {name for name in op.reads(schema) if name in job.source}
     return fixed

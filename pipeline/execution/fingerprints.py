@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.errors import shorten
 from pipeline.execution.job import Job
-from pipeline.features.registry import op_entry
+from pipeline.features.registry import dump_op
 from pipeline.ingest.sources.files import File
 from pipeline.memory.planner import MemoryPlan
 from pipeline.train.model import sort_for_training
@@ -93,7 +93,7 @@ def _features(job: Job) -> Facts:
     config: dict[str, Any] = {"features": "chosen", "golden": job.config.golden}
     if job.ops is not None:
         del config["features"]
-        config |= {f"features[{i}]": op_entry(op) for i, op in enumerate(job.ops)}
+        config |= {f"features[{i}]": dump_op(op) for i, op in enumerate(job.ops)}
     for name in job.table_files:
         table = job.config.data.tables[name]
         config |= _slice(table, f"data.tables.{name}", "path", "format", "csv", "types", "keys")

@@ -13,7 +13,7 @@ from pipeline.config.model import Cluster, Config
 from pipeline.device.choose import Choice, choose
 from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.expression import Expression
-from pipeline.features.engine.planner import model_columns, pruned, walk
+from pipeline.features.engine.planner import prune_ops, resolve_ops, select_model_columns
 from pipeline.features.op import Op
 from pipeline.features.ops.filter import Filter
 from pipeline.features.ops.join import Join
@@ -159,7 +159,7 @@ def _filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
                 )
             op.check(source)
             found.append(expression)
-        elif not op.tables() and not op.dynamic():
+        elif not op.tables() and not op.is_dynamic():
             made |= {c.name for c in op.produces(source)} if _fits(op, source) else set()
     return found
 
@@ -191,7 +191,7 @@ def _with_tables(
             )
         columns = list(op.columns) if op.columns is not None else None
         schema, frame = read_table(op.table, table, columns)
-        filled.append(op.filled(table.keys, {c.name: c.dtype for c in schema}))
+        filled.append(op.bind_table(table.keys, {c.name: c.dtype for c in schema}))
         tables[op.table] = _united(tables.get(op.table), frame)
         tables[op.table].attrs["keys"] = tuple(table.keys)
     return tuple(filled), tables
@@ -213,9 +213,13 @@ def _features(
     if ops is None:
         names = [n for n in source.names if n not in source.target and n not in left_out]
         return names, len(names)
-    walked = walk(ops, source)
-    known = model_columns(walked, left_out) if walked.open_from is None else walked.final.columns
-    needed = pruned(walked, source, left_out).needed
+    walked = resolve_ops(ops, source)
+    known = (
+        select_model_columns(walked, left_out)
+        if walked.unresolved_from is None
+        else walked.final.columns
+    )
+    needed = prune_ops(walked, source, left_out).needed
     return [n for n in source.names if n in needed], len(known)
 
 

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError
-from pipeline.features.saved import SavedState
+from pipeline.features.saved_state import SavedState
 from pipeline.matrix import Task
 from pipeline.schema import Column, Schema
 
@@ -61,14 +61,14 @@ class Rows:
     """Share of the rows in the sample (decision 5); 1.0 while they fit."""
     predicting: bool = False
     """True when scoring new data with a finished state."""
-    trains: Array | None = None
+    train_mask: Array | None = None
     """bool, n: the rows of the training set; None: all of them are."""
 
-    def folds(self, k: int) -> Array:
+    def assign_folds(self, k: int) -> Array:
         """int64 in [0, k): the fold of each row, from its id (seed + 1)."""
         return self.device.hash_ints(self.ids, self.seed + 1) % k
 
-    def sampled(self) -> Array:
+    def sample_mask(self) -> Array:
         """bool, n: rows of the sample (seed + 2): the same rows on every layout."""
         return self._in_sample
 
@@ -90,19 +90,19 @@ class Op(BaseModel):
 
     name: ClassVar[str]
     """The op's name in the YAML file; also its module's name."""
-    fitted: ClassVar[bool] = False
+    requires_fit: ClassVar[bool] = False
     """It has `summarise`: it must see the rows before its state is final."""
-    ready: ClassVar[bool] = False
+    can_transform_unfitted: ClassVar[bool] = False
     """A fitted op whose `transform` needs no more than `prepare` gave it (join, lag)."""
     fit_on: ClassVar[Literal["train", "sample", "all"]] = "train"
     """The rows that `summarise` needs: the training rows, or those of the sample; it may see more
     of the former. "all" is for lag alone, which continues a series."""
     columnwise: ClassVar[bool] = False
     """Each of its `columns` (a `Select`) is treated alone: the plan leaves out those not used."""
-    passes: ClassVar[int] = 1
+    n_passes: ClassVar[int] = 1
     """How often `summarise`/`finish` run; the second time with the first state."""
 
-    saved: ClassVar[type[SavedState]] = SavedState
+    state_model: ClassVar[type[SavedState]] = SavedState
     """What its fitted state must be when a run is loaded."""
 
     # -- the schema's side -----------------------------------------------------------------------
@@ -118,11 +118,11 @@ class Op(BaseModel):
         """Columns that are gone after this op, beside replaced ones."""
         return []
 
-    def after(self, schema: Schema) -> Schema:
+    def output_schema(self, schema: Schema) -> Schema:
         """The schema after this op."""
         return schema.without(self.removes(schema)).with_columns(self.produces(schema))
 
-    def may_read_target(self) -> bool:
+    def can_read_target(self) -> bool:
         """Whether it may read columns that the target is made of (lag with a gap)."""
         return False
 
@@ -130,15 +130,15 @@ class Op(BaseModel):
         """Side tables it needs, with the columns of each that it uses (None: all)."""
         return {}
 
-    def regroup(self) -> tuple[list[str], list[str]] | None:
+    def regroup_by(self) -> tuple[list[str], list[str]] | None:
         """(entity columns, order columns) if an entity's rows must come together, sorted."""
         return None
 
-    def settled(self, state: State) -> Op:
+    def resolve_outputs(self, state: State) -> Op:
         """This op once fitted, where what it produces depends on the data (one_hot)."""
         return self
 
-    def dynamic(self) -> bool:
+    def is_dynamic(self) -> bool:
         """True while the produced columns are not known before fitting."""
         return False
 
@@ -168,7 +168,7 @@ class Op(BaseModel):
         return self.transform(frame, state, rows)
 
 
-def need_kinds(
+def require_kinds(
     schema: Schema, names: list[str], kinds: set[str], op: str, fix: str = ""
 ) -> list[str]:
     """``names``, checked: each is a column of one of these kinds.

@@ -21,7 +21,7 @@ REGISTRY: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def op_class(name: str) -> type[Op]:
+def get_op_class(name: str) -> type[Op]:
     """The class of the op called ``name``.
 
     Raises:
@@ -54,9 +54,9 @@ def parse_op(entry: Any, where: str = "features") -> Op:
             fix="write `- name: {parameters}`, one op per list entry",
         )
     ((name, parameters),) = entry.items()
-    return validate(op_class(str(name)), parameters, f"{where}.{name}")
+    return validate(get_op_class(str(name)), parameters, f"{where}.{name}")
 
 
-def op_entry(op: Op) -> dict[str, Any]:
+def dump_op(op: Op) -> dict[str, Any]:
     """The YAML entry of an op with every default: the inverse of `parse_op`."""
     return {op.name: op.model_dump(mode="json", by_alias=True)}

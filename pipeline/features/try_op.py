@@ -18,7 +18,7 @@ from pipeline.matrix import Task
 from pipeline.schema import Column, Dtype, Schema
 
 
-def column_of(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.Series]:
+def make_column(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.Series]:
     """A column in storage form from plain Python values or a pandas Series."""
     series = pd.Series(list(values) if not isinstance(values, pd.Series) else values)
     missing = series.isna().to_numpy()
@@ -45,27 +45,27 @@ def column_of(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.
     return Column(name, "text"), cpu.make_text(*numbered(series.to_numpy(dtype=object)))
 
 
-def frame_of(data: Mapping[str, Any] | pd.DataFrame) -> tuple[Schema, pd.DataFrame]:
+def make_frame(data: Mapping[str, Any] | pd.DataFrame) -> tuple[Schema, pd.DataFrame]:
     """Schema and storage frame (host) from plain columns."""
-    pairs = [column_of(values, str(name)) for name, values in data.items()]
+    pairs = [make_column(values, str(name)) for name, values in data.items()]
     frame = pd.DataFrame({c.name: s for c, s in pairs}, copy=False)
     return Schema(tuple(c for c, _ in pairs)), frame
 
 
-def side_table(data: Mapping[str, Any] | pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def make_side_table(data: Mapping[str, Any] | pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """A side table as the runner gives it to `Op.prepare`: storage dtypes, ``attrs["keys"]``."""
-    _, frame = frame_of(data)
+    _, frame = make_frame(data)
     frame.attrs["keys"] = tuple(keys)
     return frame
 
 
-def with_tables(op: Op, tables: Mapping[str, pd.DataFrame] | None) -> Op:
+def bind_side_table(op: Op, tables: Mapping[str, pd.DataFrame] | None) -> Op:
     """A join that knows its table's keys and dtypes; other ops as they are."""
     if not isinstance(op, Join):
         return op
     table = (tables or {})[op.table]
-    types = {str(name): column_of(values, str(name))[0].dtype for name, values in table.items()}
-    return op.filled(table.attrs["keys"], types)
+    types = {str(name): make_column(values, str(name))[0].dtype for name, values in table.items()}
+    return op.bind_table(table.attrs["keys"], types)
 
 
 def fit_op(
@@ -77,7 +77,7 @@ def fit_op(
     """The fitted state over partitions (frames of all columns; the op is given what it reads)."""
     state = op.prepare(schema, tables or {})
     parts = [(f.reset_index(drop=True), r) for f, r in parts]
-    for _ in range(op.passes if op.fitted else 0):
+    for _ in range(op.n_passes if op.requires_fit else 0):
         summaries = [op.summarise(f[op.reads(schema)], r, state) for f, r in parts]
         merged = summaries[0]
         for other in summaries[1:]:
@@ -107,15 +107,15 @@ def try_op(
         train: show what training rows get (`Op.transform_train`).
     """
     op = parse_op(yaml.safe_load(entry) if isinstance(entry, str) else entry)
-    op = with_tables(op, tables)
-    schema, host = frame_of(data)
+    op = bind_side_table(op, tables)
+    schema, host = make_frame(data)
     frame = device.to_device(host)
     ids = device.xp.arange(len(host))
     labels = None if label is None else device.to_device(np.asarray(label, "float64"))
     rows = Rows(device, ids, labels, None, task, n_classes, seed)
     state = fit_op(op, schema, [(frame, rows)], tables)
     if new is not None:
-        new_schema, host = frame_of(new)
+        new_schema, host = make_frame(new)
         missing_text = {c.name for c in schema if c.dtype == "text"} & set(new_schema.names)
         assert missing_text >= {c.name for c in new_schema if c.dtype == "text"}
         frame = device.to_device(host)

@@ -24,7 +24,7 @@ from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.execution.context import Listener
 from pipeline.execution.job import prepare_job
 from pipeline.execution.stages.evaluate import versions
-from pipeline.features.registry import op_entry
+from pipeline.features.registry import dump_op
 from pipeline.memory.planner import limit_of, settled
 from pipeline.parity.device_run import FOLD, SAMPLE, DeviceRun, start_device_run
 from pipeline.parity.differences import CLOSE, EXACT, Check, Rule, paired, plain, within
@@ -177,7 +177,7 @@ def _features(sides: Sequence[DeviceRun]) -> list[Check]:
     first, second = (side.built for side in sides)
     ops = Check("features", "ops", EXACT.text)
     for i, steps in enumerate(zip_longest(first.plan.steps, second.plan.steps)):
-        entries = [None if step is None else op_entry(step.op) for step in steps]
+        entries = [None if step is None else dump_op(step.op) for step in steps]
         ops.note(i, *entries, same=entries[0] == entries[1])
     columns = Check("features", "the matrix's columns", EXACT.text)
     for i, pair in enumerate(zip_longest(first.plan.features, second.plan.features)):

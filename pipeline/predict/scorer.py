@@ -21,7 +21,7 @@ from pipeline.execution.stages.evaluate import prediction_columns
 from pipeline.expression import parse
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan
-from pipeline.features.engine.transform import Context
+from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import pandas_input
 from pipeline.ingest.labels.assign import passing
 from pipeline.train import golden, model_io
@@ -42,7 +42,7 @@ class Scorer:
     plan: FittedPlan
     model: FittedModel
     manifest: Mapping[str, Any]
-    context: Context
+    context: TransformContext
     choice: Choice
     """Where the rows are scored, wherever the models were trained."""
 
@@ -114,7 +114,7 @@ class Scorer:
     @property
     def whole(self) -> bool:
         """Rows depend on each other (lag): all new rows must be scored at once."""
-        return any(step.op.regroup() is not None for step in self.plan.steps)
+        return any(step.op.regroup_by() is not None for step in self.plan.steps)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Predictions for a pandas frame, one row per row, with the same index.
@@ -145,7 +145,9 @@ class Scorer:
         at = np.flatnonzero(device.to_host(keep))
         if len(at) < rows:  # as in the run, what follows (a lag) does not see them
             frame = frame[keep]
-        x, _ = transform.new_matrix(frame, self.plan.steps, self.plan.features, self.context)
+        x, _ = transform.build_scoring_matrix(
+            frame, self.plan.steps, self.plan.features, self.context
+        )
         score = np.asarray(device.to_host(self.model.predict(x)))
         made = pd.DataFrame(prediction_columns(score, self.model.target))
         if len(at) < rows:
@@ -195,7 +197,9 @@ def open_scorer(run: VerifiedRun, model: str) -> Scorer:
         name = _model_name(model, manifest)
         fitted = _model(run, name, "cpu")
         classes = len(manifest["classes"])
-        context = Context("cpu", manifest["seed"], manifest["task"], classes, predicting=True)
+        context = TransformContext(
+            "cpu", manifest["seed"], manifest["task"], classes, predicting=True
+        )
         plan = fit.load(features, run.read)
         _check_together(run, fitted, plan)
         return Scorer(run.run, plan, fitted, manifest, context, choose("cpu"))

@@ -19,7 +19,7 @@ from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.stored import Plain, StoredObject, check_stored
 from pipeline.errors import InputError
 from pipeline.evaluate.stored import curves_adapter, metrics_adapter
-from pipeline.features.engine.plan_file import plans
+from pipeline.features.engine.plan_file import plan_adapter
 from pipeline.ingest.contract_file import contracts
 from pipeline.report.audit_file import get_audit_adapter
 from pipeline.telemetry.timeline_file import timelines
@@ -72,7 +72,7 @@ def read_run_folder(run: Path) -> RunFolder:
         ledger=_lines(run / "ledger.jsonl", data),
         timeline=_json(run / "gpu.json", data, timelines()),
         schema=_json(run / "ingest" / "schema.json", data, contracts()),
-        plan=_json(run / "features" / "plan.json", data, plans()),
+        plan=_json(run / "features" / "plan.json", data, plan_adapter()),
         metrics=_json(evaluated / "metrics.json", data, metrics_adapter()),
         curves=_json(evaluated / "curves.json", data, curves_adapter()),
         sidecars={path.stem: _sidecar(path, data) for path in _sidecars(run, seal)},

@@ -14,8 +14,8 @@ from pipeline.config.model import Data
 from pipeline.config.validation import validate
 from pipeline.device import cpu
 from pipeline.features.auto import profile as profiles
-from pipeline.features.auto.choose import Choice, decide, entries_of
-from pipeline.features.engine.transform import Context
+from pipeline.features.auto.choose import ColumnChoice, choose_per_column, to_entries
+from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.labels import target as targets
@@ -45,7 +45,7 @@ class SampleSummary:
     schema: Schema
     profile: dict[str, Any]
     settled: Settled
-    choices: tuple[Choice, ...]
+    choices: tuple[ColumnChoice, ...]
     unreadable: dict[str, str]
 
 
@@ -77,7 +77,7 @@ def examine_data(source: Data) -> SampleSummary:
     schema = replace(contract.schema.without(RESERVED), target=frozenset(expression.columns))
     planned = plan_blocks(contract, BLOCK_BYTES * -(-len(schema.names) // 1_000))
     looked = schema.without(schema.target)
-    context = Context(device="cpu", seed=0, task="regression", n_classes=0)
+    context = TransformContext(device="cpu", seed=0, task="regression", n_classes=0)
     seen, values, sampled, bad = None, None, 0, 0
     for block in _spread(planned):
         frame, rejected = read_block(block, contract, schema.names, cpu, "quarantine")
@@ -93,7 +93,7 @@ def examine_data(source: Data) -> SampleSummary:
         seen = profiles.summarise(empty, looked, context)
     settled = targets.settle(values, source)
     profile = profiles.finish(seen, looked)
-    choices = decide(looked, profile, settled.target)
+    choices = choose_per_column(looked, profile, settled.target)
     rows = sum(block.rows for block in planned)  # of CSV the lines: a record may have several
     if len(_spread(planned)) == len(planned):
         rows = sampled + bad
@@ -186,7 +186,7 @@ def _features(found: SampleSummary) -> list[str]:
     lines += _wrapped("# Numbers and bools, left as they are: ", left)
     for name, reason in list(found.unreadable.items())[:SHOWN]:
         lines.append(f"# {_comment(name)} is not read: {_comment(reason)}")
-    entries = entries_of(found.choices)
+    entries = to_entries(found.choices)
     if not entries:
         return [*lines, "features: []"]
     lines.append("features:")

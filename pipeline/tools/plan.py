@@ -9,7 +9,12 @@ from pipeline.artifacts.run_dirs import RUNS
 from pipeline.config.model import Config
 from pipeline.execution.job import Job, prepare_job
 from pipeline.execution.planning import concurrent_partitions, free_disk_at, plan_parts
-from pipeline.features.engine.planner import model_columns, next_phase, pruned, walk
+from pipeline.features.engine.planner import (
+    plan_next_phase,
+    prune_ops,
+    resolve_ops,
+    select_model_columns,
+)
 from pipeline.features.engine.transform import Step
 from pipeline.memory.cluster_capacity import check_workers
 from pipeline.memory.planner import MemoryPlan, available, limit_of
@@ -117,27 +122,33 @@ def _phases(job: Job) -> tuple[list[list[str]], list[str]]:
     """Ops fitted in each pass over the rows, and the matrix's columns as far as they are known."""
     if job.ops is None:
         return [], []
-    walked = walk(job.ops, job.source)
-    kept = pruned(walked, job.source, job.left_out)
+    walked = resolve_ops(job.ops, job.source)
+    pruned = prune_ops(walked, job.source, job.left_out)
     steps = [
-        Step(op, schema, {}, done=not op.fitted)
-        for op, schema, lives in zip(kept.walked.ops, kept.walked.schemas, kept.alive, strict=False)
+        Step(op, schema, {}, done=not op.requires_fit)
+        for op, schema, lives in zip(
+            pruned.resolved.ops, pruned.resolved.schemas, pruned.used, strict=False
+        )
         if lives
     ]
     phases = []
     base = 0
     while base < len(steps):
-        _, pending, boundary = next_phase(steps[base:])
+        _, pending, boundary = plan_next_phase(steps[base:])
         if pending:
             phases.append([steps[base + i].op.name for i in pending])
             for i in pending:
                 step = steps[base + i]
                 steps[base + i] = Step(step.op, step.schema, {}, done=True)
         elif boundary:
-            base = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup())
+            base = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup_by())
         else:
             break
-    features = [] if walked.open_from else [f.name for f in model_columns(walked, job.left_out)]
+    features = (
+        []
+        if walked.unresolved_from
+        else [f.name for f in select_model_columns(walked, job.left_out)]
+    )
     return phases, features
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.config.model import Config
-from pipeline.features.registry import REGISTRY, op_class
+from pipeline.features.registry import REGISTRY, get_op_class
 from pipeline.train.params import PARAMS
 
 
@@ -15,7 +15,7 @@ def config_schema() -> dict[str, Any]:
     definitions = schema.setdefault("$defs", {})
     ops = []
     for name in sorted(REGISTRY):
-        own = op_class(name).model_json_schema(
+        own = get_op_class(name).model_json_schema(
             by_alias=True, ref_template=f"#/$defs/{name}.{{model}}"
         )
         for inner, definition in own.pop("$defs", {}).items():

@@ -13,7 +13,7 @@ from pipeline.audit.overlap import shared, twins
 from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.features.registry import parse_ops
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.schema import LABEL, SET
 
 N = 3000
@@ -35,7 +35,7 @@ def rows(seed=0, task="binary"):
 
 
 def prepared(frame, label, sets):
-    _, storage = frame_of(frame)
+    _, storage = make_frame(frame)
     own = {
         LABEL: cpu.make_series(label, "float64"),
         SET: cpu.make_series(sets.astype("int32"), "int32"),

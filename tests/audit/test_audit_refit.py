@@ -9,8 +9,8 @@ import pytest
 from pipeline.audit import refit
 from pipeline.audit.refit import Sampled
 from pipeline.device import cpu, dtype_of
-from pipeline.features.engine.transform import Context
-from pipeline.features.try_op import frame_of
+from pipeline.features.engine.transform import TransformContext
+from pipeline.features.try_op import make_frame
 from pipeline.matrix import Target
 from pipeline.schema import LABEL, SET, WEIGHT
 
@@ -36,7 +36,7 @@ def sampled(task="binary", n=400):
             "missing": np.full(n, np.nan),
         }
     )
-    _, storage = frame_of(frame)
+    _, storage = make_frame(frame)
     label = rng.normal(size=n) if task == "regression" else rng.integers(0, 2, n) * 1.0
     own = {
         LABEL: cpu.make_series(label, "float64"),
@@ -45,7 +45,7 @@ def sampled(task="binary", n=400):
     }
     whole = storage.assign(**own)
     whole.index = pd.Index(np.arange(n) * 3, dtype="int64")
-    context = Context("cpu", 0, task, len(TARGETS[task].classes))
+    context = TransformContext("cpu", 0, task, len(TARGETS[task].classes))
     rows = type("Rows", (), {"target": TARGETS[task], "context": context})()
     return Sampled(None, rows, whole)
 

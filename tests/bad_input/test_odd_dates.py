@@ -16,7 +16,7 @@ from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.expression import parse
-from pipeline.features.stats.text_parsing import read_texts
+from pipeline.features.stats.text_parsing import parse_texts
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.pandas_input import from_pandas
 from pipeline.ingest.read_block import read_block
@@ -71,7 +71,7 @@ def test_csv_takes_a_date_as_python_does_or_rejects_the_row(tmp_path_factory, wo
 
 @pytest.mark.parametrize("word", ODD)
 def test_texts_and_literals_of_expressions_are_refused(word):
-    _, fits = read_texts(np.array([word], dtype=object), "datetime", None)
+    _, fits = parse_texts(np.array([word], dtype=object), "datetime", None)
     assert not fits[0]
     frame = pd.DataFrame({"t": np.array(["2024-01-01"], dtype="datetime64[us]")})
     with pytest.raises(ConfigError, match="is no date or time"):

@@ -16,7 +16,7 @@ from pipeline.expression import parse
 from pipeline.features.auto import profile
 from pipeline.features.engine import transform
 from pipeline.features.registry import REGISTRY, parse_op
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.ingest.labels import assign
 from pipeline.ingest.labels import split as splitting
 from pipeline.ingest.labels import target as targets
@@ -44,13 +44,13 @@ def test_every_op_uses_only_what_cudf_has(chosen, form):
         )
 
     def stepped(frame, rows, state, step):
-        settled = op.settled(state)
+        settled = op.resolve_outputs(state)
         seen = frame[op.reads(given.schema)]
         return device.to_host(getattr(settled, step)(seen, state, rows))
 
     state = op.prepare(given.schema, given.tables)
     expected_state = state
-    for _ in range(op.passes if op.fitted else 0):
+    for _ in range(op.n_passes if op.requires_fit else 0):
         summaries, plain = [], []
         for part in given.parts(2):
             frame, rows = placed(part)
@@ -61,7 +61,7 @@ def test_every_op_uses_only_what_cudf_has(chosen, form):
         expected_state = op.finish(reduce(op.merge, plain), expected_state)
     assert_on_the_host(state, "the state")
 
-    settled = op.settled(expected_state)
+    settled = op.resolve_outputs(expected_state)
     for part in given.parts(2):
         for step in ("transform", "transform_train"):
             made = stepped(*placed(part), state, step)
@@ -125,7 +125,7 @@ def test_expressions(text, form, mixed_frame):
 )
 def test_split(split, form):
     data = {**CASES[0].data(), "set": np.array(["train", "valid", "test"])[np.arange(240) % 3]}
-    _, host = frame_of(data)
+    _, host = make_frame(data)
     found = Findings()
     device = ConformingDevice(found)
     frame = wrap(form(host), found)
@@ -176,23 +176,23 @@ def test_preparation_chain_and_profile(form, mixed_frame, monkeypatch):
         look = assign.look(frame, spec)
         rows = assign.assigned(frame, spec, target, None)
         counts = assign.counted(rows, name, 2, 0, 0.5)
-        context = transform.Context(name, 0, "binary", 2)
+        context = transform.TransformContext(name, 0, "binary", 2)
         steps, current = [], schema
         for op in map(parse_op, entries):
-            step = transform.Step(op, current, op.prepare(current, {}), not op.fitted)
-            if op.fitted:
-                summary = transform.summarised(rows, [*steps, step], [len(steps)], context)[
+            step = transform.Step(op, current, op.prepare(current, {}), not op.requires_fit)
+            if op.requires_fit:
+                summary = transform.summarise_steps(rows, [*steps, step], [len(steps)], context)[
                     len(steps)
                 ]
                 step = transform.Step(op, current, op.finish(summary, step.state), True)
             steps.append(step)
-            current = op.after(current)
+            current = op.output_schema(current)
         names = ["text é", "a.b c", "x", "y", "lat", "bool", "code"]
         features = [Feature(n, "c" if n == "code" else "q") for n in names]
-        made = transform.matrices(rows, steps, features, context)
-        numbers = transform.group_number(rows, ["text é", "when"], name)
+        made = transform.build_matrices(rows, steps, features, context)
+        numbers = transform.hash_group(rows, ["text é", "when"], name)
         seen = profile.finish(profile.summarise(rows, schema, context), schema)
-        trained = transform.applied(rows, steps, context)
+        trained = transform.transform_frame(rows, steps, context)
         return look, counts, made, numbers, seen, trained, assign.everything_trains(rows, name)
 
     theirs, ours = (
@@ -222,7 +222,7 @@ OURS_IN = {
     "count_encode.py": {"normalize"}, "split.py": {"test", "argmin"}, "join.py": {"Timestamp"},
     "syntax.py": {"decode", "compare", "encode"},
 }  # fmt: skip
-ON_THE_HOST = {"choose.py", "try_op.py", "state_io.py", "registry.py", "saved.py"}
+ON_THE_HOST = {"choose.py", "try_op.py", "state_io.py", "registry.py", "saved_state.py"}
 
 
 @pytest.mark.parametrize(

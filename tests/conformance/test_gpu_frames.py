@@ -115,13 +115,13 @@ def test_every_op_on_the_gpus_own_functions(chosen, gpu):
     here = [(frame[reads], rows) for frame, rows in parts]
     there = [(gpu.to_device(frame), given.rows(rows.ids, gpu)) for frame, rows in here]
     state = expected_state = op.prepare(given.schema, given.tables)
-    for _ in range(op.passes if op.fitted else 0):
+    for _ in range(op.n_passes if op.requires_fit else 0):
         found = [op.summarise(*part, state) for part in there]
         assert_on_the_host(found)
         state = op.finish(reduce(op.merge, found), state)
         plain = [op.summarise(*part, expected_state) for part in here]
         expected_state = op.finish(reduce(op.merge, plain), expected_state)
-    settled = op.settled(expected_state)
+    settled = op.resolve_outputs(expected_state)
     own = type(op).transform_train is not Op.transform_train
     for step in (settled.transform, settled.transform_train)[: 1 + own]:
         for (a, a_rows), (b, b_rows) in zip(there, here, strict=True):

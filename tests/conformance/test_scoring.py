@@ -46,14 +46,14 @@ def scorer_on(name, schema):
     for entry in ({"derive": {"y": "lat + `a.b c`"}}, {"drop": ["none"]}):
         op = parse_op(entry)
         steps.append(transform.Step(op, current, op.prepare(current, {}), done=True))
-        current = op.after(current)
+        current = op.output_schema(current)
     features = tuple(Feature(n, "c" if n == "code" else "q") for n in ("y", "x", "lat", "code"))
     plan = FittedPlan(schema, tuple(steps), features, filters=("code > 0",))
     model = Fitted(
         "m", Target("regression"), features, score=lambda x: x[:, 0] + x[:, 3], content=None,
         importances={}, rounds=0, history={}, notes=(), device="cpu", details={},
     )  # fmt: skip
-    context = transform.Context(name, 0, "regression", 0, predicting=True)
+    context = transform.TransformContext(name, 0, "regression", 0, predicting=True)
     return Scorer(Path(), plan, model, {}, context, Choice(name, name, "a test"))
 
 

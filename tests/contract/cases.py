@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.device import cpu
 from pipeline.features.op import Rows
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, side_table, with_tables
+from pipeline.features.try_op import bind_side_table, make_frame, make_side_table
 
 N = 240
 BLANK = slice(100, 120)  # rows where everything is missing, but for the unique number
@@ -74,13 +74,13 @@ def clean_digits(seed=0, n=N):
 def shops():
     """Side tables: two keys of different types, and a text key that has rows no data has."""
     return {
-        "shops": side_table(
+        "shops": make_side_table(
             {"text é": ["b", "zz", "a", "ü ß", ""], "size": pd.Series([1, 2, None, 4, 5], dtype="Int64"),
              "owner": ["Ann", None, "Bob", "Ann", "Ön"], "since": pd.to_datetime(["2001-01-01", None, "1969-07-20", "2020-02-29", "2000-01-01"]).to_series().reset_index(drop=True),
              "open": [True, False, None, True, True], "x": [0.5, None, 1.5, 2.5, 3.5]},
             keys=["text é"],
         ),
-        "grid": side_table(
+        "grid": make_side_table(
             {"a.b c": [-4, 0, 3, 8, 3, 99], "text é": ["a", "a", "b", "ü ß", "a", "a"], "score": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]},
             keys=["a.b c", "text é"],
         ),
@@ -254,7 +254,7 @@ class Setting:
 
     def fresh(self, device=cpu):
         """(frame, rows) of new data, in the training schema's dtypes."""
-        _, host = frame_of(self.case.new())
+        _, host = make_frame(self.case.new())
         ids = np.arange(len(host)) + len(self.host)
         rows = self.rows(
             np.arange(len(host)), device, ids=device.to_device(ids), label=None, predicting=True
@@ -265,6 +265,6 @@ class Setting:
 def setting(chosen):
     """The case made ready."""
     tables = chosen.tables()
-    op = with_tables(parse_op(chosen.entry), tables)
-    schema, host = frame_of(chosen.data())
+    op = bind_side_table(parse_op(chosen.entry), tables)
+    schema, host = make_frame(chosen.data())
     return Setting(chosen, op, schema, host, label_of(chosen.task, len(host)), tables)

@@ -49,7 +49,7 @@ def fit(given, parts, merging=None):
     op = given.op
     state = op.prepare(given.schema, given.tables)
     merging = merging or (lambda summaries: reduce(op.merge, summaries))
-    for _ in range(op.passes if op.fitted else 0):
+    for _ in range(op.n_passes if op.requires_fit else 0):
         summaries = [op.summarise(f[op.reads(given.schema)], r, state) for f, r in parts]
         state = op.finish(merging(summaries), state)
     return state
@@ -57,13 +57,13 @@ def fit(given, parts, merging=None):
 
 def made(given, state, frame, rows, step="transform"):
     """What the settled op makes of a frame, on the host."""
-    op = given.op.settled(state)
+    op = given.op.resolve_outputs(state)
     return rows.device.to_host(getattr(op, step)(frame[op.reads(given.schema)], state, rows))
 
 
 def declared(given, state):
     """The columns that the settled op says it makes."""
-    return given.op.settled(state).produces(given.schema)
+    return given.op.resolve_outputs(state).produces(given.schema)
 
 
 def bits(value):

@@ -13,7 +13,7 @@ from laws import REL, assert_same, declared, fit, made, plain
 from pipeline.device import cpu, dtype_of
 from pipeline.errors import DataError
 from pipeline.features.engine import state_io as stored
-from pipeline.features.registry import REGISTRY, op_entry, parse_op
+from pipeline.features.registry import REGISTRY, dump_op, parse_op
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda c: c.id)
@@ -69,8 +69,8 @@ def test_the_columns_are_the_declared_ones(given, device):
 
 
 def test_after_is_what_produces_and_removes_say(given):
-    op = given.op.settled(fit(given, given.parts(1)))
-    after = op.after(given.schema)
+    op = given.op.resolve_outputs(fit(given, given.parts(1)))
+    after = op.output_schema(given.schema)
     assert {c.name: c for c in op.produces(given.schema)}.items() <= {
         c.name: c for c in after
     }.items()
@@ -121,7 +121,7 @@ def test_arguments_are_never_changed(given, device):
     tables = {name: table.copy(deep=True) for name, table in given.tables.items()}
     dumped = op.model_dump()
     state = op.prepare(given.schema, given.tables)
-    if op.fitted:
+    if op.requires_fit:
         a, b = (op.summarise(f[op.reads(given.schema)], r, state) for f, r in parts)
         before = copy.deepcopy((a, b))
         merged = op.merge(a, b)
@@ -155,9 +155,9 @@ def test_the_state_survives_json_and_parquet(given, device, tmp_path):
 
 
 def test_the_entry_survives_yaml(given):
-    settled = given.op.settled(fit(given, given.parts(1)))
+    settled = given.op.resolve_outputs(fit(given, given.parts(1)))
     for op in (given.op, settled):
-        assert parse_op(json.loads(json.dumps(op_entry(op)))) == op
+        assert parse_op(json.loads(json.dumps(dump_op(op)))) == op
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from wild import NUMERIC, Table
 from wild_ops import ENTRIES
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.engine.planner import walk
+from pipeline.features.engine.planner import resolve_ops
 from pipeline.features.registry import parse_op
 
 ROWS = (5, 9, 1, 0, 2, 3, 7)
@@ -57,8 +57,8 @@ def trials(draw, op_name):
     try:
         op = parse_op(entry)
         for side in table.tables.values():
-            op = op.filled(side.attrs["keys"], side.attrs["types"])
-        walk([op], schema)
+            op = op.bind_table(side.attrs["keys"], side.attrs["types"])
+        resolve_ops([op], schema)
         op.prepare(schema, table.tables)
     except (ConfigError, DataError) as error:
         assert error.message
@@ -94,9 +94,9 @@ def _cut(draw, groups, count):
 
 def _together(op, host):
     """int64 (n,): rows that an op needs in one partition have the same number."""
-    if op.regroup() is None or len(host) == 0:
+    if op.regroup_by() is None or len(host) == 0:
         return np.arange(len(host))
-    names, _ = op.regroup()
+    names, _ = op.regroup_by()
     keys = pd.DataFrame({n: _told(host[n]) for n in names})
     return keys.groupby(names).ngroup().to_numpy()
 

@@ -8,8 +8,8 @@ from pipeline.device import cpu
 from pipeline.device.factorize import numbered
 from pipeline.evaluate import slices
 from pipeline.expression import parse
-from pipeline.features.stats.key_tables import key_column, positions
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.stats.key_tables import find_positions, to_key_column
+from pipeline.features.try_op import make_frame, try_op
 
 
 def test_texts_that_are_equal_up_to_a_nul_are_different():
@@ -35,9 +35,9 @@ def test_other_values_too(values, codes, distinct):
 
 def test_what_tells_texts_apart_sees_beyond_a_nul():
     data = {"a": ["x\0y", "x\0z", "x"], "n": [1, 1, 1]}
-    _, frame = frame_of(data)
-    keys = pd.DataFrame({"key_0": key_column(np.array(["x", "x\0z"], object)), "key_1": [1, 1]})
-    assert positions(frame, ["a", "n"], keys, cpu).tolist() == [-1, 1, 0]
+    _, frame = make_frame(data)
+    keys = pd.DataFrame({"key_0": to_key_column(np.array(["x", "x\0z"], object)), "key_1": [1, 1]})
+    assert find_positions(frame, ["a", "n"], keys, cpu).tolist() == [-1, 1, 0]
     assert parse("a == 'x'").evaluate(frame, cpu).tolist() == [False, False, True]
     assert slices._places(np.array(data["a"], dtype=object))[2] == 3
     entry = {"lag": {"by": "a", "order": "n", "columns": ["n"], "shift": 1}}

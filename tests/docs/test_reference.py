@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from pipeline.cli.app import app
-from pipeline.features.registry import REGISTRY, op_class
+from pipeline.features.registry import REGISTRY, get_op_class
 from pipeline.tools.schema import config_schema
 from pipeline.train.params import PARAMS
 
@@ -62,7 +62,7 @@ def test_every_config_key_has_a_row(pages):
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_every_op_has_its_parameters_and_an_example(pages, name):
     section = sections(pages["ops"])[name]
-    fields = op_class(name).model_fields
+    fields = get_op_class(name).model_fields
     rows = set(re.findall(r"^\| `(\w+)` \|", section, re.M))
     assert rows == {field.alias or key for key, field in fields.items()}
     assert ">>> " in section

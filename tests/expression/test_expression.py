@@ -13,7 +13,7 @@ from plain_expression import COMPARE, HIGH, LOW, ROWS, arithmetic, ints, shown, 
 from pipeline.device import cpu
 from pipeline.errors import ConfigError
 from pipeline.expression import column_expression, parse, quote
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.schema import Column, Schema
 
 
@@ -24,7 +24,7 @@ def plain(device, series):
 
 
 def result(text, device=cpu, **columns):
-    schema, host = frame_of(columns)
+    schema, host = make_frame(columns)
     expression = parse(text)
     series = expression.evaluate(device.to_device(host), device)
     made = Schema((expression.check(schema),))
@@ -161,19 +161,19 @@ def test_times(device):
 
 
 def test_empty_and_all_missing_partitions(device):
-    schema, host = frame_of({"x": [1.0, None], "s": ["a", "b"], "i": ints([1, 2])})
+    schema, host = make_frame({"x": [1.0, None], "s": ["a", "b"], "i": ints([1, 2])})
     empty = device.to_device(host.iloc[:0].reset_index(drop=True))
     for text in ["x > 1", "s == 'a'", "s < s", "i // 2", "where(x > 0, s, 'q')", "1 + 1", "s"]:
         made = device.to_host(parse(text).evaluate(empty, device))
         assert len(made) == 0
         assert str(made.dtype) == str(cpu.empty_frame([parse(text).check(schema)]).dtypes.iloc[0])
     gone = {"x": [None, None], "s": pd.Series([None, None], dtype=object)}
-    schema, host = frame_of(gone)
+    schema, host = make_frame(gone)
     assert plain(device, parse("s == 'a'").evaluate(device.to_device(host), device)) == [None, None]
 
 
 def test_the_frame_is_unchanged_and_its_index_ignored(device):
-    _, host = frame_of({"x": [1.0, None, 3.0], "s": ["a", None, "b"]})
+    _, host = make_frame({"x": [1.0, None, 3.0], "s": ["a", None, "b"]})
     host.index = pd.Index([7, 8, 9])
     before = host.copy(deep=True)
     made = parse("where(s == 'a', x, -x)").evaluate(device.to_device(host), device)

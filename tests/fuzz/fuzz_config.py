@@ -14,7 +14,7 @@ from fuzz_laws import SCRATCH, refused
 from pipeline.config.loader import read_yaml
 from pipeline.config.model import Config
 from pipeline.config.yaml_text import parse_yaml
-from pipeline.features.registry import op_entry, parse_ops
+from pipeline.features.registry import dump_op, parse_ops
 from pipeline.train.params import parse_models
 
 
@@ -32,11 +32,11 @@ def lawful(tree: Any, overrides: Sequence[str] = ()) -> None:
     """The same of a parsed tree."""
     with refused():
         config = Config.parse(tree, overrides)
-        entries = [op_entry(op) for op in parse_ops(config.features or ())]
+        entries = [dump_op(op) for op in parse_ops(config.features or ())]
         models = parse_models(config.models)
         again = Config.parse(parse_yaml(config.to_yaml(), "config.yaml"))
         assert again.to_yaml() == config.to_yaml(), "config.yaml is another config"
-        read = [op_entry(op) for op in parse_ops(again.features or ())]
+        read = [dump_op(op) for op in parse_ops(again.features or ())]
         assert read == entries, "config.yaml has other ops"
-        assert [op_entry(op) for op in parse_ops(entries)] == entries, "plan.json has other ops"
+        assert [dump_op(op) for op in parse_ops(entries)] == entries, "plan.json has other ops"
         assert parse_models(again.models) == models, "config.yaml has other models"

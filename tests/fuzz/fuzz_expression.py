@@ -18,13 +18,13 @@ from plain_expression import ROWS, worth
 from pipeline.device import cpu
 from pipeline.expression import parse
 from pipeline.expression.nodes import Arithmetic, Call, Compare, Literal, Logic, Name, Node
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 
 
 @cache
 def table() -> tuple[Any, Any]:
     """The schema and the frame that expressions are about."""
-    return frame_of({**ROWS, "d": ["2024-01-31", None, "1969-12-31"] + ["2024-02-01"] * 5})
+    return make_frame({**ROWS, "d": ["2024-01-31", None, "1969-12-31"] + ["2024-02-01"] * 5})
 
 
 def one(data: bytes) -> None:

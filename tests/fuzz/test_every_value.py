@@ -20,7 +20,7 @@ from fuzz import target
 from pipeline import run
 from pipeline.config.model import Config
 from pipeline.errors import PipelineError
-from pipeline.features.registry import REGISTRY, op_entry, parse_op
+from pipeline.features.registry import REGISTRY, dump_op, parse_op
 from pipeline.train.params import PARAMS
 
 ODD = [
@@ -59,7 +59,7 @@ TREES["models"] = {
     "models": {n: kind().model_dump(mode="json", by_alias=True) for n, kind in PARAMS.items()},
 }
 TREES |= {
-    name: {**MAIN, "features": [op_entry(parse_op(c.entry)) for c in CASES if c.op_name == name][-1:]}
+    name: {**MAIN, "features": [dump_op(parse_op(c.entry)) for c in CASES if c.op_name == name][-1:]}
     for name in REGISTRY
 }  # fmt: skip
 

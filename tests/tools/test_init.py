@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.config.model import Config
 from pipeline.errors import InputError
-from pipeline.features.engine.planner import model_columns, walk
+from pipeline.features.engine.planner import resolve_ops, select_model_columns
 from pipeline.features.registry import parse_ops
 from pipeline.ingest.schema import settle
 from pipeline.tools import init
@@ -54,8 +54,8 @@ def test_the_text_is_a_config_whose_ops_fit_the_data(tmp_path, csv):
     for data in (str(path), csv) if "\n" not in "".join(table().columns) else (str(path),):
         config = parsed(make_config(data, "sold?"))
         source = settle(config.data).schema
-        walked = walk(parse_ops(config.features), source.without(["sold?"]))
-        names = [f.name for f in model_columns(walked, {})]
+        walked = resolve_ops(parse_ops(config.features), source.without(["sold?"]))
+        names = [f.name for f in select_model_columns(walked, {})]
         assert {"price", "a b"} <= set(names)
         assert not {"id", "same", "gone"} & set(names)
 

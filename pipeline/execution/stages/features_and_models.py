@@ -16,10 +16,10 @@ from pipeline.execution.fingerprints import file_fingerprints
 from pipeline.execution.stages.ingest import LabeledData, on
 from pipeline.features.auto.choice_file import read_choice, read_counts
 from pipeline.features.engine import fit, transform
-from pipeline.features.engine.fit import FittedPlan, Fitting
-from pipeline.features.engine.state_cache import States
+from pipeline.features.engine.fit import FitResult, FittedPlan
+from pipeline.features.engine.state_cache import StateCache
 from pipeline.features.op import Op
-from pipeline.features.registry import op_entry, parse_ops
+from pipeline.features.registry import dump_op, parse_ops
 from pipeline.ingest.labels import assign
 from pipeline.matrix import SetName
 from pipeline.memory.planner import give_back
@@ -86,7 +86,7 @@ def features(session: RunContext, rows: LabeledData, *, last: bool) -> FeatureSe
         if ops is None:
             reasons = {**choice.left_out, **rows.source.unreadable}
             doing.entry.notes += [f"left out {name}: {why}" for name, why in reasons.items()]
-        doing.found = {"ops": list(map(op_entry, choice.ops)), "left_out": dict(choice.left_out)}
+        doing.found = {"ops": list(map(dump_op, choice.ops)), "left_out": dict(choice.left_out)}
         built = _built(session, rows, choice, counts, doing, everything=False, last=last)
         doing.entry.rows = sum(rows.counts.rows.values())
         doing.entry.notes += notes_of(built.plan)
@@ -101,7 +101,7 @@ def choose_ops(session: RunContext, rows: LabeledData) -> FeatureChoice:
     seen = partitions.reduced(
         session.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
     )
-    entries, dropped = choose.choose(schema, profile.finish(seen, schema), rows.target)
+    entries, dropped = choose.choose_ops(schema, profile.finish(seen, schema), rows.target)
     reasons = {item["column"]: item["reason"] for item in dropped}
     return FeatureChoice(parse_ops(entries), {**session.job.left_out, **reasons})
 
@@ -122,14 +122,14 @@ def _built(
         context=rows.context, ops=choice.ops, tables=job.tables, left_out=job.left_out,
         known=known,
     )  # fmt: skip
-    known.tidy(fitting.plan.steps)
+    known.remove_unused(fitting.plan.steps)
     doing.told += known.notes()
     filters = tuple(expression.text for expression in job.filters)
     dropped = [
         {**d, "reason": choice.left_out.get(d["column"], d["reason"])} for d in fitting.plan.dropped
     ]
     plan = replace(fitting.plan, filters=filters, dropped=tuple(dropped))
-    plan = fit.saved(plan, doing.place / fit.FOLDER)
+    plan = fit.save_and_reload(plan, doing.place / fit.FOLDER)
     remaining = plan.steps[len(plan.steps) - len(fitting.remaining) :]
     feed = _feed(session, rows, replace(fitting, plan=plan, remaining=remaining), counts, last)
     count = job.config.golden
@@ -140,14 +140,14 @@ def _built(
     return FeatureSet(choice, plan, feed, drawn, fitting.parts, everything, last)
 
 
-def _known(session: RunContext, doing: StageRun) -> States:
-    """States that an earlier run in the folder has fitted on the same rows."""
+def _known(session: RunContext, doing: StageRun) -> StateCache:
+    """StateCache that an earlier run in the folder has fitted on the same rows."""
     job = session.job
     tables = {
         name: [file_fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
         for name, files in job.table_files.items()
     }
-    return States(doing.place / "fitted", session.rows_key(doing.name), tables)
+    return StateCache(doing.place / "fitted", session.rows_key(doing.name), tables)
 
 
 def _kept(
@@ -164,7 +164,7 @@ def _kept(
         device, features = rows.context.device, plan.features
         feed = PartitionedFeed(session.client, _nothing, features, rows.target, device, counts)
         return FeatureSet(choice, plan, feed, drawn, rows.parts, everything, last)
-    fitting = fit.replayed(
+    fitting = fit.replay_plan(
         session.client, _training(rows, everything), plan, meta=rows.meta, context=rows.context
     )
     feed = _feed(session, rows, fitting, counts, last)
@@ -180,7 +180,7 @@ def rebuild_feature_set(
 ) -> FeatureSet:
     """Make the matrices of rebuilt rows, with what is fitted, on a device or where they were."""
     rows = on(rows, device or built.feed.device)
-    fitting = fit.replayed(
+    fitting = fit.replay_plan(
         session.client, _training(rows, built.everything), built.plan,
         meta=rows.meta, context=rows.context,
     )  # fmt: skip
@@ -195,21 +195,21 @@ def _training(rows: LabeledData, everything: bool) -> Partitions:
 
 
 def _feed(
-    session: RunContext, rows: LabeledData, fitting: Fitting, counts: Mapping[str, int], last: bool
+    session: RunContext, rows: LabeledData, result: FitResult, counts: Mapping[str, int], last: bool
 ) -> PartitionedFeed:
     """The matrices of the rows: of all sets and held, or made of the rows at each pass."""
-    client, wanted = session.client, fitting.plan.features
-    steps, rate = partitions.shared(client, fitting.remaining), rows.plan.train_rate
+    client, wanted = session.client, result.plan.features
+    steps, rate = partitions.shared(client, result.remaining), rows.plan.train_rate
 
     def made(*sets: SetName) -> Partitions:
         context = replace(rows.context, sets=sets, train_rate=rate)
-        return partitions.each(fitting.parts, transform.matrices, steps, wanted, context)
+        return partitions.each(result.parts, transform.build_matrices, steps, wanted, context)
 
     parts_of: Callable[..., Partitions] = made
     if rows.plan.hold:
-        if last and fitting.parts.items is not rows.parts.items:  # they were regrouped
+        if last and result.parts.items is not rows.parts.items:  # they were regrouped
             rows.parts.let_go()
-        frames = fitting.parts if last else None
+        frames = result.parts if last else None
         parts_of = PersistedMatrices(
             client, partitions.held(client, made(*SETS), instead_of=frames)
         )

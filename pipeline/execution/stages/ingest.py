@@ -19,7 +19,7 @@ from pipeline.device import transfer
 from pipeline.device.choose import Choice, frames_of
 from pipeline.errors import DataError, MachineError
 from pipeline.execution.planning import describe_plan, plan_parts
-from pipeline.features.engine.transform import Context
+from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import partitions as load
 from pipeline.ingest.blocks import Part
 from pipeline.ingest.labels import assign, split, target
@@ -62,7 +62,7 @@ class LabeledData:
     why: str
     """What decided the task."""
     counts: Counts
-    context: Context
+    context: TransformContext
     """Its device has the frames."""
     plan: MemoryPlan
     spec: Preparation
@@ -238,7 +238,7 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
         job.source,
         classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
     )
-    context = Context(device, config.seed, settled.target.task, classes, spec.sample_rate)
+    context = TransformContext(device, config.seed, settled.target.task, classes, spec.sample_rate)
     meta = frames_of(device).empty_frame([*source.only(job.kept), *assign.own_columns(spec)])
     return LabeledData(
         parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,

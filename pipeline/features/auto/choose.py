@@ -48,7 +48,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ColumnChoice:
     """What becomes of one column, and why."""
 
     column: str
@@ -59,7 +59,7 @@ class Choice:
     dropped: bool = False
 
 
-def choose(
+def choose_ops(
     schema: Schema, profile: Mapping[str, Any], target: Target
 ) -> tuple[list[Entry], list[dict[str, str]]]:
     """The YAML entries of the chosen ops, and what is left out.
@@ -75,7 +75,7 @@ def choose(
     Raises:
         DataError: every column is left out, or there is none.
     """
-    choices = decide(schema, profile, target)
+    choices = choose_per_column(schema, profile, target)
     if all(c.dropped for c in choices):
         raise DataError(
             "no column beside the target has anything to learn from",
@@ -83,10 +83,12 @@ def choose(
             fix="add columns whose values differ from row to row",
         )
     dropped = [{"column": c.column, "reason": c.why} for c in choices if c.dropped]
-    return entries_of(choices), dropped
+    return to_entries(choices), dropped
 
 
-def decide(schema: Schema, profile: Mapping[str, Any], target: Target) -> list[Choice]:
+def choose_per_column(
+    schema: Schema, profile: Mapping[str, Any], target: Target
+) -> list[ColumnChoice]:
     """A choice per column that the target is not made of, in the schema's order.
 
     Where every column would be left out, those with a value of their own per row stay after all:
@@ -100,7 +102,7 @@ def decide(schema: Schema, profile: Mapping[str, Any], target: Target) -> list[C
     return [_kept_after_all(c, schema[c.column], profile["columns"][c.column]) for c in choices]
 
 
-def entries_of(choices: Sequence[Choice]) -> list[Entry]:
+def to_entries(choices: Sequence[ColumnChoice]) -> list[Entry]:
     """The ops' YAML entries: columns with the same parameters share one, `drop` comes last."""
     first: list[Entry] = []  # derive reads columns that a later op replaces
     entries: list[Entry] = []
@@ -121,11 +123,11 @@ def entries_of(choices: Sequence[Choice]) -> list[Entry]:
 
 def _choice(
     column: Column, seen: Mapping[str, Any], rows: int, target: Target, taken: set[str]
-) -> Choice:
+) -> ColumnChoice:
     if seen["missing"] == rows:
-        return Choice(column.name, "every value is missing", dropped=True)
+        return ColumnChoice(column.name, "every value is missing", dropped=True)
     if seen["constant"] and not seen["missing"]:
-        return Choice(column.name, "every row has the same value", dropped=True)
+        return ColumnChoice(column.name, "every row has the same value", dropped=True)
     if column.kind == "datetime":
         return _datetime(column.name, seen, taken)
     if column.kind == "text":
@@ -135,22 +137,24 @@ def _choice(
     return _number(column.name, seen)
 
 
-def _number(name: str, seen: Mapping[str, Any]) -> Choice:
+def _number(name: str, seen: Mapping[str, Any]) -> ColumnChoice:
     if seen["dtype"] == "bool":
-        return Choice(name, "true or false")
+        return ColumnChoice(name, "true or false")
     if max(-seen["low"], seen["high"]) > HUGE:
         bounds = {"lower": -HUGE, "upper": HUGE}
-        return Choice(name, "a number, limited to what float32 can hold", (("clip", bounds),))
-    return Choice(name, "a number")
+        return ColumnChoice(name, "a number, limited to what float32 can hold", (("clip", bounds),))
+    return ColumnChoice(name, "a number")
 
 
-def _text(name: str, seen: Mapping[str, Any], target: Target) -> Choice:
+def _text(name: str, seen: Mapping[str, Any], target: Target) -> ColumnChoice:
     distinct = _count(seen)
     if seen["rows_per_value"] < OWN_VALUE and seen["distinct"] > 2:
-        return Choice(name, f"almost every row has its own value ({distinct} values)", dropped=True)
+        return ColumnChoice(
+            name, f"almost every row has its own value ({distinct} values)", dropped=True
+        )
     if seen["distinct"] <= MAX_CODES:
-        return Choice(name, f"text with {distinct} values", (("categorify", {}),))
-    return Choice(name, f"text with {distinct} values", (_means(target),))
+        return ColumnChoice(name, f"text with {distinct} values", (("categorify", {}),))
+    return ColumnChoice(name, f"text with {distinct} values", (_means(target),))
 
 
 def _means(target: Target) -> tuple[str, Entry]:
@@ -162,19 +166,19 @@ def _means(target: Target) -> tuple[str, Entry]:
 
 def _integer(
     name: str, seen: Mapping[str, Any], rows: int, target: Target, taken: set[str]
-) -> Choice:
+) -> ColumnChoice:
     if reason := _id_reason(name, seen, rows):
-        return Choice(name, reason, dropped=True)
+        return ColumnChoice(name, reason, dropped=True)
     if not _CODE_NAME.search(name) or seen["distinct"] <= 2:
-        return Choice(name, "a number")
+        return ColumnChoice(name, "a number")
     why = f"numbers named like a code, with {_count(seen)} values"
     if seen["distinct"] <= MAX_CODES:
-        return Choice(name, why, (("categorify", {}),))
+        return ColumnChoice(name, why, (("categorify", {}),))
     op, parameters = _means(target)
     enough = op == "target_encode" and seen["rows_per_value"] >= ROWS_PER_VALUE
     if enough and f"{name}_te" not in taken and not {"{", "}"} & set(name):
-        return Choice(name, why, ((op, {**parameters, "as": "{column}_te"}),))
-    return Choice(name, "a number")
+        return ColumnChoice(name, why, ((op, {**parameters, "as": "{column}_te"}),))
+    return ColumnChoice(name, "a number")
 
 
 def _id_reason(name: str, seen: Mapping[str, Any], rows: int) -> str:
@@ -192,7 +196,7 @@ def _id_reason(name: str, seen: Mapping[str, Any], rows: int) -> str:
     return ""
 
 
-def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> Choice:
+def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> ColumnChoice:
     span = (seen["high"] - seen["low"]) / DAY
     first = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=seen["low"])
     parts = ["month"] if span >= 60 else []
@@ -205,14 +209,14 @@ def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> Choice:
         ops.append(("derive", {days: f'(`{name}` - "{first.date()}") / 86400'}))
     ops.append(("dates", {"parts": parts or ["day_of_week"]}))
     how = "times" if seen["clock"] else "dates"
-    return Choice(name, f"{how} over {span:,.0f} days from {first.date()} on", tuple(ops))
+    return ColumnChoice(name, f"{how} over {span:,.0f} days from {first.date()} on", tuple(ops))
 
 
-def _kept_after_all(choice: Choice, column: Column, seen: Mapping[str, Any]) -> Choice:
+def _kept_after_all(choice: ColumnChoice, column: Column, seen: Mapping[str, Any]) -> ColumnChoice:
     if column.dtype not in ("int64", "text") or seen["constant"]:
         return choice
     ops = (("target_encode", {"folds": 5, "smooth": 20}),) if column.dtype == "text" else ()
-    return Choice(column.name, f"kept, as nothing else is left: {choice.why}", ops)
+    return ColumnChoice(column.name, f"kept, as nothing else is left: {choice.why}", ops)
 
 
 def _count(seen: Mapping[str, Any]) -> str:

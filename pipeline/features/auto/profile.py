@@ -18,7 +18,7 @@ import pandas as pd
 
 from pipeline.device import Frame, Frames, cpu
 from pipeline.device.choose import frames_of
-from pipeline.features.engine.transform import Context, opened, training
+from pipeline.features.engine.transform import TransformContext, select_training_rows, to_part
 from pipeline.schema import Column, Schema
 
 MAX_VALUES = 10_000
@@ -28,7 +28,7 @@ _SEED = 3
 
 
 @dataclass(frozen=True)
-class Seen:
+class ColumnCounts:
     """One column's counts."""
 
     missing: int
@@ -44,14 +44,14 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ProfileSummary:
     """Counts of all columns over some of the partitions."""
 
     rows: int
-    columns: Mapping[str, Seen]
+    columns: Mapping[str, ColumnCounts]
 
 
-def summarise(frame: Frame, schema: Schema, context: Context) -> Summary:
+def summarise(frame: Frame, schema: Schema, context: TransformContext) -> ProfileSummary:
     """Counts over the training rows of one partition.
 
     Args:
@@ -60,13 +60,13 @@ def summarise(frame: Frame, schema: Schema, context: Context) -> Summary:
         context: which device the frame is on.
     """
     device = frames_of(context.device)
-    part = training(opened(frame, context))
+    part = select_training_rows(to_part(frame, context))
     frame = part.frame(schema.names)
     seen = {c.name: _seen(frame[c.name], c, device) for c in schema}
-    return Summary(len(part.rows.ids), seen)
+    return ProfileSummary(len(part.rows.ids), seen)
 
 
-def _seen(series: Any, column: Column, device: Frames) -> Seen:
+def _seen(series: Any, column: Column, device: Frames) -> ColumnCounts:
     missing = int(series.isna().sum())
     if missing == len(series):
         low, high = None, None
@@ -79,9 +79,9 @@ def _seen(series: Any, column: Column, device: Frames) -> Seen:
         low, high = values.min().item(), values.max().item()
         clock = column.kind == "datetime" and bool((values % DAY != 0).any())
     if column.dtype not in ("int64", "int32", "bool", "text"):
-        return Seen(missing, low, high, clock=clock)
+        return ColumnCounts(missing, low, high, clock=clock)
     counts, level = _bounded(_counts(series, column, device), 0)
-    return Seen(missing, low, high, counts, level)
+    return ColumnCounts(missing, low, high, counts, level)
 
 
 def _counts(series: Any, column: Column, device: Frames) -> pd.Series:
@@ -105,13 +105,13 @@ def _hashes(values: pd.Index) -> np.ndarray:
     return cpu.hash_text(values.to_numpy(dtype=object), _SEED)
 
 
-def merge(a: Summary, b: Summary) -> Summary:
+def merge(a: ProfileSummary, b: ProfileSummary) -> ProfileSummary:
     """The counts of two partitions' rows together."""
     columns = {name: _merged(seen, b.columns[name]) for name, seen in a.columns.items()}
-    return Summary(a.rows + b.rows, columns)
+    return ProfileSummary(a.rows + b.rows, columns)
 
 
-def _merged(a: Seen, b: Seen) -> Seen:
+def _merged(a: ColumnCounts, b: ColumnCounts) -> ColumnCounts:
     lows = [s.low for s in (a, b) if s.low is not None]
     highs = [s.high for s in (a, b) if s.high is not None]
     counts, level = None, max(a.level, b.level)
@@ -119,7 +119,7 @@ def _merged(a: Seen, b: Seen) -> Seen:
         parts = [_at_level(s.counts, s.level, level) for s in (a, b)]
         parts = [p for p in parts if len(p)] or parts[:1]  # an empty one would change the dtype
         counts, level = _bounded(pd.concat(parts).groupby(level=0, sort=True).sum(), level)
-    return Seen(
+    return ColumnCounts(
         a.missing + b.missing, min(lows, default=None), max(highs, default=None),
         counts, level, a.clock or b.clock,
     )  # fmt: skip
@@ -130,7 +130,7 @@ def _at_level(counts: Any, own: int, level: int) -> pd.Series:
     return kept if own == level else kept[_hashes(kept.index) < 2 ** (32 - level)]
 
 
-def finish(summary: Summary, schema: Schema) -> dict[str, Any]:
+def finish(summary: ProfileSummary, schema: Schema) -> dict[str, Any]:
     """The profile as JSON values.
 
     Returns:
@@ -146,7 +146,7 @@ def finish(summary: Summary, schema: Schema) -> dict[str, Any]:
     }
 
 
-def _described(seen: Seen, column: Column) -> dict[str, Any]:
+def _described(seen: ColumnCounts, column: Column) -> dict[str, Any]:
     found = {
         "dtype": column.dtype, "missing": seen.missing, "low": seen.low, "high": seen.high,
         "clock": seen.clock,

@@ -20,14 +20,20 @@ from pipeline.device import Frame
 from pipeline.errors import ConfigError, DataError
 from pipeline.expression import parse
 from pipeline.features.engine import state_io, transform
-from pipeline.features.engine.flow import check_flow
-from pipeline.features.engine.plan_file import StoredPlan, plans
-from pipeline.features.engine.planner import Walk, model_columns, next_phase, pruned, walk
-from pipeline.features.engine.state_cache import States
-from pipeline.features.engine.transform import Context, Step
+from pipeline.features.engine.plan_check import check_plan
+from pipeline.features.engine.plan_file import StoredPlan, plan_adapter
+from pipeline.features.engine.planner import (
+    ResolvedOps,
+    plan_next_phase,
+    prune_ops,
+    resolve_ops,
+    select_model_columns,
+)
+from pipeline.features.engine.state_cache import StateCache
+from pipeline.features.engine.transform import Step, TransformContext
 from pipeline.features.op import Op
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.saved import MAX_CELLS
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.saved_state import MAX_CELLS
 from pipeline.matrix import Feature
 from pipeline.schema import Schema
 
@@ -63,7 +69,7 @@ class FittedPlan:
 
 
 @dataclass(frozen=True)
-class Fitting:
+class FitResult:
     """The outcome of `fit`: the plan, and partitions with the steps they still need."""
 
     plan: FittedPlan
@@ -74,9 +80,9 @@ class Fitting:
 
 def fit(
     client: Any, parts: Partitions, *, meta: Frame, ops: Sequence[Op], source: Schema,
-    context: Context, tables: Mapping[str, pd.DataFrame], left_out: Mapping[str, str],
-    known: States | None = None,
-) -> Fitting:  # fmt: skip
+    context: TransformContext, tables: Mapping[str, pd.DataFrame], left_out: Mapping[str, str],
+    known: StateCache | None = None,
+) -> FitResult:  # fmt: skip
     """Fits the ops on the training rows of the partitions.
 
     Args:
@@ -89,52 +95,56 @@ def fit(
         ConfigError: the ops do not fit the columns, or leave text.
         DataError: an op refuses the data.
     """
-    kept = pruned(walk(ops, source), source, left_out)
-    walked, places = kept.walked, [i for i, alive in enumerate(kept.alive) if alive]
-    steps = [_first_step(walked, place, tables) for place in places]
+    pruned = prune_ops(resolve_ops(ops, source), source, left_out)
+    walked, places = pruned.resolved, [i for i, alive in enumerate(pruned.used) if alive]
+    pairs = [(walked.ops[place], walked.schemas[place]) for place in places]
+    steps = [
+        Step(op, schema, op.prepare(schema, tables), done=not op.requires_fit)
+        for op, schema in pairs
+    ]
     passes = [0] * len(steps)
     base, phase, grouped = 0, 0, -1
     while base < len(steps):
-        if steps[base].op.regroup() is not None and grouped < base:
+        if steps[base].op.regroup_by() is not None and grouped < base:
             parts, grouped = _regrouped(client, parts, meta, steps[base].op, context), base
-        order, pending, boundary = next_phase(steps[base:])
+        order, pending, boundary = plan_next_phase(steps[base:])
         order, pending = [base + i for i in order], [base + i for i in pending]
         if pending:
             phase += 1
             if known is not None:
-                known.recognise(steps)
+                known.compute_keys(steps)
             _fit_phase(
                 client, parts, steps, order=order, pending=pending,
                 passes=passes, phase=phase, context=context, known=known,
             )  # fmt: skip
             walked = _resolved_again(walked, places, steps, source)
         elif boundary:
-            cut = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup())
+            cut = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup_by())
             parts, meta = _through(client, parts, meta, tuple(steps[base:cut]), context)
             base = cut
         else:
             break
-    features = model_columns(walked, left_out)
+    features = select_model_columns(walked, left_out)
     plan = FittedPlan(source, tuple(steps), tuple(features), _dropped(source, steps, features))
-    return Fitting(plan, parts, tuple(steps[base:]))
+    return FitResult(plan, parts, tuple(steps[base:]))
 
 
-def replayed(
-    client: Any, parts: Partitions, plan: FittedPlan, *, meta: Frame, context: Context
-) -> Fitting:
+def replay_plan(
+    client: Any, parts: Partitions, plan: FittedPlan, *, meta: Frame, context: TransformContext
+) -> FitResult:
     """What `fit` gave, of other partitions of the same rows: nothing is fitted again."""
     base = 0
     for cut, step in enumerate(plan.steps):
-        if step.op.regroup() is None:
+        if step.op.regroup_by() is None:
             continue
         if cut > base:
             parts, meta = _through(client, parts, meta, plan.steps[base:cut], context)
         parts, base = _regrouped(client, parts, meta, step.op, context), cut
-    return Fitting(plan, parts, plan.steps[base:])
+    return FitResult(plan, parts, plan.steps[base:])
 
 
 def _through(
-    client: Any, parts: Partitions, meta: Frame, steps: tuple[Step, ...], context: Context
+    client: Any, parts: Partitions, meta: Frame, steps: tuple[Step, ...], context: TransformContext
 ) -> tuple[Partitions, Frame]:
     """Partitions and their meta after these steps."""
     sent = partitions.shared(client, steps)
@@ -144,15 +154,18 @@ def _through(
     )
 
 
-def _first_step(walked: Walk, place: int, tables: Mapping[str, pd.DataFrame]) -> Step:
-    op, before = walked.ops[place], walked.schemas[place]
-    return Step(op, before, op.prepare(before, tables), done=not op.fitted)
-
-
 def _fit_phase(
-    client: Any, parts: Partitions, steps: list[Step], *, order: list[int],
-    pending: list[int], passes: list[int], phase: int, context: Context, known: States | None,
-) -> None:  # fmt: skip
+    client: Any,
+    parts: Partitions,
+    steps: list[Step],
+    *,
+    order: list[int],
+    pending: list[int],
+    passes: list[int],
+    phase: int,
+    context: TransformContext,
+    known: StateCache | None,
+) -> None:
     """One pass over the partitions: summaries of the pending steps, merged and finished.
 
     Of steps whose state is known nothing is summarised; all else is as if they were fitted.
@@ -162,49 +175,55 @@ def _fit_phase(
     for i in pending:
         step = steps[i]
         passes[i] += 1
-        done = passes[i] == step.op.passes
+        done = passes[i] == step.op.n_passes
         fitted = step.op.finish(summaries[i], step.state) if i in summaries else step.state
         if done and known is not None:
-            fitted = known.settled(i, fitted, step.op, step.schema)
-        op = step.op.settled(fitted) if done else step.op
+            fitted = known.store_or_load(i, fitted, step.op, step.schema)
+        op = step.op.resolve_outputs(fitted) if done else step.op
         steps[i] = replace(step, op=op, state=fitted, done=done, phase=phase)
 
 
 def _summaries(
     client: Any, parts: Partitions, steps: list[Step], order: list[int], pending: list[int], *,
-    context: Context,
+    context: TransformContext,
 ) -> dict[int, Any]:  # fmt: skip
     """What one pass finds for the pending steps, by their places."""
-    used = transform.awake({i: steps[i] for i in order}, pending)
+    used = transform.find_active_steps({i: steps[i] for i in order}, pending)
     ordered = list(used.values())
     positions = [list(used).index(i) for i in pending]
     sent = partitions.shared(client, ordered)
-    merge = partial(transform.merged, steps=ordered)
-    found = partitions.reduced(client, parts, transform.summarised, merge, sent, positions, context)
+    merge = partial(transform.merge_summaries, steps=ordered)
+    found = partitions.reduced(
+        client, parts, transform.summarise_steps, merge, sent, positions, context
+    )
     return {i: found[position] for position, i in zip(positions, pending, strict=True)}
 
 
-def _resolved_again(walked: Walk, places: list[int], steps: list[Step], source: Schema) -> Walk:
+def _resolved_again(
+    walked: ResolvedOps, places: list[int], steps: list[Step], source: Schema
+) -> ResolvedOps:
     """Schemas once more: a settled op (one_hot) has columns that later ops may select."""
     ops = list(walked.ops)
     for place, step in zip(places, steps, strict=True):
         ops[place] = step.op
-    again = walk(ops, source)
+    again = resolve_ops(ops, source)
     for i, place in enumerate(places):
         if not steps[i].done:
             steps[i] = replace(steps[i], schema=again.schemas[place])
     return again
 
 
-def _applied_all(frame: Frame, steps: tuple[Step, ...], context: Context) -> Frame:
-    return transform.applied(frame, steps, context)
+def _applied_all(frame: Frame, steps: tuple[Step, ...], context: TransformContext) -> Frame:
+    return transform.transform_frame(frame, steps, context)
 
 
-def _regrouped(client: Any, parts: Partitions, meta: Frame, op: Op, context: Context) -> Partitions:
-    entity, _ = op.regroup() or ([], [])
+def _regrouped(
+    client: Any, parts: Partitions, meta: Frame, op: Op, context: TransformContext
+) -> Partitions:
+    entity, _ = op.regroup_by() or ([], [])
     parts = partitions.each(parts, _applied_all, (), context)  # in storage dtypes, as the meta
     moved = partitions.regrouped(
-        parts, meta, transform.group_number, entity, context.device, device=context.device
+        parts, meta, transform.hash_group, entity, context.device, device=context.device
     )
     return partitions.held(client, moved)
 
@@ -221,11 +240,11 @@ def _dropped(
     )
 
 
-def saved(plan: FittedPlan, folder: Path) -> FittedPlan:
+def save_and_reload(plan: FittedPlan, folder: Path) -> FittedPlan:
     """The plan as it is loaded from the folder, which then holds nothing else.
 
     Its fitted states stay the objects that they are, of which a device may have copies: they have
-    been loaded from their own files (`known.States`).
+    been loaded from their own files (`state_cache.StateCache`).
     """
     shutil.rmtree(folder, ignore_errors=True)
     save(plan, folder)
@@ -251,7 +270,7 @@ def save(plan: FittedPlan, folder: Path) -> None:
         )
     steps = [
         {
-            "op": op_entry(step.op),
+            "op": dump_op(step.op),
             "phase": step.phase,
             "reads": step.op.reads(step.schema),
             "produces": [c.name for c in step.op.produces(step.schema)],
@@ -284,11 +303,11 @@ def load(folder: Path, read: manifest.FileReader = manifest.read_unverified) -> 
     """
     path = folder / PLAN
     data = manifest.parse_json(read(path), path)
-    plan = check_stored(plans(), data, path)
+    plan = check_stored(plan_adapter(), data, path)
     steps = tuple(_loaded_steps(plan, data, folder, read))
     features = tuple(Feature(f.name, f.kind) for f in plan.features)
     source = plan.source.schema_of()
-    check_flow(source, steps, plan, features, path)
+    check_plan(source, steps, plan, features, path)
     return FittedPlan(source, steps, features, tuple(data["dropped"]), tuple(plan.filters))
 
 

@@ -1,4 +1,4 @@
-"""Content of ``features/plan.json``; `pipeline.features.engine.flow` checks that its steps fit."""
+"""The content of ``features/plan.json``; `plan_check` checks that its steps fit each other."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ class StoredPlan(StoredObject):
 
 
 @cache
-def plans() -> TypeAdapter[StoredPlan]:
+def plan_adapter() -> TypeAdapter[StoredPlan]:
     """Return what checks a ``plan.json``."""
     return TypeAdapter(StoredPlan)

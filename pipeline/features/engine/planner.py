@@ -18,13 +18,13 @@ from pipeline.schema import RESERVED, Schema, Select
 
 
 @dataclass(frozen=True)
-class Walk:
+class ResolvedOps:
     """Ops resolved against the columns of the data."""
 
     ops: tuple[Op, ...]
     schemas: tuple[Schema, ...]
     """The schema before each op, and the last one after all of them."""
-    open_from: int | None
+    unresolved_from: int | None
     """Ops from here on are resolved once an op before them is fitted (one_hot); None: all are."""
 
     @property
@@ -33,7 +33,7 @@ class Walk:
         return self.schemas[-1]
 
 
-def walk(ops: Sequence[Op], source: Schema) -> Walk:
+def resolve_ops(ops: Sequence[Op], source: Schema) -> ResolvedOps:
     """Resolves each op's columns against the schema before it.
 
     Raises:
@@ -44,14 +44,14 @@ def walk(ops: Sequence[Op], source: Schema) -> Walk:
         try:
             _refuse_target(op, current)
             _refuse_names(op, current)
-            current = op.after(current)
+            current = op.output_schema(current)
         except ConfigError as error:
             if open_from is None:
                 raise _placed(error, position, op) from None
-        if op.dynamic() and open_from is None:
+        if op.is_dynamic() and open_from is None:
             open_from = position + 1
         schemas.append(current)
-    return Walk(tuple(ops), tuple(schemas), open_from)
+    return ResolvedOps(tuple(ops), tuple(schemas), open_from)
 
 
 def _placed(error: PipelineError, position: int, op: Op) -> ConfigError:
@@ -62,7 +62,7 @@ def _placed(error: PipelineError, position: int, op: Op) -> ConfigError:
 
 def _refuse_target(op: Op, schema: Schema) -> None:
     used = [n for n in op.reads(schema) if n in schema.target]
-    if used and not op.may_read_target():
+    if used and not op.can_read_target():
         raise ConfigError(
             f"the target is made of {used[0]!r}, so no feature may be: it is not known at predict",
             fix=f"leave {used[0]!r} out of this op",
@@ -81,24 +81,24 @@ def _refuse_names(op: Op, schema: Schema) -> None:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PrunedOps:
     """A walk without what no model uses."""
 
-    walked: Walk
+    resolved: ResolvedOps
     """The ops narrowed to the columns that matter; all of them are still there."""
-    alive: tuple[bool, ...]
+    used: tuple[bool, ...]
     """Which ops matter at all."""
     needed: frozenset[str]
     """Columns of the data that the ops and models use."""
 
 
-def pruned(walked: Walk, source: Schema, left_out: Mapping[str, str]) -> Pruned:
+def prune_ops(walked: ResolvedOps, source: Schema, left_out: Mapping[str, str]) -> PrunedOps:
     """Goes backwards from the columns that the models get."""
     needed = set(walked.final.without([*walked.final.target, *left_out]).names)
     ops, alive, named = list(walked.ops), [True] * len(walked.ops), set[str]()
     for position in reversed(range(len(ops))):
         schema = walked.schemas[position]
-        settled = walked.open_from is None or position < walked.open_from - 1
+        settled = walked.unresolved_from is None or position < walked.unresolved_from - 1
         # what a later op takes away by its name must be there, though nothing needs it
         wanted = needed | (named - set(schema.names))
         op = ops[position] = _narrowed(ops[position], schema, wanted) if settled else ops[position]
@@ -108,7 +108,7 @@ def pruned(walked: Walk, source: Schema, left_out: Mapping[str, str]) -> Pruned:
             alive[position] = False
             continue
         needed = (needed - made) | set(op.reads(schema))
-    return Pruned(walk(ops, source), tuple(alive), frozenset(needed & set(source.names)))
+    return PrunedOps(resolve_ops(ops, source), tuple(alive), frozenset(needed & set(source.names)))
 
 
 def _narrowed(op: Op, schema: Schema, needed: set[str]) -> Op:
@@ -125,7 +125,7 @@ def _narrowed(op: Op, schema: Schema, needed: set[str]) -> Op:
     return on(used) if 0 < len(used) < len(chosen) else op
 
 
-def model_columns(walked: Walk, left_out: Mapping[str, str]) -> list[Feature]:
+def select_model_columns(walked: ResolvedOps, left_out: Mapping[str, str]) -> list[Feature]:
     """The columns the models get: all that remain, less those that may not be features.
 
     Raises:
@@ -145,7 +145,7 @@ def model_columns(walked: Walk, left_out: Mapping[str, str]) -> list[Feature]:
     return [Feature(c.name, "c" if c.kind == "category" else "q") for c in final]
 
 
-def next_phase(steps: Sequence[Step]) -> tuple[list[int], list[int], bool]:
+def plan_next_phase(steps: Sequence[Step]) -> tuple[list[int], list[int], bool]:
     """Positions to run and to fit in the next pass, and whether all before a regroup is done.
 
     Returns:
@@ -158,7 +158,7 @@ def next_phase(steps: Sequence[Step]) -> tuple[list[int], list[int], bool]:
     waiting = False
     for position, step in enumerate(steps):
         op = step.op
-        if op.regroup() is not None and position > 0:
+        if op.regroup_by() is not None and position > 0:
             return chain, pending, not (pending or waiting)
         made = {c.name for c in op.produces(step.schema)} | set(op.removes(step.schema))
         if tainted & set(op.reads(step.schema)):
@@ -169,6 +169,6 @@ def next_phase(steps: Sequence[Step]) -> tuple[list[int], list[int], bool]:
             if not step.done:
                 pending.append(position)
             tainted = tainted - made if step.usable else tainted | made
-        if op.dynamic() and not step.done:
+        if op.is_dynamic() and not step.done:
             return chain, pending, False
     return chain, pending, False

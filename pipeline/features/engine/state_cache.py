@@ -25,14 +25,14 @@ from pipeline.errors import InputError
 from pipeline.features.engine import state_io as state
 from pipeline.features.engine.transform import Step
 from pipeline.features.op import Op, State
-from pipeline.features.registry import op_entry
+from pipeline.features.registry import dump_op
 from pipeline.schema import Schema
 
 STATE = "state.json"
 
 
 @dataclass
-class States:
+class StateCache:
     """The states of one fit of a plan."""
 
     folder: Path
@@ -49,7 +49,7 @@ class States:
     """The others."""
     _there: dict[int, bool] = field(default_factory=dict)
 
-    def recognise(self, steps: Sequence[Step]) -> None:
+    def compute_keys(self, steps: Sequence[Step]) -> None:
         """Settles the keys of the steps, as far as their columns are known."""
         made_by: dict[str, str] = {}
         regrouped: list[str] = []
@@ -57,16 +57,16 @@ class States:
             if place not in self.keys or not step.done:
                 self.keys[place] = self._key(step, made_by, regrouped)
             key = self.keys[place]
-            if step.op.dynamic() and not step.done:
+            if step.op.is_dynamic() and not step.done:
                 return  # what it makes is not known yet
-            if step.op.regroup() is not None:  # and with it the order of the rows
+            if step.op.regroup_by() is not None:  # and with it the order of the rows
                 regrouped.append(key)
             made_by |= dict.fromkeys((column.name for column in step.produces), key)
 
     def _key(self, step: Step, made_by: Mapping[str, str], regrouped: list[str]) -> str:
         reads = [(n, step.schema[n].dtype, made_by.get(n, "data")) for n in step.reads]
         tables = {name: self.tables.get(name) for name in step.op.tables()}
-        facts = [self.rows, op_entry(step.op), reads, regrouped, tables]
+        facts = [self.rows, dump_op(step.op), reads, regrouped, tables]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def has(self, place: int) -> bool:
@@ -75,7 +75,7 @@ class States:
             self._there[place] = _intact(self.folder / self.keys[place])
         return self._there[place]
 
-    def settled(self, place: int, fitted: State, op: Op, schema: Schema) -> State:
+    def store_or_load(self, place: int, fitted: State, op: Op, schema: Schema) -> State:
         """The step's state: the one that is there, else this one, which then is; as if loaded.
 
         Raises:
@@ -86,15 +86,15 @@ class States:
         if not self.has(place):
             shutil.rmtree(folder, ignore_errors=True)
             entry = state.dump(fitted, folder, 0)
-            tables = {n: hash_file(folder / state.TABLES / n) for n in state.tables_in(entry)}
+            tables = {n: hash_file(folder / state.TABLES / n) for n in state.list_tables(entry)}
             write_json(path, {"state": entry, "tables": tables})
             loaded = state.load_checked(op, schema, entry, folder, path=path, place="state")
-            same: State = state.same(fitted, loaded)
+            same: State = state.reuse_equal_frames(fitted, loaded)
             return same
         entry = read_json(path)["state"]
         return state.load_checked(op, schema, entry, folder, path=path, place="state")
 
-    def tidy(self, steps: Sequence[Step]) -> None:
+    def remove_unused(self, steps: Sequence[Step]) -> None:
         """Removes the states of other plans, and tells kept from fitted ops."""
         for place, known in sorted(self._there.items()):
             (self.kept if known else self.fitted).append(steps[place].op.name)

@@ -15,7 +15,7 @@ from pipeline.artifacts.stored_table import TableLimits, read_stored_table
 from pipeline.config.stored import misfit_error
 from pipeline.errors import InputError
 from pipeline.features.op import Op, State
-from pipeline.features.saved import (
+from pipeline.features.saved_state import (
     MAX_CELLS,
     MAX_ROWS,
     MAX_TEXT,
@@ -100,7 +100,7 @@ def load_checked(
     place: str,
     cells: int = MAX_CELLS,
 ) -> State:
-    """Load the state of an op, if it is one: see `pipeline.features.saved`.
+    """Load the state of an op, if it is one: see `pipeline.features.saved_state`.
 
     Args:
         op: whose state it is.
@@ -116,14 +116,14 @@ def load_checked(
     """
     wanted = check_state(op, schema, entry, path, place)
     loaded: dict[str, pd.DataFrame] = {}
-    for name, expected in zip(tables_in(entry), wanted, strict=False):
+    for name, expected in zip(list_tables(entry), wanted, strict=False):
         width = max(1, len(expected.columns))
         rows = min(expected.rows, MAX_ROWS, cells // width)
         frame = load({"": {"$table": name}}, folder, read, TableLimits(rows, width, MAX_TEXT))[""]
         check_table(frame, expected, folder / TABLES / name)
         cells -= frame.size
         loaded[name] = frame
-    if len(tables_in(entry)) != len(wanted):
+    if len(list_tables(entry)) != len(wanted):
         raise misfit_error(path, place, f"must name {len(wanted):,} tables")
     state = _with_tables(entry, loaded)
     assert isinstance(state, dict)
@@ -149,7 +149,7 @@ def count_cells(state: Any) -> int:
     return sum(map(count_cells, state)) if isinstance(state, list | tuple) else 0
 
 
-def same(state: Any, loaded: Any) -> Any:
+def reuse_equal_frames(state: Any, loaded: Any) -> Any:
     """What was loaded of a state that was dumped, with its own frames where these are the same.
 
     Of a frame a device may have a copy, which is known by the frame's identity.
@@ -158,9 +158,9 @@ def same(state: Any, loaded: Any) -> Any:
         return state if state.equals(loaded) and _kinds(state) == _kinds(loaded) else loaded
     if isinstance(loaded, dict):
         own = {str(key): value for key, value in state.items()}
-        return {key: same(own[key], value) for key, value in loaded.items()}
+        return {key: reuse_equal_frames(own[key], value) for key, value in loaded.items()}
     if isinstance(loaded, list):
-        return [same(a, b) for a, b in zip(state, loaded, strict=True)]
+        return [reuse_equal_frames(a, b) for a, b in zip(state, loaded, strict=True)]
     return loaded
 
 
@@ -168,12 +168,12 @@ def _kinds(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return [(str(name), str(dtype)) for name, dtype in frame.dtypes.items()]
 
 
-def tables_in(entry: Any) -> list[str]:
+def list_tables(entry: Any) -> list[str]:
     """Names of the Parquet files that a dumped state refers to."""
     if isinstance(entry, dict):
         if set(entry) == {"$table"}:
             return [str(entry["$table"])]
-        return [name for value in entry.values() for name in tables_in(value)]
+        return [name for value in entry.values() for name in list_tables(value)]
     if isinstance(entry, list):
-        return [name for value in entry for name in tables_in(value)]
+        return [name for value in entry for name in list_tables(value)]
     return []

@@ -37,7 +37,7 @@ class Step:
     @property
     def usable(self) -> bool:
         """`transform` gives final values."""
-        return self.done or self.op.ready
+        return self.done or self.op.can_transform_unfitted
 
     @cached_property
     def reads(self) -> list[str]:
@@ -56,7 +56,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Context:
+class TransformContext:
     """What every partition function needs beside its frame; picklable and small."""
 
     device: str
@@ -91,7 +91,7 @@ class Part:
         )
 
 
-def opened(frame: Frame, context: Context) -> Part:
+def to_part(frame: Frame, context: TransformContext) -> Part:
     """A frame with ids as index, as a partition between ops."""
     device = frames_of(context.device)
     known = set(frame.columns)
@@ -106,21 +106,21 @@ def opened(frame: Frame, context: Context) -> Part:
         seed=context.seed,
         sample_rate=context.sample_rate,
         predicting=context.predicting,
-        trains=None if sets is None else sets == TRAIN,
+        train_mask=None if sets is None else sets == TRAIN,
     )
     frame = frame.reset_index(drop=True)
     return Part({n: frame[n] for n in frame.columns if n not in RESERVED}, rows, sets)
 
 
-def closed(part: Part, like: Frame) -> Frame:
-    """The inverse of `opened`: ids as index, and the runner's columns of ``like``; unpacked."""
+def to_frame(part: Part, like: Frame) -> Frame:
+    """The inverse of `to_part`: ids as index, and the runner's columns of ``like``; unpacked."""
     device, frame = part.rows.device, part.frame(list(part.columns))
     frame.index = like.index
     own = {n: device.unpack_integers(like[n]) for n in like.columns if n in RESERVED}
     return frame.assign(**own)
 
 
-def selected(part: Part, mask: Array) -> Part:
+def select_rows(part: Part, mask: Array) -> Part:
     """The rows where the mask is True."""
     if bool(mask.all()):
         return part
@@ -133,22 +133,22 @@ def selected(part: Part, mask: Array) -> Part:
         ids=rows.ids[mask],
         label=None if rows.label is None else rows.label[mask],
         weight=None if rows.weight is None else rows.weight[mask],
-        trains=None if rows.trains is None else rows.trains[mask],
+        train_mask=None if rows.train_mask is None else rows.train_mask[mask],
     )
     return Part(columns, own, None if sets is None else sets[mask])
 
 
-def training(part: Part) -> Part:
+def select_training_rows(part: Part) -> Part:
     """The training rows; all rows when there are no sets."""
-    return part if part.rows.trains is None else selected(part, part.rows.trains)
+    return part if part.rows.train_mask is None else select_rows(part, part.rows.train_mask)
 
 
-def last_regroup(ops: Iterable[Op]) -> int:
+def find_last_regroup(ops: Iterable[Op]) -> int:
     """The position of the last op that looks at rows of all sets; -1 if none does."""
     return max((i for i, op in enumerate(ops) if op.fit_on == "all"), default=-1)
 
 
-def advanced(part: Part, steps: Sequence[Step]) -> Part:
+def apply_steps(part: Part, steps: Sequence[Step]) -> Part:
     """The partition after the steps; training rows get their out-of-fold values."""
     for step in steps:
         part = _after(part, step)
@@ -173,13 +173,13 @@ def _after(part: Part, step: Step) -> Part:
     return replace(part, columns=kept | {name: made[name] for name in declared})
 
 
-def applied(frame: Frame, steps: Sequence[Step], context: Context) -> Frame:
+def transform_frame(frame: Frame, steps: Sequence[Step], context: TransformContext) -> Frame:
     """The frame after the steps, rows of all sets."""
-    return closed(advanced(opened(frame, context), steps), frame)
+    return to_frame(apply_steps(to_part(frame, context), steps), frame)
 
 
-def summarised(
-    frame: Frame, steps: Sequence[Step], pending: Sequence[int], context: Context
+def summarise_steps(
+    frame: Frame, steps: Sequence[Step], pending: Sequence[int], context: TransformContext
 ) -> dict[int, Summary]:
     """Summaries of the pending steps, each at its place in the chain.
 
@@ -187,15 +187,15 @@ def summarised(
     changes nothing here: whatever reads its columns waits for a later phase. Rows and columns that
     no step needs are dropped as soon as possible (lag looks at the rows of all sets).
     """
-    keep_all_until = last_regroup(s.op for s in steps)
+    keep_all_until = find_last_regroup(s.op for s in steps)
     sample = all(steps[i].op.fit_on == "sample" for i in pending)
-    part = _narrowed(opened(frame, context), {n for s in steps for n in s.reads})
+    part = _narrowed(to_part(frame, context), {n for s in steps for n in s.reads})
     found: dict[int, Summary] = {}
     if keep_all_until < 0:
         part = _fitted_on(part, sample)
     for position, step in enumerate(steps):
         if position in pending:
-            own = part if step.op.fit_on == "all" else training(part)
+            own = part if step.op.fit_on == "all" else select_training_rows(part)
             with span(f"{step.op.name}: summarise"):
                 found[position] = step.op.summarise(own.frame(step.reads), own.rows, step.state)
         if step.usable and not step.idle:
@@ -212,12 +212,12 @@ def _narrowed(part: Part, names: Container[str]) -> Part:
 def _fitted_on(part: Part, sample: bool) -> Part:
     """The training rows; of these the sample alone, where that is all that is looked at."""
     if not sample:
-        return training(part)
-    wanted = part.rows.sampled()
-    return selected(part, wanted if part.rows.trains is None else wanted & part.rows.trains)
+        return select_training_rows(part)
+    mask, train_mask = part.rows.sample_mask(), part.rows.train_mask
+    return select_rows(part, mask if train_mask is None else mask & train_mask)
 
 
-def awake(steps: Mapping[int, Step], pending: Container[int]) -> dict[int, Step]:
+def find_active_steps(steps: Mapping[int, Step], pending: Container[int]) -> dict[int, Step]:
     """What a pass needs of these steps, by their places: those that are pending, and those whose
     columns they use, however indirectly."""
     needed: set[str] = set()
@@ -233,14 +233,14 @@ def awake(steps: Mapping[int, Step], pending: Container[int]) -> dict[int, Step]
     return dict(reversed(list(found.items())))
 
 
-def merged(
+def merge_summaries(
     a: dict[int, Summary], b: dict[int, Summary], steps: Sequence[Step]
 ) -> dict[int, Summary]:
     """Two partitions' summaries, op by op."""
     return {i: steps[i].op.merge(a[i], b[i]) for i in a}
 
 
-def group_number(frame: Frame, names: Sequence[str], device_name: str) -> Array:
+def hash_group(frame: Frame, names: Sequence[str], device_name: str) -> Array:
     """int64 (n,) in [0, 2^32): equal for rows of the same entity, on every partition."""
     device = frames_of(device_name)
     number = device.xp.zeros(len(frame), dtype="int64")
@@ -249,17 +249,17 @@ def group_number(frame: Frame, names: Sequence[str], device_name: str) -> Array:
     return number
 
 
-def matrices(
-    frame: Frame, steps: Sequence[Step], features: Sequence[Feature], context: Context
+def build_matrices(
+    frame: Frame, steps: Sequence[Step], features: Sequence[Feature], context: TransformContext
 ) -> dict[str, Matrix]:
     """The frame's rows as a float32 matrix per set: what the models train on and score.
 
     Rows that the context does not want go before the steps, where no step looks at them.
     """
-    part = opened(frame, context)
-    if last_regroup(s.op for s in steps) < 0:
-        part = selected(part, _wanted(part, context))
-    part = advanced(part, steps)
+    part = to_part(frame, context)
+    if find_last_regroup(s.op for s in steps) < 0:
+        part = select_rows(part, _wanted(part, context))
+    part = apply_steps(part, steps)
     rows, wanted = part.rows, _wanted(part, context)
     seen, device = _completed(part, features), part.rows.device
     found: dict[str, Matrix] = {}
@@ -279,22 +279,22 @@ def _completed(part: Part, features: Sequence[Feature]) -> Frame:
     return frame.assign(**codes)
 
 
-def _wanted(part: Part, context: Context) -> Array:
+def _wanted(part: Part, context: TransformContext) -> Array:
     """bool (n,): rows of the wanted sets; of the training rows, those of the sample."""
     wanted = part.rows.device.xp.zeros(len(part.rows.ids), dtype=bool)
     for number, name in enumerate(SETS):
         if name in context.sets:
             own = part.sets == number
             if name == "train" and context.train_rate < 1:
-                own = own & replace(part.rows, sample_rate=context.train_rate).sampled()
+                own = own & replace(part.rows, sample_rate=context.train_rate).sample_mask()
             wanted = wanted | own
     return wanted
 
 
-def new_matrix(
-    frame: Frame, steps: Sequence[Step], features: Sequence[Feature], context: Context
+def build_scoring_matrix(
+    frame: Frame, steps: Sequence[Step], features: Sequence[Feature], context: TransformContext
 ) -> tuple[Array, Frames]:
     """The float32 matrix of new rows, in the frame's order."""
-    part = advanced(opened(frame, context), steps)
+    part = apply_steps(to_part(frame, context), steps)
     device, seen = part.rows.device, _completed(part, features)
     return device.to_matrix(seen, list(seen.columns)), device

@@ -13,10 +13,21 @@ from pydantic import BeforeValidator, Field
 from pipeline.config.model import Names
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
-from pipeline.features.saved import Expected, Kind, SavedState, TableName, key_kind
-from pipeline.features.stats.groups import Stat, merged, moments, statistic
-from pipeline.features.stats.key_tables import check_count, grouped, key_names, positions, taken
+from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.features.saved_state import Expected, Kind, SavedState, TableName, key_kind
+from pipeline.features.stats.groups import (
+    Stat,
+    compute_group_moments,
+    compute_statistic,
+    merge_group_moments,
+)
+from pipeline.features.stats.key_tables import (
+    check_key_count,
+    find_positions,
+    group_rows,
+    key_names,
+    take_or_last,
+)
 from pipeline.schema import Column, Columns, Schema
 
 Stats = Annotated[
@@ -64,8 +75,8 @@ class Aggregate(Op):
     """
 
     name: ClassVar[str] = "aggregate"
-    fitted: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Groups
+    requires_fit: ClassVar[bool] = True
+    state_model: ClassVar[type[SavedState]] = Groups
 
     by: Annotated[Names, Field(min_length=1)]
     columns: Columns
@@ -76,7 +87,7 @@ class Aggregate(Op):
         return [schema[name].name for name in dict.fromkeys(self.by)]
 
     def _of(self, schema: Schema) -> list[str]:
-        return need_kinds(schema, self.columns.resolve(schema), {"numeric", "bool"}, self.name)
+        return require_kinds(schema, self.columns.resolve(schema), {"numeric", "bool"}, self.name)
 
     def reads(self, schema: Schema) -> list[str]:
         """The keys and the numeric or bool columns.
@@ -121,12 +132,12 @@ class Aggregate(Op):
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """The statistics of each group of this partition."""
         device = rows.device
-        codes, keys = grouped(frame, state["by"], device)
+        codes, keys = group_rows(frame, state["by"], device)
         seen = device.bincount(codes, len(keys)) > 0
         parts = {
             f"{part}_{i}": values
             for i, name in enumerate(state["columns"])
-            for part, values in moments(
+            for part, values in compute_group_moments(
                 codes, device.to_floats(frame[name]), len(keys), device
             ).items()
         }
@@ -141,8 +152,8 @@ class Aggregate(Op):
         """
         keys = [n for n in a["table"].columns if str(n).startswith("key_")]
         columns = sum(str(n).startswith("n_") for n in a["table"].columns)
-        table = merged(a["table"], b["table"], keys, columns)
-        check_count(len(table), self.name, ", ".join(self.by))
+        table = merge_group_moments(a["table"], b["table"], keys, columns)
+        check_key_count(len(table), self.name, ", ".join(self.by))
         return {"table": table}
 
     def finish(self, summary: Summary, state: State) -> State:
@@ -153,21 +164,23 @@ class Aggregate(Op):
         """
         keys = key_names(len(state["by"]))
         table = summary["table"].sort_values(keys, ignore_index=True)
-        check_count(len(table), self.name, ", ".join(self.by))
+        check_key_count(len(table), self.name, ", ".join(self.by))
         chosen = [(i, stat) for i in range(len(state["columns"])) for stat in self.stats]
-        made = {f"stat_{j}": statistic(table, i, stat) for j, (i, stat) in enumerate(chosen)}
+        made = {
+            f"stat_{j}": compute_statistic(table, i, stat) for j, (i, stat) in enumerate(chosen)
+        }
         return {**state, "table": pd.concat([table[keys], pd.DataFrame(made)], axis=1)}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Looks each row's group up."""
         device = rows.device
-        at = positions(frame, state["by"], state["table"], device)
+        at = find_positions(frame, state["by"], state["table"], device)
         made = {}
         for j, name in enumerate(state["produces"]):
             values = device.cache_array(
                 state["table"], f"stat_{j}", partial(_column, state["table"], j)
             )
-            made[name] = device.make_series(taken(values, at, device), "float64")
+            made[name] = device.make_series(take_or_last(values, at, device), "float64")
         return device.make_frame(made)
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.device import Array, Frame
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
-from pipeline.features.saved import SavedState
-from pipeline.features.stats.moments import quantiles, sampled
+from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.features.saved_state import SavedState
+from pipeline.features.stats.moments import compute_quantiles, sample_values
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -53,7 +53,7 @@ class Bucket(Op):
     name: ClassVar[str] = "bucket"
     columnwise: ClassVar[bool] = True
     fit_on: ClassVar[Literal["train", "sample", "all"]] = "sample"
-    saved: ClassVar[type[SavedState]] = Edges
+    state_model: ClassVar[type[SavedState]] = Edges
 
     columns: Columns
     edges: tuple[float, ...] | None = Field(None, min_length=1)
@@ -78,13 +78,13 @@ class Bucket(Op):
         return self
 
     @property
-    def fitted(self) -> bool:  # type: ignore[override]
+    def requires_fit(self) -> bool:  # type: ignore[override]
         """Given edges need no look at the rows."""
         return self.edges is None
 
     def reads(self, schema: Schema) -> list[str]:
         """The selected numeric columns."""
-        return need_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
+        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
 
     def produces(self, schema: Schema) -> list[Column]:
         """An int32 numeric column each."""
@@ -100,7 +100,7 @@ class Bucket(Op):
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Sampled values of each column."""
         names = list(frame.columns)
-        return {"names": names, "of": [sampled(frame[n], rows) for n in names]}
+        return {"names": names, "of": [sample_values(frame[n], rows) for n in names]}
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Samples of both partitions."""
@@ -111,7 +111,8 @@ class Bucket(Op):
         parts = self.quantiles or 1
         shares = [i / parts for i in range(1, parts)]
         found = [
-            _distinct(quantiles(of, shares)) if any(map(len, of)) else [] for of in summary["of"]
+            _distinct(compute_quantiles(of, shares)) if any(map(len, of)) else []
+            for of in summary["of"]
         ]
         return {"names": summary["names"], "edges": found}
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, shorten
 from pipeline.features.op import Op, Rows, State, output_name
-from pipeline.features.stats.text_parsing import read_texts, written
+from pipeline.features.stats.text_parsing import format_values, parse_texts
 from pipeline.schema import EARLIEST, LATEST, Column, Columns, Dtype, Schema
 
 To = Literal["integer", "float", "bool", "text", "datetime", "category"]
@@ -103,7 +103,7 @@ class Cast(Op):
 
     def _from_text(self, series: Series, device: Frames) -> tuple[Array, Array, Array]:
         codes, words = device.to_codes(series)
-        parsed, fits = read_texts(words, self.to, self.format)
+        parsed, fits = parse_texts(words, self.to, self.format)
         values = device.to_device(np.append(parsed, parsed.dtype.type(0)))[codes]
         return values, codes < 0, ~device.to_device(np.append(fits, True))[codes]
 
@@ -150,7 +150,7 @@ class Cast(Op):
 
 def _as_text(series: Series, pattern: str | None, device: Frames) -> Series:
     codes, values = device.to_codes(series)
-    words = written(values, dtype_of(series), pattern)
+    words = format_values(values, dtype_of(series), pattern)
     table, distinct = pd.factorize(np.asarray(words, dtype=object))
     found: Any = device.to_device(np.append(table, -1).astype("int32"))[codes]
     return device.make_text(found, np.asarray(distinct, dtype=object))

@@ -8,15 +8,15 @@ from pydantic import Field
 
 from pipeline.device import MISSING, Frame
 from pipeline.features.op import Op, Rows, State, Summary, output_name
-from pipeline.features.saved import Expected, SavedState, TableName
+from pipeline.features.saved_state import Expected, SavedState, TableName
 from pipeline.features.stats.counts import (
-    check_columns,
-    counts_expected,
-    merged_columns,
-    of_columns,
-    ranked,
+    check_cardinality,
+    count_columns,
+    describe_count_table,
+    merge_column_counts,
+    rank_by_count,
 )
-from pipeline.features.stats.key_tables import key_values
+from pipeline.features.stats.key_tables import to_key_values
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -31,7 +31,7 @@ class Tables(SavedState):
 
     def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
         """Describe a table of values and counts per column."""
-        return [counts_expected(schema[name].dtype) for name in self.names]
+        return [describe_count_table(schema[name].dtype) for name in self.names]
 
 
 class Categorify(Op):
@@ -57,8 +57,8 @@ class Categorify(Op):
 
     name: ClassVar[str] = "categorify"
     columnwise: ClassVar[bool] = True
-    fitted: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Tables
+    requires_fit: ClassVar[bool] = True
+    state_model: ClassVar[type[SavedState]] = Tables
 
     columns: Columns
     min_count: int = Field(1, ge=1)
@@ -75,7 +75,7 @@ class Categorify(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts per value."""
-        return of_columns(frame, rows)
+        return count_columns(frame, rows)
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Counts of both partitions' rows.
@@ -83,8 +83,8 @@ class Categorify(Op):
         Raises:
             DataError: a column has more than 5 million values and no ``max_size``.
         """
-        both = merged_columns(a, b)
-        check_columns(both, self.name, self.max_size)
+        both = merge_column_counts(a, b)
+        check_cardinality(both, self.name, self.max_size)
         return both
 
     def finish(self, summary: Summary, state: State) -> State:
@@ -93,8 +93,8 @@ class Categorify(Op):
         Raises:
             DataError: a column has more than 5 million values and no ``max_size``.
         """
-        check_columns(summary, self.name, self.max_size)
-        tables = [ranked(found) for found in summary["of"]]
+        check_cardinality(summary, self.name, self.max_size)
+        tables = [rank_by_count(found) for found in summary["of"]]
         kept = [t[t["count"] >= self.min_count].head(self.max_size or len(t)) for t in tables]
         return {"names": summary["names"], "tables": [t.reset_index(drop=True) for t in kept]}
 
@@ -102,7 +102,7 @@ class Categorify(Op):
         """Looks each value up."""
         device, made = rows.device, {}
         for name, table in zip(state["names"], state["tables"], strict=True):
-            at = device.find_positions(frame[name], key_values(table["value"]), (table, "value"))
+            at = device.find_positions(frame[name], to_key_values(table["value"]), (table, "value"))
             codes = device.xp.where(at < 0, 0, at + 1)
             made[output_name(self.as_, name)] = device.make_series(codes, "int32", at == MISSING)
         return device.make_frame(made)

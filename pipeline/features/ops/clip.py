@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from pipeline.device import Frame
-from pipeline.features.op import Op, Rows, State, need_kinds, output_name
+from pipeline.features.op import Op, Rows, State, output_name, require_kinds
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -43,7 +43,7 @@ class Clip(Op):
 
     def reads(self, schema: Schema) -> list[str]:
         """The selected numeric columns."""
-        return need_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
+        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
 
     def produces(self, schema: Schema) -> list[Column]:
         """A float64 column each."""

@@ -12,15 +12,15 @@ from pydantic import Field
 from pipeline.config.stored import Count
 from pipeline.device import Frame
 from pipeline.features.op import Op, Rows, State, Summary, output_name
-from pipeline.features.saved import Expected, SavedState, TableName
+from pipeline.features.saved_state import Expected, SavedState, TableName
 from pipeline.features.stats.counts import (
-    check_columns,
-    counts_expected,
-    lookup,
-    merged_columns,
-    of_columns,
+    append_defaults,
+    check_cardinality,
+    count_columns,
+    describe_count_table,
+    merge_column_counts,
 )
-from pipeline.features.stats.key_tables import key_values
+from pipeline.features.stats.key_tables import to_key_values
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -37,7 +37,7 @@ class Tables(SavedState):
 
     def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
         """Describe a table of values and counts per column."""
-        return [counts_expected(schema[name].dtype) for name in self.names]
+        return [describe_count_table(schema[name].dtype) for name in self.names]
 
 
 class CountEncode(Op):
@@ -59,8 +59,8 @@ class CountEncode(Op):
 
     name: ClassVar[str] = "count_encode"
     columnwise: ClassVar[bool] = True
-    fitted: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Tables
+    requires_fit: ClassVar[bool] = True
+    state_model: ClassVar[type[SavedState]] = Tables
 
     columns: Columns
     normalize: bool = False
@@ -76,7 +76,7 @@ class CountEncode(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts per value."""
-        return of_columns(frame, rows)
+        return count_columns(frame, rows)
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Counts of both partitions' rows.
@@ -84,8 +84,8 @@ class CountEncode(Op):
         Raises:
             DataError: a column has more than 5 million values.
         """
-        both = merged_columns(a, b)
-        check_columns(both, self.name)
+        both = merge_column_counts(a, b)
+        check_cardinality(both, self.name)
         return both
 
     def finish(self, summary: Summary, state: State) -> State:
@@ -94,7 +94,7 @@ class CountEncode(Op):
         Raises:
             DataError: a column has more than 5 million values.
         """
-        check_columns(summary, self.name)
+        check_cardinality(summary, self.name)
         tables = [of.table.sort_values("value", ignore_index=True) for of in summary["of"]]
         return {
             "names": summary["names"],
@@ -108,7 +108,7 @@ class CountEncode(Op):
         device, made = rows.device, {}
         columns = zip(state["names"], state["tables"], state["missing"], state["rows"], strict=True)
         for name, table, missing, total in columns:
-            at = device.find_positions(frame[name], key_values(table["value"]), (table, "value"))
+            at = device.find_positions(frame[name], to_key_values(table["value"]), (table, "value"))
             encoded = device.cache_array(
                 table, "encoded", partial(self._encoded, table, missing, total)
             )
@@ -117,5 +117,5 @@ class CountEncode(Op):
 
     def _encoded(self, table: pd.DataFrame, missing: int, total: int) -> np.ndarray:
         """float64: the count, or share, of each value; last those of missing and unseen ones."""
-        counted = lookup(table["count"].to_numpy(), missing, 0)
+        counted = append_defaults(table["count"].to_numpy(), missing, 0)
         return counted / (max(total, 1) if self.normalize else 1)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
 from pipeline.features.op import Op, Rows, State
-from pipeline.features.stats.text_parsing import written
+from pipeline.features.stats.text_parsing import format_values
 from pipeline.schema import RESERVED, Column, Schema
 
 
@@ -73,7 +73,9 @@ class Cross(Op):
 def _coded(series: Series, device: Frames) -> tuple[Array, np.ndarray]:
     """(int64 codes, -1 missing; the distinct values as text)."""
     codes, values = device.to_codes(series)
-    words = [w.replace("\\", "\\\\").replace("|", "\\|") for w in written(values, dtype_of(series))]
+    words = [
+        w.replace("\\", "\\\\").replace("|", "\\|") for w in format_values(values, dtype_of(series))
+    ]
     return codes.astype("int64"), np.array(words, dtype=object)
 
 

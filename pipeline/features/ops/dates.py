@@ -12,15 +12,15 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline.device import Array, Frame, Frames, Series
 from pipeline.errors import suggest_or_list
-from pipeline.features.op import Op, Rows, State, need_kinds
+from pipeline.features.op import Op, Rows, State, require_kinds
 from pipeline.schema import Column, Columns, Schema
 
-Part = Literal[
+DatePart = Literal[
     "year", "quarter", "month", "week", "day", "day_of_year", "day_of_week",
     "hour", "minute", "second", "is_weekend", "is_month_start", "is_month_end",
 ]  # fmt: skip
 Parts = Annotated[
-    tuple[Part, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
+    tuple[DatePart, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
     Field(min_length=1),
 ]  # fmt: skip
 
@@ -90,7 +90,7 @@ class Dates(Op):
 
     def reads(self, schema: Schema) -> list[str]:
         """The selected datetime columns."""
-        return need_kinds(
+        return require_kinds(
             schema, self.columns.resolve(schema), {"datetime"}, self.name,
             "cast them to datetime first, or leave them out",
         )  # fmt: skip

@@ -17,9 +17,9 @@ class Drop(Op):
 
     Example:
         >>> from pipeline.features.registry import parse_op
-        >>> from pipeline.features.try_op import frame_of
-        >>> schema, _ = frame_of({"a": [1, 2], "b": ["x", "y"], "c": [0.5, 1.5]})
-        >>> parse_op({"drop": ["a", "text"]}).after(schema).names
+        >>> from pipeline.features.try_op import make_frame
+        >>> schema, _ = make_frame({"a": [1, 2], "b": ["x", "y"], "c": [0.5, 1.5]})
+        >>> parse_op({"drop": ["a", "text"]}).output_schema(schema).names
         ['c']
     """
 

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, suggest_or_list
-from pipeline.features.op import Op, Rows, State, need_kinds
-from pipeline.features.stats.text_parsing import moment
+from pipeline.features.op import Op, Rows, State, require_kinds
+from pipeline.features.stats.text_parsing import parse_datetime
 from pipeline.schema import Column, Schema
 
 Moment = Annotated[
@@ -73,14 +73,14 @@ class Elapsed(Op):
         for text in (self.from_, self.to):
             if text in schema:
                 names.append(text)
-            elif moment(text) is None:
+            elif parse_datetime(text) is None:
                 raise ConfigError(
                     f"{text!r} is neither a column nor a date (2020-01-31T12:00)",
                     fix=suggest_or_list(text, [c.name for c in schema if c.kind == "datetime"]),
                 )
         if not names:
             raise ConfigError("from and to are both fixed: one of them must be a column")
-        return need_kinds(schema, names, {"datetime"}, self.name, "cast them to datetime first")
+        return require_kinds(schema, names, {"datetime"}, self.name, "cast them to datetime first")
 
     def produces(self, schema: Schema) -> list[Column]:
         """One float64 column."""
@@ -101,6 +101,6 @@ def _stamps(frame: Frame, text: str, rows: Rows) -> tuple[Array | int, Array]:
     """(int64 µs, missing) of a column, or of a fixed moment."""
     if text in list(frame.columns):
         return rows.device.to_arrays(frame[text])
-    fixed = moment(text)
+    fixed = parse_datetime(text)
     assert fixed is not None  # reads has checked it
     return fixed, rows.device.xp.zeros(len(frame), dtype=bool)

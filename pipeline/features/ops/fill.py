@@ -15,14 +15,14 @@ from pydantic import BeforeValidator, Field, field_validator
 from pipeline.config import stored
 from pipeline.device import Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, shorten
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
-from pipeline.features.saved import SavedState
-from pipeline.features.stats.counts import Counts, counts, ranked
-from pipeline.features.stats.counts import merged as merged_counts
+from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.features.saved_state import SavedState
+from pipeline.features.stats.counts import Counts, count_values, rank_by_count
+from pipeline.features.stats.counts import merge_counts as merged_counts
 from pipeline.features.stats.missing import missing_rows
-from pipeline.features.stats.moments import merged as merged_moments
-from pipeline.features.stats.moments import moments, quantiles, sampled
-from pipeline.features.stats.text_parsing import moment
+from pipeline.features.stats.moments import compute_moments, compute_quantiles, sample_values
+from pipeline.features.stats.moments import merge_moments as merged_moments
+from pipeline.features.stats.text_parsing import parse_datetime
 from pipeline.schema import Column, Columns, Dtype, Schema
 
 Scalar = bool | int | float | str
@@ -71,7 +71,7 @@ class Fill(Op):
 
     name: ClassVar[str] = "fill"
     columnwise: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Values
+    state_model: ClassVar[type[SavedState]] = Values
 
     columns: Columns
     with_: Annotated[
@@ -90,7 +90,7 @@ class Fill(Op):
         return value
 
     @property
-    def fitted(self) -> bool:  # type: ignore[override]
+    def requires_fit(self) -> bool:  # type: ignore[override]
         """A constant needs no look at the rows."""
         return self.with_ in _LEARNT
 
@@ -109,9 +109,9 @@ class Fill(Op):
         names = self.columns.resolve(schema)
         if self.with_ in ("median", "mean"):
             fix = "fill these with most_frequent or a constant"
-            return need_kinds(schema, names, {"numeric"}, f"fill with {self.with_}", fix)
+            return require_kinds(schema, names, {"numeric"}, f"fill with {self.with_}", fix)
         for name in names:
-            if not self.fitted:
+            if not self.requires_fit:
                 self._constant(name, schema[name].dtype)
         return names
 
@@ -120,7 +120,7 @@ class Fill(Op):
         value = self.with_
         found: Scalar | None = None
         if dtype == "datetime":
-            found = moment(value) if isinstance(value, str) else None
+            found = parse_datetime(value) if isinstance(value, str) else None
         elif dtype == "text":
             found = value if isinstance(value, str) else None
         elif dtype == "bool":
@@ -138,7 +138,7 @@ class Fill(Op):
         """The dtype of a filled column."""
         if self.with_ in ("median", "mean"):
             return "float64"
-        if self.fitted or dtype not in ("int64", "int32"):
+        if self.requires_fit or dtype not in ("int64", "int32"):
             return dtype
         bits = 63 if dtype == "int64" else 31
         whole = isinstance(self.with_, int) and -(2**bits) <= self.with_ < 2**bits
@@ -157,14 +157,16 @@ class Fill(Op):
 
     def prepare(self, schema: Schema, tables: Mapping[str, pd.DataFrame]) -> State:
         """The constants, where these are what fills."""
-        if self.fitted:
+        if self.requires_fit:
             return {}
         names = self.reads(schema)
         return {"names": names, "values": [self._constant(n, schema[n].dtype) for n in names]}
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Sampled values, moments or counts of each column."""
-        step = {"median": sampled, "mean": moments, "most_frequent": counts}[str(self.with_)]
+        step = {"median": sample_values, "mean": compute_moments, "most_frequent": count_values}[
+            str(self.with_)
+        ]
         names = list(frame.columns)
         dtypes = [dtype_of(frame[n]) for n in names]
         return {"names": names, "dtypes": dtypes, "of": [step(frame[n], rows) for n in names]}
@@ -181,7 +183,7 @@ class Fill(Op):
     def finish(self, summary: Summary, state: State) -> State:
         """The value of each column."""
         if self.with_ == "median":
-            values: list[Scalar] = [quantiles(found, [0.5])[0] for found in summary["of"]]
+            values: list[Scalar] = [compute_quantiles(found, [0.5])[0] for found in summary["of"]]
         elif self.with_ == "mean":
             values = [found.mean for found in summary["of"]]
         else:
@@ -203,7 +205,7 @@ class Fill(Op):
 
 
 def _most_frequent(found: Counts, dtype: Dtype) -> Scalar:
-    table = ranked(found)
+    table = rank_by_count(found)
     if table["value"].dtype.kind == "f":
         table = table[np.isfinite(table["value"].to_numpy())]
     values: list[Scalar] = table["value"].head(1).tolist()

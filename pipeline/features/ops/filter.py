@@ -24,9 +24,9 @@ class Filter(Op):
     Example:
         >>> from pipeline.device import cpu
         >>> from pipeline.features.registry import parse_op
-        >>> from pipeline.features.try_op import frame_of
+        >>> from pipeline.features.try_op import make_frame
         >>> from pipeline.ingest.labels.assign import passing
-        >>> _, frame = frame_of({"distance": [200.0, 17.0, None]})
+        >>> _, frame = make_frame({"distance": [200.0, 17.0, None]})
         >>> op = parse_op({"filter": "distance > 50"})
         >>> passing(frame, op.expression(), cpu).tolist()
         [True, False, False]

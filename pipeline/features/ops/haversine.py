@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
-from pipeline.features.op import Op, Rows, State, need_kinds
+from pipeline.features.op import Op, Rows, State, require_kinds
 from pipeline.schema import Column, Schema
 
 Place = tuple[float | str, float | str]
@@ -78,7 +78,7 @@ class Haversine(Op):
         names = [schema[v].name for v in (*self.from_, *self.to) if isinstance(v, str)]
         if self.from_ == self.to:
             raise ConfigError("from and to are the same place")
-        return need_kinds(schema, list(dict.fromkeys(names)), {"numeric"}, self.name)
+        return require_kinds(schema, list(dict.fromkeys(names)), {"numeric"}, self.name)
 
     def produces(self, schema: Schema) -> list[Column]:
         """One float64 column."""

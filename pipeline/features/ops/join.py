@@ -13,8 +13,8 @@ from pipeline.config.stored import Count, StoredObject
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, shorten, suggest_or_list
 from pipeline.features.op import Op, Rows, State, Summary
-from pipeline.features.saved import MAX_ROWS, Expected, Kind, SavedState, TableName, key_kind
-from pipeline.features.stats.key_tables import key_column, key_names, positions
+from pipeline.features.saved_state import MAX_ROWS, Expected, Kind, SavedState, TableName, key_kind
+from pipeline.features.stats.key_tables import find_positions, key_names, to_key_column
 from pipeline.schema import Column, Dtype, Schema
 
 _NUMBERS = frozenset({"int64", "int32", "float64", "float32"})
@@ -62,8 +62,8 @@ class Join(Op):
 
     Example:
         >>> import pandas as pd
-        >>> from pipeline.features.try_op import side_table, try_op
-        >>> planes = side_table({"tail": ["N1", "N2"], "seats": [2, 150]}, keys=["tail"])
+        >>> from pipeline.features.try_op import make_side_table, try_op
+        >>> planes = make_side_table({"tail": ["N1", "N2"], "seats": [2, 150]}, keys=["tail"])
         >>> flights = {"tail": ["N2", "N9", None, "N1"]}
         >>> try_op("join: {table: planes, columns: [seats]}", flights, tables={"planes": planes})
            seats
@@ -74,9 +74,9 @@ class Join(Op):
     """
 
     name: ClassVar[str] = "join"
-    fitted: ClassVar[bool] = True
-    ready: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Joined
+    requires_fit: ClassVar[bool] = True
+    can_transform_unfitted: ClassVar[bool] = True
+    state_model: ClassVar[type[SavedState]] = Joined
 
     table: str
     columns: Names | None = None
@@ -86,7 +86,7 @@ class Join(Op):
     types: dict[str, Dtype] | None = None
     """Storage dtypes of the table's columns. Filled in by the plan, see `filled`."""
 
-    def filled(self, keys: Sequence[str], types: Mapping[str, Dtype]) -> Join:
+    def bind_table(self, keys: Sequence[str], types: Mapping[str, Dtype]) -> Join:
         """This op once the table's keys and columns are known; what the plan calls first.
 
         Raises:
@@ -163,7 +163,7 @@ class Join(Op):
         table = table[~table[keys].isna().any(axis=1)].reset_index(drop=True)
         _check_unique(table, keys, self.table)
         data = {
-            name: key_column(_plain(table[key]))
+            name: to_key_column(_plain(table[key]))
             for name, key in zip(key_names(len(keys)), keys, strict=True)
         }
         for i, column in enumerate(self._joined()):
@@ -174,7 +174,7 @@ class Join(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts of the training rows that find nothing."""
-        at = positions(frame, self._keys(), state["table"], rows.device)
+        at = find_positions(frame, self._keys(), state["table"], rows.device)
         missing = int((at == MISSING).sum())
         return {
             "rows": len(frame), "unmatched": int((at < 0).sum()) - missing, "missing_key": missing,
@@ -191,7 +191,7 @@ class Join(Op):
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Looks the keys up and takes the table's values."""
         device = rows.device
-        at = positions(frame, self._keys(), state["table"], device)
+        at = find_positions(frame, self._keys(), state["table"], device)
         at = device.xp.where(at < 0, len(state["table"]), at)  # a missing value follows the last
         return device.make_frame(
             {

@@ -17,9 +17,9 @@ class Keep(Op):
 
     Example:
         >>> from pipeline.features.registry import parse_op
-        >>> from pipeline.features.try_op import frame_of
-        >>> schema, _ = frame_of({"a": [1, 2], "b": ["x", "y"], "c": [0.5, 1.5]})
-        >>> parse_op({"keep": ["b", "c"]}).after(schema).names
+        >>> from pipeline.features.try_op import make_frame
+        >>> schema, _ = make_frame({"a": [1, 2], "b": ["x", "y"], "c": [0.5, 1.5]})
+        >>> parse_op({"keep": ["b", "c"]}).output_schema(schema).names
         ['b', 'c']
     """
 

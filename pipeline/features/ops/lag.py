@@ -12,10 +12,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pipeline.config.model import Names
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds
-from pipeline.features.saved import Expected, Kind, SavedState, TableName, key_kind
-from pipeline.features.stats.key_tables import MAX_KEYS, check_count, grouped, key_names, key_values
-from pipeline.features.stats.rolling import Lines, RollingStat, lined_up, rolling
+from pipeline.features.op import Op, Rows, State, Summary, require_kinds
+from pipeline.features.saved_state import Expected, Kind, SavedState, TableName, key_kind
+from pipeline.features.stats.key_tables import (
+    MAX_KEYS,
+    check_key_count,
+    group_rows,
+    key_names,
+    to_key_values,
+)
+from pipeline.features.stats.rolling import RollingStat, SortedSeries, compute_rolling, sort_series
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -97,10 +103,10 @@ class Lag(Op):
     """
 
     name: ClassVar[str] = "lag"
-    fitted: ClassVar[bool] = True
-    ready: ClassVar[bool] = True
+    requires_fit: ClassVar[bool] = True
+    can_transform_unfitted: ClassVar[bool] = True
     fit_on: ClassVar[Literal["train", "all"]] = "all"
-    saved: ClassVar[type[SavedState]] = History
+    state_model: ClassVar[type[SavedState]] = History
 
     by: Annotated[Names, Field(min_length=1)]
     order: str
@@ -130,7 +136,7 @@ class Lag(Op):
         return self.gap + max(looks)
 
     def _of(self, schema: Schema) -> list[str]:
-        return need_kinds(schema, self.columns.resolve(schema), {"numeric", "bool"}, self.name)
+        return require_kinds(schema, self.columns.resolve(schema), {"numeric", "bool"}, self.name)
 
     def reads(self, schema: Schema) -> list[str]:
         """The entity, the order and the columns.
@@ -138,7 +144,7 @@ class Lag(Op):
         Raises:
             ConfigError: the order is no number or time, or a column is made into the target.
         """
-        need_kinds(schema, [self.order], {"numeric", "datetime"}, "lag: order")
+        require_kinds(schema, [self.order], {"numeric", "datetime"}, "lag: order")
         placing, columns = [*(schema[n].name for n in self.by), self.order], self._of(schema)
         if of_target := [n for n in placing if n in schema.target]:
             raise ConfigError(
@@ -153,7 +159,7 @@ class Lag(Op):
             )
         return list(dict.fromkeys([*placing, *columns]))
 
-    def may_read_target(self) -> bool:
+    def can_read_target(self) -> bool:
         """With a gap of at least one row."""
         return self.gap >= 1
 
@@ -161,7 +167,7 @@ class Lag(Op):
         """A float64 column per column and shift, difference and statistic."""
         return [Column(f"{n}__{p}", "float64") for n in self._of(schema) for p in self._parts()]
 
-    def regroup(self) -> tuple[list[str], list[str]]:
+    def regroup_by(self) -> tuple[list[str], list[str]]:
         """An entity's rows, of all sets, come in one partition."""
         return list(self.by), [self.order]
 
@@ -173,7 +179,7 @@ class Lag(Op):
         """The last rows of each entity: ``key_0`` …, ``order``, ``id`` and ``value_0`` …"""
         device = rows.device
         codes, keys, order = self._placed(frame, rows)
-        lines = lined_up(codes, order, rows.ids, device)
+        lines = sort_series(codes, order, rows.ids, device)
         at = lines.at[lines.from_end() <= self.depth()]
         kept = keys.take(device.to_host(codes[at])).reset_index(drop=True)
         columns = {"order": device.to_host(order[at]), "id": device.to_host(rows.ids[at])}
@@ -201,7 +207,7 @@ class Lag(Op):
         keys = key_names(len(dict.fromkeys(self.by)))
         ordered = history.sort_values([*keys, "order", "id"], ignore_index=True)
         groups = ordered.groupby(keys, sort=False)
-        check_count(groups.ngroups, self.name, ", ".join(self.by))
+        check_key_count(groups.ngroups, self.name, ", ".join(self.by))
         latest: pd.DataFrame = groups.tail(self.depth())
         return latest.reset_index(drop=True)
 
@@ -213,7 +219,7 @@ class Lag(Op):
         count = len(history)
         old = {name: device.to_device(history[name].to_numpy()) for name in history.columns}
         new = xp.arange(count + len(codes)) >= count
-        lines = lined_up(
+        lines = sort_series(
             xp.concatenate([old["code"], codes]),
             xp.concatenate([old["order"].astype(order.dtype), order]),
             xp.concatenate([xp.arange(count) - count, rows.ids]),
@@ -229,20 +235,20 @@ class Lag(Op):
                 made[f"{name}__{part}"] = device.make_series(found, "float64")
         return device.make_frame(made)
 
-    def _looks(self, lines: Lines, values: Array) -> dict[str, Array]:
+    def _looks(self, lines: SortedSeries, values: Array) -> dict[str, Array]:
         """Every output of one column, in sorted order."""
         newest = lines.back(values, self.gap + 1)
         found = {f"shift_{k}": lines.back(values, self.gap + k) for k in self.shift}
         for k in self.diff:
             found[f"diff_{k}"] = newest - lines.back(values, self.gap + 1 + k)
         for r in self.rolling:
-            stats = rolling(lines, values, window=r.window, gap=self.gap, stats=r.stats)
+            stats = compute_rolling(lines, values, window=r.window, gap=self.gap, stats=r.stats)
             found |= {f"{stat}_{r.window}": made for stat, made in stats.items()}
         return found
 
     def _placed(self, frame: Frame, rows: Rows) -> tuple[Array, pd.DataFrame, Array]:
         """(entity of each row, -1 without entity or order; the entities' keys; order values)."""
-        codes, keys = grouped(frame, _distinct(self.by), rows.device)
+        codes, keys = group_rows(frame, _distinct(self.by), rows.device)
         order, missing = rows.device.to_arrays(frame[self.order])
         return rows.device.xp.where(missing, -1, codes), keys, order
 
@@ -251,7 +257,7 @@ def _kept_rows(keys: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """The kept rows of these entities, with their ``code`` in place of keys and ids."""
     names = list(keys.columns)
     for name in names:  # a few new rows must not cost the numbering of every entity kept
-        asked, kept = key_values(pd.Series(keys[name].unique())), key_values(history[name])
+        asked, kept = to_key_values(pd.Series(keys[name].unique())), to_key_values(history[name])
         at = pd.Index(asked, dtype=asked.dtype).get_indexer(pd.Index(kept, dtype=kept.dtype))
         history = history[at >= 0]
     both = pd.concat([keys, history[names]], ignore_index=True)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from pipeline.device import Array, Frame
-from pipeline.features.op import Op, Rows, State, need_kinds, output_name
+from pipeline.features.op import Op, Rows, State, output_name, require_kinds
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -44,7 +44,7 @@ class Log(Op):
 
     def reads(self, schema: Schema) -> list[str]:
         """The selected numeric columns."""
-        return need_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
+        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
 
     def produces(self, schema: Schema) -> list[Column]:
         """A float64 column each."""

@@ -12,9 +12,14 @@ from pydantic import Field, field_validator
 from pipeline.config.stored import Scalar
 from pipeline.device import Frame
 from pipeline.errors import ConfigError, shorten, suggest_or_list
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds
-from pipeline.features.saved import SavedState
-from pipeline.features.stats.counts import check_columns, merged_columns, of_columns, ranked
+from pipeline.features.op import Op, Rows, State, Summary, require_kinds
+from pipeline.features.saved_state import SavedState
+from pipeline.features.stats.counts import (
+    check_cardinality,
+    count_columns,
+    merge_column_counts,
+    rank_by_count,
+)
 from pipeline.schema import Column, Columns, Dtype, Schema
 
 Value = bool | int | float | str
@@ -55,7 +60,7 @@ class OneHot(Op):
 
     name: ClassVar[str] = "one_hot"
     columnwise: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Found
+    state_model: ClassVar[type[SavedState]] = Found
 
     columns: Columns
     max_values: int = Field(20, ge=1, le=1000)
@@ -73,15 +78,15 @@ class OneHot(Op):
         return value
 
     @property
-    def fitted(self) -> bool:  # type: ignore[override]
+    def requires_fit(self) -> bool:  # type: ignore[override]
         """Listed values need no look at the rows."""
         return self.values is None
 
-    def dynamic(self) -> bool:
+    def is_dynamic(self) -> bool:
         """The values, and so the columns, are found in the rows."""
         return self.values is None
 
-    def settled(self, state: State) -> Op:
+    def resolve_outputs(self, state: State) -> Op:
         """With the values found; it produces the same columns for ever."""
         pairs = zip(state["names"], state["values"], strict=True)
         return self.model_copy(update={"values": {n: tuple(v) for n, v in pairs}})
@@ -93,7 +98,7 @@ class OneHot(Op):
             ConfigError: a column holds datetimes; ``values`` has other columns or other types.
         """
         kinds = {"text", "category", "bool", "numeric"}
-        names = need_kinds(
+        names = require_kinds(
             schema, self.columns.resolve(schema), kinds, self.name, "take parts of it first (dates)"
         )
         if self.values is not None:
@@ -133,7 +138,7 @@ class OneHot(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Counts per value."""
-        return of_columns(frame, rows)
+        return count_columns(frame, rows)
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Counts of both partitions' rows.
@@ -141,15 +146,15 @@ class OneHot(Op):
         Raises:
             DataError: a column has more than 5 million values.
         """
-        both = merged_columns(a, b)
-        check_columns(both, self.name)
+        both = merge_column_counts(a, b)
+        check_cardinality(both, self.name)
         return both
 
     def finish(self, summary: Summary, state: State) -> State:
         """The values of each column, the most frequent first."""
         values = []
         for found in summary["of"]:
-            table = ranked(found)
+            table = rank_by_count(found)
             if table["value"].dtype.kind == "f":  # infinities are no JSON
                 table = table[np.isfinite(table["value"].to_numpy())]
             kept = table[table["count"] >= self.min_count].head(self.max_values)

@@ -9,9 +9,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.device import Frame
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
-from pipeline.features.saved import SavedState
-from pipeline.features.stats.moments import Moments, Sample, merged, moments, quantiles, sampled
+from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.features.saved_state import SavedState
+from pipeline.features.stats.moments import (
+    Moments,
+    Sample,
+    compute_moments,
+    compute_quantiles,
+    merge_moments,
+    sample_values,
+)
 from pipeline.schema import Column, Columns, Schema
 
 
@@ -48,8 +55,8 @@ class Scale(Op):
 
     name: ClassVar[str] = "scale"
     columnwise: ClassVar[bool] = True
-    fitted: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Spreads
+    requires_fit: ClassVar[bool] = True
+    state_model: ClassVar[type[SavedState]] = Spreads
 
     columns: Columns
     method: Literal["standard", "min_max", "robust"] = "standard"
@@ -62,7 +69,7 @@ class Scale(Op):
 
     def reads(self, schema: Schema) -> list[str]:
         """The selected numeric columns."""
-        return need_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
+        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
 
     def produces(self, schema: Schema) -> list[Column]:
         """A float64 column each."""
@@ -70,13 +77,13 @@ class Scale(Op):
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
         """Moments, or sampled values, of each column."""
-        step: Any = sampled if self.method == "robust" else moments
+        step: Any = sample_values if self.method == "robust" else compute_moments
         names = list(frame.columns)
         return {"names": names, "of": [step(frame[n], rows) for n in names]}
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Column by column."""
-        step: Any = operator.add if self.method == "robust" else merged
+        step: Any = operator.add if self.method == "robust" else merge_moments
         return {**a, "of": [step(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
 
     def finish(self, summary: Summary, state: State) -> State:
@@ -91,7 +98,7 @@ class Scale(Op):
     def _centre_and_spread(self, of: Moments | Sample) -> tuple[float, float]:
         if isinstance(of, Moments):
             return (of.mean, of.std) if self.method == "standard" else (of.low, of.high - of.low)
-        low, middle, high = quantiles(of, [0.25, 0.5, 0.75])
+        low, middle, high = compute_quantiles(of, [0.25, 0.5, 0.75])
         return middle, high - low
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:

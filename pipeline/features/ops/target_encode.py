@@ -13,15 +13,15 @@ from pydantic import Field, model_validator
 from pipeline.config.stored import StoredObject
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.op import Op, Rows, State, Summary, need_kinds, output_name
-from pipeline.features.saved import Expected, SavedState, TableName, key_kind
-from pipeline.features.stats.key_tables import check_count, key_values
+from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.features.saved_state import Expected, SavedState, TableName, key_kind
+from pipeline.features.stats.key_tables import check_key_count, to_key_values
 from pipeline.features.stats.target_means import (
     IS_MISSING,
     KEY,
-    Sums,
-    added,
+    FoldSums,
     count_names,
+    merge_sums,
     sum_names,
     sums_by_key,
 )
@@ -97,8 +97,8 @@ class TargetEncode(Op):
 
     name: ClassVar[str] = "target_encode"
     columnwise: ClassVar[bool] = True
-    fitted: ClassVar[bool] = True
-    saved: ClassVar[type[SavedState]] = Encodings
+    requires_fit: ClassVar[bool] = True
+    state_model: ClassVar[type[SavedState]] = Encodings
 
     columns: Columns
     folds: int = Field(5, ge=2, le=100)
@@ -116,7 +116,7 @@ class TargetEncode(Op):
         return self
 
     @property
-    def passes(self) -> int:  # type: ignore[override]  # a constant of other ops
+    def n_passes(self) -> int:  # type: ignore[override]  # a constant of other ops
         """Two for blocks of time: their cuts are found first."""
         return 2 if self.by == "time" else 1
 
@@ -129,7 +129,7 @@ class TargetEncode(Op):
         if self.column is None:
             return names
         if self.by == "time":
-            need_kinds(schema, [self.column], _BLOCK_KINDS, "target_encode by: time")
+            require_kinds(schema, [self.column], _BLOCK_KINDS, "target_encode by: time")
         return [*names, *([schema[self.column].name] if self.column not in names else [])]
 
     def _outputs(self, schema: Schema) -> dict[str, list[str]]:
@@ -171,9 +171,9 @@ class TargetEncode(Op):
             times, missing = device.to_arrays(frame[self.column])
             if times.dtype.kind == "f":  # a cut is a number; infinite rows have their blocks
                 missing = ~device.xp.isfinite(times)
-            return {"times": [device.to_host_unordered(times[rows.sampled() & ~missing])]}
+            return {"times": [device.to_host_unordered(times[rows.sample_mask() & ~missing])]}
         assert rows.label is not None, "target_encode is fitted on rows with a label"
-        fold, tables = self.folds_of(frame, rows, state), {}
+        fold, tables = self.assign_folds(frame, rows, state), {}
         for output in state["outputs"]:
             codes, values = device.to_codes(frame[output["column"]])
             tables[output["column"]] = sums_by_key(
@@ -190,9 +190,9 @@ class TargetEncode(Op):
         """
         if "times" in a:
             return {"times": a["times"] + b["times"]}
-        tables = {name: added(table, b["tables"][name]) for name, table in a["tables"].items()}
+        tables = {name: merge_sums(table, b["tables"][name]) for name, table in a["tables"].items()}
         for name, table in tables.items():
-            check_count(len(table), self.name, name)
+            check_key_count(len(table), self.name, name)
         return {"tables": tables}
 
     def finish(self, summary: Summary, state: State) -> State:
@@ -207,7 +207,7 @@ class TargetEncode(Op):
             return {**state, "cuts": [times[len(times) * f // self.folds].item() for f in inner]}
         tables = []
         for name, table in summary["tables"].items():
-            check_count(len(table), self.name, name)
+            check_key_count(len(table), self.name, name)
             tables.append(table.sort_values([IS_MISSING, KEY], ignore_index=True))
         if tables:
             self._check_folds(tables[0])
@@ -228,16 +228,16 @@ class TargetEncode(Op):
 
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Encodes each training row with the means over the folds that are not its own."""
-        fold = self.folds_of(frame, rows, state)
-        if rows.trains is not None:
-            fold = rows.device.xp.where(rows.trains, fold, self.folds)
+        fold = self.assign_folds(frame, rows, state)
+        if rows.train_mask is not None:
+            fold = rows.device.xp.where(rows.train_mask, fold, self.folds)
         return self._looked_up(frame, state, rows, fold)
 
-    def folds_of(self, frame: Frame, rows: Rows, state: State) -> Array:
+    def assign_folds(self, frame: Frame, rows: Rows, state: State) -> Array:
         """int64 (n,): the fold of each training row."""
         device = rows.device
         if self.by == "random":
-            return rows.folds(self.folds)
+            return rows.assign_folds(self.folds)
         if self.by == "group":
             return device.hash_values(frame[self.column], rows.seed + 1) % self.folds
         times, missing = device.to_arrays(frame[self.column])
@@ -251,7 +251,7 @@ class TargetEncode(Op):
         for output, table in zip(state["outputs"], state["tables"], strict=True):
             known = table[~table[IS_MISSING]]
             at = device.find_positions(
-                frame[output["column"]], key_values(known[KEY]), (table, KEY)
+                frame[output["column"]], to_key_values(known[KEY]), (table, KEY)
             )
             by = "everyone" if fold is None else "fold"
             if fold is not None:
@@ -264,7 +264,7 @@ class TargetEncode(Op):
 
     def _means(self, table: pd.DataFrame, by: str, which: int) -> np.ndarray:
         """float64: the means of one class by key; last those of unseen and of missing values."""
-        sums = Sums(table, self.folds)
+        sums = FoldSums(table, self.folds)
         values = sums.for_everyone(self.smooth)[:, None]
         if by == "fold":
             values = np.concatenate([sums.out_of_fold(self.smooth), values], axis=1)

@@ -13,8 +13,8 @@ import pandas as pd
 
 from pipeline.device import Frame, Series
 from pipeline.features.op import Rows, Summary
-from pipeline.features.saved import Expected, key_kind
-from pipeline.features.stats.key_tables import check_count, key_column
+from pipeline.features.saved_state import Expected, key_kind
+from pipeline.features.stats.key_tables import check_key_count, to_key_column
 from pipeline.schema import Dtype
 
 
@@ -32,35 +32,35 @@ class Counts(NamedTuple):
         return int(self.table["count"].sum()) + self.missing
 
 
-def counts(series: Series, rows: Rows) -> Counts:
+def count_values(series: Series, rows: Rows) -> Counts:
     """The counts of one partition's column."""
     device = rows.device
     codes, values = device.to_codes(series)
     if values.dtype.kind == "f":
         values = values + 0.0  # -0.0 and 0.0 are one value
     found = device.bincount(codes, len(values)).astype("int64")
-    table = pd.DataFrame({"value": key_column(values), "count": found})
+    table = pd.DataFrame({"value": to_key_column(values), "count": found})
     return Counts(table[found > 0].reset_index(drop=True), int((codes < 0).sum()))
 
 
-def merged(a: Counts, b: Counts) -> Counts:
+def merge_counts(a: Counts, b: Counts) -> Counts:
     """The counts of both partitions' rows, sorted by value."""
     both = pd.concat([a.table, b.table]).groupby("value", sort=True).sum().reset_index()
     return Counts(both, a.missing + b.missing)
 
 
-def of_columns(frame: Frame, rows: Rows) -> Summary:
+def count_columns(frame: Frame, rows: Rows) -> Summary:
     """An op's summary: the counts of every column of one partition, with the columns' names."""
     names = list(frame.columns)
-    return {"names": names, "of": [counts(frame[name], rows) for name in names]}
+    return {"names": names, "of": [count_values(frame[name], rows) for name in names]}
 
 
-def merged_columns(a: Summary, b: Summary) -> Summary:
+def merge_column_counts(a: Summary, b: Summary) -> Summary:
     """The summary of both partitions' rows."""
-    return {**a, "of": [merged(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
+    return {**a, "of": [merge_counts(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
 
 
-def check_columns(summary: Summary, op: str, kept: int | None = None) -> None:
+def check_cardinality(summary: Summary, op: str, kept: int | None = None) -> None:
     """Refuses a column of more values than are counted, of which ``kept`` are kept at most.
 
     Raises:
@@ -68,19 +68,19 @@ def check_columns(summary: Summary, op: str, kept: int | None = None) -> None:
     """
     for name, found in zip(summary["names"], summary["of"], strict=True):
         values = len(found.table)
-        check_count(min(values, kept or values), op, name)
+        check_key_count(min(values, kept or values), op, name)
 
 
-def ranked(found: Counts) -> pd.DataFrame:
+def rank_by_count(found: Counts) -> pd.DataFrame:
     """The table with the most frequent value first; equally frequent ones sorted by value."""
     return found.table.sort_values(["count", "value"], ascending=[False, True], ignore_index=True)
 
 
-def lookup(of_values: np.ndarray, missing: float, unseen: float) -> np.ndarray:
+def append_defaults(of_values: np.ndarray, missing: float, unseen: float) -> np.ndarray:
     """Return float64 (k + 2) to index with positions; -1 (unseen), -2 (missing) are at the end."""
     return np.concatenate([of_values.astype("float64"), [missing, unseen]])
 
 
-def counts_expected(dtype: Dtype) -> Expected:
+def describe_count_table(dtype: Dtype) -> Expected:
     """Describe the table of `Counts` of a column, as a run keeps it."""
     return Expected({"value": key_kind(dtype), "count": "int64"}, ("value",))

@@ -19,7 +19,7 @@ Stat = Literal["mean", "std", "min", "max", "sum", "count"]
 _PARTS = ("n", "sum", "m2", "min", "max")
 
 
-def sorting(keys: Sequence[Array], device: Frames) -> Array:
+def argsort_keys(keys: Sequence[Array], device: Frames) -> Array:
     """Positions of the rows sorted by the keys, the first one leading; equal rows keep their order.
 
     ``lexsort`` would turn integer and float keys into one array, and lose digits.
@@ -30,7 +30,9 @@ def sorting(keys: Sequence[Array], device: Frames) -> Array:
     return order
 
 
-def moments(codes: Array, values: Array, length: int, device: Frames) -> dict[str, np.ndarray]:
+def compute_group_moments(
+    codes: Array, values: Array, length: int, device: Frames
+) -> dict[str, np.ndarray]:
     """Host arrays of ``length``: n, sum, m2, min and max of the values of each code.
 
     Args:
@@ -46,7 +48,7 @@ def moments(codes: Array, values: Array, length: int, device: Frames) -> dict[st
         mean = _mean({"n": count, "sum": total})
         gap = values - device.to_device(np.append(mean, np.nan))[codes]
         m2 = device.bincount(codes, length, gap * gap).astype("float64")
-    order = sorting([codes, values], device)
+    order = argsort_keys([codes, values], device)
     ends = device.to_device(int((codes < 0).sum()) + np.cumsum(count))
     least, most = np.full(length, np.nan), np.full(length, np.nan)
     some = count > 0
@@ -58,7 +60,9 @@ def moments(codes: Array, values: Array, length: int, device: Frames) -> dict[st
     return {"n": count, "sum": total, "m2": m2, "min": least, "max": most}
 
 
-def merged(a: pd.DataFrame, b: pd.DataFrame, keys: list[str], columns: int) -> pd.DataFrame:
+def merge_group_moments(
+    a: pd.DataFrame, b: pd.DataFrame, keys: list[str], columns: int
+) -> pd.DataFrame:
     """The statistics of two partitions' rows together, sorted by key.
 
     Args:
@@ -92,7 +96,7 @@ def _mean(parts: dict[str, np.ndarray]) -> np.ndarray:
     return mean
 
 
-def statistic(table: pd.DataFrame, column: int, stat: Stat) -> np.ndarray:
+def compute_statistic(table: pd.DataFrame, column: int, stat: Stat) -> np.ndarray:
     """float64: one statistic of each group; NaN where it is not defined.
 
     ``std`` divides by n - 1: that of a single value is not defined.

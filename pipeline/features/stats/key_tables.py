@@ -24,7 +24,7 @@ def key_names(n: int) -> list[str]:
     return [f"key_{i}" for i in range(n)]
 
 
-def key_column(values: np.ndarray) -> pd.Series:
+def to_key_column(values: np.ndarray) -> pd.Series:
     """A column of a key table from host values (object of str, or numbers)."""
     if values.dtype == object:
         return pd.Series(values, dtype="str")
@@ -33,12 +33,12 @@ def key_column(values: np.ndarray) -> pd.Series:
     return pd.Series(values.astype("float64") if values.dtype.kind == "f" else values)
 
 
-def key_values(column: pd.Series | pd.Index) -> np.ndarray:
+def to_key_values(column: pd.Series | pd.Index) -> np.ndarray:
     """The values of a key table's column, as `Frames.find_positions` takes them."""
     return column.to_numpy(dtype=None if column.dtype.kind in "iufb" else object)
 
 
-def grouped(frame: Frame, names: Sequence[str], device: Frames) -> tuple[Array, pd.DataFrame]:
+def group_rows(frame: Frame, names: Sequence[str], device: Frames) -> tuple[Array, pd.DataFrame]:
     """The group of each row, and the key table of the groups.
 
     Returns:
@@ -49,7 +49,7 @@ def grouped(frame: Frame, names: Sequence[str], device: Frames) -> tuple[Array, 
     columns = [device.to_codes(frame[name]) for name in names]
     number = columns[0][0].astype("int64")
     if len(columns) == 1:
-        return number, pd.DataFrame({"key_0": key_column(columns[0][1])})
+        return number, pd.DataFrame({"key_0": to_key_column(columns[0][1])})
     missing, size = number < 0, len(columns[0][1])
     for codes, values in columns[1:]:
         if size * len(values) >= _ROOM:
@@ -64,13 +64,13 @@ def grouped(frame: Frame, names: Sequence[str], device: Frames) -> tuple[Array, 
     group[present] = inverse.reshape(-1)
     standing = present[first]
     keys = {
-        name: key_column(values[device.to_host(codes[standing])])
+        name: to_key_column(values[device.to_host(codes[standing])])
         for name, (codes, values) in zip(key_names(len(columns)), columns, strict=True)
     }
     return group, pd.DataFrame(keys)
 
 
-def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Frames) -> Array:
+def find_positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Frames) -> Array:
     """The row of the key table that each row of the frame has.
 
     Args:
@@ -80,7 +80,7 @@ def positions(frame: Frame, names: Sequence[str], keys: pd.DataFrame, device: Fr
         int64 (n,): a position in ``keys``; `UNSEEN`, or `MISSING` where any key is missing.
     """
     xp = device.xp
-    values = [key_values(keys[name]) for name in key_names(len(names))]
+    values = [to_key_values(keys[name]) for name in key_names(len(names))]
     if len(names) == 1:
         return device.find_positions(frame[names[0]], values[0], (keys, key_names(1)[0]))
     found, of_table = _column_positions(frame[names[0]], keys, 0, device)
@@ -111,7 +111,7 @@ def _column_positions(
     """(position of each row's value among the distinct ones, the same of the table's rows)."""
     name = f"key_{number}"
     of_table, distinct = pd.factorize(keys[name])  # not of objects: see `words.numbered`
-    at = device.find_positions(series, key_values(distinct), (keys, f"distinct {name}"))
+    at = device.find_positions(series, to_key_values(distinct), (keys, f"distinct {name}"))
     return at, of_table.astype("int64")
 
 
@@ -134,12 +134,12 @@ def _among(
     return xp.where(table[at] == numbers, at, UNSEEN)
 
 
-def taken(values: Array, at: Array, device: Frames) -> Array:
+def take_or_last(values: Array, at: Array, device: Frames) -> Array:
     """``values[at]``, and the last of the values where ``at`` is negative."""
     return values[device.xp.where(at < 0, len(values) - 1, at)]
 
 
-def check_count(count: int, op: str, what: str) -> None:
+def check_key_count(count: int, op: str, what: str) -> None:
     """Refuses a table of more than `MAX_KEYS` keys.
 
     Raises:

@@ -33,7 +33,7 @@ class Moments(NamedTuple):
         return math.sqrt(self.m2 / self.n) if self.low < self.high else 0.0
 
 
-def moments(series: Series, rows: Rows) -> Moments:
+def compute_moments(series: Series, rows: Rows) -> Moments:
     """The moments of one partition's numeric column."""
     xp = rows.device.xp
     values = rows.device.to_floats(series)
@@ -51,7 +51,7 @@ def moments(series: Series, rows: Rows) -> Moments:
         return Moments(n, mean, float((gap * gap).sum()), low, high)
 
 
-def merged(a: Moments, b: Moments) -> Moments:
+def merge_moments(a: Moments, b: Moments) -> Moments:
     """The moments of both partitions' values."""
     if a.n == 0 or b.n == 0:
         return a if b.n == 0 else b
@@ -69,14 +69,14 @@ Sample = list[np.ndarray]
 """Host float64 arrays of sampled values, one a partition; samples merge by ``+``, in any order."""
 
 
-def sampled(series: Series, rows: Rows) -> Sample:
-    """The finite values in the rows of the sample, for `quantiles`."""
+def sample_values(series: Series, rows: Rows) -> Sample:
+    """The finite values in the rows of the sample, for `compute_quantiles`."""
     device = rows.device
     values = device.to_floats(series)
-    return [device.to_host_unordered(values[rows.sampled() & device.xp.isfinite(values)])]
+    return [device.to_host_unordered(values[rows.sample_mask() & device.xp.isfinite(values)])]
 
 
-def quantiles(sample: Sample, shares: list[float]) -> list[float]:
+def compute_quantiles(sample: Sample, shares: list[float]) -> list[float]:
     """Quantiles of the sample, linear between its sorted values; 0.0 each where it is empty.
 
     Exact where the sample is all rows, and the same on every partitioning.

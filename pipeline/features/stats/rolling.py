@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 
 from pipeline.device import Array, Frames
-from pipeline.features.stats.groups import sorting
+from pipeline.features.stats.groups import argsort_keys
 
 RollingStat = Literal["mean", "sum", "std", "min", "max", "count"]
 
 
 @dataclass(frozen=True)
-class Lines:
+class SortedSeries:
     """Rows sorted by series, order and tie; arrays of the device."""
 
     device: Frames
@@ -45,9 +45,9 @@ class Lines:
         return self.end - self.device.xp.arange(len(self.at))
 
 
-def lined_up(
+def sort_series(
     codes: Array, order: Array, tie: Array, device: Frames, *, replaced_by: Array | None = None
-) -> Lines:
+) -> SortedSeries:
     """Sorts rows into series.
 
     Args:
@@ -58,14 +58,14 @@ def lined_up(
             are left out where one is True; False ones have the smaller ties.
     """
     xp = device.xp
-    at = sorting([codes, order, tie], device)
+    at = argsort_keys([codes, order, tie], device)
     at = at[codes[at] >= 0]
     if replaced_by is not None:
         at = at[_standing(codes[at], order[at], replaced_by[at], device)]
     sorted_codes = codes[at]
     start = xp.searchsorted(sorted_codes, sorted_codes, side="left")
     end = xp.searchsorted(sorted_codes, sorted_codes, side="right")
-    return Lines(device, at, start, end)
+    return SortedSeries(device, at, start, end)
 
 
 def _standing(codes: Array, order: Array, new: Array, device: Frames) -> Array:
@@ -78,8 +78,8 @@ def _standing(codes: Array, order: Array, new: Array, device: Frames) -> Array:
     return new | ~new[last]
 
 
-def rolling(
-    lines: Lines, values: Array, *, window: int, gap: int, stats: Sequence[RollingStat]
+def compute_rolling(
+    lines: SortedSeries, values: Array, *, window: int, gap: int, stats: Sequence[RollingStat]
 ) -> dict[str, Array]:
     """Statistics of the ``window`` rows that end ``gap`` rows before each row; NaN is skipped.
 

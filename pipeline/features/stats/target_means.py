@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.device import Array, Frames
-from pipeline.features.stats.key_tables import key_column
+from pipeline.features.stats.key_tables import to_key_column
 
 KEY, IS_MISSING = "key", "missing"
 
@@ -69,16 +69,18 @@ def sums_by_key(
 def _with_blank(values: np.ndarray) -> pd.Series:
     """The keys and, last, a blank that stands for the missing one."""
     blank = "" if values.dtype == object else values.dtype.type(0)
-    return key_column(np.append(values, np.array([blank], dtype=values.dtype)))
+    return to_key_column(np.append(values, np.array([blank], dtype=values.dtype)))
 
 
-def added(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+def merge_sums(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     """The sums of two partitions, sorted by key, the missing one last."""
     sums: pd.DataFrame = pd.concat([a, b]).groupby([IS_MISSING, KEY], sort=True).sum()
     return sums.reset_index()[list(a.columns)]
 
 
-def mean(sums: np.ndarray, counts: np.ndarray, prior: np.ndarray, smooth: float) -> np.ndarray:
+def smooth_mean(
+    sums: np.ndarray, counts: np.ndarray, prior: np.ndarray, smooth: float
+) -> np.ndarray:
     """(sums + smooth * prior) / (counts + smooth); the prior where that is 0 / 0."""
     weight = counts + smooth
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -86,7 +88,7 @@ def mean(sums: np.ndarray, counts: np.ndarray, prior: np.ndarray, smooth: float)
     return drawn
 
 
-class Sums:
+class FoldSums:
     """Counts (keys, folds) and sums (keys, folds, classes) of one column's table."""
 
     def __init__(self, table: pd.DataFrame, folds: int) -> None:
@@ -100,7 +102,7 @@ class Sums:
         sums = self.sums[:, kept].sum(axis=1)
         rows = counts.sum()
         prior = sums.sum(axis=0) / rows if rows else np.full(sums.shape[1], np.nan)
-        return np.vstack([mean(sums, counts, prior, smooth), prior])
+        return np.vstack([smooth_mean(sums, counts, prior, smooth), prior])
 
     def for_everyone(self, smooth: float) -> np.ndarray:
         """float64 (keys + 1, classes): from all folds."""

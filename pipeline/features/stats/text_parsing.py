@@ -18,32 +18,35 @@ TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_texts(words: np.ndarray, to: str, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
+def parse_texts(words: np.ndarray, to: str, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
     """(values, fits): texts as int64, float64, bool, or int64 µs for datetimes."""
     if to == "datetime" and pattern is not None:
         return _by_pattern(words, pattern)
     read: Callable[[str], Any] = {
-        "integer": integer, "float": number, "bool": truth, "datetime": moment,
-    }[to]  # fmt: skip
+        "integer": parse_integer,
+        "float": parse_number,
+        "bool": parse_bool,
+        "datetime": parse_datetime,
+    }[to]
     found = [read(str(word).strip()) for word in words]
     fits = np.array([v is not None for v in found], dtype=bool)
     dtype = {"float": "float64", "bool": "bool"}.get(to, "int64")
     return np.array([0 if v is None else v for v in found], dtype=dtype), fits
 
 
-def integer(text: str) -> int | None:
+def parse_integer(text: str) -> int | None:
     """``12``, ``-3``, also ``12.0`` and ``1e3``; None if it is none, or outside int64."""
     if INTEGER.fullmatch(text):
         value = int(text)
     else:
-        whole = number(text)
+        whole = parse_number(text)
         if whole is None or whole != int(whole):
             return None
         value = int(whole)
     return value if -(2**63) <= value < 2**63 else None
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """A decimal number; None if it is none, or too large for float64."""
     if not NUMBER.fullmatch(text):
         return None
@@ -51,13 +54,13 @@ def number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def truth(text: str) -> bool | None:
+def parse_bool(text: str) -> bool | None:
     """True or False by the word, in any case; None for other words."""
     word = text.lower()
     return True if word in TRUE else False if word in FALSE else None
 
 
-def moment(text: str) -> int | None:
+def parse_datetime(text: str) -> int | None:
     """µs since 1970, UTC, of an ISO 8601 date or time; None if it is none."""
     try:
         stamp = datetime.fromisoformat(text)
@@ -76,7 +79,7 @@ def _by_pattern(words: np.ndarray, pattern: str) -> tuple[np.ndarray, np.ndarray
     return np.where(fits, micros, 0), fits
 
 
-def written(values: np.ndarray, dtype: str, pattern: str | None = None) -> list[str]:
+def format_values(values: np.ndarray, dtype: str, pattern: str | None = None) -> list[str]:
     """Numbers and bools as Python writes them; int64 µs as ISO 8601, or by a pattern."""
     if dtype != "datetime":
         # The first zero seen may be -0.0 in one partition and 0.0 in another.

@@ -9,12 +9,12 @@ import pytest
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.features.auto import profile
-from pipeline.features.auto.choose import choose, decide
-from pipeline.features.engine.planner import model_columns, walk
-from pipeline.features.engine.transform import Context
+from pipeline.features.auto.choose import choose_ops, choose_per_column
+from pipeline.features.engine.planner import resolve_ops, select_model_columns
+from pipeline.features.engine.transform import TransformContext
 from pipeline.features.op import Rows
 from pipeline.features.registry import parse_ops
-from pipeline.features.try_op import fit_op, frame_of
+from pipeline.features.try_op import fit_op, make_frame
 from pipeline.matrix import Target
 from pipeline.schema import Schema
 
@@ -24,20 +24,20 @@ RNG = np.random.default_rng(0)
 
 
 def profiled(data):
-    schema, frame = frame_of(pd.DataFrame(data))
-    seen = profile.summarise(frame, schema, Context("cpu", 0, "binary", 2))
+    schema, frame = make_frame(pd.DataFrame(data))
+    seen = profile.summarise(frame, schema, TransformContext("cpu", 0, "binary", 2))
     return schema, frame, profile.finish(seen, schema)
 
 
 def chosen(data, target=BINARY):
     schema, _, found = profiled(data)
-    return choose(schema, found, target)
+    return choose_ops(schema, found, target)
 
 
 def one(name, values, target=BINARY):
     """The choice for one column beside a plain number."""
     schema, _, found = profiled({"filler": RNG.normal(size=len(values)), name: values})
-    return next(c for c in decide(schema, found, target) if c.column == name)
+    return next(c for c in choose_per_column(schema, found, target) if c.column == name)
 
 
 @pytest.mark.parametrize("data", [{"c": [1] * 9, "m": [np.nan] * 9}, {"c": ["x"] * 9}])
@@ -126,13 +126,13 @@ def test_datetimes_become_parts_that_their_span_allows():
 def test_columns_of_the_target_are_passed_over():
     schema, _, found = profiled({"a": RNG.normal(size=N), "late": np.arange(N) % 2})
     marked = Schema(schema.columns, frozenset({"late"}))
-    assert [c.column for c in decide(marked, found, BINARY)] == ["a"]
+    assert [c.column for c in choose_per_column(marked, found, BINARY)] == ["a"]
 
 
 @pytest.mark.parametrize("values", [np.arange(N), [f"p{i}" for i in range(N)]])
 def test_an_id_stays_where_nothing_else_is_left(values):
     schema, _, found = profiled({"id": values, "same": [1] * N})
-    kept = [c for c in decide(schema, found, BINARY) if not c.dropped]
+    kept = [c for c in choose_per_column(schema, found, BINARY) if not c.dropped]
     assert [c.column for c in kept] == ["id"]
     assert "nothing else is left" in kept[0].why
 
@@ -159,10 +159,10 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
     schema, frame, found = profiled(odd_table())
     classes = len(target.classes)
     schema = Schema(schema.columns, classes=target.classes if classes > 2 else ())
-    entries, dropped = choose(schema, found, target)
+    entries, dropped = choose_ops(schema, found, target)
     assert {d["column"] for d in dropped} == {"re:x", "none"}
     ops = parse_ops(entries)
-    walked = walk(ops, schema)
+    walked = resolve_ops(ops, schema)
     labels = (np.arange(N) % max(classes, 2)).astype("float64")
     rows = Rows(cpu, np.arange(N), labels, None, target.task, classes)
     for op, before in zip(ops, walked.schemas, strict=False):
@@ -170,6 +170,6 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
         made = op.transform(frame[op.reads(before)], state, rows)
         assert list(made.columns) == [c.name for c in op.produces(before)]
         frame = frame.drop(columns=op.removes(before)).assign(**{n: made[n] for n in made.columns})
-    names = [f.name for f in model_columns(walked, {})]
+    names = [f.name for f in select_model_columns(walked, {})]
     assert np.isfinite(cpu.to_matrix(frame, names)).all()
     assert not {"none", "re:x"} & set(names)

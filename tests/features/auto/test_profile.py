@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.device import cpu
 from pipeline.features.auto import profile
-from pipeline.features.engine.transform import Context
-from pipeline.features.try_op import frame_of
+from pipeline.features.engine.transform import TransformContext
+from pipeline.features.try_op import make_frame
 from pipeline.schema import SET, Column, Schema
 
-CONTEXT = Context("cpu", 0, "regression", 0)
+CONTEXT = TransformContext("cpu", 0, "regression", 0)
 ROWS = 30
 
 
@@ -34,7 +34,7 @@ def of(schema, frame, cuts=()):
 
 def table():
     numbers = np.arange(ROWS)
-    return frame_of(
+    return make_frame(
         {
             "int": pd.Series([None if i % 7 == 0 else int(i % 5) for i in numbers], dtype="Int64"),
             "big": [2**60 + int(i) for i in numbers],
@@ -72,7 +72,7 @@ def test_what_it_says():
 
 
 def test_only_training_rows_count():
-    schema, frame = frame_of({"a": [1, 2, 3, 4]})
+    schema, frame = make_frame({"a": [1, 2, 3, 4]})
     marked = frame.assign(**{SET: cpu.make_series(np.array([0, 1, 2, 0]), "int32")})
     found = profile.finish(profile.summarise(marked, schema, CONTEXT), schema)
     assert (found["rows"], found["columns"]["a"]["high"]) == (2, 4)

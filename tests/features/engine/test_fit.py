@@ -9,12 +9,12 @@ import pytest
 from pipeline.cluster import partitions
 from pipeline.device import cpu
 from pipeline.features.engine import fit, transform
-from pipeline.features.engine.transform import Context
+from pipeline.features.engine.transform import TransformContext
 from pipeline.features.registry import parse_ops
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.schema import LABEL, SET
 
-CONTEXT = Context("cpu", seed=0, task="binary", n_classes=2)
+CONTEXT = TransformContext("cpu", seed=0, task="binary", n_classes=2)
 ENTRIES = [
     {"fill": {"columns": ["a"], "with": "mean"}},
     {"target_encode": {"columns": ["t"], "folds": 3, "smooth": 5}},
@@ -53,7 +53,7 @@ def sets(n=300):
 
 
 def prepared(frame, label, which):
-    schema, storage = frame_of(frame)
+    schema, storage = make_frame(frame)
     own = {
         LABEL: cpu.make_series(label, "float64"),
         SET: cpu.make_series(which.astype("int32"), "int32"),
@@ -78,7 +78,9 @@ def fitted(client, frame, label, which, *, entries=ENTRIES, count=3):
 def matrix(client, fitting):
     """All rows of all sets, by row id."""
     wanted = fitting.plan.features
-    parts = partitions.each(fitting.parts, transform.matrices, fitting.remaining, wanted, CONTEXT)
+    parts = partitions.each(
+        fitting.parts, transform.build_matrices, fitting.remaining, wanted, CONTEXT
+    )
     found = [m for part in partitions.results(client, parts) for m in part.values()]
     ids = np.concatenate([m.ids for m in found])
     return np.concatenate([m.x for m in found])[np.argsort(ids)]
@@ -145,9 +147,9 @@ def test_the_plan_survives_its_files(client, tmp_path):
     loaded = fit.load(tmp_path)
     assert loaded.names == fitting.plan.names
     schema, whole = prepared(data(), labels(), sets())
-    context = Context("cpu", 0, "binary", 2, predicting=True)
-    one, _ = transform.new_matrix(whole, fitting.plan.steps, loaded.features, context)
-    other, _ = transform.new_matrix(whole, loaded.steps, loaded.features, context)
+    context = TransformContext("cpu", 0, "binary", 2, predicting=True)
+    one, _ = transform.build_scoring_matrix(whole, fitting.plan.steps, loaded.features, context)
+    other, _ = transform.build_scoring_matrix(whole, loaded.steps, loaded.features, context)
     np.testing.assert_array_equal(one, other)
     read = []
 

@@ -8,21 +8,21 @@ import pytest
 
 from pipeline.device import cpu
 from pipeline.features.engine import transform
-from pipeline.features.engine.transform import Context, Step
+from pipeline.features.engine.transform import Step, TransformContext
 from pipeline.features.registry import parse_ops
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.ingest.labels import assign
 from pipeline.matrix import Feature, Target
 from pipeline.schema import LABEL, SET, Column, Schema
 
-CONTEXT = Context("cpu", seed=3, task="regression", n_classes=0, sample_rate=0.3)
+CONTEXT = TransformContext("cpu", seed=3, task="regression", n_classes=0, sample_rate=0.3)
 
 
 def steps_of(entries, schema):
     found = []
     for op in parse_ops(entries):
-        found.append(Step(op, schema, op.prepare(schema, {}), done=not op.fitted))
-        schema = op.after(schema)
+        found.append(Step(op, schema, op.prepare(schema, {}), done=not op.requires_fit))
+        schema = op.output_schema(schema)
     return found
 
 
@@ -35,7 +35,7 @@ def frame_and_schema(n=500):
     data = pd.DataFrame(
         {"a": rng.normal(size=n), "b": rng.normal(size=n), "c": ["x", "y"] * (n // 2)}
     )
-    schema, frame = frame_of(data)
+    schema, frame = make_frame(data)
     which = rng.choice(np.array([0, 0, 1, 2], dtype="int32"), n)
     own = {
         LABEL: cpu.make_series(rng.normal(size=n), "float64"),
@@ -58,8 +58,8 @@ def frame_and_schema(n=500):
 def test_a_pass_for_the_sample_sees_the_sample_alone_and_finds_the_same(entry, monkeypatch):
     frame, schema = frame_and_schema()
     first, last = steps_of([{"derive": {"s": "a * b"}}, entry], schema)
-    part = transform.training(transform.opened(frame, CONTEXT))
-    seen = transform.advanced(part, [first]).frame(["s"])
+    part = transform.select_training_rows(transform.to_part(frame, CONTEXT))
+    seen = transform.apply_steps(part, [first]).frame(["s"])
     expected = last.op.summarise(seen, part.rows, last.state)
     rows = []
     summarise = type(last.op).summarise
@@ -68,7 +68,7 @@ def test_a_pass_for_the_sample_sees_the_sample_alone_and_finds_the_same(entry, m
         "summarise",
         lambda op, frame, own, state: rows.append(len(frame)) or summarise(op, frame, own, state),
     )
-    found = transform.summarised(frame, [first, last], [1], CONTEXT)[1]
+    found = transform.summarise_steps(frame, [first, last], [1], CONTEXT)[1]
     for one, other in zip(found["of"][0], expected["of"][0], strict=True):
         assert np.array_equal(one, other)
     assert 0 < rows[0] < len(seen) / 2
@@ -87,7 +87,7 @@ def test_steps_that_no_pending_one_uses_sleep():
         ],
         schema,
     )
-    used = transform.awake(dict(enumerate(steps)), [3, 4])
+    used = transform.find_active_steps(dict(enumerate(steps)), [3, 4])
     assert list(used) == [1, 2, 3, 4]
     assert [step.idle for step in used.values()] == [False, False, True, True]
 
@@ -103,14 +103,14 @@ def test_a_column_made_twice_wakes_the_step_that_is_read():
         ],
         schema,
     )
-    assert list(transform.awake(dict(enumerate(steps)), [3])) == [2, 3]
-    assert list(transform.awake(dict(enumerate(steps)), [1])) == [0, 1]
+    assert list(transform.find_active_steps(dict(enumerate(steps)), [3])) == [2, 3]
+    assert list(transform.find_active_steps(dict(enumerate(steps)), [1])) == [0, 1]
 
 
 def test_matrices_hold_each_sets_rows_in_order():
     frame, schema = frame_and_schema()
     steps = steps_of([{"derive": {"s": "a * b"}}], schema)
-    made = transform.matrices(
+    made = transform.build_matrices(
         frame, steps, features_of(["b", "s"]), replace(CONTEXT, sample_rate=1.0)
     )
     which = frame[SET].to_numpy()
@@ -151,14 +151,14 @@ def test_a_packed_frame_is_small_and_ops_see_what_it_was():
         "small": "int8", "middle?": "int16", "large": "uint32", LABEL: "int8", SET: "int8",
     }  # fmt: skip
     assert packed["huge"].dtype == packed["negative"].dtype == "Int64"
-    opened, expected = (transform.opened(f, CONTEXT) for f in (packed, frame))
+    opened, expected = (transform.to_part(f, CONTEXT) for f in (packed, frame))
     names = list(expected.columns)
     pd.testing.assert_frame_equal(opened.frame(names), expected.frame(names))
     assert np.array_equal(opened.rows.label, expected.rows.label)
     assert opened.rows.label.dtype == "float64"
-    assert np.array_equal(opened.rows.trains, expected.rows.trains)
+    assert np.array_equal(opened.rows.train_mask, expected.rows.train_mask)
     pd.testing.assert_frame_equal(
-        transform.applied(packed, (), CONTEXT).drop(columns=[LABEL, SET]),
+        transform.transform_frame(packed, (), CONTEXT).drop(columns=[LABEL, SET]),
         frame.drop(columns=[LABEL, SET]),
     )
 
@@ -174,11 +174,11 @@ def test_packed_columns_give_the_same_matrices_and_summaries():
         ],
         Schema(tuple(columns)),
     )
-    whole = [transform.summarised(f, steps, [2], CONTEXT)[2] for f in (frame, packed)]
+    whole = [transform.summarise_steps(f, steps, [2], CONTEXT)[2] for f in (frame, packed)]
     pd.testing.assert_frame_equal(whole[0]["of"][0].table, whole[1]["of"][0].table)
     names = ["d", "large?", "none", "huge", "negative?", "zero"]
     one, other = (
-        transform.matrices(f, steps[:2], features_of(names), CONTEXT) for f in (frame, packed)
+        transform.build_matrices(f, steps[:2], features_of(names), CONTEXT) for f in (frame, packed)
     )
     assert list(one) == list(other) == ["train", "valid"]
     for name in one:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.features.engine.planner import model_columns, next_phase, pruned, walk
+from pipeline.features.engine.planner import (
+    plan_next_phase,
+    prune_ops,
+    resolve_ops,
+    select_model_columns,
+)
 from pipeline.features.engine.transform import Step
 from pipeline.features.registry import parse_ops
 from pipeline.schema import Column, Schema
@@ -23,15 +28,17 @@ SOURCE = Schema(
 
 
 def steps_of(walked):
-    return [Step(o, s, {}, not o.fitted) for o, s in zip(walked.ops, walked.schemas, strict=False)]
+    return [
+        Step(o, s, {}, not o.requires_fit) for o, s in zip(walked.ops, walked.schemas, strict=False)
+    ]
 
 
 def phases_of(entries, source=SOURCE):
     """Names of the ops fitted in each pass, as `fit` would run them."""
-    steps = steps_of(walk(parse_ops(entries), source))
+    steps = steps_of(resolve_ops(parse_ops(entries), source))
     found = []
     while True:
-        _, pending, _ = next_phase(steps)
+        _, pending, _ = plan_next_phase(steps)
         if not pending:
             return found
         found.append([steps[i].op.name for i in pending])
@@ -83,23 +90,23 @@ def test_what_no_model_uses_is_neither_computed_nor_read():
             {"drop": ["d", "b", "t", "when"]},
         ]
     )
-    kept = pruned(walk(ops, SOURCE), SOURCE, {})
-    assert kept.alive[0] and not kept.alive[1]
-    assert kept.needed == {"a"}
+    pruned = prune_ops(resolve_ops(ops, SOURCE), SOURCE, {})
+    assert pruned.used[0] and not pruned.used[1]
+    assert pruned.needed == {"a"}
 
 
 def test_a_column_that_is_dropped_after_use_is_read():
     ops = parse_ops([{"derive": {"c": "a + b"}}, {"drop": ["a", "b", "t", "when"]}])
-    assert pruned(walk(ops, SOURCE), SOURCE, {}).needed == {"a", "b"}
+    assert prune_ops(resolve_ops(ops, SOURCE), SOURCE, {}).needed == {"a", "b"}
 
 
 def test_an_op_on_many_columns_is_narrowed_to_those_that_are_used():
     ops = parse_ops(
         [{"fill": {"columns": "numeric", "with": "mean"}}, {"drop": ["b", "t", "when"]}]
     )
-    kept = pruned(walk(ops, SOURCE), SOURCE, {})
-    assert kept.walked.ops[0].reads(SOURCE) == ["a"]
-    assert kept.needed == {"a"}
+    pruned = prune_ops(resolve_ops(ops, SOURCE), SOURCE, {})
+    assert pruned.resolved.ops[0].reads(SOURCE) == ["a"]
+    assert pruned.needed == {"a"}
 
 
 def test_what_is_dropped_by_its_name_is_still_made():
@@ -107,13 +114,13 @@ def test_what_is_dropped_by_its_name_is_still_made():
         {"scale": {"columns": ["a", "b"], "as": "{column}_z"}},
         {"drop": ["b_z", "t", "when"]},
     ]
-    found = pruned(walk(parse_ops(entries), SOURCE), SOURCE, {})
-    assert found.walked.final.names == ["a", "b", "y", "a_z"]
+    pruned = prune_ops(resolve_ops(parse_ops(entries), SOURCE), SOURCE, {})
+    assert pruned.resolved.final.names == ["a", "b", "y", "a_z"]
 
 
 def test_reading_the_target_is_refused_with_the_op_and_the_column():
     with pytest.raises(ConfigError, match=r"features\[0\]\.derive: the target is made of 'y'"):
-        walk(parse_ops([{"derive": {"c": "y + 1"}}]), SOURCE)
+        resolve_ops(parse_ops([{"derive": {"c": "y + 1"}}]), SOURCE)
 
 
 def test_selectors_leave_the_target_out():
@@ -123,7 +130,7 @@ def test_selectors_leave_the_target_out():
 
 def test_an_unknown_column_names_the_op_and_the_nearest_column():
     with pytest.raises(ConfigError, match=r"features\[1\]\.fill.*'wen'.*\n.*did you mean 'when'"):
-        walk(parse_ops([{"drop": ["a"]}, {"fill": {"columns": ["wen"], "with": 0}}]), SOURCE)
+        resolve_ops(parse_ops([{"drop": ["a"]}, {"fill": {"columns": ["wen"], "with": 0}}]), SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -132,15 +139,15 @@ def test_an_unknown_column_names_the_op_and_the_nearest_column():
      (["t"], "'when' is still datetime.*dates")],
 )  # fmt: skip
 def test_text_and_dates_that_no_op_turned_into_numbers_are_refused(drop, message):
-    walked = walk(parse_ops([{"drop": drop}]), SOURCE)
+    walked = resolve_ops(parse_ops([{"drop": drop}]), SOURCE)
     with pytest.raises(ConfigError, match="(?s)" + message):
-        model_columns(walked, {})
+        select_model_columns(walked, {})
 
 
 def test_no_columns_left_is_refused():
-    walked = walk(parse_ops([{"drop": ["a", "b", "t", "when"]}]), SOURCE)
+    walked = resolve_ops(parse_ops([{"drop": ["a", "b", "t", "when"]}]), SOURCE)
     with pytest.raises(ConfigError, match="no column is left"):
-        model_columns(walked, {})
+        select_model_columns(walked, {})
 
 
 @pytest.mark.parametrize(
@@ -156,17 +163,19 @@ def test_no_columns_left_is_refused():
 )
 def test_names_that_cannot_be_are_refused(entry, message):
     with pytest.raises(ConfigError, match="(?s)" + message):
-        walk(parse_ops([entry]), SOURCE)
+        resolve_ops(parse_ops([entry]), SOURCE)
 
 
 def test_an_indicator_with_the_name_of_another_column_is_refused():
     source = Schema((Column("x", "float64"), Column("x__missing", "float64")))
     fill = {"fill": {"columns": "numeric", "with": 0, "indicator": True}}
     with pytest.raises(ConfigError, match="two columns 'x__missing'"):
-        walk(parse_ops([fill]), source)
+        resolve_ops(parse_ops([fill]), source)
 
 
 def test_columns_may_have_braces_in_their_names():
     source = Schema((Column("{x}", "float64"),))
-    walked = walk(parse_ops([{"clip": {"columns": "{x}", "lower": 0, "as": "{column}_c"}}]), source)
+    walked = resolve_ops(
+        parse_ops([{"clip": {"columns": "{x}", "lower": 0, "as": "{column}_c"}}]), source
+    )
     assert walked.final.names == ["{x}", "{x}_c"]

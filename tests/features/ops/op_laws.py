@@ -7,8 +7,8 @@ from pipeline.artifacts.files import read_json, write_json
 from pipeline.device import cpu, dtype_of
 from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import fit_op, frame_of
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import fit_op, make_frame
 
 
 def any_rows(n=300, seed=0):
@@ -47,7 +47,7 @@ def split(frame, parts, device=cpu):
 def fitted(entry, data, parts=1, device=cpu):
     """(op, schema, state) fitted over so many partitions."""
     op = parse_op(entry)
-    schema, host = frame_of(data)
+    schema, host = make_frame(data)
     return op, schema, fit_op(op, schema, split(host, parts, device))
 
 
@@ -78,9 +78,9 @@ def assert_lawful(entry, data, folder, device=cpu):
         assert_same(state, fitted(entry, data, parts, device)[2])
     write_json(folder / "plan.json", stored.dump(state, folder, 0))
     state = stored.load(read_json(folder / "plan.json"), folder)
-    op = parse_op(op_entry(op)).settled(state)
-    assert parse_op(op_entry(op)) == op
-    _, host = frame_of(data)
+    op = parse_op(dump_op(op)).resolve_outputs(state)
+    assert parse_op(dump_op(op)) == op
+    _, host = make_frame(data)
     ((frame, rows), (none, no_rows)) = split(host, 1, device)
     reads = op.reads(schema)
     before = host.copy(deep=True)

@@ -12,7 +12,7 @@ from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import parse_op
 from pipeline.features.stats import key_tables
-from pipeline.features.try_op import fit_op, frame_of, try_op
+from pipeline.features.try_op import fit_op, make_frame, try_op
 from pipeline.schema import Schema
 
 STATS = ["mean", "std", "min", "max", "sum", "count"]
@@ -31,7 +31,7 @@ def random_rows(n, seed):
 
 def fitted(entry, data, parts=1, device=cpu):
     op = parse_op(entry)
-    schema, host = frame_of(data)
+    schema, host = make_frame(data)
     split = [
         (device.to_device(host.iloc[i].reset_index(drop=True)), Rows(device, device.to_device(i)))
         for i in np.array_split(np.arange(len(host)), parts)
@@ -94,7 +94,7 @@ def test_state_goes_through_files(tmp_path, device):
     data = random_rows(50, 3)
     op, schema, state = fitted(ENTRY, data, 2, device)
     again = stored.load(stored.dump(state, tmp_path, 0), tmp_path)
-    frame = device.to_device(frame_of(data)[1])[op.reads(schema)]
+    frame = device.to_device(make_frame(data)[1])[op.reads(schema)]
     rows = Rows(device, device.xp.arange(50))
     pd.testing.assert_frame_equal(
         device.to_host(op.transform(frame, state, rows)),
@@ -103,7 +103,7 @@ def test_state_goes_through_files(tmp_path, device):
 
 
 def test_the_target_is_refused_with_the_reason():
-    schema = Schema(frame_of({"g": ["a"], "v": [1.0]})[0].columns, target=frozenset({"v"}))
+    schema = Schema(make_frame({"g": ["a"], "v": [1.0]})[0].columns, target=frozenset({"v"}))
     with pytest.raises(ConfigError, match="(?s)'v'.*own target.*target_encode"):
         parse_op({"aggregate": {"by": "g", "columns": ["v"]}}).reads(schema)
 

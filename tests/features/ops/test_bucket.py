@@ -9,7 +9,7 @@ from op_laws import any_rows, assert_lawful, fitted, plain
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 
@@ -68,7 +68,7 @@ def test_a_decimal_edge_meets_the_same_decimal_value():
 
 
 def test_the_column_is_numeric():
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     op = parse_op({"bucket": {"columns": "float", "quantiles": 3}})
     assert op.produces(schema) == [Column("float", "int32", "numeric")]
 

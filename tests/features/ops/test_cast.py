@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.op import Rows
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column, Schema
 
 B = pd.Series([True, None, False], dtype="boolean")
@@ -26,7 +26,7 @@ HIGH = 2**63 - 1
 def cast(values, to, device=cpu, **more):
     entry = {"cast": {"columns": "c", "to": to, **more}}
     made = try_op(entry, {"c": values}, device=device)["c"]
-    schema, _ = frame_of({"c": values})
+    schema, _ = make_frame({"c": values})
     declared = parse_op(entry).produces(schema)
     assert str(made.dtype) == str(cpu.empty_frame(declared).dtypes.iloc[0])
     return [None if m else v for v, m in zip(made.tolist(), made.isna(), strict=True)]
@@ -101,7 +101,7 @@ def test_bad_dates_by_format(device):
 
 def test_the_error_names_record_numbers(device):
     op = parse_op({"cast": {"columns": "c", "to": "integer"}})
-    _, host = frame_of({"c": ["7", None, "x", "y"]})
+    _, host = make_frame({"c": ["7", None, "x", "y"]})
     rows = Rows(device, device.xp.asarray([100, 101, 102, 103]))
     with pytest.raises(
         DataError, match="(?s)2 values.*row 102: 'x'.*row 103: 'y'.*errors: missing"
@@ -130,7 +130,7 @@ def test_numbers_survive_the_way_through_text(values):
 def test_empty_and_all_missing(to, device):
     op = parse_op({"cast": {"columns": "c", "to": to}})
     for values in (["a"], [1.5], [1], D.iloc[:1]):
-        _, host = frame_of({"c": values})
+        _, host = make_frame({"c": values})
         empty = device.to_device(host.iloc[:0].reset_index(drop=True))
         made = op.transform(empty, {}, Rows(device, device.xp.arange(0)))
         assert len(made) == 0
@@ -154,7 +154,7 @@ def test_declared():
         parse_op({"cast": {"columns": "n", "to": "category"}}).produces(schema)[0].kind
         == "category"
     )
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
     for wrong in (
         {"to": "int"},
         {"to": "datetime", "format": "%Q"},

@@ -12,7 +12,7 @@ from op_laws import any_rows, assert_lawful, assert_same, fitted, plain
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.registry import parse_op
 from pipeline.features.stats import key_tables
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 
@@ -26,7 +26,7 @@ from pipeline.schema import Column
 def test_keeps_the_laws(entry, tmp_path, device):
     data = any_rows()
     made, _ = assert_lawful({"categorify": entry}, data, tmp_path, device)
-    _, host = frame_of(data)
+    _, host = make_frame(data)
     assert np.array_equal(made.isna().to_numpy(), host.isna().to_numpy())
 
 
@@ -54,7 +54,7 @@ def test_codes_are_ranks_by_frequency_on_any_partitioning(values, parts, min_cou
 
 def test_the_column_is_a_category():
     op = parse_op({"categorify": {"columns": ["float"]}})
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     assert op.produces(schema) == [Column("float", "int32", "category")]
 
 

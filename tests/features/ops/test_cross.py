@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.device import cpu
 from pipeline.errors import ConfigError
 from pipeline.features.op import Rows
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 words = st.sampled_from(["a", "b", "a|b", "b|", "|", "\\", "a\\", "ü", "", None])
@@ -63,7 +63,7 @@ def test_only_pairs_that_occur_become_values():
 
 def test_empty_and_all_missing(device):
     op = parse_op({"cross": {"columns": ["a", "b"], "as": "c"}})
-    _, host = frame_of({"a": ["x", None], "b": [None, "y"]})
+    _, host = make_frame({"a": ["x", None], "b": [None, "y"]})
     rows = Rows(device, device.xp.arange(2))
     made = device.to_host(op.transform(device.to_device(host), {}, rows))["c"]
     assert made.isna().all()
@@ -81,7 +81,7 @@ def test_partitions_agree():
     }
     data["a"] = pd.Series(data["a"], dtype=object)
     whole = try_op("cross: {columns: [a, k], as: c}", data)["c"].astype(object)
-    _, host = frame_of(data)
+    _, host = make_frame(data)
     op = parse_op({"cross": {"columns": ["a", "k"], "as": "c"}})
     parts = [
         op.transform(host.iloc[i].reset_index(drop=True), {}, Rows(cpu, i))["c"].astype(object)
@@ -91,11 +91,11 @@ def test_partitions_agree():
 
 
 def test_declared():
-    schema, _ = frame_of({"a": ["x"], "b": [1]})
+    schema, _ = make_frame({"a": ["x"], "b": [1]})
     op = parse_op({"cross": {"columns": ["b", "a"]}})
     assert op.reads(schema) == ["b", "a"]
     assert op.produces(schema) == [Column("b_x_a", "text")]
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
     for wrong in (["a"], ["a", "a"], "a"):
         with pytest.raises(ConfigError):
             parse_op({"cross": {"columns": wrong}})

@@ -13,7 +13,7 @@ from op_laws import any_rows, assert_lawful, plain
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 PARTS = {
@@ -95,14 +95,14 @@ def test_cyclical_parts_meet_at_the_turn():
 
 
 def test_the_column_goes_unless_kept():
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     op = parse_op({"dates": {"columns": "when", "parts": ["hour", "hour", "is_weekend"]}})
     assert op.removes(schema) == ["when"]
     assert op.produces(schema) == [
         Column("when__hour", "int32", "numeric"), Column("when__is_weekend", "bool"),
     ]  # fmt: skip
     kept = parse_op({"dates": {"columns": "when", "keep": True}})
-    assert "when" in kept.after(schema)
+    assert "when" in kept.output_schema(schema)
 
 
 def test_refuses_unknown_zones_parts_and_other_columns():
@@ -110,6 +110,6 @@ def test_refuses_unknown_zones_parts_and_other_columns():
         parse_op({"dates": {"columns": "at", "tz": "America/NewYork"}})
     with pytest.raises(ConfigError, match="parts"):
         parse_op({"dates": {"columns": "at", "parts": ["fortnight"]}})
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     with pytest.raises(ConfigError, match="dates takes datetime columns"):
         parse_op({"dates": {"columns": "a.b c"}}).reads(schema)

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column, Schema
 
 
@@ -18,14 +18,14 @@ def test_later_columns_see_earlier_ones(device):
 
 def test_it_reads_only_what_it_does_not_make():
     op = parse_op({"derive": {"b": "`a x` + 1", "c": "b > y", "y": "y + b"}})
-    schema, _ = frame_of({"a x": [1], "y": [2.0], "z": [3]})
+    schema, _ = make_frame({"a x": [1], "y": [2.0], "z": [3]})
     assert op.reads(schema) == ["a x", "y"]
     assert op.produces(schema) == [
         Column("b", "int64"),
         Column("c", "bool"),
         Column("y", "float64"),
     ]
-    assert op.after(schema).names == ["a x", "y", "z", "b", "c"]
+    assert op.output_schema(schema).names == ["a x", "y", "z", "b", "c"]
 
 
 def test_literals_make_constant_columns(device):
@@ -46,7 +46,7 @@ def test_texts_and_times(device):
 def test_a_column_may_be_called_columns(entry):
     op = parse_op({"derive": entry})
     assert list(op.columns) == list(entry)
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.features.registry import op_entry, parse_op
+from pipeline.features.registry import dump_op, parse_op
 from pipeline.schema import Column, Schema
 
 SCHEMA = Schema(
@@ -30,9 +30,9 @@ SCHEMA = Schema(
 )
 def test_the_selected_columns_go(entry, left):
     op = parse_op({"drop": entry})
-    assert op.after(SCHEMA).names == left
+    assert op.output_schema(SCHEMA).names == left
     assert op.reads(SCHEMA) == []
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
 
 
 @pytest.mark.parametrize(

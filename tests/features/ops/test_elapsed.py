@@ -10,7 +10,7 @@ from op_laws import any_rows, assert_lawful, plain
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 
 SECONDS = {
     "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800,
@@ -63,7 +63,7 @@ def test_fixed_moments_may_name_a_zone():
     ],
 )
 def test_refuses(entry, says):
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     with pytest.raises(ConfigError, match=says):
         parse_op({"elapsed": entry}).reads(schema)
 

@@ -11,7 +11,7 @@ from op_laws import any_rows, assert_lawful, assert_same, fitted, plain
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_yaml_date_is_a_constant():
     ],
 )
 def test_refuses_values_of_another_type(columns, value, says):
-    schema, _ = frame_of(any_rows(10))
+    schema, _ = make_frame(any_rows(10))
     with pytest.raises(ConfigError, match=says):
         parse_op({"fill": {"columns": columns, "with": value}}).reads(schema)
 

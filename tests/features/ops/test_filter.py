@@ -3,26 +3,26 @@
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import frame_of
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import make_frame
 from pipeline.ingest.labels.assign import passing
 
 
 @pytest.mark.parametrize("entry", ["x > 1", {"where": "x > 1"}])
 def test_missing_counts_as_false(entry, device):
     op = parse_op({"filter": entry})
-    schema, host = frame_of({"x": [0.5, 2.0, None], "y": [1, 2, 3]})
+    schema, host = make_frame({"x": [0.5, 2.0, None], "y": [1, 2, 3]})
     host.index = [10, 11, 12]
     kept = device.to_host(passing(device.to_device(host), op.expression(), device))
     assert kept.dtype == "bool"
     assert kept.tolist() == [False, True, False]
     assert op.reads(schema) == ["x"]
-    assert op.after(schema) == schema
-    assert parse_op(op_entry(op)) == op
+    assert op.output_schema(schema) == schema
+    assert parse_op(dump_op(op)) == op
 
 
 def test_an_empty_partition(device):
-    _, host = frame_of({"x": [1.0]})
+    _, host = make_frame({"x": [1.0]})
     op = parse_op({"filter": "x > 1"})
     kept = passing(device.to_device(host.iloc[:0]), op.expression(), device)
     assert len(kept) == 0
@@ -34,6 +34,6 @@ def test_an_empty_partition(device):
      ({"were": "x > 1"}, "unknown key|mistakes"), (3, "where|not true")],
 )  # fmt: skip
 def test_mistakes(entry, message):
-    schema, _ = frame_of({"x": [1.5]})
+    schema, _ = make_frame({"x": [1.5]})
     with pytest.raises(ConfigError, match=message):
         parse_op({"filter": entry}).reads(schema)

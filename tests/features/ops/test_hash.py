@@ -10,7 +10,7 @@ from sklearn.utils import murmurhash3_32
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 
@@ -20,7 +20,7 @@ from pipeline.schema import Column
 def test_keeps_the_laws(entry, tmp_path, device):
     data = any_rows()
     made, _ = assert_lawful({"hash": entry}, data, tmp_path, device)
-    _, host = frame_of(data)
+    _, host = make_frame(data)
     assert np.array_equal(made.isna().to_numpy(), host.isna().to_numpy())
     assert made.max().max() < entry.get("size", 1024)
 
@@ -73,10 +73,10 @@ def test_no_code_depends_on_other_rows_and_signs_of_zero():
 
 
 def test_the_column_is_a_category_and_sizes_are_checked():
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     op = parse_op({"hash": {"columns": "text é"}})
     assert op.produces(schema) == [Column("text é", "int32", "category")]
-    assert not op.fitted
+    assert not op.requires_fit
     for size in (1, 2**31):
         with pytest.raises(ConfigError, match="size"):
             parse_op({"hash": {"columns": "x", "size": size}})

@@ -11,7 +11,7 @@ from op_laws import assert_lawful, plain
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 
 R = 6371.0088
 latitude, longitude = st.floats(-90, 90), st.floats(-360, 360)
@@ -85,7 +85,7 @@ def test_refuses(entry):
 
 
 def test_refuses_other_columns():
-    schema, _ = frame_of({"la": [1.0], "lo": [1.0], "t": ["x"]})
+    schema, _ = make_frame({"la": [1.0], "lo": [1.0], "t": ["x"]})
     for to, says in ((["la", "t"], "numeric"), (["la", "loo"], "'lo'"), (["la", "lo"], "same")):
         with pytest.raises(ConfigError, match=says):
             parse_op({"haversine": {"from": ["la", "lo"], "to": to}}).reads(schema)

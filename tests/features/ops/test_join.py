@@ -8,11 +8,11 @@ from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import fit_op, frame_of, side_table, try_op, with_tables
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import bind_side_table, fit_op, make_frame, make_side_table, try_op
 from pipeline.schema import Column, Schema
 
-WEATHER = side_table(
+WEATHER = make_side_table(
     {
         "origin": ["JFK", "EWR", "JFK", None],
         "hour": pd.to_datetime(["2013-01-01 05:00", "2013-01-01 05:00", "2013-01-01 06:00", None]),
@@ -35,8 +35,8 @@ FLIGHTS = {
 
 
 def fitted(entry, data, tables, device=cpu, parts=1):
-    op = with_tables(parse_op(entry), tables)
-    schema, host = frame_of(data)
+    op = bind_side_table(parse_op(entry), tables)
+    schema, host = make_frame(data)
     ids = np.arange(len(host))
     split = [
         (device.to_device(host.iloc[i].reset_index(drop=True)), Rows(device, device.to_device(i)))
@@ -71,7 +71,7 @@ def test_unmatched_rows_are_counted(parts, device):
 def test_the_state_goes_through_files_and_the_op_through_json(tmp_path, device):
     op, schema, state, split = fitted({"join": {"table": "w"}}, FLIGHTS, {"w": WEATHER}, device)
     again = stored.load(stored.dump(state, tmp_path, 0), tmp_path)
-    same = parse_op(op_entry(op))
+    same = parse_op(dump_op(op))
     assert same == op and same.produces(schema) == op.produces(schema)
     frame, rows = split[0]
     first = device.to_host(op.transform(frame[op.reads(schema)], state, rows))
@@ -87,7 +87,7 @@ def test_only_used_columns_are_asked_for_and_kept():
 
 
 def test_duplicate_keys_are_shown():
-    table = side_table({"k": ["a", "b"] * 4 + ["c"], "v": range(9)}, keys=["k"])
+    table = make_side_table({"k": ["a", "b"] * 4 + ["c"], "v": range(9)}, keys=["k"])
     with pytest.raises(
         DataError, match=r"(?s)'t'.*2 duplicate keys.*k='a': 4 rows.*one row per key"
     ):
@@ -95,7 +95,7 @@ def test_duplicate_keys_are_shown():
 
 
 def test_keys_of_unlike_types_are_refused_and_unlike_numbers_match(device):
-    table = side_table({"k": [1.0, 2.0, None], "v": [10, 20, 30]}, keys=["k"])
+    table = make_side_table({"k": [1.0, 2.0, None], "v": [10, 20, 30]}, keys=["k"])
     with pytest.raises(ConfigError, match="(?s)'k' is text in the data and float64 in table 't'"):
         try_op("join: {table: t}", {"k": ["1"]}, tables={"t": table})
     made = try_op("join: {table: t}", {"k": [2, 1, 5]}, tables={"t": table}, device=device)
@@ -103,7 +103,7 @@ def test_keys_of_unlike_types_are_refused_and_unlike_numbers_match(device):
 
 
 def test_unknown_columns_and_unbound_tables_are_config_errors():
-    table = side_table({"k": [1], "value": [10]}, keys=["k"])
+    table = make_side_table({"k": [1], "value": [10]}, keys=["k"])
     with pytest.raises(ConfigError, match="(?s)no column 'valu'.*did you mean 'value'"):
         try_op("join: {table: t, columns: valu}", {"k": [1]}, tables={"t": table})
     schema = Schema((Column("k", "int64"),))
@@ -114,12 +114,12 @@ def test_unknown_columns_and_unbound_tables_are_config_errors():
 
 
 def test_empty_tables_partitions_and_all_missing_keys(device):
-    empty = side_table(
+    empty = make_side_table(
         {"k": pd.Series([], dtype="Int64"), "v": pd.Series([], dtype="float64")}, ["k"]
     )
     made = try_op("join: {table: t}", {"k": [1, 2]}, tables={"t": empty}, device=device)
     assert made["v"].isna().all() and len(made) == 2
-    full = side_table({"k": ["a"], "v": ["x"], "x": [1]}, ["k"])
+    full = make_side_table({"k": ["a"], "v": ["x"], "x": [1]}, ["k"])
     made = try_op("join: {table: t}", {"k": [None, None]}, tables={"t": full}, device=device)
     assert made.isna().all(axis=None) and len(made) == 2
     made = try_op(

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.features.registry import op_entry, parse_op
+from pipeline.features.registry import dump_op, parse_op
 from pipeline.schema import Column, Schema
 
 SCHEMA = Schema(
@@ -24,9 +24,9 @@ SCHEMA = Schema(
 )
 def test_the_others_go(entry, left):
     op = parse_op({"keep": entry})
-    assert op.after(SCHEMA).names == left
+    assert op.output_schema(SCHEMA).names == left
     assert op.reads(SCHEMA) == []
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
 
 
 def test_mistakes():

@@ -12,9 +12,9 @@ from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
-from pipeline.features.registry import op_entry, parse_op
+from pipeline.features.registry import dump_op, parse_op
 from pipeline.features.stats import key_tables
-from pipeline.features.try_op import fit_op, frame_of, try_op
+from pipeline.features.try_op import fit_op, make_frame, try_op
 from pipeline.schema import Schema
 
 STATS = ["mean", "sum", "std", "min", "max", "count"]
@@ -77,7 +77,7 @@ def naive(data, gap):
 
 def parts_of(data, count, seed, device=cpu):
     """Partitions that hold an entity's rows together, each in an arbitrary order."""
-    schema, host = frame_of(data)
+    schema, host = make_frame(data)
     rng = np.random.default_rng(seed)
     group = data.groupby(["e", "f"], dropna=False).ngroup().to_numpy() % count
     parts = []
@@ -114,7 +114,7 @@ def test_new_rows_continue_the_series_to_the_bit(seed, cut, gap):
     together = together.iloc[np.argsort(whole[1].ids)].reset_index(drop=True)
     _, parts = parts_of(data.iloc[:cut].reset_index(drop=True), 3, seed)
     state = fit_op(op, schema, parts)
-    frame = frame_of(data)[1].iloc[cut:].reset_index(drop=True)
+    frame = make_frame(data)[1].iloc[cut:].reset_index(drop=True)
     rows = Rows(cpu, np.arange(40 - cut), predicting=True)
     later = op.transform(frame[op.reads(schema)], state, rows)
     pd.testing.assert_frame_equal(
@@ -142,7 +142,7 @@ def test_partitions_and_merging_order_do_not_matter(device):
         schema, parts = parts_of(data, count, count, device)
         states.append(fit_op(op, schema, parts)["history"])
     # rows of an entity spread over partitions: the summaries still merge to the latest rows
-    _, host = frame_of(data)
+    _, host = make_frame(data)
     spread = []
     for at in np.array_split(np.arange(70), 9):
         frame = device.to_device(host.iloc[at[::-1]].reset_index(drop=True))
@@ -208,9 +208,9 @@ def test_state_and_entry_go_through_files(tmp_path, device):
     schema, parts = parts_of(data, 2, 0, device)
     state = fit_op(op, schema, parts)
     again = stored.load(stored.dump(state, tmp_path, 0), tmp_path)
-    same = parse_op(op_entry(op))
+    same = parse_op(dump_op(op))
     assert same == op
-    frame = device.to_device(frame_of(random_rows(20, 9))[1])[op.reads(schema)]
+    frame = device.to_device(make_frame(random_rows(20, 9))[1])[op.reads(schema)]
     rows = Rows(device, device.xp.arange(20), predicting=True)
     pd.testing.assert_frame_equal(
         device.to_host(op.transform(frame, state, rows)),
@@ -220,15 +220,15 @@ def test_state_and_entry_go_through_files(tmp_path, device):
 
 def test_the_target_needs_a_gap():
     schema = Schema(
-        frame_of({"e": ["a"], "t": [1], "v": [1.0]})[0].columns, target=frozenset({"v"})
+        make_frame({"e": ["a"], "t": [1], "v": [1.0]})[0].columns, target=frozenset({"v"})
     )
     entry = {"by": "e", "order": "t", "columns": ["v"], "shift": 1}
     op = parse_op({"lag": entry})
-    assert not op.may_read_target()
+    assert not op.can_read_target()
     with pytest.raises(ConfigError, match="(?s)'v'.*gap: 0.*set gap: 1"):
         op.reads(schema)
     op = parse_op({"lag": {**entry, "gap": 1}})
-    assert op.may_read_target() and op.reads(schema) == ["e", "t", "v"]
+    assert op.can_read_target() and op.reads(schema) == ["e", "t", "v"]
     with pytest.raises(ConfigError, match="cannot place"):
         parse_op({"lag": {**entry, "by": "v", "gap": 1}}).reads(schema)
 
@@ -256,7 +256,7 @@ def test_several_windows_and_names():
     op = parse_op(
         {"lag": {"by": "e", "order": "t", "columns": "v w", "shift": 1, "rolling": rolls}}
     )
-    schema = frame_of({"e": ["a"], "t": [1], "v w": [1.0]})[0]
+    schema = make_frame({"e": ["a"], "t": [1], "v w": [1.0]})[0]
     names = [c.name for c in op.produces(schema)]
     assert names == ["v w__shift_1", "v w__mean_2", "v w__mean_5"]
-    assert op.regroup() == (["e"], ["t"])
+    assert op.regroup_by() == (["e"], ["t"])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 
@@ -49,10 +49,10 @@ def test_integers_and_all_missing(device, recwarn):
 
 
 def test_declared():
-    schema, _ = frame_of({"i": [1], "s": ["a"]})
+    schema, _ = make_frame({"i": [1], "s": ["a"]})
     op = parse_op({"log": {"columns": "i", "base": "10"}})
     assert op.produces(schema) == [Column("i", "float64")]
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
     with pytest.raises(ConfigError, match="s is text"):
         parse_op({"log": {"columns": "s"}}).reads(schema)
     for wrong in ({"base": 3}, {"offset": -1}, {"offset": float("nan")}, {"bass": 2}):

@@ -10,7 +10,7 @@ from op_laws import any_rows, assert_lawful, fitted, plain
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.registry import parse_op
 from pipeline.features.stats import key_tables
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column
 
 TAKEN = ["text é", "a.b c", "float", "bool", "empty"]
@@ -51,13 +51,13 @@ def test_rare_unseen_and_missing_values_are_false_everywhere():
 
 def test_is_dynamic_until_settled():
     op, schema, state = fitted({"one_hot": {"columns": "bool"}}, any_rows())
-    assert op.dynamic()
-    assert op.fitted
+    assert op.is_dynamic()
+    assert op.requires_fit
     assert op.produces(schema) == []
-    settled = op.settled(state)
-    assert not settled.dynamic()
+    settled = op.resolve_outputs(state)
+    assert not settled.is_dynamic()
     assert settled.produces(schema) == [Column("bool__False", "bool"), Column("bool__True", "bool")]
-    assert "bool" not in settled.after(schema)
+    assert "bool" not in settled.output_schema(schema)
 
 
 def test_equal_names_are_told_apart():
@@ -69,7 +69,7 @@ def test_equal_names_are_told_apart():
 def test_a_name_that_exists_is_an_error():
     op, schema, state = fitted({"one_hot": {"columns": "a"}}, {"a": ["x"], "a__x": [1.0]})
     with pytest.raises(ConfigError, match="makes a column 'a__x', and there is one already"):
-        op.settled(state).produces(schema)
+        op.resolve_outputs(state).produces(schema)
 
 
 def test_infinities_get_no_column():
@@ -95,7 +95,7 @@ def test_refuses_too_many_values(monkeypatch):
     ],
 )
 def test_refuses(entry, says):
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     with pytest.raises(ConfigError, match=says):
         parse_op({"one_hot": entry}).reads(schema)
 

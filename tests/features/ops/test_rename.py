@@ -6,8 +6,8 @@ import pytest
 from pipeline.device import cpu
 from pipeline.errors import ConfigError
 from pipeline.features.op import Rows
-from pipeline.features.registry import op_entry, parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.registry import dump_op, parse_op
+from pipeline.features.try_op import make_frame, try_op
 from pipeline.schema import Column, Schema
 
 SCHEMA = Schema((Column("a", "int64"), Column("b", "text"), Column("k", "int32")))
@@ -21,13 +21,13 @@ def test_values_and_kinds_stay(device):
     assert made["n"].tolist() == [1, 2]
     op = parse_op({"rename": {"k": "code"}})
     assert op.produces(SCHEMA) == [Column("code", "int32", "category")]
-    assert op.after(SCHEMA).names == ["a", "b", "code"]
+    assert op.output_schema(SCHEMA).names == ["a", "b", "code"]
 
 
 def test_two_columns_swap_names(device):
     op = parse_op({"rename": {"a": "b", "b": "a"}})
     assert op.removes(SCHEMA) == []
-    assert [(c.name, c.dtype) for c in op.after(SCHEMA)] == [
+    assert [(c.name, c.dtype) for c in op.output_schema(SCHEMA)] == [
         ("a", "text"),
         ("b", "int64"),
         ("k", "int32"),
@@ -37,7 +37,7 @@ def test_two_columns_swap_names(device):
 
 
 def test_the_frame_is_unchanged():
-    schema, frame = frame_of({"a": [1, 2]})
+    schema, frame = make_frame({"a": [1, 2]})
     op = parse_op({"rename": {"a": "n"}})
     op.transform(frame[op.reads(schema)], {}, Rows(cpu, np.arange(2)))
     assert list(frame.columns) == ["a"]
@@ -46,7 +46,7 @@ def test_the_frame_is_unchanged():
 @pytest.mark.parametrize("entry", [{"columns": "n"}, {"columns": {"a": "n"}}, {"a": "columns"}])
 def test_entries_are_read_again(entry):
     op = parse_op({"rename": entry})
-    assert parse_op(op_entry(op)) == op
+    assert parse_op(dump_op(op)) == op
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_entries_are_read_again(entry):
 )
 def test_mistakes(entry, message):
     with pytest.raises(ConfigError, match=message):
-        parse_op({"rename": entry}).after(SCHEMA)
+        parse_op({"rename": entry}).output_schema(SCHEMA)

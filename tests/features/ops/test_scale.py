@@ -10,7 +10,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from pipeline.errors import ConfigError
 from pipeline.features.registry import parse_op
-from pipeline.features.try_op import frame_of, try_op
+from pipeline.features.try_op import make_frame, try_op
 
 PEERS = {"standard": StandardScaler, "min_max": MinMaxScaler, "robust": RobustScaler}
 
@@ -57,6 +57,6 @@ def test_huge_values_leave_a_state_that_is_json(tmp_path):
 
 
 def test_refuses_text():
-    schema, _ = frame_of(any_rows(5))
+    schema, _ = make_frame(any_rows(5))
     with pytest.raises(ConfigError, match="scale takes numeric columns"):
         parse_op({"scale": {"columns": "text"}}).reads(schema)

@@ -14,7 +14,7 @@ from pipeline.features.engine import state_io as stored
 from pipeline.features.op import Rows
 from pipeline.features.registry import parse_op
 from pipeline.features.stats import key_tables
-from pipeline.features.try_op import fit_op, frame_of, try_op
+from pipeline.features.try_op import fit_op, make_frame, try_op
 from pipeline.schema import Schema
 
 TASKS = {"binary": 2, "multiclass": 3, "regression": 0}
@@ -34,7 +34,7 @@ def labels(task, n, rng):
 
 def fitted(entry, data, label, task, device=cpu, *, parts=1):
     op = parse_op(entry)
-    schema, host = frame_of(data)
+    schema, host = make_frame(data)
     classes = ("c0", "c1", "c2") if task == "multiclass" else ()
     schema = Schema(schema.columns, classes=classes)
     split = []
@@ -71,11 +71,11 @@ def test_equals_the_naive_computation(task, by, device):
         entry["column"] = {"group": "n", "time": "when"}[by]
     op, schema, state, split = fitted({"target_encode": entry}, data, y, task, device, parts=3)
     own = trained(op, schema, state, split, device)
-    _, host = frame_of(data)
+    _, host = make_frame(data)
     all_rows = Rows(device, device.xp.arange(150), None, None, task, TASKS[task])
     frame = device.to_device(host)[op.reads(schema)]
     full = device.to_host(op.transform(frame, state, all_rows))
-    fold = device.to_host(op.folds_of(frame, all_rows, state))
+    fold = device.to_host(op.assign_folds(frame, all_rows, state))
     assert list(full.columns) == [c.name for c in op.produces(schema)] == list(own.columns)
     assert len(set(fold)) > 1
     for column in ["t", "n"]:
@@ -160,7 +160,7 @@ def test_no_training_row_makes_missing_values(device):
     op, schema, state, split = fitted(
         {"target_encode": {"columns": ["t"]}}, {"t": []}, [], "binary"
     )
-    made = op.transform(frame_of({"t": ["a"]})[1], state, Rows(cpu, np.arange(1)))
+    made = op.transform(make_frame({"t": ["a"]})[1], state, Rows(cpu, np.arange(1)))
     assert made["t"].isna().all()
     single = try_op(
         "target_encode: {columns: [t]}", {"t": ["a"]}, label=[1.0], train=True, device=device
@@ -169,11 +169,17 @@ def test_no_training_row_makes_missing_values(device):
 
 
 def test_columns_per_class_replace_the_column_or_stand_beside_it():
-    schema = Schema(frame_of({"a b": ["x"], "n": [1]})[0].columns, classes=("no", "yes", "1.5"))
+    schema = Schema(make_frame({"a b": ["x"], "n": [1]})[0].columns, classes=("no", "yes", "1.5"))
     op = parse_op({"target_encode": {"columns": ["a b"]}})
-    assert op.after(schema).names == ["n", "a b__no", "a b__yes", "a b__1.5"]
+    assert op.output_schema(schema).names == ["n", "a b__no", "a b__yes", "a b__1.5"]
     op = parse_op({"target_encode": {"columns": ["a b"], "as": "{column}_te"}})
-    assert op.after(schema).names == ["a b", "n", "a b_te__no", "a b_te__yes", "a b_te__1.5"]
+    assert op.output_schema(schema).names == [
+        "a b",
+        "n",
+        "a b_te__no",
+        "a b_te__yes",
+        "a b_te__1.5",
+    ]
 
 
 def test_mistakes_are_named(monkeypatch):
@@ -201,10 +207,10 @@ def test_mistakes_are_named(monkeypatch):
 def test_infinite_times_have_a_fold_but_make_no_cut(tmp_path):
     times = [np.inf, np.inf, np.inf, 1.0, 2.0, -np.inf]
     op = parse_op({"target_encode": {"columns": "a", "by": "time", "column": "t", "folds": 2}})
-    schema, frame = frame_of({"a": list("uvuvuv"), "t": times})
+    schema, frame = make_frame({"a": list("uvuvuv"), "t": times})
     rows = Rows(cpu, np.arange(6), label=np.arange(6.0))
     state = fit_op(op, schema, [(frame, rows)])
     assert state["cuts"] == [2.0]
     json.dumps(stored.dump(state, tmp_path, 0), allow_nan=False)
-    folds = op.folds_of(frame, rows, state)
+    folds = op.assign_folds(frame, rows, state)
     assert folds.tolist() == [1, 1, 1, 0, 1, 0]

@@ -19,9 +19,9 @@ def of(values, start=0, rate=1.0, device=cpu):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=12), min_size=1, max_size=5))
 def test_merged_moments_are_those_of_all_values(parts):
-    found = m.moments(*of(parts[0]))
+    found = m.compute_moments(*of(parts[0]))
     for part in parts[1:]:
-        found = m.merged(found, m.moments(*of(part)))
+        found = m.merge_moments(found, m.compute_moments(*of(part)))
     values = np.array(sum(parts, []))
     assert found.n == len(values)
     if len(values):
@@ -35,28 +35,30 @@ def test_merged_moments_are_those_of_all_values(parts):
 
 def test_a_large_mean_does_not_cancel(device):
     values = 1e9 + np.random.default_rng(0).normal(size=3000)  # sums of squares give -209.7
-    halves = [m.moments(*of(values[i::2], device=device)) for i in (0, 1)]
-    assert np.isclose(m.merged(*halves).std, values.std(), rtol=1e-9)
+    halves = [m.compute_moments(*of(values[i::2], device=device)) for i in (0, 1)]
+    assert np.isclose(m.merge_moments(*halves).std, values.std(), rtol=1e-9)
 
 
 def test_constants_have_no_spread_and_huge_values_a_mean():
-    found = m.merged(m.moments(*of([0.1] * 3)), m.moments(*of([0.1] * 7)))
+    found = m.merge_moments(m.compute_moments(*of([0.1] * 3)), m.compute_moments(*of([0.1] * 7)))
     assert (found.mean, found.std) == (0.1, 0.0)
-    huge = m.merged(m.moments(*of([1.7e308, 1.6e308])), m.moments(*of([-1.7e308])))
+    huge = m.merge_moments(
+        m.compute_moments(*of([1.7e308, 1.6e308])), m.compute_moments(*of([-1.7e308]))
+    )
     assert np.isfinite(huge.mean)
 
 
 def test_missing_and_infinite_values_are_left_out():
-    found = m.moments(*of([np.nan, np.inf, 1.0, -np.inf, 3.0]))
+    found = m.compute_moments(*of([np.nan, np.inf, 1.0, -np.inf, 3.0]))
     assert (found.n, found.mean, found.low, found.high) == (2, 2.0, 1.0, 3.0)
-    assert [a.tolist() for a in m.sampled(*of([np.nan, np.inf, 2.0]))] == [[2.0]]
+    assert [a.tolist() for a in m.sample_values(*of([np.nan, np.inf, 2.0]))] == [[2.0]]
 
 
 def test_the_sample_is_the_same_on_every_layout(device):
     values = np.arange(2000.0)
-    (whole,) = m.sampled(*of(values, rate=0.1, device=device))
-    parts = [m.sampled(*of(p, int(p[0]), 0.1, device)) for p in np.array_split(values, 7)]
+    (whole,) = m.sample_values(*of(values, rate=0.1, device=device))
+    parts = [m.sample_values(*of(p, int(p[0]), 0.1, device)) for p in np.array_split(values, 7)]
     assert np.array_equal(np.concatenate([a for part in parts for a in part]), whole)
     assert 100 < len(whole) < 300
-    assert m.quantiles([whole[::-1]], [0.5]) == [pd.Series(whole).median()]
-    assert m.quantiles([whole[:0]], [0.1, 0.5]) == [0.0, 0.0]
+    assert m.compute_quantiles([whole[::-1]], [0.5]) == [pd.Series(whole).median()]
+    assert m.compute_quantiles([whole[:0]], [0.1, 0.5]) == [0.0, 0.0]

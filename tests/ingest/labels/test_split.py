@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config.model import Config, Split
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.ingest.labels import split as splitting
 from pipeline.ingest.labels.split import Cuts
 from pipeline.schema import Column, Schema
@@ -21,7 +21,7 @@ from pipeline.schema import Column, Schema
 
 def drawn(data, split, device=cpu, *, parts=1, seed=0, rate=1.0, n=None):
     """(sets of all rows in order, cuts), made partition by partition."""
-    _, host = frame_of(data if n is None else {"x": np.arange(n)})
+    _, host = make_frame(data if n is None else {"x": np.arange(n)})
     frames = [device.to_device(host.iloc[i]) for i in np.array_split(np.arange(len(host)), parts)]
     merged = splitting.summarise(frames[0], split, device, seed, rate)
     for frame in frames[1:]:
@@ -144,7 +144,7 @@ def test_the_layout_does_not_matter(by, device):
 # -- mistakes --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("what", ["summarise", "assign"])
 def test_a_missing_time_shows_the_row(what, device):
-    _, host = frame_of({"my time": [1.0, None, 3.0]})
+    _, host = make_frame({"my time": [1.0, None, 3.0]})
     host.index = pd.Index([40, 41, 42])
     frame, split = device.to_device(host), Split(by="time", column="my time")
     with pytest.raises(DataError, match=r"(?s)my time.*row 41.*is_missing\(`my time`\)"):

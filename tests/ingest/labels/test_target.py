@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.config.model import Data
 from pipeline.device import cpu
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.try_op import frame_of
+from pipeline.features.try_op import make_frame
 from pipeline.ingest.labels import target
 
 NOTHING = pd.Series([None, None], dtype=object)
@@ -17,7 +17,7 @@ NOTHING = pd.Series([None, None], dtype=object)
 
 def seen(values, text="y", device=cpu, parts=1):
     """The summary over partitions, the frame and the expression."""
-    schema, host = frame_of({"y": values})
+    schema, host = make_frame({"y": values})
     expression = target.expression_of(text, schema.names)
     frames = [
         device.to_device(host.iloc[i].reset_index(drop=True))
@@ -76,7 +76,7 @@ def test_an_expression_is_a_target(device):
 
 
 def test_a_column_comes_before_the_expression_of_its_name(device):
-    schema, host = frame_of({"a b": [1, 2], "a > 1": [5, 6], "a": [0, 9]})
+    schema, host = make_frame({"a b": [1, 2], "a > 1": [5, 6], "a": [0, 9]})
     for name, expected in [("a b", [1, 2]), ("a > 1", [5, 6]), ("a > 2", [False, True])]:
         made = target.expression_of(name, schema.names).evaluate(device.to_device(host), device)
         assert device.to_host(made).tolist() == expected
@@ -139,7 +139,7 @@ def test_a_class_of_one_row_is_a_class():
 def test_a_value_that_was_no_class_has_no_label(device):
     merged, _, expression = seen(["a", "b"], device=device)
     found = target.settle(merged, Data(path="x", target="y")).target
-    _, host = frame_of({"y": ["b", "c", None]})
+    _, host = make_frame({"y": ["b", "c", None]})
     labels = device.to_host(target.label(device.to_device(host), expression, found, device))
     assert same(labels, [1.0, np.nan, np.nan])
 

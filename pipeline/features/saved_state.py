@@ -92,7 +92,7 @@ def check_state(op: Op, schema: Schema, entry: Any, path: Path, place: str) -> l
     if not isinstance(entry, Mapping):
         raise misfit_error(path, place, "must be keys with values")
     try:
-        found = check_stored(_adapter(op.saved), entry, "")
+        found = check_stored(_adapter(op.state_model), entry, "")
     except InputError as error:
         raise _placed(error, path, place) from None
     try:

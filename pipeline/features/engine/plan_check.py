@@ -14,7 +14,7 @@ from pipeline.matrix import Feature
 from pipeline.schema import Dtype, Schema
 
 
-def check_flow(
+def check_plan(
     source: Schema, steps: Sequence[Step], plan: StoredPlan, features: Sequence[Feature], path: Path
 ) -> None:
     """Check that each step finds its columns, and the models theirs, in the dtypes expected.
