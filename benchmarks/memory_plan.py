@@ -177,7 +177,10 @@ def sizes(config: Path) -> Sizes:
     """What the plan was made of."""
     job = prepare_job(Config.load(config))
     parts = partitions.planned(
-        job.contract, None, CPU_COUNT, planner.block_bytes(planner.limit_of(job.config.memory))
+        job.contract,
+        None,
+        CPU_COUNT,
+        planner.choose_block_bytes(planner.host_limit(job.config.memory)),
     )
     return collect_sizes(job, parts, CPU_COUNT)
 

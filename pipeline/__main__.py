@@ -63,7 +63,7 @@ def _told(error: PipelineError, of: Exception) -> int:
 def _out_of_memory(cause: BaseException) -> MachineError:
     from pipeline.memory import address_space
 
-    most = address_space.limit()
+    most = address_space.address_limit()
     fix = "use fewer rows (--rows N) or a larger machine"
     if most is not None:
         fix = f"the address space is limited to {most / 1e9:.2f} GB (ulimit -v): raise it, or {fix}"
@@ -85,9 +85,9 @@ def _check_here() -> None:
 def _unforeseen(error: Exception) -> int:
     """Tells an error that nothing below has turned into one of ours; the exit status."""
     if "pipeline.device.gpu.frames" in sys.modules:
-        from pipeline.device.gpu.errors import translated
+        from pipeline.device.gpu.errors import translate_error
 
-        if (found := translated(error)) is not None:
+        if (found := translate_error(error)) is not None:
             _tell(f"error: {found}\n  → run with --device cpu, or with fewer rows")
             return found.status
     if "dask config file" in str(error):  # Dask reads its own when it is first imported

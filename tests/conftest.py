@@ -47,7 +47,7 @@ def device_of_tests(monkeypatch):
 def pretended_gpu(device_of_tests, monkeypatch):
     """The device ``gpu`` on a machine without one: arrays are `OnTheGpu`, the work is the CPU's."""
     from pipeline.device import cpu
-    from pipeline.device.gpu.errors import translated
+    from pipeline.device.gpu.errors import translate_error
 
     memory = types.SimpleNamespace(set_up=lambda: None)
     monkeypatch.setitem(sys.modules, "pipeline.device.gpu.memory", memory)
@@ -62,7 +62,7 @@ def pretended_gpu(device_of_tests, monkeypatch):
         return cpu.to_matrix(frame, names, rows).view(OnTheGpu)
 
     functions = {"to_device": to_device, "to_host": to_host, "to_matrix": matrix}
-    functions["translate_error"] = translated
+    functions["translate_error"] = translate_error
     return device_of_tests("gpu", name="gpu", **functions)
 
 
@@ -117,21 +117,21 @@ def device(request):
 @pytest.fixture(scope="session")
 def client(tmp_path_factory):
     """The in-process Dask client of a default run, without a dashboard."""
-    from pipeline.cluster.client import connected
+    from pipeline.cluster.client import connect
     from pipeline.config.model import Cluster
 
     folder = tmp_path_factory.mktemp("dask") / "tmp"
-    with connected(Cluster(dashboard=False), "cpu", 2, folder) as found:
+    with connect(Cluster(dashboard=False), "cpu", 2, folder) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def two(tmp_path_factory):
     """A client of ``cluster: cores`` with two processes, for tests that do not kill its workers."""
-    from pipeline.cluster.client import connected
+    from pipeline.cluster.client import connect
     from pipeline.config.model import Cluster
 
     folder = tmp_path_factory.mktemp("two") / "tmp"
     cluster = Cluster(kind="cores", workers=2, dashboard_address="127.0.0.1:0")
-    with connected(cluster, "cpu", 2, folder) as client:
+    with connect(cluster, "cpu", 2, folder) as client:
         yield client

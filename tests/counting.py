@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline.device import cpu, dtype_of
 from pipeline.device.choose import frames_of
-from pipeline.device.table_cache import Constants
+from pipeline.device.table_cache import TableCache
 
 
 def text_bytes(values):
@@ -42,7 +42,7 @@ class Counting(ModuleType):
         for name in dir(cpu):
             if not name.startswith("__") and name not in vars(type(self)):
                 setattr(self, name, getattr(cpu, name))
-        self.moved, self.by, self.constants = Counter(), Counter(), Constants()
+        self.moved, self.by, self.constants = Counter(), Counter(), TableCache()
         self.own_reading = Reading(self)
 
     def count(self, way, size, what=""):

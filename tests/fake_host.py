@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from fake_gpus import Fake
 
-from pipeline.device.probe import probe
+from pipeline.device.probe import probe_gpus
 from pipeline.doctor.health import Health
 from pipeline.doctor.limits import Limits
 
@@ -33,8 +33,8 @@ class FakeHost:
     """What NCCL ends with."""
     added_up: list = field(default_factory=list)
 
-    def probe(self):
-        return probe(self.hardware, self.environ)
+    def probe_gpus(self):
+        return probe_gpus(self.hardware, self.environ)
 
     def read_health(self):
         return self.conditions

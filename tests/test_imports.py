@@ -91,8 +91,8 @@ def test_help_imports_little(booby_trapped):
 def test_choosing_the_cpu_touches_nothing(booby_trapped, asked):
     program = f"""
 import sys
-from pipeline.device.choose import choose, frames_of
-choice = choose({asked!r})
+from pipeline.device.choose import choose_device, frames_of
+choice = choose_device({asked!r})
 assert choice.name == "cpu", choice
 frames_of(choice.name)
 assert not set({FAKES!r}) & set(sys.modules)

@@ -25,7 +25,7 @@ from benchmarks.gpu_proof import page
 from benchmarks.gpu_proof.steps import NotHere, Proof, Step, steps
 from pipeline.artifacts.files import read_json, write_json, write_text
 from pipeline.bench import bandwidth, process_meter
-from pipeline.device.probe import Gpu, probe
+from pipeline.device.probe import Gpu, probe_gpus
 
 Json = dict[str, Any]
 
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 def main() -> int:
     """The command line; 3 without the GPU that was asked for, 1 if a step has failed."""
     asked = _arguments()
-    found = probe()
+    found = probe_gpus()
     gpus = found.gpus if "gpu" in asked.devices else ()
     if "gpu" in asked.devices and found.reason:
         print(f"no GPU: {found.reason}; --devices cpu tries the steps out", file=sys.stderr)

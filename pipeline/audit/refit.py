@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cluster import partitions
-from pipeline.cluster.synchronous import Serial
+from pipeline.cluster.synchronous import SynchronousClient
 from pipeline.device import cpu, dtype_of
 from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.stages.features_and_models import FeatureChoice, choose_ops
@@ -62,8 +62,8 @@ class Fit:
 
 def fitted(of: Sampled) -> Fit:
     """Chooses the ops if the config names none, and fits them, in the calling thread."""
-    job, rows, client = of.session.job, of.rows, Serial()
-    own = replace(rows, parts=partitions.each([0], _given, of.frame))
+    job, rows, client = of.session.job, of.rows, SynchronousClient()
+    own = replace(rows, parts=partitions.map_partitions([0], _given, of.frame))
     quiet = replace(of.session, client=client, listener=Listener())
     choice = choose_ops(quiet, own) if job.ops is None else FeatureChoice(job.ops, job.left_out)
     found = fit.fit(

@@ -109,9 +109,11 @@ def audit(
         with session.ledger.stage("look") as entry:
             spec = _spec(found, rows)
             with session.client.as_current():
-                seen = partitions.reduced(session.client, rows.parts, looks.look, looks.seen, spec)
+                seen = partitions.reduce_partitions(
+                    session.client, rows.parts, looks.look, looks.seen, spec
+                )
             entry.rows = seen.rows
-        rows.parts.let_go()
+        rows.parts.release()
         checks = [_data(found, rows), *_checks(session, found, rows, seen, spec)]
     return Audit(
         str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),

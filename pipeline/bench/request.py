@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.device.choose import Choice, choose
+from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import DeviceError, InputError, suggest_or_list
 
 DEVICES = ("cpu", "gpu")
@@ -74,7 +74,7 @@ def _parse_price(entry: str) -> tuple[str, float]:
 
 
 def find_devices(
-    devices: Sequence[str], choose_device: Callable[[str], Choice] = choose
+    devices: Sequence[str], choose_device: Callable[[str], DeviceChoice] = choose_device
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the usable devices, and the reason why each other one is not.
 

@@ -16,10 +16,10 @@ from pipeline.bench import bandwidth, measurements, process_meter, statistics, s
 from pipeline.bench.bandwidth import DeviceThroughput
 from pipeline.bench.measurements import Measurement
 from pipeline.bench.request import Request, find_devices
-from pipeline.cluster.client import fitting
+from pipeline.cluster.client import adapt_to_device
 from pipeline.config.model import Config
 from pipeline.console import signals
-from pipeline.device.probe import Probe, probe
+from pipeline.device.probe import Probe, probe_gpus
 from pipeline.errors import MachineError
 from pipeline.execution.job import Job, prepare_job
 
@@ -114,11 +114,11 @@ def prepare_benchmark(
     job = prepare_job(config.model_copy(update={"device": "cpu"}))
     for name, reason in missing.items():
         say(f"{name}: not measured: {reason}")
-    clusters = {name: fitting(config.cluster, name) for name in devices}
+    clusters = {name: adapt_to_device(config.cluster, name) for name in devices}
     for name, (cluster, moved) in clusters.items():
         if moved:
             say(f"{name}: cluster {cluster.kind} {moved}")
-    machine = probe() if "gpu" in devices else Probe((), None)
+    machine = probe_gpus() if "gpu" in devices else Probe((), None)
     folder = make_run_folder(config.name, out, FOLDER)
     facts = {
         "name": config.name,

@@ -10,7 +10,7 @@ import sys
 from typing import NoReturn
 
 from pipeline.console.terminal import print_stderr
-from pipeline.device.choose import LOST
+from pipeline.device.choose import GPU_LOST_VARIABLE
 from pipeline.errors import DeviceLost
 
 
@@ -26,4 +26,8 @@ def restart_on_cpu(lost: DeviceLost) -> NoReturn:
     arguments = sys.orig_argv[1:]
     if lost.folder is not None:
         arguments = [*arguments, "--resume", str(lost.folder)]
-    os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, LOST: lost.message})
+    os.execve(
+        sys.executable,
+        [sys.executable, *arguments],
+        {**os.environ, GPU_LOST_VARIABLE: lost.message},
+    )

@@ -29,7 +29,7 @@ class CommandGroup(TyperGroup):
         """Finds the command, and checks that its libraries have room; not for its help."""
         found = super().resolve_command(ctx, args)
         if "--help" not in args:
-            address_space.check(str(found[0]))
+            address_space.check_limit(str(found[0]))
         return found
 
     def invoke(self, ctx: Any) -> Any:

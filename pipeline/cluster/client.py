@@ -13,13 +13,13 @@ from typing import Any
 
 from pipeline.cluster import processes
 from pipeline.cluster.logs import log_to_file
-from pipeline.cluster.synchronous import Serial
+from pipeline.cluster.synchronous import SynchronousClient
 from pipeline.config.model import LOOPBACK, Cluster
 from pipeline.errors import MachineError
 
 
 @contextmanager
-def connected(
+def connect(
     cluster: Cluster, device: str, threads: int, folder: Path, *, serial: bool = False
 ) -> Iterator[Any]:
     """A `distributed.Client`; what it started ends with the block.
@@ -42,15 +42,15 @@ def connected(
     dask.config.set({
         "dataframe.convert-string": False,
         "distributed.comm.timeouts.connect": f"{cluster.timeout}s",
-        "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.shared`
+        "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.broadcast`
     })  # fmt: skip
     if serial:
-        yield Serial()
+        yield SynchronousClient()
         return
     if cluster.is_address:
         from pipeline.cluster import remote
 
-        backend = remote.attached(cluster)
+        backend = remote.connect_to_scheduler(cluster)
     else:
         backend = _local(cluster, device, threads, folder)
     try:
@@ -71,7 +71,7 @@ def _plain(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def fitting(cluster: Cluster, device: str) -> tuple[Cluster, str]:
+def adapt_to_device(cluster: Cluster, device: str) -> tuple[Cluster, str]:
     """(the cluster that the device can use, why it is not the one asked for).
 
     The device is settled first. A kind that is not for it gives way to ``process``, so that one
@@ -90,7 +90,7 @@ def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
     """A `LocalCluster`, or for ``gpus`` a `LocalCUDACluster`."""
     common = {
         # Both addresses always: without one, its server listens on every interface.
-        "dashboard_address": dashboard_address(cluster),
+        "dashboard_address": choose_dashboard_address(cluster),
         "worker_dashboard_address": f"{LOOPBACK}:0",
         "scheduler_kwargs": {"dashboard": cluster.dashboard},
         "local_directory": str(folder),
@@ -105,29 +105,29 @@ def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
         )
     log = folder.parent / "log.txt"
     if cluster.kind == "gpus":
-        return processes.gpus(cluster, log, common)
-    return processes.cores(cluster, threads, log, common)
+        return processes.start_gpu_cluster(cluster, log, common)
+    return processes.start_cpu_cluster(cluster, threads, log, common)
 
 
-def spread(client: Any) -> bool:
+def is_distributed(client: Any) -> bool:
     """Whether partitions live in other processes than this one."""
     return not str(client.scheduler.address).startswith("inproc://")
 
 
-def workers(client: Any) -> dict[str, int]:
+def worker_threads(client: Any) -> dict[str, int]:
     """The workers' addresses with their threads, sorted."""
     # not `scheduler_info`: the client's own heartbeat overwrites it with a list of none (2026.7.1)
     return dict(sorted(client.nthreads().items()))
 
 
-def dashboard_address(cluster: Cluster) -> str:
-    """Where the dashboard will listen: `free_address` of the configured one."""
+def choose_dashboard_address(cluster: Cluster) -> str:
+    """Where the dashboard will listen: `find_free_address` of the configured one."""
     if not cluster.dashboard:
         return f"{LOOPBACK}:0"
-    return free_address(cluster.dashboard_address, "dashboard")
+    return find_free_address(cluster.dashboard_address, "dashboard")
 
 
-def free_address(address: str, what: str) -> str:
+def find_free_address(address: str, what: str) -> str:
     """The configured address, or the same host with any free port when it is taken.
 
     Args:
@@ -151,7 +151,7 @@ def free_address(address: str, what: str) -> str:
     return address
 
 
-def pages(client: Any, cluster: Cluster) -> Mapping[str, str]:
+def monitoring_urls(client: Any, cluster: Cluster) -> Mapping[str, str]:
     """Addresses to look at while it runs: ``dashboard`` and, for Prometheus, ``metrics``."""
     found = {}
     if (dashboard := dashboard_url(client, cluster)) is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cluster import gpu_worker_failure
-from pipeline.cluster.client import workers
+from pipeline.cluster.client import worker_threads
 from pipeline.cluster.partitions import Partitions
 from pipeline.errors import MachineError
 
@@ -35,15 +35,15 @@ class Member:
     positions: tuple[int, ...]
 
 
-def members(client: Any, parts: Partitions) -> list[Member]:
+def assign_members(client: Any, parts: Partitions) -> list[Member]:
     """Workers with equal shares of the partitions: every so many-th, however they came to lie.
 
     A share is the same in each run with as many workers, so that together they do the same to the
-    bit; it goes to the worker that holds most of it (`partitions.held` sees to that).
+    bit; it goes to the worker that holds most of it (`partitions.persist` sees to that).
     """
     from distributed import futures_of
 
-    free = list(workers(client))
+    free = list(worker_threads(client))
     count = min(len(free), len(parts))
     shares = [tuple(range(first, len(parts), len(free))) for first in range(count)]
     if parts.calls:
@@ -59,15 +59,15 @@ def members(client: Any, parts: Partitions) -> list[Member]:
     return found
 
 
-def together(
+def run_on_all_workers(
     client: Any, parts: Partitions, gang: Sequence[Member], function: Callable[..., Any],
     *arguments: Any, what: str, meanwhile: Callable[[], None],
 ) -> list[Any]:  # fmt: skip
     """``function(rank, items, calls, *arguments)`` on every member, all at the same time.
 
     ``items`` are those of the member's partitions, ``calls`` the functions and arguments that make
-    partitions of them (`partitions.called`). ``meanwhile`` is called here every `POLL` seconds, and
-    its error ends them all.
+    partitions of them (`partitions.apply_functions`). This process calls ``meanwhile`` every `POLL`
+    seconds; its error ends all members.
 
     Raises:
         PipelineError, or what a library says of a GPU: what one of them raised, before what the
@@ -81,7 +81,7 @@ def together(
     calls = ([own for own, _ in parts.calls], [list(others) for _, others in parts.calls])
     futures = [
         client.submit(
-            gpu_worker_failure.guarded, function, rank,
+            gpu_worker_failure.run_guarded, function, rank,
             [items[i] for i in member.positions], calls, *arguments,
             workers=[member.address], allow_other_workers=False, pure=False,
         )
@@ -109,7 +109,7 @@ def _gathered(
         _refuse_gone(client, addresses, what)
         _pause(futures, 0.5)
     errors = [f.exception() for f in futures if f.status == "error"]
-    if (cause := gpu_worker_failure.cause(errors)) is not None:
+    if (cause := gpu_worker_failure.find_root_cause(errors)) is not None:
         raise cause
     while time.monotonic() < deadline:
         _refuse_gone(client, addresses, what)
@@ -126,7 +126,7 @@ def _pause(futures: list[Any], seconds: float) -> None:
 
 
 def _refuse_gone(client: Any, addresses: set[str], what: str) -> None:
-    gone = sorted(addresses - set(workers(client)))
+    gone = sorted(addresses - set(worker_threads(client)))
     if gone:
         raise WorkerLost(
             f"worker {', '.join(gone)} ended during {what}, which all workers do together",

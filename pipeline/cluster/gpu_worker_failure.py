@@ -15,30 +15,30 @@ STATUS = 3
 """Of such a process, in the log."""
 
 
-def guarded(function: Callable[..., T], *arguments: Any) -> T:
-    """The function's value, in a task that `partitions.called` does not run; see `leave`."""
+def run_guarded(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a task; end this worker if its error means that the GPU is lost."""
     try:
         return function(*arguments)
     except Exception as error:
-        leave(error)
+        exit_if_gpu_lost(error)
         raise
 
 
-def cause(errors: Sequence[BaseException]) -> BaseException | None:
+def find_root_cause(errors: Sequence[BaseException]) -> BaseException | None:
     """Of errors of tasks that worked together, the one that tells what was the matter.
 
     Our own first, then a full GPU, then what else a library says of a GPU: the others may only say
     that one of them is gone. None where that is all.
     """
-    from pipeline.device.gpu.errors import translated
+    from pipeline.device.gpu.errors import translate_error
 
-    said = [(error, translated(error)) for error in errors]
+    said = [(error, translate_error(error)) for error in errors]
     of_ours = [error for error in errors if isinstance(error, PipelineError)]
     full = [error for error, what in said if isinstance(what, DeviceFull)]
     return next(iter([*of_ours, *full, *(error for error, what in said if what is not None)]), None)
 
 
-def leave(error: BaseException) -> None:
+def exit_if_gpu_lost(error: BaseException) -> None:
     """Ends this worker's process if the error means that its GPU's context is lost.
 
     The scheduler gives the task, and what the worker held, to the others and to the worker that the
@@ -49,12 +49,12 @@ def leave(error: BaseException) -> None:
         return
     from distributed import get_worker
 
-    from pipeline.device.gpu.errors import translated
+    from pipeline.device.gpu.errors import translate_error
 
     try:
         has_nanny = get_worker().nanny is not None
     except ValueError:  # no worker
         return
-    if has_nanny and isinstance(found := translated(error), DeviceLost):
+    if has_nanny and isinstance(found := translate_error(error), DeviceLost):
         print_stderr(f"{found.message}: this worker ends, its nanny starts another")
         os._exit(STATUS)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cluster import gpu_worker_failure, task_events
-from pipeline.cluster.client import spread, workers
+from pipeline.cluster.client import is_distributed, worker_threads
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 
@@ -36,8 +36,8 @@ class Partitions:
     def __len__(self) -> int:
         return len(self.items)
 
-    def let_go(self) -> None:
-        """Frees what is held, here and in all that was made of these by `each`."""
+    def release(self) -> None:
+        """Frees what is held, here and in all that was made of these by `map_partitions`."""
         if isinstance(self.items, list):
             self.items.clear()
 
@@ -49,8 +49,8 @@ class Partitions:
             return [i if hasattr(i, "dask") else delayed(i, traverse=False) for i in self.items]
         functions = [function for function, _ in self.calls]
         arguments = [[_opaque(value) for value in own] for _, own in self.calls]
-        lazy = delayed(called, pure=False)
-        name = task_events.named(functions[-1].__name__.strip("_"))
+        lazy = delayed(apply_functions, pure=False)
+        name = task_events.new_task_name(functions[-1].__name__.strip("_"))
         made = []
         for i, item in enumerate(self.items):
             where = [addresses[i % len(addresses)]] if addresses else None
@@ -61,7 +61,7 @@ class Partitions:
 
 def _opaque(value: Any) -> Any:
     """The argument so that Dask does not look into it: the names of 10,000 columns were as many
-    tasks, for each partition. What `shared` gave is Dask's own and stays so."""
+    tasks, for each partition. What `broadcast` gave is Dask's own and stays so."""
     from dask.base import is_dask_collection
     from dask.core import literal
     from distributed import Future
@@ -70,7 +70,9 @@ def _opaque(value: Any) -> Any:
     return value if own else literal(value)
 
 
-def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]) -> Any:
+def apply_functions(
+    item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]
+) -> Any:
     """The partition of an item: the functions applied one after the other."""
     from dask.core import literal
 
@@ -79,27 +81,27 @@ def called(item: Any, functions: list[Callable[..., Any]], arguments: list[list[
             plain = [value.data if isinstance(value, literal) else value for value in own]
             item = function(item, *plain)
     except Exception as error:
-        gpu_worker_failure.leave(error)
+        gpu_worker_failure.exit_if_gpu_lost(error)
         raise
-    task_events.tell()
+    task_events.log_partition_done()
     return item
 
 
-def each(
-    parts: Partitions | Sequence[Any], function: Callable[..., Any], *shared: Any
+def map_partitions(
+    parts: Partitions | Sequence[Any], function: Callable[..., Any], *arguments: Any
 ) -> Partitions:
-    """``function(partition, *shared)`` for each partition, lazily."""
+    """``function(partition, *arguments)`` for each partition, lazily."""
     known = parts if isinstance(parts, Partitions) else Partitions(parts)
-    return Partitions(known.items, (*known.calls, (function, shared)))
+    return Partitions(known.items, (*known.calls, (function, arguments)))
 
 
-def shared(client: Any, value: Any) -> Any:
+def broadcast(client: Any, value: Any) -> Any:
     """A value that many tasks need: sent once, once more to each worker that needs it.
 
     Within this process it passes by reference. In a cluster it is a task's result: when the worker
     that has it dies, the scheduler still knows how to make it, which of scattered data it does not.
     """
-    if spread(client):
+    if is_distributed(client):
         from distributed.protocol.pickle import dumps, loads
 
         return client.submit(loads, dumps(value), pure=False)
@@ -107,7 +109,7 @@ def shared(client: Any, value: Any) -> Any:
     return client.scatter([value], broadcast=True, hash=False)[0]
 
 
-def held(client: Any, parts: Partitions, *, instead_of: Partitions | None = None) -> Partitions:
+def persist(client: Any, parts: Partitions, *, instead_of: Partitions | None = None) -> Partitions:
     """The partitions computed now and kept in memory; a failed one raises its error here.
 
     In a cluster each lies on the same worker in every run (by its position, `gang.members`).
@@ -118,9 +120,11 @@ def held(client: Any, parts: Partitions, *, instead_of: Partitions | None = None
     """
     from distributed import futures_of, wait
 
-    kept = list(client.persist(parts.tasks(list(workers(client)) if spread(client) else ())))
+    kept = list(
+        client.persist(parts.tasks(list(worker_threads(client)) if is_distributed(client) else ()))
+    )
     if instead_of is not None:
-        instead_of.let_go()
+        instead_of.release()
     futures = futures_of(kept)
     if futures:  # of `Serial` there are none
         wait(futures)
@@ -130,7 +134,7 @@ def held(client: Any, parts: Partitions, *, instead_of: Partitions | None = None
     return Partitions(kept)
 
 
-def reduced(
+def reduce_partitions(
     client: Any, parts: Partitions, function: Callable[..., Any],
     merge: Callable[[Any, Any], Any], *arguments: Any,
 ) -> Any:  # fmt: skip
@@ -138,7 +142,7 @@ def reduced(
     from dask import delayed
 
     merge_some = delayed(_merged, pure=False)
-    level = each(parts, function, *arguments).tasks()
+    level = map_partitions(parts, function, *arguments).tasks()
     while len(level) > 1:
         groups = [level[i : i + _MERGE_AT_ONCE] for i in range(0, len(level), _MERGE_AT_ONCE)]
         level = [merge_some(group, merge) for group in groups]
@@ -152,14 +156,14 @@ def _merged(summaries: list[Any], merge: Callable[[Any, Any], Any]) -> Any:
     return total
 
 
-def results(client: Any, parts: Partitions, ahead: int | None = None) -> Iterator[Any]:
+def iter_results(client: Any, parts: Partitions, ahead: int | None = None) -> Iterator[Any]:
     """The partitions' values in order; the next are made while the caller works on one.
 
     Args:
         ahead: how many at most are made before they are asked for; None: one for each thread.
     """
     tasks = parts.tasks()
-    ahead = ahead or max(2, sum(workers(client).values()))
+    ahead = ahead or max(2, sum(worker_threads(client).values()))
     waiting = [client.compute(task) for task in tasks[:ahead]]
     for following in range(len(tasks)):
         future = waiting.pop(0)
@@ -168,7 +172,7 @@ def results(client: Any, parts: Partitions, ahead: int | None = None) -> Iterato
         yield future.result()
 
 
-def regrouped(
+def shuffle_by_group(
     parts: Partitions, meta: Frame, group_of: Callable[..., Any], *arguments: Any, device: str
 ) -> Partitions:
     """Rows of one group together, in as many partitions, by group and then by index.
@@ -182,16 +186,16 @@ def regrouped(
     """
     count, names = len(parts), list(meta.columns)
     places = _places(count, device)
-    marked = each(parts, _marked, places, device, group_of, arguments)
+    marked = map_partitions(parts, _marked, places, device, group_of, arguments)
     if count == 1:
-        return each(marked, _unmarked, names)
+        return map_partitions(marked, _unmarked, names)
     import dask.dataframe as dd
 
     empty = _marked(meta, places, device, group_of, arguments)
     frame = dd.from_delayed(marked.tasks(), meta=empty, verify_meta=False)
     # "tasks": the default (p2p) takes cuDF frames through the host
     shuffled = frame.shuffle(_PLACE, npartitions=count, shuffle_method="tasks")
-    return each(list(shuffled.to_delayed()), _unmarked, names)
+    return map_partitions(list(shuffled.to_delayed()), _unmarked, names)
 
 
 _GROUP, _PLACE, _ROW = "group", "place", "row"

@@ -34,7 +34,7 @@ def _logging_to(path: Path) -> Any:
     return LogToFile()
 
 
-def cores(cluster: Cluster, threads: int, log: Path, common: Mapping[str, Any]) -> Any:
+def start_cpu_cluster(cluster: Cluster, threads: int, log: Path, common: Mapping[str, Any]) -> Any:
     """A `LocalCluster`: ``cluster.workers`` processes, or one a core.
 
     Raises:
@@ -55,7 +55,7 @@ def cores(cluster: Cluster, threads: int, log: Path, common: Mapping[str, Any]) 
     )
 
 
-def gpus(cluster: Cluster, log: Path, common: Mapping[str, Any]) -> Any:
+def start_gpu_cluster(cluster: Cluster, log: Path, common: Mapping[str, Any]) -> Any:
     """A `LocalCUDACluster`: one process a GPU.
 
     Raises:

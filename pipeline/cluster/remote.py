@@ -14,11 +14,11 @@ from typing import Any
 from pipeline.config.model import Cluster
 from pipeline.config.scheduler import Address, parse_address, scheduler_file
 from pipeline.config.urls import is_url
-from pipeline.device.choose import Choice, choose
+from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import DeviceError, MachineError, PipelineError
 from pipeline.versions import find_versions
 
-SAME = (
+SHARED_PACKAGES = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
 )  # fmt: skip
 """Distributions whose versions must be the client's: objects and results pass between them."""
@@ -29,7 +29,7 @@ MAX_FILE = 1 << 20
 """Bytes that are read of a scheduler file."""
 
 
-def attached(cluster: Cluster) -> Any:
+def connect_to_scheduler(cluster: Cluster) -> Any:
     """A `distributed.Client` of the scheduler, which has workers with our versions.
 
     Raises:
@@ -104,8 +104,8 @@ def _checked(client: Any, cluster: Cluster, where: str) -> None:
         client.get_versions(check=True)
     except ValueError as error:
         raise MachineError(f"{where!r}: {error}", fix=SAME_FIX) from None
-    own = versions()
-    for address, found in _asked(client, versions).items():
+    own = collect_versions()
+    for address, found in _asked(client, collect_versions).items():
         if isinstance(found, BaseException):
             raise MachineError(
                 f"worker {address} cannot run our code: {type(found).__name__}: {found}",
@@ -127,11 +127,11 @@ def _checked(client: Any, cluster: Cluster, where: str) -> None:
 SAME_FIX = "install the same versions of everything on every host (the image has them)"
 
 
-def versions() -> dict[str, str | None]:
+def collect_versions() -> dict[str, str | None]:
     """Versions of what this process and the workers must share."""
     found: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
-    known = find_versions((*SAME, *XGBOOST))
-    found |= {name: known.get(name) for name in SAME}
+    known = find_versions((*SHARED_PACKAGES, *XGBOOST))
+    found |= {name: known.get(name) for name in SHARED_PACKAGES}
     found["xgboost"] = next((known[name] for name in XGBOOST if name in known), None)
     if found["pipeline"] is None:  # a checkout that is not installed
         from pipeline import __version__
@@ -149,7 +149,9 @@ def _asked(client: Any, function: Any, *arguments: Any) -> Mapping[str, Any]:
 # -- devices ---------------------------------------------------------------------------------------
 
 
-def of_workers(cluster: Cluster, choice: Choice, ask: Callable[[str], Choice] = choose) -> Choice:
+def choose_worker_device(
+    cluster: Cluster, choice: DeviceChoice, ask: Callable[[str], DeviceChoice] = choose_device
+) -> DeviceChoice:
     """The device of a run at somebody else's scheduler: the GPU only if every worker's works.
 
     Args:
@@ -162,22 +164,22 @@ def of_workers(cluster: Cluster, choice: Choice, ask: Callable[[str], Choice] = 
     """
     if choice.name != "gpu":
         return choice
-    with attached(cluster) as client:
+    with connect_to_scheduler(cluster) as client:
         found = _asked(client, _chosen, ask)
     for address, own in found.items():
         reason = own.message if isinstance(own, DeviceError) else str(getattr(own, "reason", own))
-        if isinstance(own, Choice) and own.name == "gpu":
+        if isinstance(own, DeviceChoice) and own.name == "gpu":
             continue
         if choice.asked == "gpu":
             fix = getattr(own, "fix", "") or "run with --device cpu (or auto)"
             raise DeviceError(f"worker {address}: {reason}", fix=fix)
-        return Choice(choice.asked, "cpu", f"worker {address}: {reason}")
-    return Choice(
+        return DeviceChoice(choice.asked, "cpu", f"worker {address}: {reason}")
+    return DeviceChoice(
         choice.asked, "gpu", f"{choice.reason}; {len(found)} workers have one each", choice.gpus
     )
 
 
-async def _chosen(ask: Callable[[str], Choice]) -> Choice:
+async def _chosen(ask: Callable[[str], DeviceChoice]) -> DeviceChoice:
     # in a thread: proving that a GPU computes may take a minute, and heartbeats go on
     return await asyncio.to_thread(ask, "gpu")
 

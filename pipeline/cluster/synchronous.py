@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Done:
+class CompletedFuture:
     """Stands in for a future: its value is there."""
 
     value: Any
@@ -20,7 +20,7 @@ class Done:
         return self.value
 
 
-class Serial:
+class SynchronousClient:
     """What `pipeline.cluster.partitions` asks of a client of this process, without threads."""
 
     scheduler = SimpleNamespace(address="inproc://serial")
@@ -41,9 +41,9 @@ class Serial:
 
         return list(dask.persist(*tasks, scheduler="synchronous"))
 
-    def compute(self, task: Any) -> Done:
+    def compute(self, task: Any) -> CompletedFuture:
         """The task's value, computed now."""
-        return Done(task.compute(scheduler="synchronous"))
+        return CompletedFuture(task.compute(scheduler="synchronous"))
 
     def as_current(self) -> AbstractContextManager[None]:
         """Nothing: Dask's own functions are told what computes them."""

@@ -13,12 +13,12 @@ _OWN = uuid4().hex  # of this process: other runs may use the same scheduler
 _numbers = count()
 
 
-def named(function: str) -> str:
+def new_task_name(function: str) -> str:
     """A name that no pass had before: a partition's task is called ``(name, position)``."""
     return f"{function}-{_OWN}-{next(_numbers)}"
 
 
-def tell() -> None:
+def log_partition_done() -> None:
     """Says, in a worker, that the partition of the running task is done."""
     from distributed import get_worker
     from distributed.worker import thread_state
@@ -29,7 +29,7 @@ def tell() -> None:
 
 
 @contextmanager
-def heard(client: Any, done: Callable[[str, int], None]) -> Iterator[None]:
+def subscribe(client: Any, done: Callable[[str, int], None]) -> Iterator[None]:
     """Calls ``done(name of the pass, position)`` for each partition that is done in the block.
 
     It is called on the client's own thread, soon after; of a partition that is made again, twice.

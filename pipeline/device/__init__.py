@@ -43,7 +43,7 @@ def dtype_of(series: Series) -> Dtype:
     return "bool" if name.startswith("bool") else name  # type: ignore[return-value]
 
 
-class Reading(Protocol):
+class FileReaders(Protocol):
     """A device's own file readers, which decode on the device: `pipeline.device.gpu.reading`.
 
     They say nothing of what is wrong in a file; `pipeline.ingest.gpu_read_block` sees to that.
@@ -175,7 +175,7 @@ class Frames(Protocol):
         """
 
     # -- reading files ---------------------------------------------------------------------------
-    def file_readers(self) -> Reading | None:
+    def file_readers(self) -> FileReaders | None:
         """The device's own file readers; None where the host's are the device's."""
 
     # -- when it cannot ----------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from functools import cache
 from typing import cast
 
 from pipeline.device import Frames
-from pipeline.device.probe import Gpu, Probe, probe
-from pipeline.device.self_test import prove
+from pipeline.device.probe import Gpu, Probe, probe_gpus
+from pipeline.device.self_test import check_gpu
 from pipeline.errors import ConfigError, DeviceError, suggest_or_list
 
 DOCTOR = "python -m pipeline doctor"
@@ -20,7 +20,7 @@ MODULES = {"cpu": "pipeline.device.cpu", "gpu": "pipeline.device.gpu.frames"}
 
 
 @dataclass(frozen=True)
-class Choice:
+class DeviceChoice:
     """What was asked for, what is used, and why."""
 
     asked: str
@@ -33,15 +33,15 @@ class Choice:
     """The run had a GPU, and goes on without it."""
 
 
-LOST = "PIPELINE_DEVICE_LOST"
+GPU_LOST_VARIABLE = "PIPELINE_DEVICE_LOST"
 """Environment variable: why the run that goes on here has lost its GPU (`pipeline.cli.restart`)."""
 
 
-def choose(
+def choose_device(
     asked: str,
-    look: Callable[[], Probe] = probe,
-    prove_it: Callable[[], str | None] = prove,
-) -> Choice:
+    look: Callable[[], Probe] = probe_gpus,
+    prove_it: Callable[[], str | None] = check_gpu,
+) -> DeviceChoice:
     """The device of a run. ``cpu`` never looks for a GPU; ``auto`` takes one that works.
 
     Args:
@@ -56,9 +56,9 @@ def choose(
     if asked not in ("auto", "gpu", "cpu"):
         raise ConfigError(f"device: {asked!r}", fix=suggest_or_list(asked, ("auto", "gpu", "cpu")))
     if asked == "cpu":
-        return Choice(asked, "cpu", "asked for")
-    if asked == "auto" and (lost := os.environ.get(LOST)):
-        return Choice(asked, "cpu", f"goes on with the CPU: {lost}", lost=True)
+        return DeviceChoice(asked, "cpu", "asked for")
+    if asked == "auto" and (lost := os.environ.get(GPU_LOST_VARIABLE)):
+        return DeviceChoice(asked, "cpu", f"goes on with the CPU: {lost}", lost=True)
     found = look()
     reason, fix = found.reason, found.fix
     if reason is None:
@@ -66,15 +66,15 @@ def choose(
     if reason is None:
         names = ", ".join(gpu.name for gpu in found.gpus)
         why = f"{'asked for' if asked == 'gpu' else 'it works'}: {names}"
-        return Choice(asked, "gpu", why, found.gpus)
+        return DeviceChoice(asked, "gpu", why, found.gpus)
     if asked == "gpu":
         raise DeviceError(
             f"device: gpu, but {reason}", fix=f"{fix}; or run with --device cpu (or auto)"
         )
-    return Choice(asked, "cpu", f"no GPU: {reason}")
+    return DeviceChoice(asked, "cpu", f"no GPU: {reason}")
 
 
-def settle(name: str, limit: int | None) -> None:
+def set_memory_limit(name: str, limit: int | None) -> None:
     """Says how much of the device's memory may be used, before the first `frames_of`.
 
     Args:
@@ -82,7 +82,7 @@ def settle(name: str, limit: int | None) -> None:
         limit: bytes; None: what there is.
     """
     if name == "gpu":
-        importlib.import_module("pipeline.device.gpu.memory").settle(limit)
+        importlib.import_module("pipeline.device.gpu.memory").set_limit(limit)
 
 
 @cache

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 
-def numbered(values: np.ndarray, *, ordered: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def factorize(values: np.ndarray, *, ordered: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """(int64 codes, -1 for missing; the distinct values, as an array of the same kind).
 
     pandas' table of string objects takes a text for its bytes up to the first NUL (3.0:

@@ -18,7 +18,7 @@ DOMAIN = "pipeline"
 _OFF: AbstractContextManager[Any] = nullcontext()
 
 
-def span(name: str) -> AbstractContextManager[Any]:
+def annotate(name: str) -> AbstractContextManager[Any]:
     """A block that bears this name where a profiler looks; of one thread."""
     nvtx = _nvtx()
     return _OFF if nvtx is None else nvtx.annotate(name, domain=DOMAIN)

@@ -85,7 +85,7 @@ class NoDriver(Exception):
 
 
 class Hardware(Protocol):
-    """What `probe` asks: the real thing is `Machine`, tests have fakes."""
+    """What `probe_gpus` asks: the real thing is `Machine`, tests have fakes."""
 
     def driver(self) -> Driver:
         """The driver and its GPUs; raises `NoDriver`."""
@@ -102,7 +102,7 @@ class Machine:
 
     def driver(self) -> Driver:
         """As `Hardware.driver`."""
-        with opened_nvml() as nvml:
+        with open_nvml() as nvml:
             return _read(nvml)
 
     def missing(self) -> list[str]:
@@ -119,7 +119,7 @@ class Machine:
 
 
 @contextmanager
-def opened_nvml() -> Iterator[Any]:
+def open_nvml() -> Iterator[Any]:
     """The module pynvml while NVML is open; raises `NoDriver`."""
     try:
         import pynvml
@@ -194,7 +194,7 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def probe(hardware: Hardware | None = None, environ: Mapping[str, str] | None = None) -> Probe:
+def probe_gpus(hardware: Hardware | None = None, environ: Mapping[str, str] | None = None) -> Probe:
     """What GPUs there are for this process, or the first reason why there is none.
 
     Args:
@@ -213,14 +213,14 @@ def probe(hardware: Hardware | None = None, environ: Mapping[str, str] | None = 
     told = Probe((), None, driver=driver.version, cuda=driver.cuda)
     if not driver.gpus:
         return replace(told, reason="the NVIDIA driver sees no GPU", fix="check nvidia-smi")
-    gpus, problem = visible(driver, chosen)
+    gpus, problem = visible_gpus(driver, chosen)
     if problem:
         fix = f"unset {VISIBLE}, or name what nvidia-smi -L shows"
         return replace(told, reason=problem, fix=UNSLICED if problem == NO_SLICE else fix)
     return _usable(replace(told, gpus=gpus), hardware)
 
 
-def visible(driver: Driver, chosen: str | None) -> tuple[tuple[Gpu, ...], str]:
+def visible_gpus(driver: Driver, chosen: str | None) -> tuple[tuple[Gpu, ...], str]:
     """(the GPUs that CUDA would show, why there is none).
 
     Entries are numbers, UUIDs or beginnings of UUIDs; those after the first that names nothing do

@@ -21,7 +21,7 @@ SECONDS = 120.0
 
 
 @cache
-def prove(seconds: float = SECONDS, program: str | None = None) -> str | None:
+def check_gpu(seconds: float = SECONDS, program: str | None = None) -> str | None:
     """None when the GPU computes, else why not; asked once per process.
 
     Args:
@@ -31,12 +31,12 @@ def prove(seconds: float = SECONDS, program: str | None = None) -> str | None:
     return problem and f"a first computation on the GPU failed: {problem}"
 
 
-def prove_one(gpu: str, seconds: float = SECONDS, program: str | None = None) -> str | None:
+def check_libraries(gpu: str, seconds: float = SECONDS, program: str | None = None) -> str | None:
     """Each library in turn computes on this GPU (its UUID): None, or which fails and why."""
     return _tried(program or _program("each"), seconds, [gpu])
 
 
-def prove_together(
+def check_nccl(
     gpus: Sequence[str], seconds: float = SECONDS, program: str | None = None
 ) -> str | None:
     """NCCL adds over these GPUs, which is what training on several does: None, or why not."""

@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Any
 
 
-class Constants:
+class TableCache:
     """Values by table and name; a table's go when it does. Tables are told apart by identity."""
 
     def __init__(self) -> None:

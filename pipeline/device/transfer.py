@@ -9,14 +9,16 @@ from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 
 
-def moved(found: Frame, source: str, target: str) -> Frame:
+def transfer_frame(found: Frame, source: str, target: str) -> Frame:
     """A frame of the device ``source`` as one of ``target``; their bytes are counted."""
     return frames_of(target).to_device(frames_of(source).to_host(found))
 
 
-def sets_moved(found: Mapping[str, Any], source: str, target: str) -> dict[str, Any]:
+def transfer_sets(found: Mapping[str, Any], source: str, target: str) -> dict[str, Any]:
     """``{set: Matrix}`` likewise, array by array."""
     return {
-        name: type(matrix)(*(None if a is None else moved(a, source, target) for a in matrix))
+        name: type(matrix)(
+            *(None if a is None else transfer_frame(a, source, target) for a in matrix)
+        )
         for name, matrix in found.items()
     }

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.device.choose import Choice, choose
+from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.doctor import gpus, machine, packages
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.host import Host, ThisHost
@@ -27,7 +27,7 @@ def examine(folder: Path = Path("data/runs"), host: Host | None = None) -> list[
     health = host.read_health()
     computed = gpus.check_computation(host, found)
     failed = next((f.detail for f in computed if f.status == "fail"), None)
-    choice = choose("auto", lambda: found, lambda: failed)
+    choice = choose_device("auto", lambda: found, lambda: failed)
     return [
         *machine.examine_machine(folder, limits, len(found.gpus)),
         *packages.examine_packages(host, found),
@@ -68,7 +68,7 @@ def _same_cause(before: Finding, finding: Finding) -> bool:
     return bool(finding.fix) and finding.fix == before.fix and before.detail in finding.detail
 
 
-def describe_choice(choice: Choice, host: Host) -> Finding:
+def describe_choice(choice: DeviceChoice, host: Host) -> Finding:
     """What `device: auto` comes to on this machine."""
     kinds = {
         "cpu": {

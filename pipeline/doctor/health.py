@@ -48,7 +48,7 @@ class Health:
 
 
 def read_health(nvml: Any) -> Health:
-    """Asks an open NVML (`pipeline.device.probe.opened_nvml`) about every GPU."""
+    """Asks an open NVML (`pipeline.device.probe.open_nvml`) about every GPU."""
     handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
     return Health(
         {i: _condition(nvml, handle) for i, handle in enumerate(handles)},

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Protocol
 
-from pipeline.device.probe import Gpu, NoDriver, Probe, opened_nvml, probe
-from pipeline.device.self_test import prove_one, prove_together
+from pipeline.device.probe import Gpu, NoDriver, Probe, open_nvml, probe_gpus
+from pipeline.device.self_test import check_libraries, check_nccl
 from pipeline.doctor.health import Health, read_health
 from pipeline.doctor.limits import Limits, read_limits
 
@@ -52,23 +52,23 @@ class ThisHost:
 
     def probe(self) -> Probe:
         """As `Host.probe`."""
-        return probe()
+        return probe_gpus()
 
     def read_health(self) -> Health:
         """As `Host.read_health`: `probe` says why a driver does not answer."""
         try:
-            with opened_nvml() as nvml:
+            with open_nvml() as nvml:
                 return read_health(nvml)
         except NoDriver:
             return Health()
 
     def try_gpu(self, gpu: Gpu) -> str | None:
         """As `Host.try_gpu`, within `proof.SECONDS`."""
-        return prove_one(gpu.uuid)
+        return check_libraries(gpu.uuid)
 
     def try_nccl(self, gpus: Sequence[Gpu]) -> str | None:
         """As `Host.try_nccl`, within `proof.SECONDS`."""
-        return prove_together([gpu.uuid for gpu in gpus])
+        return check_nccl([gpu.uuid for gpu in gpus])
 
     def find_version(self, name: str) -> str | None:
         """As `Host.find_version`."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device.factorize import numbered
+from pipeline.device.factorize import factorize
 from pipeline.evaluate.metrics import measure as measure_rows
 from pipeline.matrix import Target
 
@@ -61,7 +61,7 @@ def measure(
 
 def _places(values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str], int]:
     """Each row's slice, the names of the slices shown, and how many values there are."""
-    codes, distinct = numbered(values)
+    codes, distinct = factorize(values)
     names = [str(v) for v in distinct]
     rows = np.bincount(codes[codes >= 0], minlength=len(names))
     # Ties by name: the order does not depend on which value the rows happen to begin with.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.ledger import Entry, Ledger
-from pipeline.cluster.client import spread
+from pipeline.cluster.client import is_distributed
 from pipeline.execution.fingerprints import bases, digest
 from pipeline.execution.job import Job, needs_refit
 from pipeline.execution.planning import concurrent_partitions
@@ -91,7 +91,9 @@ class RunContext:
     def concurrent_partitions(self) -> int:
         """Partitions that are worked on at a time."""
         return (
-            self.threads if spread(self.client) else concurrent_partitions(self.job, self.threads)
+            self.threads
+            if is_distributed(self.client)
+            else concurrent_partitions(self.job, self.threads)
         )
 
     def runs_on(self, device: str, reason: str = "") -> None:

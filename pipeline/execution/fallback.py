@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.cluster.client import spread
+from pipeline.cluster.client import is_distributed
 from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost, quote_path
 from pipeline.execution import planning
 from pipeline.execution.stages import features_and_models, ingest
-from pipeline.memory.planner import FALLBACK_LEVELS, FallbackLevel, give_back
-from pipeline.telemetry.transfer_meters import released
+from pipeline.memory.planner import FALLBACK_LEVELS, FallbackLevel, release_memory
+from pipeline.telemetry.transfer_meters import release_tables
 from pipeline.train.feed import PersistedMatrices
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class RunState:
         """
         session, self.stale = self.session, True
         if self.built is not None:
-            self.built.let_go()
+            self.built.release()
         for held in (self.read, self.rows):
             if held is not None:
-                held.parts.let_go()
-        released(session.client, session.job.choice.name)
-        give_back()
+                held.parts.release()
+        release_tables(session.client, session.job.choice.name)
+        release_memory()
         if self.rows is not None:
             self.rows = ingest.rebuild_labeled_data(session, self.rows, on)
         elif self.read is not None:
@@ -140,7 +140,7 @@ def _lower(
             if _helps(rung, work, stage):
                 session.rung = rung
                 return rung.name, work.remade
-    if session.job.choice.asked == "auto" and not spread(session.client):
+    if session.job.choice.asked == "auto" and not is_distributed(session.client):
         session.runs_on("cpu", found.message)
         return CPU, None if work.complete else work.remade
     tried = [f["rung"] for f in session.ledger.fallbacks if f["stage"] == stage]
@@ -152,7 +152,7 @@ def _lower(
 
 def _fix(session: RunContext, found: DeviceError) -> str:
     """What else helps where no rung is left."""
-    if not spread(session.client):
+    if not is_distributed(session.client):
         return found.fix or "a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
     fix = found.fix or "more workers, GPUs with more memory, or fewer rows (--rows N)"
     if session.job.choice.asked != "auto":
@@ -166,7 +166,11 @@ def _helps(rung: FallbackLevel, work: RunState, stage: str) -> bool:
     if rung.external:
         params = session.job.models.get("xgboost")
         grows = (getattr(params, "native", None) or {}).get("grow_policy", "depthwise")
-        return stage.endswith("xgboost") and grows == "depthwise" and not spread(session.client)
+        return (
+            stage.endswith("xgboost")
+            and grows == "depthwise"
+            and not is_distributed(session.client)
+        )
     if rung.stream:
         found = work.rows or work.read
         return found is None or found.plan.hold

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from pipeline.cluster.client import fitting
+from pipeline.cluster.client import adapt_to_device
 from pipeline.config.model import Cluster, Config
-from pipeline.device.choose import Choice, choose
+from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.expression import Expression
 from pipeline.features.engine.planner import prune_ops, resolve_ops, select_model_columns
@@ -24,7 +24,7 @@ from pipeline.ingest.labels.target import expression_of, of_target
 from pipeline.ingest.schema import settle
 from pipeline.ingest.sources.files import File, find
 from pipeline.ingest.tables import read_table
-from pipeline.memory.planner import device_limit_of
+from pipeline.memory.planner import device_limit
 from pipeline.schema import RESERVED, Schema
 from pipeline.train.params import ModelParams, parse_models
 
@@ -36,7 +36,7 @@ class Job:
     """A checked run: nothing in it can be wrong but the data's values."""
 
     config: Config
-    choice: Choice
+    choice: DeviceChoice
     cluster: Cluster
     """The config's, or what the device can use in its place."""
     moved: str
@@ -76,7 +76,7 @@ class Job:
     @property
     def device_limit(self) -> int | None:
         """Bytes that the run may hold on a GPU; None: it uses none."""
-        return device_limit_of(self.config.memory, self.choice.gpus)
+        return device_limit(self.config.memory, self.choice.gpus)
 
     @cached_property
     def kept(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def prepare_job(config: Config) -> Job:
         ConfigError, SchemaError: something does not fit; the message names it.
         DeviceError: ``device: gpu`` and there is none.
     """
-    choice = choose(config.device)
+    choice = choose_device(config.device)
     models = parse_models(config.models)
     parsed = None if config.features is None else parse_ops(config.features)
     contract = settle(config.data)
@@ -118,7 +118,7 @@ def prepare_job(config: Config) -> Job:
     reads |= set(left_out) | set(config.evaluate.slices)
     reads |= {config.split.column} if config.split.column is not None else set()
     _check_names(reads, source, config)
-    cluster, moved = fitting(config.cluster, choice.name)
+    cluster, moved = adapt_to_device(config.cluster, choice.name)
     return Job(
         config, choice, cluster, moved, contract, source, target, tuple(filters), ops, models,
         tables, files, left_out, tuple(features), width,

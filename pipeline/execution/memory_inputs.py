@@ -10,7 +10,7 @@ from pipeline.features.ops.categorify import Categorify
 from pipeline.features.ops.hash import Hash
 from pipeline.ingest.blocks import Part
 from pipeline.ingest.sample import Sample, sample
-from pipeline.memory.booster_bytes import Growth, histogram_bytes, tree_bytes
+from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, tree_bytes
 from pipeline.memory.estimate import WIDTH, Sizes, summary_bytes, text_bytes
 from pipeline.train.forest.train import MATRIX_ROWS, estimate_nodes
 from pipeline.train.model import sort_for_training
@@ -82,7 +82,7 @@ def _boosting(job: Job, rows: int, found: Sample) -> tuple[int, int]:
     assert own.max_depth != "auto"
     codes = _categories(job, int(rows * (1 - split.valid - split.test)), found)
     bins = sum(codes) + max(job.width - len(codes), 0) * min(own.max_bin, rows)
-    growth = Growth(own.max_depth, own.max_leaves)
+    growth = TreeGrowth(own.max_depth, own.max_leaves)
     stops = own.early_stopping if split.valid else 0
     rounds = min(own.rounds, stops or own.rounds)
     trees = rounds * own.num_parallel_tree * found.scores

@@ -50,7 +50,7 @@ def plan_parts(
         parts = divide_into_parts(asked, threads, rung)
         free = 0 if folder is None else free_disk_at(folder)
         sizes = collect_sizes(asked, parts, threads, device)
-        return parts, planner.plan(
+        return parts, planner.plan_memory(
             memory_of, sizes, free=free, shared=shared, device=device, rung=rung,
             train_rows=train_rows,
         )  # fmt: skip
@@ -112,7 +112,7 @@ def _more_for_workers(job: Job, need: int, shared: int) -> str:
     asked = job.config.memory
     if job.cluster.is_address:
         return "more workers, or more memory for each (dask worker --memory-limit)"
-    others = planner.limit_of(asked) - shared  # what the other workers' libraries take
+    others = planner.host_limit(asked) - shared  # what the other workers' libraries take
     key = f"memory.host: {_gb(need + others)}GB, " if asked.host is not None else ""
     return f"{key}fewer cluster.workers, or cluster: process"
 
@@ -128,8 +128,8 @@ def _gb(size: int) -> str:
 
 def divide_into_parts(job: Job, threads: int, rung: FallbackLevel) -> list[Part]:
     """What the run reads at a time on this rung."""
-    limit = planner.limit_of(job.config.memory)
-    size = planner.block_bytes(limit, job.device_limit) // rung.smaller
+    limit = planner.host_limit(job.config.memory)
+    size = planner.choose_block_bytes(limit, job.device_limit) // rung.smaller
     return partitions.planned(job.contract, job.config.data.rows, threads, size)
 
 

@@ -13,23 +13,23 @@ from pipeline.artifacts.files import lock_folder, write_text
 from pipeline.artifacts.ledger import Entry, Fallback, Ledger
 from pipeline.artifacts.run_dirs import check_empty, make_run_folder, open_resumed_folder
 from pipeline.cluster import remote
-from pipeline.cluster.client import connected, spread, workers
+from pipeline.cluster.client import connect, is_distributed, worker_threads
 from pipeline.config.model import Config
 from pipeline.console import signals
 from pipeline.device import nvtx_ranges
-from pipeline.device.choose import settle
+from pipeline.device.choose import set_memory_limit
 from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.job import Job, needs_refit, prepare_job
 from pipeline.execution.stage_cache import CLEANED, remove_leftovers, resumable, without_stages
 from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import check_workers
-from pipeline.memory.planner import MemoryPlan, give_back, settled
+from pipeline.memory.planner import MemoryPlan, freeze_objects, release_memory
 from pipeline.telemetry.gauges import Progress
-from pipeline.telemetry.gpu_sampler import recorded
+from pipeline.telemetry.gpu_sampler import record_gpus
 from pipeline.telemetry.gpu_timeline import Timeline
-from pipeline.telemetry.prometheus import published
-from pipeline.telemetry.transfer_meters import metered
+from pipeline.telemetry.prometheus import serve_metrics
+from pipeline.telemetry.transfer_meters import collect_meters
 
 if TYPE_CHECKING:
     from pipeline.execution.fallback import RunState
@@ -113,27 +113,27 @@ def _run(
     ledger = Ledger(
         folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
         on_stage=listener.stage,
-        span=nvtx_ranges.span,
+        span=nvtx_ranges.annotate,
     )  # fmt: skip
     if resumed:
         ledger.mark_resumed()
     _say_where(job, folder, listener.say, cleaned=cleaned)
     with (
         signals.removed_on_exit(folder / "tmp"),
-        connected(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
-        recorded(client, cluster, choice.name, timeline),
-        published(progress, client, cluster, lambda: timeline.latest) as pages,
-        settled(),
+        connect(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
+        record_gpus(client, cluster, choice.name, timeline),
+        serve_metrics(progress, client, cluster, lambda: timeline.latest) as pages,
+        freeze_objects(),
     ):
         for what, url in pages.items():
             listener.say(f"{what} {url}")
         threads = CPU_COUNT
-        if spread(client):
-            threads = sum(workers(client).values())
+        if is_distributed(client):
+            threads = sum(worker_threads(client).values())
             files = [file.path for file in job.contract.files]
             remote.check_paths(client, files, job.contract.storage_options, filesystems.reached)
         # not earlier: dask-cuda's workers must not find a CUDA context here
-        ledger.meter = lambda: {**metered(client, choice.name), **timeline.meter()}
+        ledger.meter = lambda: {**collect_meters(client, choice.name), **timeline.meter()}
         session = RunContext(
             job, folder, ledger, client, threads, listener, resumed=resumed, recorded=True,
             cleaned=cleaned,
@@ -158,9 +158,9 @@ def _checked(config: Config) -> Job:
     job = prepare_job(config)
     check_workers(job.cluster, config.memory, CPU_COUNT)
     if job.cluster.is_address:
-        job = replace(job, choice=remote.of_workers(job.cluster, job.choice))
+        job = replace(job, choice=remote.choose_worker_device(job.cluster, job.choice))
     if job.cluster.kind == "process":
-        settle(job.choice.name, config.memory.gpu)
+        set_memory_limit(job.choice.name, config.memory.gpu)
     return job
 
 
@@ -192,23 +192,23 @@ def _stages(session: RunContext, started: float) -> RunResult:
     work.read = run_with_fallback(work, lambda: ingest.read(session))
     work.rows = run_with_fallback(work, lambda: ingest.split_rows(session, work.read))
     work.read = None
-    give_back()
+    release_memory()
     again = needs_refit(config, sum(work.rows.counts.rows.values()))
     last = not again and not config.evaluate.slices
     work.built = run_with_fallback(
         work, lambda: features_and_models.features(session, work.rows, last=last)
     )
-    give_back()
+    release_memory()
     models = each_model(work, features_and_models.train)
     metrics, best = run_with_fallback(
         work, lambda: evaluate.evaluate(session, work.rows, work.built, models)
     )
     if again:
         choice, rounds = work.built.choice, {name: model.rounds for name, model in models.items()}
-        work.built.let_go(work.rows)  # which the refit needs
+        work.built.release(work.rows)  # which the refit needs
         work.built = None
         del models  # they go before the new ones come
-        give_back()
+        release_memory()
         work.built = run_with_fallback(
             work, lambda: features_and_models.refit_features(session, work.rows, choice)
         )

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.device import Array, Frames, Series, dtype_of
-from pipeline.device.factorize import numbered
+from pipeline.device.factorize import factorize
 from pipeline.schema import EARLIEST, LATEST
 
 Kind = Literal["int64", "float64", "bool", "datetime", "text"]
@@ -106,7 +106,7 @@ def take_by_code(table: np.ndarray, codes: Array, device: Frames) -> Array:
 def unify_texts(values: list[Value], device: Frames, *, ordered: bool = False) -> list[Value]:
     """The same texts over one list of words; ``ordered`` sorts it by code point."""
     words = [v.words for v in values if v.words is not None]
-    table, common = numbered(np.concatenate(words), ordered=ordered)
+    table, common = factorize(np.concatenate(words), ordered=ordered)
     ends = np.cumsum([len(w) for w in words])[:-1]
     return [
         replace(

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from pipeline.device import Frame, Frames, cpu
-from pipeline.device.factorize import numbered
+from pipeline.device.factorize import factorize
 from pipeline.features.op import Op, Rows, State
 from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_op
@@ -42,7 +42,7 @@ def make_column(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, p
         return Column(name, "float64"), cpu.make_series(
             series.to_numpy("float64", na_value=np.nan), "float64"
         )
-    return Column(name, "text"), cpu.make_text(*numbered(series.to_numpy(dtype=object)))
+    return Column(name, "text"), cpu.make_text(*factorize(series.to_numpy(dtype=object)))
 
 
 def make_frame(data: Mapping[str, Any] | pd.DataFrame) -> tuple[Schema, pd.DataFrame]:

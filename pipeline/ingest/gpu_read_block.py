@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.config.urls import is_url
-from pipeline.device import Array, Frame, Frames, Reading, Series
+from pipeline.device import Array, FileReaders, Frame, Frames, Series
 from pipeline.ingest import arrow_to_frame, parquet
 from pipeline.ingest.blocks import NEWLINE, Block
 from pipeline.ingest.contract import Contract
@@ -35,7 +35,7 @@ class NotPlain(Exception):
 
 
 def read(
-    block: Block, contract: Contract, names: Sequence[str], device: Frames, reading: Reading
+    block: Block, contract: Contract, names: Sequence[str], device: Frames, reading: FileReaders
 ) -> Frame:
     """The named columns of a block, with the row ids as index: what the host's reader would give.
 
@@ -81,7 +81,7 @@ def _ids(ids: pd.Index, device: Frames) -> Array:
 
 def _records(
     block: Block, contract: Contract, columns: Sequence[SourceColumn], device: Frames,
-    reading: Reading,
+    reading: FileReaders,
 ) -> tuple[Columns, Array]:  # fmt: skip
     dialect = contract.csv_dialect
     if dialect.newlines_in_values:
@@ -163,7 +163,7 @@ def _plainly_quoted(data: bytes, quote: str, delimiter: str) -> bool:
 
 def _row_groups(
     block: Block, contract: Contract, columns: Sequence[SourceColumn], device: Frames,
-    reading: Reading,
+    reading: FileReaders,
 ) -> tuple[Columns, Array]:  # fmt: skip
     file = contract.files[block.file]
     if is_url(file.path):

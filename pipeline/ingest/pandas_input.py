@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.device import cpu
-from pipeline.device.factorize import numbered
+from pipeline.device.factorize import factorize
 from pipeline.errors import DataError, SchemaError, shorten, suggest_or_list
 from pipeline.schema import EARLIEST, LATEST, Column, Schema
 
@@ -147,7 +147,7 @@ def _from_objects(values: np.ndarray, missing: np.ndarray, column: Column, index
         if not fits(value):
             raise _bad(column, value, label)
     if column.dtype == "text":
-        return cpu.make_text(*numbered(values)).array
+        return cpu.make_text(*factorize(values)).array
     if column.dtype == "datetime":
         return _stamps(values, missing, column, index)
     filled = np.where(missing, 0, values)

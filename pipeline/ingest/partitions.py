@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.artifacts.files import atomic_write
 from pipeline.cluster import partitions
-from pipeline.cluster.client import spread
+from pipeline.cluster.client import is_distributed
 from pipeline.cluster.partitions import Partitions
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
@@ -60,8 +60,8 @@ def reads(
     device: str, on_bad_rows: str,
 ) -> Partitions:  # fmt: skip
     """A lazy read of each part: (frame, rejected rows)."""
-    sent = partitions.shared(client, contract)
-    return partitions.each(parts, _read, sent, names, device, on_bad_rows)
+    sent = partitions.broadcast(client, contract)
+    return partitions.map_partitions(parts, _read, sent, names, device, on_bad_rows)
 
 
 def read_packed(read: Read, device: str) -> Read:
@@ -71,7 +71,7 @@ def read_packed(read: Read, device: str) -> Read:
 
 def frames(read: Partitions) -> Partitions:
     """The frames of reads."""
-    return partitions.each(read, _frame)
+    return partitions.map_partitions(read, _frame)
 
 
 STAGED = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -85,8 +85,10 @@ def staged(client: Any, parts: Partitions, folder: Path, device: str) -> Partiti
     the CSV 92), for 7 ms of processor time more per 326,000 rows read; zstd took 17, and 25 ms.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = partitions.results(client, partitions.each(parts, _stage, str(folder), device))
-    return partitions.each(list(files), _staged, device)
+    files = partitions.iter_results(
+        client, partitions.map_partitions(parts, _stage, str(folder), device)
+    )
+    return partitions.map_partitions(list(files), _staged, device)
 
 
 def _stage(frame: Frame, folder: str, device: str) -> str:
@@ -108,14 +110,20 @@ def _staged(name: str, device: str) -> Frame:
 
 def notes(client: Any) -> list[str]:
     """What the ledger says of which reader read the blocks since the last call."""
-    found = client.run(reader_stats.taken).values() if spread(client) else [reader_stats.taken()]
+    found = (
+        client.run(reader_stats.taken).values()
+        if is_distributed(client)
+        else [reader_stats.taken()]
+    )
     return reader_stats.notes(found)
 
 
 def write_rejected(client: Any, read: Partitions, path: Path) -> int:
     """Writes ``rejected.parquet`` if any row was set aside; returns how many were."""
     found = [
-        r for r in partitions.results(client, partitions.each(read, _rejected)) if r is not None
+        r
+        for r in partitions.iter_results(client, partitions.map_partitions(read, _rejected))
+        if r is not None
     ]
     found = [r for r in found if len(r)]
     if not found:

@@ -26,7 +26,7 @@ ALMOST = 96 << 20
 """Bytes below its limit from which on a process cannot start a thread: an arena and a stack."""
 
 
-def limit() -> int | None:
+def address_limit() -> int | None:
     """Bytes of addresses that this process may have; None: no limit."""
     try:
         import resource
@@ -36,13 +36,13 @@ def limit() -> int | None:
     return None if own == resource.RLIM_INFINITY else own
 
 
-def room() -> int | None:
+def resident_limit() -> int | None:
     """Bytes of resident memory for which a run has addresses; None: no limit."""
-    most = limit()
+    most = address_limit()
     return None if most is None else max(most - MAPPED, 0)
 
 
-def used(status: Path = STATUS) -> int:
+def peak_addresses(status: Path = STATUS) -> int:
     """Bytes of addresses that this process had at most; 0 where the system does not say."""
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(s.split()[1]) * 1024 for s in lines if s.startswith("VmPeak:")), 0)
@@ -50,17 +50,17 @@ def used(status: Path = STATUS) -> int:
 
 def is_used_up() -> bool:
     """Whether the process had almost all addresses that it may have."""
-    most = limit()
-    return most is not None and used() > most - ALMOST
+    most = address_limit()
+    return most is not None and peak_addresses() > most - ALMOST
 
 
-def check(command: str) -> None:
+def check_limit(command: str) -> None:
     """Refuse a limit that is too small for the libraries of a command, if they are not loaded yet.
 
     Raises:
         MachineError: names the limit, and what the command needs.
     """
-    most, need = limit(), NEEDED.get(command, 0) << 20
+    most, need = address_limit(), NEEDED.get(command, 0) << 20
     if most is not None and most < need and "pandas" not in sys.modules:
         raise MachineError(
             f"the address space is limited to {most / 1e9:.2f} GB (ulimit -v), `{command}` needs "

@@ -14,7 +14,7 @@ trees of one node took 5,000 a tree; 2,000 of 80 nodes and 1,000 of 459 took 250
 
 
 @dataclass(frozen=True)
-class Growth:
+class TreeGrowth:
     """How far a tree may grow."""
 
     depth: int
@@ -28,7 +28,7 @@ class Growth:
         return min(found, self.max_leaves or found)
 
 
-def histogram_bytes(bins: int, growth: Growth, rows: int) -> int:
+def histogram_bytes(bins: int, growth: TreeGrowth, rows: int) -> int:
     """Bytes of the histograms of XGBoost's tree: two doubles a bin, for every node that is split.
 
     They stay until the next tree (XGBoost 3.2): 4,000 columns of 256 bins took 16 MB a node, 60
@@ -43,7 +43,7 @@ def histogram_bytes(bins: int, growth: Growth, rows: int) -> int:
     return 16 * bins * int(min(max(growth.leaves(rows) - 1, 1), CACHED_NODES))
 
 
-def tree_bytes(trees: int, growth: Growth, rows: int) -> int:
+def tree_bytes(trees: int, growth: TreeGrowth, rows: int) -> int:
     """Bytes of so many trees.
 
     Args:

@@ -9,7 +9,7 @@ from pipeline.config.model import Cluster, Memory
 from pipeline.device.choose import frames_of
 from pipeline.errors import MachineError
 from pipeline.memory.estimate import LEARNERS
-from pipeline.memory.planner import AUTO_SHARE, DEVICE_SHARE, available, limit_of
+from pipeline.memory.planner import AUTO_SHARE, DEVICE_SHARE, available_memory, host_limit
 
 
 def check_workers(cluster: Cluster, memory: Memory, cores: int) -> None:
@@ -24,7 +24,7 @@ def check_workers(cluster: Cluster, memory: Memory, cores: int) -> None:
     if cluster.kind != "cores":
         return
     count = cluster.workers or max(1, cores // (cluster.threads or 1))
-    need, limit = count * LEARNERS, limit_of(memory)
+    need, limit = count * LEARNERS, host_limit(memory)
     if need > limit:
         raise MachineError(
             f"cluster.workers: {count:,} processes need {need / 1e9:.2f} GB for their libraries "
@@ -46,10 +46,10 @@ def _free_on_device() -> int:
     frames_of("gpu")  # sets its memory up
     from pipeline.device.gpu import memory
 
-    return memory.free()[0]
+    return memory.free_memory()[0]
 
 
-def capacity(client: Any, cluster: Cluster, memory: Memory) -> int:
+def host_capacity(client: Any, cluster: Cluster, memory: Memory) -> int:
     """What the rows of a run may take on all workers, one worker's libraries included.
 
     A worker has its own limit, or its share of what its host has; as in one process, ``AUTO_SHARE``
@@ -61,7 +61,7 @@ def capacity(client: Any, cluster: Cluster, memory: Memory) -> int:
     limits: dict[str, list[int]] = defaultdict(list)
     for worker in known.values():
         limits[worker["host"]].append(int(worker["memory_limit"] or 0))
-    hosts = {known[a]["host"]: n for a, n in client.run(available).items() if a in known}
+    hosts = {known[a]["host"]: n for a, n in client.run(available_memory).items() if a in known}
     total = sum(
         min(sum(own), hosts[host]) if all(own) else hosts[host]
         for host, own in limits.items()

@@ -18,19 +18,19 @@ from typing import Literal
 WIDTH: Mapping[str, int] = {
     "int64": 9, "int32": 5, "float64": 8, "float32": 4, "bool": 2, "datetime": 8, "text": 4,
 }  # fmt: skip
-OWN_ROW = 8 + 5
+RUNNER_COLUMNS = 8 + 5
 """The runner's columns: label, set and its mask."""
 LIBRARIES: Mapping[str, int] = {"read": 225_000_000, "split": 245_000_000, "features": 245_000_000}
 """Resident bytes of the libraries and the client, by the first stage that needs them."""
 LEARNERS = 315_000_000
 """The same with XGBoost and scikit-learn: in the later stages."""
-WORD = 180
+DISTINCT_VALUE = 180
 """Bytes of a distinct word in a summary beside its letters: a Python string, counts, a table."""
-MERGED = 8
+MERGED_AT_ONCE = 8
 """Summaries that are merged at a time (`pipeline.cluster.partitions`)."""
-RANKED = 70
+SORTED_ROW = 70
 """Bytes of a held-out row while its scores are sorted for the metrics."""
-WRITING = 40_000_000
+WRITTEN_PREDICTIONS = 40_000_000
 """The rows of predictions.parquet that are in work, and the curves."""
 
 
@@ -142,7 +142,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageEstimate:
     """A stage's estimate."""
 
     stage: str
@@ -179,15 +179,15 @@ def summary_bytes(
     """
     words, rows = among(block_rows * blocks), block_rows
     while blocks > 1:
-        words += min(blocks, MERGED) * among(rows)
-        blocks, rows = -(-blocks // MERGED), rows * MERGED
-    return words * (2.5 * letters + WORD)  # dictionary, Python's strings, as written
+        words += min(blocks, MERGED_AT_ONCE) * among(rows)
+        blocks, rows = -(-blocks // MERGED_AT_ONCE), rows * MERGED_AT_ONCE
+    return words * (2.5 * letters + DISTINCT_VALUE)  # dictionary, Python's strings, as written
 
 
-def stages(
+def estimate_stages(
     sizes: Sizes, *, hold: bool, bins: Bins = "memory", rate: float = 1.0, scored: float = 1.0,
     drawn: float = 1.0,
-) -> list[Stage]:  # fmt: skip
+) -> list[StageEstimate]:  # fmt: skip
     """The estimate of each stage.
 
     Args:
@@ -199,7 +199,7 @@ def stages(
     """
     s = sizes
     read = int(s.rows * s.held_row)
-    kept = int(s.rows * (s.kept_row + OWN_ROW))
+    kept = int(s.rows * (s.kept_row + RUNNER_COLUMNS))
     matrix = s.rows * s.matrix_row
     if not hold:
         read = kept = matrix = 0
@@ -220,8 +220,8 @@ def stages(
         base["trees"] += _trees(s) if name == "forest" else 0
     if "xgboost" in s.models:  # the last one
         base["matrix"] = int(matrix * (1 - s.train))
-    scores = int(s.held_out * (_score_row(s) + scored * RANKED))
-    found.append(_stage(s, "evaluate", **base, scores=scores + WRITING))
+    scores = int(s.held_out * (_score_row(s) + scored * SORTED_ROW))
+    found.append(_stage(s, "evaluate", **base, scores=scores + WRITTEN_PREDICTIONS))
     if s.again:
         more = max(matrix - kept, 0)  # the first matrices have gone
         found.append(_stage(s, "refit features", frames=kept, **_more(s, more), **making))
@@ -238,17 +238,17 @@ def drawn_rows(sizes: Sizes) -> float:
     return min(sizes.forest_rows, sizes.rows * (1.0 if sizes.again else sizes.train))
 
 
-def _stage(sizes: Sizes, name: str, **parts: int) -> Stage:
+def _stage(sizes: Sizes, name: str, **parts: int) -> StageEstimate:
     own = GPU_LIBRARIES if sizes.device == "gpu" else LIBRARIES.get(name, LEARNERS)
     parts = {k: v for k, v in {"libraries": own, **parts}.items() if v}
     there = ON_DEVICE if sizes.device == "gpu" else ()
     on_device = {k: v for k, v in parts.items() if k in there}
-    return Stage(name, {k: v for k, v in parts.items() if k not in on_device}, on_device)
+    return StageEstimate(name, {k: v for k, v in parts.items() if k not in on_device}, on_device)
 
 
 def _learning(
     s: Sizes, stage: str, base: Mapping[str, int], *, rows: float, valid: float, bins: Bins
-) -> Stage:
+) -> StageEstimate:
     """A training. While XGBoost makes its bins all matrices are there, then the held-out rows'."""
     name = stage.rsplit(maxsplit=1)[-1]
     training = _training(s, name, rows, valid, bins)

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.config.model import Memory
 from pipeline.device.probe import Gpu
 from pipeline.memory import address_space
-from pipeline.memory.estimate import Bins, Sizes, Stage, drawn_rows, stages
+from pipeline.memory.estimate import Bins, Sizes, StageEstimate, drawn_rows, estimate_stages
 
 AUTO_SHARE = 0.7
 """Of the machine's memory, when ``memory.host`` is auto: the rest is page cache and others'."""
@@ -23,7 +23,7 @@ DEVICE_SHARE = 0.9
 """Of a GPU's free memory, when ``memory.gpu`` is auto: CUDA's context and kernels take the rest."""
 DEVICE_BLOCK_BYTES = 256 << 20
 """On a GPU, as RAPIDS reads by default: a smaller block leaves most of it idle. Not measured."""
-ROOM = 0.9
+STAGING_SHARE = 0.9
 """Of the free disk that staging may take."""
 LEAST_ROWS = 10_000
 """Rows that a sample has at least, or all rows if there are fewer: fewer make no model."""
@@ -59,7 +59,7 @@ class MemoryPlan:
     """What a run will hold, stage by stage, and what follows from it."""
 
     limit: int
-    stages: tuple[Stage, ...]
+    stages: tuple[StageEstimate, ...]
     """As the run is planned."""
     held: int
     """The peak, were the rows held."""
@@ -92,7 +92,7 @@ class MemoryPlan:
         """Whether all stages are within the limits."""
         return all(map(self.allows, self.stages))
 
-    def allows(self, stage: Stage) -> bool:
+    def allows(self, stage: StageEstimate) -> bool:
         """Whether a stage is within the limits."""
         return stage.host <= self.limit and stage.device <= (self.device_limit or stage.device)
 
@@ -106,12 +106,12 @@ class MemoryPlan:
         """The peak on the device."""
         return max(stage.device for stage in self.stages)
 
-    def of(self, stage: str) -> Stage | None:
+    def of(self, stage: str) -> StageEstimate | None:
         """A stage's estimate, by its name in the ledger."""
         return next((s for s in self.stages if s.stage == stage), None)
 
 
-def block_bytes(limit: int, device_limit: int | None = None) -> int:
+def choose_block_bytes(limit: int, device_limit: int | None = None) -> int:
     """Bytes of the source that are read at a time.
 
     Args:
@@ -123,7 +123,7 @@ def block_bytes(limit: int, device_limit: int | None = None) -> int:
     return max(min(DEVICE_BLOCK_BYTES, limit // 20, device_limit // 50), SMALLEST_BLOCK)
 
 
-def device_limit_of(memory: Memory, gpus: Sequence[Gpu]) -> int | None:
+def device_limit(memory: Memory, gpus: Sequence[Gpu]) -> int | None:
     """Bytes that the run may hold on each of these GPUs; None: there is none."""
     if not gpus:
         return None
@@ -132,15 +132,15 @@ def device_limit_of(memory: Memory, gpus: Sequence[Gpu]) -> int | None:
     return int(DEVICE_SHARE * min(gpu.free for gpu in gpus))
 
 
-def limit_of(memory: Memory) -> int:
+def host_limit(memory: Memory) -> int:
     """Bytes that the run may hold on the host."""
     if memory.host is not None:
         return memory.host
-    share, room = int(AUTO_SHARE * available()), address_space.room()
+    share, room = int(AUTO_SHARE * available_memory()), address_space.resident_limit()
     return share if room is None else min(share, room)
 
 
-def plan(
+def plan_memory(
     memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None,
     device: int | None = None, rung: FallbackLevel = PLANNED, train_rows: int | None = None,
 ) -> MemoryPlan:  # fmt: skip
@@ -158,8 +158,8 @@ def plan(
         The plan; not ``enough`` where the training rows do not fit and ``memory.sample`` is never,
         or where fewer than `LEAST_ROWS` of them do.
     """
-    limit = limit_of(memory) if shared is None else max(shared, 0)
-    held = tuple(stages(sizes, hold=True))
+    limit = host_limit(memory) if shared is None else max(shared, 0)
+    held = tuple(estimate_stages(sizes, hold=True))
     peak = max(stage.host for stage in held)
     found = MemoryPlan(
         limit, held, peak, True, 1.0, sizes.train_rows, sizes.forest_rows, 1.0, 0,
@@ -167,7 +167,7 @@ def plan(
     )  # fmt: skip
     if found.fits and not rung.stream:
         return found
-    streamed = tuple(stages(sizes, hold=False))
+    streamed = tuple(estimate_stages(sizes, hold=False))
     found = replace(found, stages=streamed, hold=False, staging=_staging(sizes, free))
     if rung.external or not found.fits:
         found = _paged(sizes, found, free, always=rung.external)
@@ -181,7 +181,7 @@ def plan(
 def _staging(sizes: Sizes, free: int) -> int:
     """What staging takes; 0 where there is nothing to stage, or the disk has no room."""
     need = int(sizes.rows * sizes.staged_row)
-    return need if need < ROOM * free else 0
+    return need if need < STAGING_SHARE * free else 0
 
 
 def _paged(sizes: Sizes, found: MemoryPlan, free: int, *, always: bool) -> MemoryPlan:
@@ -193,13 +193,13 @@ def _paged(sizes: Sizes, found: MemoryPlan, free: int, *, always: bool) -> Memor
     if "xgboost" not in sizes.models:
         return found
     if sizes.device == "gpu":
-        paged = tuple(stages(sizes, hold=False, bins="host"))
+        paged = tuple(estimate_stages(sizes, hold=False, bins="host"))
         full = max(s.device for s in found.stages if s.stage.endswith("xgboost"))
         wanted = always or full > (found.device_limit or full)
         return replace(found, stages=paged, bins="host", cache=need) if wanted else found
-    if need > ROOM * free - found.staging:
+    if need > STAGING_SHARE * free - found.staging:
         return found
-    paged = tuple(stages(sizes, hold=False, bins="disk"))
+    paged = tuple(estimate_stages(sizes, hold=False, bins="disk"))
     trained = {s.stage: s.host for s in found.stages if s.stage.endswith("xgboost")}
     smaller = any(s.host < trained.get(s.stage, 0) for s in paged)
     needed = max(trained.values()) > found.limit
@@ -220,8 +220,8 @@ def _cache(sizes: Sizes, rate: float) -> int:
 def _sampled(sizes: Sizes, found: MemoryPlan, train_rows: int) -> MemoryPlan:
     """The plan with as many training rows, and rows for the metrics, as fit."""
 
-    def of(shares: dict[str, Any]) -> tuple[Stage, ...]:
-        return tuple(stages(sizes, hold=False, bins=found.bins, **shares))
+    def of(shares: dict[str, Any]) -> tuple[StageEstimate, ...]:
+        return tuple(estimate_stages(sizes, hold=False, bins=found.bins, **shares))
 
     def largest(model: str, share: str, rows: float) -> float:
         """The largest share of the rows with which a model's stages fit."""
@@ -259,7 +259,7 @@ def _largest(fits: Callable[[float], bool], least: float) -> float:
     return low
 
 
-def available() -> int:
+def available_memory() -> int:
     """Bytes of memory that this process may use: the container's limit or the machine's."""
     from distributed.system import MEMORY_LIMIT
 
@@ -267,10 +267,11 @@ def available() -> int:
 
 
 @contextmanager
-def settled() -> Iterator[None]:
-    """A block in which collections look at what it makes itself, not at all the modules' objects.
+def freeze_objects() -> Iterator[None]:
+    """Exclude existing objects from garbage collection while the block runs.
 
-    `give_back` collects after every stage; a million objects of libraries take 0.2 s each time.
+    `release_memory` collects after every stage. Scanning a million objects of libraries takes
+    0.2 s each time.
     """
     gc.collect()  # what is garbage now would stay until the end
     gc.freeze()
@@ -280,7 +281,7 @@ def settled() -> Iterator[None]:
         gc.unfreeze()
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Returns what the allocators keep: a third of the resident memory at a stage's end."""
     import pyarrow as pa
 

@@ -19,13 +19,13 @@ import pandas as pd
 
 from pipeline.config.model import Cluster, Config, Evaluate
 from pipeline.device import dtype_of
-from pipeline.device.choose import MODULES, Choice, choose, frames_of
+from pipeline.device.choose import MODULES, DeviceChoice, choose_device, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.execution.context import Listener
 from pipeline.execution.job import prepare_job
 from pipeline.execution.stages.evaluate import versions
 from pipeline.features.registry import dump_op
-from pipeline.memory.planner import limit_of, settled
+from pipeline.memory.planner import freeze_objects, host_limit
 from pipeline.parity.device_run import FOLD, SAMPLE, DeviceRun, start_device_run
 from pipeline.parity.differences import CLOSE, EXACT, Check, Rule, paired, plain, within
 from pipeline.schema import LABEL, SET, WEIGHT
@@ -47,7 +47,7 @@ class Parity:
     """What was compared."""
 
     name: str
-    choices: tuple[Choice, Choice]
+    choices: tuple[DeviceChoice, DeviceChoice]
     rows: Mapping[str, int]
     """Per set, on the first side."""
     checks: tuple[Check, ...]
@@ -81,7 +81,10 @@ class Parity:
 
 
 def compare(
-    config: Config, choices: tuple[Choice, Choice], folder: Path, listener: Listener | None = None
+    config: Config,
+    choices: tuple[DeviceChoice, DeviceChoice],
+    folder: Path,
+    listener: Listener | None = None,
 ) -> Parity:
     """Runs the config on both devices, in this process, and compares what they made.
 
@@ -106,7 +109,7 @@ def compare(
             )
             for i, choice in enumerate(choices, start=1)
         ]
-        stack.enter_context(settled())
+        stack.enter_context(freeze_objects())
         checks = _checks(sides, folder)
         first, second = sides
         return Parity(
@@ -117,7 +120,7 @@ def compare(
         )  # fmt: skip
 
 
-def require_device(device: str) -> Choice:
+def require_device(device: str) -> DeviceChoice:
     """The device, with no other one in its place.
 
     Raises:
@@ -126,12 +129,12 @@ def require_device(device: str) -> Choice:
     """
     if device not in MODULES:
         raise ConfigError(f"there is no device {device!r}", fix=suggest_or_list(device, MODULES))
-    return choose(device) if device == "gpu" else Choice(device, device, "asked for")
+    return choose_device(device) if device == "gpu" else DeviceChoice(device, device, "asked for")
 
 
 def _own(config: Config) -> Config:
     """The config of each side: rows of both are in memory at the same time."""
-    memory = config.memory.model_copy(update={"host": limit_of(config.memory) // 2})
+    memory = config.memory.model_copy(update={"host": host_limit(config.memory) // 2})
     return config.model_copy(
         update={
             "device": "cpu", "cluster": Cluster(dashboard=False), "refit": "never",

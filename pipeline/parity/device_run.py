@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.artifacts.ledger import Ledger
 from pipeline.cluster import partitions
-from pipeline.cluster.client import connected
+from pipeline.cluster.client import connect
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 from pipeline.execution.context import Listener, RunContext
@@ -24,7 +24,7 @@ from pipeline.execution.stages import evaluate, features_and_models, ingest
 from pipeline.execution.stages.features_and_models import FeatureSet
 from pipeline.execution.stages.ingest import LabeledData
 from pipeline.matrix import Matrix
-from pipeline.memory.planner import give_back
+from pipeline.memory.planner import release_memory
 from pipeline.schema import SETS
 from pipeline.train.fitted_model import FittedModel
 
@@ -67,7 +67,7 @@ class DeviceRun:
         """A block in which Dask's own functions take this side's client."""
         with self.session.client.as_current():
             yield
-        give_back()
+        release_memory()
 
     def read(self) -> None:
         """Rows with labels and sets."""
@@ -97,15 +97,15 @@ class DeviceRun:
     def row_frames(self) -> Iterator[pd.DataFrame]:
         """The partitions of `read` as `facts`."""
         context = self.rows.context
-        made = partitions.each(self.rows.parts, facts, context.seed, context.device)
-        return partitions.results(self.session.client, made)
+        made = partitions.map_partitions(self.rows.parts, facts, context.seed, context.device)
+        return partitions.iter_results(self.session.client, made)
 
     def matrix_frames(self) -> Iterator[pd.DataFrame]:
         """The partitions of `build` as `table`."""
         feed = self.built.feed
         names = [feature.name for feature in feed.features]
-        made = partitions.each(feed.parts(*SETS), table, names, feed.device)
-        return partitions.results(self.session.client, made)
+        made = partitions.map_partitions(feed.parts(*SETS), table, names, feed.device)
+        return partitions.iter_results(self.session.client, made)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def start_device_run(
     )  # fmt: skip
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))
     tmp, cluster = folder / "tmp", job.cluster
-    with connected(cluster, choice.name, CPU_COUNT, tmp, serial=serial) as client:
+    with connect(cluster, choice.name, CPU_COUNT, tmp, serial=serial) as client:
         yield DeviceRun(RunState(RunContext(job, folder, ledger, client, CPU_COUNT, told)))
 
 

@@ -21,7 +21,7 @@ from pipeline.config.model import ColumnType, Config, Source, Table
 from pipeline.config.stored import misfit_error
 from pipeline.config.urls import is_url
 from pipeline.config.validation import validate
-from pipeline.device.choose import Choice, frames_of
+from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.features.ops.join import Join
 from pipeline.ingest.blocks import SMALL_BLOCK, Block, gathered, plan_blocks
@@ -56,7 +56,7 @@ class PredictResult:
     unscored: int
     """Rows whose prediction is null: dropped by a filter, or bad under quarantine."""
     extra: tuple[str, ...]
-    device: Choice
+    device: DeviceChoice
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str])
 
 def _scored(
     scorer: Scorer, tables: Callable[[Scorer], Iterator[pa.Table]], path: Path, excel_safe: bool
-) -> tuple[int, int, Choice]:
+) -> tuple[int, int, DeviceChoice]:
     """Writes the file; rows, those without a prediction, and where they were scored.
 
     Under ``auto`` a GPU that cannot go on leaves all rows to the CPU: the file is of one device.

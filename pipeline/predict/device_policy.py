@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.device.choose import Choice, choose, frames_of
+from pipeline.device.choose import DeviceChoice, choose_device, frames_of
 from pipeline.predict.scorer import Scorer
 
 FEW = 100_000
@@ -10,7 +10,7 @@ FEW = 100_000
 (README); to import cuDF and cuML takes 5.7 s, before the GPU has done anything."""
 
 
-def choose_for_rows(asked: str, rows: int) -> Choice:
+def choose_for_rows(asked: str, rows: int) -> DeviceChoice:
     """The device for so many rows.
 
     Raises:
@@ -19,11 +19,11 @@ def choose_for_rows(asked: str, rows: int) -> Choice:
     """
     if asked == "auto" and rows <= FEW:
         why = f"{rows:,} rows: a GPU's libraries take longer to load than so few rows to score"
-        return Choice(asked, "cpu", why)
-    return choose(asked)
+        return DeviceChoice(asked, "cpu", why)
+    return choose_device(asked)
 
 
-def move_to_device(scorer: Scorer, choice: Choice) -> Scorer:
+def move_to_device(scorer: Scorer, choice: DeviceChoice) -> Scorer:
     """The scorer on the chosen device; under ``auto`` on the CPU if the GPU cannot score the model.
 
     Raises:
@@ -36,7 +36,7 @@ def move_to_device(scorer: Scorer, choice: Choice) -> Scorer:
         return scorer.on(fall_back_to_cpu(choice, error))
 
 
-def fall_back_to_cpu(choice: Choice, error: Exception) -> Choice:
+def fall_back_to_cpu(choice: DeviceChoice, error: Exception) -> DeviceChoice:
     """The CPU, because the GPU of an ``auto`` choice cannot go on.
 
     Raises:
@@ -48,4 +48,4 @@ def fall_back_to_cpu(choice: Choice, error: Exception) -> Choice:
     if choice.asked != "auto":
         fix = found.fix or "score fewer files at a time, or use --device cpu"
         raise type(found)(found.message, fix=fix) from error
-    return Choice(choice.asked, "cpu", found.message)
+    return DeviceChoice(choice.asked, "cpu", found.message)

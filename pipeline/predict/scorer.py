@@ -15,7 +15,7 @@ from pipeline.artifacts.manifest import VerifiedRun
 from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.model import Config
 from pipeline.config.stored import misfit_error
-from pipeline.device.choose import Choice, choose, frames_of
+from pipeline.device.choose import DeviceChoice, choose_device, frames_of
 from pipeline.errors import InputError, suggest_or_list
 from pipeline.execution.stages.evaluate import prediction_columns
 from pipeline.expression import parse
@@ -43,7 +43,7 @@ class Scorer:
     model: FittedModel
     manifest: Mapping[str, Any]
     context: TransformContext
-    choice: Choice
+    choice: DeviceChoice
     """Where the rows are scored, wherever the models were trained."""
 
     @staticmethod
@@ -61,9 +61,9 @@ class Scorer:
             DeviceError: ``device="gpu"``, and it cannot.
         """
         folder, model = _named(Path(run).expanduser(), model)
-        return open_scorer(sealed.open_finished_run(folder), model).on(choose(device))
+        return open_scorer(sealed.open_finished_run(folder), model).on(choose_device(device))
 
-    def on(self, choice: Choice) -> Scorer:
+    def on(self, choice: DeviceChoice) -> Scorer:
         """This scorer on another device, where the golden rows are scored once more.
 
         Raises:
@@ -202,7 +202,7 @@ def open_scorer(run: VerifiedRun, model: str) -> Scorer:
         )
         plan = fit.load(features, run.read)
         _check_together(run, fitted, plan)
-        return Scorer(run.run, plan, fitted, manifest, context, choose("cpu"))
+        return Scorer(run.run, plan, fitted, manifest, context, choose_device("cpu"))
 
 
 def _model(run: VerifiedRun, name: str, device: str) -> FittedModel:

@@ -22,7 +22,7 @@ from pipeline.evaluate.stored import curves_adapter, metrics_adapter
 from pipeline.features.engine.plan_file import plan_adapter
 from pipeline.ingest.contract_file import contracts
 from pipeline.report.audit_file import get_audit_adapter
-from pipeline.telemetry.timeline_file import timelines
+from pipeline.telemetry.timeline_file import timeline_validator
 from pipeline.train.sidecar import check_sidecar
 
 Json = dict[str, Any]
@@ -70,7 +70,7 @@ def read_run_folder(run: Path) -> RunFolder:
         config_text=text,
         manifest=dict(seal.manifest) if seal else {},
         ledger=_lines(run / "ledger.jsonl", data),
-        timeline=_json(run / "gpu.json", data, timelines()),
+        timeline=_json(run / "gpu.json", data, timeline_validator()),
         schema=_json(run / "ingest" / "schema.json", data, contracts()),
         plan=_json(run / "features" / "plan.json", data, plan_adapter()),
         metrics=_json(evaluated / "metrics.json", data, metrics_adapter()),

@@ -10,7 +10,7 @@ import psutil
 
 from pipeline.artifacts.ledger import Entry
 from pipeline.memory.planner import MemoryPlan
-from pipeline.telemetry.nvml_usage import Usage
+from pipeline.telemetry.nvml_usage import GpuUsage
 
 Sample = tuple[Mapping[str, str], float]
 """Labels with their value."""
@@ -125,7 +125,7 @@ class Progress:
         )
 
 
-def of_gpus(usages: Sequence[Usage]) -> Iterator[Metric]:
+def gpu_metrics(usages: Sequence[GpuUsage]) -> Iterator[Metric]:
     """Load, memory, power, temperature and traffic of GPUs; where there is none, nothing."""
     for name, about, value in (
         ("gpu_memory_used_bytes", "Memory in use on the GPU, by all processes", "used"),

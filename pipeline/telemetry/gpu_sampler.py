@@ -10,16 +10,16 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.config.model import Cluster
-from pipeline.device.probe import VISIBLE, probe
+from pipeline.device.probe import VISIBLE, probe_gpus
 from pipeline.telemetry.gpu_timeline import Timeline
-from pipeline.telemetry.nvml_usage import Usage, watching
+from pipeline.telemetry.nvml_usage import GpuUsage, open_sampler
 
 FAR_SECONDS = 5.0
 """Between two samples at a scheduler's address: each asks for what all workers last told."""
 
 
 @contextmanager
-def recorded(client: Any, cluster: Cluster, device: str, timeline: Timeline) -> Iterator[None]:
+def record_gpus(client: Any, cluster: Cluster, device: str, timeline: Timeline) -> Iterator[None]:
     """The run's GPUs are sampled while the block runs; on the CPU nothing happens.
 
     GPUs of this host are asked of NVML here. Workers elsewhere add their GPU's usage to what they
@@ -31,15 +31,15 @@ def recorded(client: Any, cluster: Cluster, device: str, timeline: Timeline) -> 
         with _told(client) as metric:
             identity = client.scheduler.identity  # not `scheduler_info`: heartbeats overwrite it
 
-            def sample() -> list[Usage]:
-                return of_workers(client.sync(identity, n_workers=-1)["workers"], metric)
+            def sample() -> list[GpuUsage]:
+                return worker_usages(client.sync(identity, n_workers=-1)["workers"], metric)
 
             with timeline.sampled(sample, FAR_SECONDS):
                 yield
     else:
         chosen = ",".join(cluster.gpus.devices)
-        found = probe(environ={VISIBLE: chosen}) if chosen else probe()
-        with watching(found.gpus) as here, timeline.sampled(here):
+        found = probe_gpus(environ={VISIBLE: chosen}) if chosen else probe_gpus()
+        with open_sampler(found.gpus) as here, timeline.sampled(here):
             yield
 
 
@@ -65,7 +65,7 @@ def _telling(metric: str) -> Any:
         def setup(self, worker: Any) -> None:
             self.open = ExitStack()
             # dask-cuda shows each worker its own GPU first
-            sample = self.open.enter_context(watching(probe().gpus[:1]))
+            sample = self.open.enter_context(open_sampler(probe_gpus().gpus[:1]))
 
             async def tell(_: Any) -> list[dict[str, Any]]:
                 return [asdict(usage) for usage in await asyncio.to_thread(sample)]
@@ -79,10 +79,10 @@ def _telling(metric: str) -> Any:
     return TellGpu()
 
 
-def of_workers(workers: Mapping[str, Any], metric: str) -> list[Usage]:
+def worker_usages(workers: Mapping[str, Any], metric: str) -> list[GpuUsage]:
     """What the workers, as the scheduler knows them, last told of their GPUs."""
     return [
-        Usage(**{**told, "gpu": address})
+        GpuUsage(**{**told, "gpu": address})
         for address, facts in sorted(workers.items())
         for told in facts["metrics"].get(metric, ())
     ]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.files import write_text
-from pipeline.telemetry.nvml_usage import Sampling, Usage
+from pipeline.telemetry.nvml_usage import GpuUsage, UsageSampler
 
 SECONDS = 0.5
 """Between two samples. NVML's own utilization is a mean of 1/6 s to 1 s."""
@@ -31,7 +31,7 @@ HIGHEST = ("used", "celsius")
 
 
 @dataclass
-class Tally:
+class RunningStatistics:
     """Values of one measure."""
 
     count: int = 0
@@ -40,9 +40,9 @@ class Tally:
 
     def add(self, value: float) -> None:
         """One value more."""
-        self.join(Tally(1, value, value))
+        self.join(RunningStatistics(1, value, value))
 
-    def join(self, other: Tally) -> None:
+    def join(self, other: RunningStatistics) -> None:
         """The values of both."""
         self.highest = max(self.highest, other.highest) if self.count else other.highest
         self.count, self.total = self.count + other.count, self.total + other.total
@@ -53,21 +53,21 @@ class Tally:
         return self.total / self.count
 
 
-Tallies = dict[str, Tally]
+Tallies = dict[str, RunningStatistics]
 """By measure."""
 
 
-def _count(into: Tallies, usage: Usage) -> None:
+def _count(into: Tallies, usage: GpuUsage) -> None:
     for measure in MEASURES:
         if (value := getattr(usage, measure)) is not None:
-            into.setdefault(measure, Tally()).add(value)
+            into.setdefault(measure, RunningStatistics()).add(value)
 
 
 def _joined(pair: tuple[Tallies | None, Tallies | None]) -> Tallies:
     found: Tallies = {}
     for point in pair:
         for measure, tally in (point or {}).items():
-            found.setdefault(measure, Tally()).join(tally)
+            found.setdefault(measure, RunningStatistics()).join(tally)
     return found
 
 
@@ -77,19 +77,19 @@ class Timeline:
     def __init__(self, path: Path, seconds: float = SECONDS, points: int = POINTS) -> None:
         self.path = path
         """Where it is written as stages end; without a sample it is not."""
-        self.latest: Sequence[Usage] = ()
+        self.latest: Sequence[GpuUsage] = ()
         """The last sample."""
         self.seconds, self.points = seconds, points
         """What a point covers, and how many there may be of all GPUs."""
         self._begun = time.perf_counter()
-        self._gpus: dict[str, Usage] = {}
+        self._gpus: dict[str, GpuUsage] = {}
         self._course: dict[str, list[Tallies]] = {}  # by GPU, a point after the other
         self._stage: Tallies = {}
         self._stages: list[dict[str, Any]] = []
         self._ended = ""
         self._lock = threading.Lock()
 
-    def add(self, usages: Sequence[Usage], at: float) -> None:
+    def add(self, usages: Sequence[GpuUsage], at: float) -> None:
         """A sample, so many seconds after the beginning."""
         with self._lock:
             self.latest = usages
@@ -180,7 +180,7 @@ class Timeline:
         return found
 
     @contextmanager
-    def sampled(self, sample: Sampling, seconds: float = SECONDS) -> Iterator[None]:
+    def sampled(self, sample: UsageSampler, seconds: float = SECONDS) -> Iterator[None]:
         """Samples in a thread of its own while the block runs.
 
         A sample that fails (a scheduler that has gone) ends the sampling, and the time line says
@@ -198,7 +198,9 @@ class Timeline:
             thread.join()
             self.write()  # also of a stage that failed
 
-    def _sample(self, sample: Sampling, seconds: float, stopped: Callable[[float], bool]) -> None:
+    def _sample(
+        self, sample: UsageSampler, seconds: float, stopped: Callable[[float], bool]
+    ) -> None:
         while True:
             at = time.perf_counter() - self._begun
             try:

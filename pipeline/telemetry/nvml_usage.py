@@ -10,12 +10,12 @@ from typing import Any
 
 from pipeline.device.probe import Gpu
 
-Sampling = Callable[[], "Sequence[Usage]"]
+UsageSampler = Callable[[], "Sequence[GpuUsage]"]
 """Asks for the usage of all GPUs of a run, now."""
 
 
 @dataclass(frozen=True)
-class Usage:
+class GpuUsage:
     """One GPU; what the driver does not tell of it is None: a MIG slice has its memory alone."""
 
     gpu: str
@@ -35,7 +35,7 @@ class Usage:
 
 
 @contextmanager
-def watching(gpus: Sequence[Gpu], nvml: Any = None) -> Iterator[Sampling]:
+def open_sampler(gpus: Sequence[Gpu], nvml: Any = None) -> Iterator[UsageSampler]:
     """A function that samples these GPUs while the block runs; of no GPU, nothing.
 
     A sample takes some 40 ms a GPU: NVML counts PCIe's bytes for 20 ms in each direction.
@@ -52,7 +52,7 @@ def watching(gpus: Sequence[Gpu], nvml: Any = None) -> Iterator[Sampling]:
         nvml.nvmlShutdown()
 
 
-def _usage(nvml: Any, gpu: Gpu, handle: Any) -> Usage:
+def _usage(nvml: Any, gpu: Gpu, handle: Any) -> GpuUsage:
     def told(question: str, *more: Any) -> Any:
         return _answer(nvml, question, handle, *more)
 
@@ -60,7 +60,7 @@ def _usage(nvml: Any, gpu: Gpu, handle: Any) -> Usage:
     milliwatts = told("nvmlDeviceGetPowerUsage")
     received = told("nvmlDeviceGetPcieThroughput", nvml.NVML_PCIE_UTIL_RX_BYTES)
     sent = told("nvmlDeviceGetPcieThroughput", nvml.NVML_PCIE_UTIL_TX_BYTES)
-    return Usage(
+    return GpuUsage(
         str(gpu.index), gpu.name,
         used=None if memory is None else int(memory.used),
         memory=None if memory is None else int(memory.total),

@@ -14,15 +14,15 @@ from typing import Any
 from pipeline.cluster import client as clients
 from pipeline.cluster import task_events
 from pipeline.config.model import Cluster
-from pipeline.telemetry.gauges import Progress, of_gpus
-from pipeline.telemetry.nvml_usage import Sampling
+from pipeline.telemetry.gauges import Progress, gpu_metrics
+from pipeline.telemetry.nvml_usage import UsageSampler
 
 
-class Registered:
+class RunCollector:
     """Prometheus' collector of the runs of this process: one, as a metric may be told only once."""
 
     def __init__(self) -> None:
-        self.runs: list[tuple[Progress, Sampling]] = []
+        self.runs: list[tuple[Progress, UsageSampler]] = []
 
     def describe(self) -> Sequence[Any]:
         """Nothing: what is told depends on the run."""
@@ -34,7 +34,7 @@ class Registered:
 
         families: dict[str, Any] = {}
         for run, gpus in list(self.runs):
-            for name, about, samples in (*run.samples(), *of_gpus(gpus())):
+            for name, about, samples in (*run.samples(), *gpu_metrics(gpus())):
                 if name not in families:
                     kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
                     families[name] = kind(f"pipeline_{name}", about)
@@ -43,7 +43,7 @@ class Registered:
         yield from families.values()
 
     @contextmanager
-    def telling(self, run: Progress, gpus: Sampling) -> Iterator[None]:
+    def telling(self, run: Progress, gpus: UsageSampler) -> Iterator[None]:
         """The run is told of while the block runs."""
         from prometheus_client import REGISTRY
 
@@ -58,12 +58,12 @@ class Registered:
                 REGISTRY.unregister(self)
 
 
-_registered = Registered()
+_registered = RunCollector()
 
 
 @contextmanager
-def published(
-    run: Progress, client: Any, cluster: Cluster, gpus: Sampling
+def serve_metrics(
+    run: Progress, client: Any, cluster: Cluster, gpus: UsageSampler
 ) -> Iterator[Mapping[str, str]]:
     """``/metrics`` tells of the run, and of its GPUs, while the block runs.
 
@@ -74,10 +74,10 @@ def published(
     if not cluster.dashboard:
         yield {}
         return
-    pages = dict(clients.pages(client, cluster))
+    pages = dict(clients.monitoring_urls(client, cluster))
     with ExitStack() as stack:
         stack.enter_context(_registered.telling(run, gpus))
-        stack.enter_context(task_events.heard(client, run.partition))
+        stack.enter_context(task_events.subscribe(client, run.partition))
         if cluster.is_address:
             dasks = pages.pop("metrics", None)
             pages["metrics"] = stack.enter_context(_answering(cluster))
@@ -90,7 +90,7 @@ def _answering(cluster: Cluster) -> Iterator[str]:
     """An HTTP server of this process; its address."""
     from prometheus_client import start_http_server
 
-    address = clients.free_address(cluster.metrics_address, "metrics")
+    address = clients.find_free_address(cluster.metrics_address, "metrics")
     host, _, port = address.rpartition(":")
     server, thread = start_http_server(int(port), host)
     try:

@@ -44,6 +44,6 @@ class TimelineFile(StoredObject):
 
 
 @cache
-def timelines() -> TypeAdapter[TimelineFile]:
+def timeline_validator() -> TypeAdapter[TimelineFile]:
     """Return what checks a ``gpu.json``."""
     return TypeAdapter(TimelineFile)

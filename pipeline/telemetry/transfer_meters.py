@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.cluster.client import spread
+from pipeline.cluster.client import is_distributed
 from pipeline.device.choose import frames_of
 
 
-def metered(client: Any, device: str) -> Mapping[str, int]:
+def collect_meters(client: Any, device: str) -> Mapping[str, int]:
     """`Frames.read_meter` of this process and of the workers, since the last call.
 
     Bytes are added up; of ``peak_device`` it is the most of any process, since each has a GPU.
@@ -22,14 +22,14 @@ def metered(client: Any, device: str) -> Mapping[str, int]:
     return {**total, "peak_device": max(one["peak_device"] for one in found)}
 
 
-def released(client: Any, device: str) -> None:
+def release_tables(client: Any, device: str) -> None:
     """`Frames.release` of this process and of the workers."""
     _everywhere(client, _release, device)
 
 
 def _everywhere(client: Any, function: Callable[[str], Any], device: str) -> list[Any]:
     found = [function(device)]
-    if device == "gpu" and spread(client):
+    if device == "gpu" and is_distributed(client):
         # a worker that dies meanwhile takes its counts with it
         found += client.run(function, device, on_error="ignore").values()
     return found

@@ -17,7 +17,7 @@ from pipeline.features.engine.planner import (
 )
 from pipeline.features.engine.transform import Step
 from pipeline.memory.cluster_capacity import check_workers
-from pipeline.memory.planner import MemoryPlan, available, limit_of
+from pipeline.memory.planner import MemoryPlan, available_memory, host_limit
 
 PARTS = {
     "libraries": "libraries", "frames": "frames", "matrix": "matrix", "words": "words",
@@ -45,7 +45,7 @@ def describe_plan(config: Config) -> dict[str, Any]:
         shared=UNKNOWN if job.cluster.is_address else None,
     )  # fmt: skip
     if job.cluster.is_address:
-        memory = replace(memory, limit=limit_of(config.memory))
+        memory = replace(memory, limit=host_limit(config.memory))
     rows = sum(part.rows for part in parts)
     phases, features = _phases(job)
     return {
@@ -71,7 +71,7 @@ def describe_plan(config: Config) -> dict[str, Any]:
 def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
     passed = count_passes(job, memory, phases)
     return {
-        "limit": memory.limit, "available": available(), "total": memory.total,
+        "limit": memory.limit, "available": available_memory(), "total": memory.total,
         "device": memory.device, "device_limit": memory.device_limit,
         "held": memory.held, "hold": memory.hold,
         "train_rate": memory.train_rate, "train_rows": memory.train_rows,

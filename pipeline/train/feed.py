@@ -32,8 +32,8 @@ class PersistedMatrices:
 
     def release(self, which: SetName) -> None:
         """Frees a set's matrices, which nobody may ask for afterwards."""
-        rest = partitions.each(self.parts, _without, which)
-        self.parts = partitions.held(self.client, rest, instead_of=self.parts)
+        rest = partitions.map_partitions(self.parts, _without, which)
+        self.parts = partitions.persist(self.client, rest, instead_of=self.parts)
         self.released += (which,)
 
 
@@ -57,7 +57,7 @@ class PartitionedFeed:
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
         """The set's matrices in partition order."""
-        for found in partitions.results(self.client, self.parts(which)):
+        for found in partitions.iter_results(self.client, self.parts(which)):
             if which in found:
                 yield found[which]
 
@@ -77,14 +77,14 @@ class PartitionedFeed:
         made, own = self.parts, self.device
 
         def crossed(*sets: SetName) -> Partitions:
-            return partitions.each(made(*sets), transfer.sets_moved, own, device)
+            return partitions.map_partitions(made(*sets), transfer.transfer_sets, own, device)
 
         return replace(self, parts=crossed, device=device)
 
     @property
     def is_distributed(self) -> bool:
         """Whether the matrices live in other processes."""
-        return clients.spread(self.client)
+        return clients.is_distributed(self.client)
 
     def map_partitions(
         self, sets: Sequence[SetName], function: Callable[..., Any], *arguments: Any
@@ -95,11 +95,13 @@ class PartitionedFeed:
         """
         parts = self.parts(*sets)
         if not self.is_distributed:
-            made = partitions.results(self.client, parts)
+            made = partitions.iter_results(self.client, parts)
             return (function(found, *arguments) for found in made)
-        sent = partitions.shared(self.client, (function, arguments))
-        ahead = 2 * sum(clients.workers(self.client).values())
-        return partitions.results(self.client, partitions.each(parts, _called, sent), ahead)
+        sent = partitions.broadcast(self.client, (function, arguments))
+        ahead = 2 * sum(clients.worker_threads(self.client).values())
+        return partitions.iter_results(
+            self.client, partitions.map_partitions(parts, _called, sent), ahead
+        )
 
 
 def _called(found: Mapping[SetName, Matrix], sent: tuple[Any, Any]) -> Any:

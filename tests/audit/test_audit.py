@@ -24,7 +24,7 @@ from pipeline.parity import device_run
 
 @pytest.fixture(autouse=True)
 def without_waiting_for_the_collector(monkeypatch):
-    monkeypatch.setattr(device_run, "give_back", lambda: None)
+    monkeypatch.setattr(device_run, "release_memory", lambda: None)
 
 
 N = 1500
@@ -258,9 +258,11 @@ def test_data_that_changed_since_the_run_are_told(tmp_path):
 def test_streamed_csv_is_audited_as_held_parquet_is(tmp_path, monkeypatch):
     frame = table(user_id=np.random.default_rng(5).integers(0, 90, N), when=hours())
     held = audited(config(frame, tmp_path), tmp_path / "held")
-    true_plan = planner.plan
-    monkeypatch.setattr(planner, "plan", lambda *a, **o: replace(true_plan(*a, **o), hold=False))
-    monkeypatch.setattr(planner, "block_bytes", lambda *limits: 8_000)
+    true_plan = planner.plan_memory
+    monkeypatch.setattr(
+        planner, "plan_memory", lambda *a, **o: replace(true_plan(*a, **o), hold=False)
+    )
+    monkeypatch.setattr(planner, "choose_block_bytes", lambda *limits: 8_000)
     monkeypatch.setattr(partitions, "SMALL_BLOCK", 1_000)
     frame.to_csv(tmp_path / "data.csv", index=False)
     tree = {"data": {"path": str(tmp_path / "data.csv"), "target": "y"}}

@@ -25,7 +25,7 @@ QUICK = [
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(device_run, "give_back", lambda: None)  # the collector's time
+    monkeypatch.setattr(device_run, "release_memory", lambda: None)  # the collector's time
 
 
 def configured(rows, *overrides):

@@ -15,7 +15,7 @@ N = 1500
 
 @pytest.fixture(autouse=True)
 def without_waiting_for_the_collector(monkeypatch):
-    monkeypatch.setattr(device_run, "give_back", lambda: None)
+    monkeypatch.setattr(device_run, "release_memory", lambda: None)
 
 
 def table(seed=0, rows=N, **columns):

@@ -15,7 +15,7 @@ from pipeline.bench.bandwidth import DeviceThroughput, Throughput
 from pipeline.bench.measurements import StageMeasurement
 from pipeline.bench.request import find_devices, parse_request
 from pipeline.config.model import Config
-from pipeline.device.choose import Choice
+from pipeline.device.choose import DeviceChoice
 from pipeline.device.probe import Gpu, Probe
 from pipeline.errors import DeviceError, InputError
 
@@ -55,9 +55,9 @@ def made_up(cell, *_, **__):
 @pytest.fixture
 def with_gpu(monkeypatch):
     """A machine that has a GPU, and runs that are made up."""
-    choice = Choice("gpu", "gpu", "it works")
+    choice = DeviceChoice("gpu", "gpu", "it works")
     monkeypatch.setattr(runner, "find_devices", lambda d: find_devices(d, lambda name: choice))
-    monkeypatch.setattr(runner, "probe", lambda: Probe((H200,), None, driver="580.1"))
+    monkeypatch.setattr(runner, "probe_gpus", lambda: Probe((H200,), None, driver="580.1"))
     monkeypatch.setattr(runner.bandwidth, "read_gpu_limits", lambda gpus: RATES)
     monkeypatch.setattr(measurements, "measure", made_up)
 
@@ -224,7 +224,7 @@ def test_what_is_not_there_is_left_out_with_the_reason():
     def look(name):
         if name == "gpu":
             raise DeviceError("device: gpu, but the driver is too old", fix="update it")
-        return Choice(name, name, "asked for")
+        return DeviceChoice(name, name, "asked for")
 
     assert find_devices(("cpu", "gpu"), look) == (("cpu",), {"gpu": "the driver is too old"})
     with pytest.raises(DeviceError, match="too old"):

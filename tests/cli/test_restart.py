@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pipeline.cli import app, restart
-from pipeline.device.choose import LOST, choose
+from pipeline.device.choose import GPU_LOST_VARIABLE, choose_device
 from pipeline.errors import DeviceLost
 from pipeline.execution import runner
 
@@ -21,7 +21,7 @@ def replaced(monkeypatch):
     found = {}
 
     def execve(path, arguments, environ):
-        found.update(path=path, arguments=arguments, lost=environ.get(LOST))
+        found.update(path=path, arguments=arguments, lost=environ.get(GPU_LOST_VARIABLE))
         raise SystemExit(0)
 
     monkeypatch.setattr(os, "execve", execve)
@@ -48,8 +48,8 @@ def test_the_same_command_goes_on_in_the_folder(replaced, tmp_path):
 
 
 def test_auto_is_then_the_cpu_and_says_why(monkeypatch):
-    monkeypatch.setenv(LOST, "features: the GPU failed: cudaErrorIllegalAddress")
-    found = choose("auto", look=lambda: pytest.fail("a GPU was looked for"))
+    monkeypatch.setenv(GPU_LOST_VARIABLE, "features: the GPU failed: cudaErrorIllegalAddress")
+    found = choose_device("auto", look=lambda: pytest.fail("a GPU was looked for"))
     assert (found.asked, found.name, found.lost) == ("auto", "cpu", True)
     assert "cudaErrorIllegalAddress" in found.reason
 

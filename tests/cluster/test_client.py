@@ -11,7 +11,7 @@ import pytest
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions, processes, remote
 from pipeline.config.model import Cluster, Config
-from pipeline.device.choose import Choice
+from pipeline.device.choose import DeviceChoice
 from pipeline.errors import ConfigError, DeviceError, InputError, MachineError
 
 
@@ -24,16 +24,16 @@ def same(_, value):
 
 
 def test_cores_are_processes_of_one_thread(two):
-    assert clients.spread(two)
-    assert list(clients.workers(two).values()) == [1, 1]
-    pids = set(partitions.results(two, partitions.each(range(12), pid_of)))
+    assert clients.is_distributed(two)
+    assert list(clients.worker_threads(two).values()) == [1, 1]
+    pids = set(partitions.iter_results(two, partitions.map_partitions(range(12), pid_of)))
     assert os.getpid() not in pids
 
 
 @pytest.mark.parametrize("value", [(), {}, [], (1, 2), {"a": 1}, None])
 def test_values_are_shared_whole_between_processes(two, value):
-    sent = partitions.shared(two, value)
-    assert list(partitions.results(two, partitions.each([0], same, sent))) == [value]
+    sent = partitions.broadcast(two, value)
+    assert list(partitions.iter_results(two, partitions.map_partitions([0], same, sent))) == [value]
 
 
 def test_workers_are_all_there_whatever_the_clients_heartbeat_has_just_stored(two, monkeypatch):
@@ -41,17 +41,17 @@ def test_workers_are_all_there_whatever_the_clients_heartbeat_has_just_stored(tw
         two._scheduler_identity = {"workers": {}}
 
     monkeypatch.setattr(two, "_update_scheduler_info", heartbeat)
-    assert len(clients.workers(two)) == 2
+    assert len(clients.worker_threads(two)) == 2
 
 
 def test_process_is_not_spread(client):
-    assert not clients.spread(client)
+    assert not clients.is_distributed(client)
 
 
 def test_pages_answer_where_they_say(two):
     host = Cluster(kind=two.scheduler.address)
     for cluster in (host, Cluster(kind="cores", dashboard_address="127.0.0.1:0")):
-        pages = clients.pages(two, cluster)
+        pages = clients.monitoring_urls(two, cluster)
         assert list(pages) == ["dashboard", "metrics"]
         with urlopen(pages["dashboard"]) as page:
             assert page.status == 200
@@ -61,17 +61,17 @@ def test_pages_answer_where_they_say(two):
 
 def test_an_address_is_connected_to_and_left_running(two, tmp_path):
     cluster = Cluster(kind=two.scheduler.address, dashboard=False)
-    with clients.connected(cluster, "cpu", 1, tmp_path / "tmp") as own:
-        assert len(clients.workers(own)) == 2
-        assert clients.pages(own, cluster) == {}
-    assert len(clients.workers(two)) == 2
+    with clients.connect(cluster, "cpu", 1, tmp_path / "tmp") as own:
+        assert len(clients.worker_threads(own)) == 2
+        assert clients.monitoring_urls(own, cluster) == {}
+    assert len(clients.worker_threads(two)) == 2
 
 
 @pytest.mark.parametrize("prefix", ["", "file:"])
 def test_a_scheduler_file_is_connected_to(two, tmp_path, prefix):
     file = tmp_path / "scheduler.json"
     file.write_text(json.dumps({"address": two.scheduler.address}))
-    with clients.connected(Cluster(kind=f"{prefix}{file}"), "cpu", 1, tmp_path / "tmp") as own:
+    with clients.connect(Cluster(kind=f"{prefix}{file}"), "cpu", 1, tmp_path / "tmp") as own:
         assert own.scheduler.address == two.scheduler.address
 
 
@@ -86,7 +86,7 @@ def test_a_scheduler_file_is_connected_to(two, tmp_path, prefix):
 def test_a_scheduler_that_is_not_there_is_named(tmp_path, kind, text):
     with (
         pytest.raises(MachineError, match=text) as caught,
-        clients.connected(Cluster(kind=kind, timeout=1), "cpu", 1, tmp_path / "tmp"),
+        clients.connect(Cluster(kind=kind, timeout=1), "cpu", 1, tmp_path / "tmp"),
     ):
         pass
     assert caught.value.status == 3 and caught.value.fix
@@ -102,7 +102,7 @@ def test_no_half_made_client_is_left_to_close_itself_later(tmp_path):
 
     before = clients_alive()
     try:
-        with clients.connected(Cluster(kind="tcp://127.0.0.1:1", timeout=1), "cpu", 1, tmp_path):
+        with clients.connect(Cluster(kind="tcp://127.0.0.1:1", timeout=1), "cpu", 1, tmp_path):
             pass
     except MachineError as error:
         caught = error
@@ -114,7 +114,7 @@ def test_too_few_workers_are_counted(two, tmp_path):
     cluster = Cluster(kind=two.scheduler.address, workers=3, timeout=1)
     with (
         pytest.raises(MachineError, match="fewer than 3 workers after 1 s"),
-        clients.connected(cluster, "cpu", 1, tmp_path / "tmp"),
+        clients.connect(cluster, "cpu", 1, tmp_path / "tmp"),
     ):
         pass
 
@@ -124,7 +124,7 @@ def test_other_versions_are_named(two, tmp_path, monkeypatch):
     cluster = Cluster(kind=two.scheduler.address)
     with (
         pytest.raises(MachineError, match=r"worker tcp:.*(?s:.)*numpy: .* there, 0\.0\.1 here"),
-        clients.connected(cluster, "cpu", 1, tmp_path / "tmp"),
+        clients.connect(cluster, "cpu", 1, tmp_path / "tmp"),
     ):
         pass
 
@@ -163,20 +163,20 @@ def test_a_url_that_workers_do_not_reach_is_named_with_the_worker(two):
 )
 def test_a_kind_that_is_not_for_the_device_gives_way_to_one_process(kind, device, used, told):
     asked = Cluster(kind=kind, dashboard=False, workers=3)
-    found, why = clients.fitting(asked, device)
+    found, why = clients.adapt_to_device(asked, device)
     assert found == asked.model_copy(update={"kind": used})
     assert told in why and bool(why) == bool(told)
 
 
 def has_gpu(asked):
-    return Choice(asked, "gpu", "asked for: a fake")
+    return DeviceChoice(asked, "gpu", "asked for: a fake")
 
 
 def test_the_gpu_is_chosen_only_if_every_worker_has_one(two):
     cluster = Cluster(kind=two.scheduler.address)
-    ours = {asked: Choice(asked, "gpu", "it works: a fake") for asked in ("gpu", "auto")}
-    found = remote.of_workers(cluster, ours["gpu"], has_gpu)
-    assert found == Choice("gpu", "gpu", "it works: a fake; 2 workers have one each")
+    ours = {asked: DeviceChoice(asked, "gpu", "it works: a fake") for asked in ("gpu", "auto")}
+    found = remote.choose_worker_device(cluster, ours["gpu"], has_gpu)
+    assert found == DeviceChoice("gpu", "gpu", "it works: a fake; 2 workers have one each")
     try:
         import cudf  # noqa: F401
 
@@ -184,15 +184,15 @@ def test_the_gpu_is_chosen_only_if_every_worker_has_one(two):
     except ImportError:
         pass
     with pytest.raises(DeviceError, match=r"worker tcp://.*: device: gpu, but ") as caught:
-        remote.of_workers(cluster, ours["gpu"])
+        remote.choose_worker_device(cluster, ours["gpu"])
     assert "--device cpu" in caught.value.fix
-    found = remote.of_workers(cluster, ours["auto"])
+    found = remote.choose_worker_device(cluster, ours["auto"])
     assert found.name == "cpu" and found.reason.startswith("worker tcp://")
 
 
 def test_workers_are_not_asked_for_a_gpu_where_this_process_has_none():
-    ours = Choice("auto", "cpu", "no GPU: none")
-    assert remote.of_workers(Cluster(kind="tcp://127.0.0.1:1"), ours) is ours
+    ours = DeviceChoice("auto", "cpu", "no GPU: none")
+    assert remote.choose_worker_device(Cluster(kind="tcp://127.0.0.1:1"), ours) is ours
 
 
 def test_gpus_without_dask_cuda_say_so(tmp_path):
@@ -205,7 +205,7 @@ def test_gpus_without_dask_cuda_say_so(tmp_path):
         pass
     with (
         pytest.raises(MachineError, match="needs dask-cuda"),
-        clients.connected(Cluster(kind="gpus", dashboard=False), "gpu", 1, tmp_path / "tmp"),
+        clients.connect(Cluster(kind="gpus", dashboard=False), "gpu", 1, tmp_path / "tmp"),
     ):
         pass
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from pipeline.memory.planner import give_back, settled
+from pipeline.memory.planner import freeze_objects, release_memory
 
 
 class Node:
@@ -18,12 +18,12 @@ class Node:
 def test_what_a_block_makes_is_collected_and_what_was_before_is_left():
     before, there = Node(), gc.get_freeze_count()
     older = weakref.ref(before)
-    with settled():
+    with freeze_objects():
         assert gc.get_freeze_count() > there
         newer = weakref.ref(Node())
         del before
-        give_back()
+        release_memory()
         assert newer() is None and older() is not None
     assert gc.get_freeze_count() == 0
-    give_back()
+    release_memory()
     assert older() is None

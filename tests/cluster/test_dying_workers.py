@@ -13,7 +13,7 @@ import pytest
 from test_xgb_workers import feed_of, partition, trained
 
 from pipeline.cluster import gang_tasks, partitions
-from pipeline.cluster.client import connected
+from pipeline.cluster.client import connect
 from pipeline.config.model import Cluster
 from pipeline.errors import MachineError
 from pipeline.train.xgboost import checkpointing
@@ -24,7 +24,7 @@ def fragile(tmp_path):
     """Two processes that a test may kill, each once: a nanny whose worker dies while it starts
     may give it up (distributed 2026.7.1)."""
     cluster = Cluster(kind="cores", workers=2, dashboard=False)
-    with connected(cluster, "cpu", 2, tmp_path / "dask" / "tmp") as client:
+    with connect(cluster, "cpu", 2, tmp_path / "dask" / "tmp") as client:
         yield client
 
 
@@ -56,17 +56,19 @@ def add(a, b):
 
 
 def test_partitions_of_a_worker_that_dies_are_made_again(fragile):
-    sent = partitions.shared(fragile, 5)
+    sent = partitions.broadcast(fragile, 5)
     first, second = pids(fragile)
     killer = threading.Timer(0.3, kill, [first])
     killer.start()
-    made = partitions.each(partitions.each(range(8), slow_partition), checked, sent)
-    held = partitions.held(fragile, made)
+    made = partitions.map_partitions(
+        partitions.map_partitions(range(8), slow_partition), checked, sent
+    )
+    held = partitions.persist(fragile, made)
     del made, sent  # what the partitions are made of must outlive our own names for it
     killer.join()
-    assert partitions.reduced(fragile, held, rows_of, add) == 8 * 1500
+    assert partitions.reduce_partitions(fragile, held, rows_of, add) == 8 * 1500
     kill(second)
-    assert partitions.reduced(fragile, held, rows_of, add) == 8 * 1500
+    assert partitions.reduce_partitions(fragile, held, rows_of, add) == 8 * 1500
 
 
 @pytest.mark.slow
@@ -75,7 +77,9 @@ def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
 ):
     monkeypatch.setattr(gang_tasks, "POLL", 0.1)
     first = pids(fragile)[0]
-    feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
+    feed = feed_of(
+        fragile, partitions.persist(fragile, partitions.map_partitions(range(8), partition))
+    )
     killed = []
 
     def tell(text, *counts):
@@ -96,7 +100,9 @@ def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
 
 def test_a_worker_that_dies_before_a_segment_ends_ends_the_training(fragile):
     first = pids(fragile)[0]
-    feed = feed_of(fragile, partitions.held(fragile, partitions.each(range(8), partition)))
+    feed = feed_of(
+        fragile, partitions.persist(fragile, partitions.map_partitions(range(8), partition))
+    )
     dead = []
 
     def tell(text, done, planned):

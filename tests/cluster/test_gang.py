@@ -30,18 +30,18 @@ def test_what_the_others_make_of_its_end_comes_last(cause):
 
 
 def test_where_nobody_tells_a_cause_there_is_none():
-    assert gpu_worker_failure.cause([GONE, GONE]) is None
-    assert gpu_worker_failure.cause([GONE, NCCL]) is NCCL
+    assert gpu_worker_failure.find_root_cause([GONE, GONE]) is None
+    assert gpu_worker_failure.find_root_cause([GONE, NCCL]) is NCCL
 
 
 def test_a_lost_context_ends_a_worker_that_runs_no_partition(monkeypatch):
     told = []
-    monkeypatch.setattr(gpu_worker_failure, "leave", told.append)
+    monkeypatch.setattr(gpu_worker_failure, "exit_if_gpu_lost", told.append)
 
     def fails(number):
         raise RuntimeError(f"CUDA error {number}")
 
     with pytest.raises(RuntimeError, match="CUDA error 700") as caught:
-        gpu_worker_failure.guarded(fails, 700)
+        gpu_worker_failure.run_guarded(fails, 700)
     assert told == [caught.value]
-    assert gpu_worker_failure.guarded(max, 1, 2) == 2 and len(told) == 1
+    assert gpu_worker_failure.run_guarded(max, 1, 2) == 2 and len(told) == 1

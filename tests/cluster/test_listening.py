@@ -43,7 +43,7 @@ def test_cores_listen_on_the_loopback_alone(two):
 
 def test_so_does_this_process(client, tmp_path):
     assert elsewhere(listening()) == set()
-    with clients.connected(Cluster(dashboard_address="0.0.0.0:0"), "cpu", 1, tmp_path / "tmp"):
+    with clients.connect(Cluster(dashboard_address="0.0.0.0:0"), "cpu", 1, tmp_path / "tmp"):
         assert elsewhere(listening()), "it was told otherwise"
     assert elsewhere(listening()) == set()
 
@@ -112,9 +112,9 @@ def test_a_run_on_a_tls_cluster(certificates, tmp_path):
         assert address.startswith("tls://127.0.0.1:")
         own = {"kind": address, "dashboard": False, "timeout": 60}
         with dask.config.set(ours):
-            with clients.connected(Cluster(**own), "cpu", 1, tmp_path / "a" / "tmp") as client:
-                parts = partitions.each(range(3), double)
-                assert list(partitions.results(client, parts)) == [0, 2, 4]
+            with clients.connect(Cluster(**own), "cpu", 1, tmp_path / "a" / "tmp") as client:
+                parts = partitions.map_partitions(range(3), double)
+                assert list(partitions.iter_results(client, parts)) == [0, 2, 4]
             tree = {
                 "data": {"path": str(tmp_path / "d.parquet"), "target": "y"}, "refit": "never",
                 "models": {"forest": {"trees": 2}}, "cluster": own,
@@ -126,6 +126,6 @@ def test_a_run_on_a_tls_cluster(certificates, tmp_path):
             with (
                 dask.config.set(settings),
                 pytest.raises(MachineError, match="no Dask scheduler answers"),
-                clients.connected(stranger, "cpu", 1, tmp_path / "b" / "tmp"),
+                clients.connect(stranger, "cpu", 1, tmp_path / "b" / "tmp"),
             ):
                 pytest.fail("let in")

@@ -10,7 +10,7 @@ import pytest
 from distributed import KilledWorker
 
 from pipeline.cluster import partitions
-from pipeline.cluster.client import connected
+from pipeline.cluster.client import connect
 from pipeline.config.model import Cluster
 
 LOST = "CUDA error encountered at: x.cu:42: 700 cudaErrorIllegalAddress"
@@ -30,14 +30,14 @@ def failing(number, folder, times):
 def two_processes(tmp_path):
     """Two: a nanny may give up a worker that starts slowly, and the other one then does it all."""
     cluster = Cluster(kind="cores", workers=2, dashboard=False)
-    with connected(cluster, "cpu", 2, tmp_path / "dask" / "tmp") as client:
+    with connect(cluster, "cpu", 2, tmp_path / "dask" / "tmp") as client:
         yield client
 
 
 def made(client, folder, times):
     folder.mkdir()
-    parts = partitions.each(range(3), failing, str(folder), times)
-    return list(partitions.results(client, parts))
+    parts = partitions.map_partitions(range(3), failing, str(folder), times)
+    return list(partitions.iter_results(client, parts))
 
 
 def test_the_worker_ends_and_the_run_goes_on(two_processes, tmp_path):

@@ -67,8 +67,8 @@ def made(folder):
 
 
 def test_the_next_values_are_made_in_the_background_and_no_more_than_these(client, tmp_path):
-    parts = partitions.each(range(12), marked, tmp_path)
-    found = partitions.results(client, parts, ahead=3)
+    parts = partitions.map_partitions(range(12), marked, tmp_path)
+    found = partitions.iter_results(client, parts, ahead=3)
     assert made(tmp_path) == [], "nothing is made before the first is asked for"
     for number in range(4):
         assert next(found) == number
@@ -82,22 +82,24 @@ def test_the_next_values_are_made_in_the_background_and_no_more_than_these(clien
 
 @pytest.mark.parametrize("count", [1, 3, 17, 100])
 def test_reduce_keeps_partition_order(client, count):
-    parts = partitions.each(range(count), doubled, 2)
-    found = partitions.reduced(client, parts, listed, joined)
+    parts = partitions.map_partitions(range(count), doubled, 2)
+    found = partitions.reduce_partitions(client, parts, listed, joined)
     assert found == [2 * i for i in range(count)]
 
 
 @pytest.mark.parametrize("value", [(), {}, [], (1, 2), {"a": 1}, None])
 def test_values_of_any_type_are_shared_whole(client, value):
-    sent = partitions.shared(client, value)
-    assert list(partitions.results(client, partitions.each([0], paired, sent))) == [(0, value)]
+    sent = partitions.broadcast(client, value)
+    assert list(partitions.iter_results(client, partitions.map_partitions([0], paired, sent))) == [
+        (0, value)
+    ]
 
 
 def test_shared_values_are_not_copied_within_the_process(client):
     big = np.arange(10)
-    sent = partitions.shared(client, {"big": big})
-    parts = partitions.held(client, partitions.each([0], pick, sent))
-    assert next(partitions.results(client, parts)) is big
+    sent = partitions.broadcast(client, {"big": big})
+    parts = partitions.persist(client, partitions.map_partitions([0], pick, sent))
+    assert next(partitions.iter_results(client, parts)) is big
 
 
 def pick(_, value):
@@ -106,29 +108,29 @@ def pick(_, value):
 
 def test_partitions_that_are_not_held_are_made_again_at_each_pass(client):
     MADE.clear()
-    parts = partitions.each(range(3), noted)
-    assert list(partitions.results(client, parts)) == [0, 1, 2]
-    assert partitions.reduced(client, parts, listed, joined) == [0, 1, 2]
+    parts = partitions.map_partitions(range(3), noted)
+    assert list(partitions.iter_results(client, parts)) == [0, 1, 2]
+    assert partitions.reduce_partitions(client, parts, listed, joined) == [0, 1, 2]
     assert sorted(MADE) == [0, 0, 1, 1, 2, 2]
 
 
 def test_held_results_stay_and_can_be_used_twice(client):
-    parts = partitions.held(client, partitions.each(range(5), doubled, 3))
-    assert list(partitions.results(client, parts)) == [0, 3, 6, 9, 12]
-    again = partitions.each(parts, doubled, 10)
-    assert list(partitions.results(client, again)) == [0, 30, 60, 90, 120]
+    parts = partitions.persist(client, partitions.map_partitions(range(5), doubled, 3))
+    assert list(partitions.iter_results(client, parts)) == [0, 3, 6, 9, 12]
+    again = partitions.map_partitions(parts, doubled, 10)
+    assert list(partitions.iter_results(client, again)) == [0, 30, 60, 90, 120]
 
 
 @pytest.mark.parametrize("way", ["held", "reduced", "results"])
 def test_an_error_in_a_task_is_raised_here_as_it_was(client, way):
-    parts = partitions.each(range(6), refused)
+    parts = partitions.map_partitions(range(6), refused)
     with pytest.raises(DataError, match="row 3 is bad") as caught:
         if way == "held":
-            partitions.held(client, parts)
+            partitions.persist(client, parts)
         elif way == "reduced":
-            partitions.reduced(client, parts, listed, joined)
+            partitions.reduce_partitions(client, parts, listed, joined)
         else:
-            list(partitions.results(client, parts))
+            list(partitions.iter_results(client, parts))
     assert caught.value.fix == "mend it"
     assert caught.value.examples == ("x",)
 
@@ -148,10 +150,12 @@ def test_regrouped_brings_the_rows_of_a_group_together(client, count):
         frames.append(pd.DataFrame({"k": rng.integers(0, 9, 100), "t": word, **own}, index=index))
     chosen = np.array_split(np.arange(5), count)
     frames = [cpu.concat([frames[i] for i in some]) for some in chosen]
-    parts = partitions.held(client, partitions.each(range(len(frames)), frames.__getitem__))
+    parts = partitions.persist(
+        client, partitions.map_partitions(range(len(frames)), frames.__getitem__)
+    )
     meta = frames[0].iloc[:0]
-    found = partitions.regrouped(parts, meta, key_of, device="cpu")
-    moved = list(partitions.results(client, found))
+    found = partitions.shuffle_by_group(parts, meta, key_of, device="cpu")
+    moved = list(partitions.iter_results(client, found))
     assert sum(map(len, moved)) == 500
     seen = [set(f["k"] % 4) for f in moved]
     assert all(not a & b for i, a in enumerate(seen) for b in seen[:i])
@@ -169,7 +173,7 @@ def test_dashboard_moves_to_another_port_when_its_own_is_taken():
         taken.listen()
         port = taken.getsockname()[1]
         cluster = Cluster(dashboard_address=f"127.0.0.1:{port}")
-        assert clients.dashboard_address(cluster) == "127.0.0.1:0"
+        assert clients.choose_dashboard_address(cluster) == "127.0.0.1:0"
 
 
 def test_nothing_listens_beyond_this_machine(client):
@@ -194,7 +198,7 @@ def test_the_dashboard_answers_where_it_says(tmp_path):
 
     cluster = Cluster(dashboard_address="127.0.0.1:0")
     with (
-        clients.connected(cluster, "cpu", 1, tmp_path / "tmp") as own,
+        clients.connect(cluster, "cpu", 1, tmp_path / "tmp") as own,
         urlopen(clients.dashboard_url(own, cluster)) as page,
     ):
         assert page.status == 200
@@ -202,10 +206,10 @@ def test_the_dashboard_answers_where_it_says(tmp_path):
 
 def test_held_partitions_go_once_others_are_made_of_them(client):
     ALIVE.clear()
-    first = partitions.held(client, partitions.each(range(5), remembered))
+    first = partitions.persist(client, partitions.map_partitions(range(5), remembered))
     assert all(array() is not None for array in ALIVE)
-    made = partitions.held(client, partitions.each(first, summed), instead_of=first)
-    assert list(partitions.results(client, made)) == [0, 10, 20, 30, 40]
+    made = partitions.persist(client, partitions.map_partitions(first, summed), instead_of=first)
+    assert list(partitions.iter_results(client, made)) == [0, 10, 20, 30, 40]
     deadline = time.monotonic() + 120  # the scheduler tells the worker in its own time
     while any(array() is not None for array in ALIVE) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -215,7 +219,11 @@ def test_held_partitions_go_once_others_are_made_of_them(client):
 
 def test_held_partitions_stay_unless_they_are_let_go(client):
     ALIVE.clear()
-    first = partitions.held(client, partitions.each(range(3), remembered))
-    partitions.held(client, partitions.each(first, summed))
-    assert list(partitions.results(client, partitions.each(first, summed))) == [0, 10, 20]
+    first = partitions.persist(client, partitions.map_partitions(range(3), remembered))
+    partitions.persist(client, partitions.map_partitions(first, summed))
+    assert list(partitions.iter_results(client, partitions.map_partitions(first, summed))) == [
+        0,
+        10,
+        20,
+    ]
     assert len(ALIVE) == 3

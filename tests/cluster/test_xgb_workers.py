@@ -11,7 +11,7 @@ import pytest
 from distributed import futures_of, wait
 
 from pipeline.cluster import gang_tasks, partitions
-from pipeline.cluster.client import workers
+from pipeline.cluster.client import worker_threads
 from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
 from pipeline.train import golden, model
@@ -47,7 +47,7 @@ def broken(i):
 
 
 def held_by(client, function, n=6):
-    return partitions.held(client, partitions.each(range(n), function))
+    return partitions.persist(client, partitions.map_partitions(range(n), function))
 
 
 def feed_of(client, parts, skipped=()):
@@ -99,22 +99,22 @@ def test_two_processes_train_the_model_of_one(two, alone):
 
 
 def test_a_worker_that_holds_all_partitions_shares_them(two):
-    first, second = workers(two)
-    tasks = partitions.each(range(7), partition).tasks()
+    first, second = worker_threads(two)
+    tasks = partitions.map_partitions(range(7), partition).tasks()
     kept = two.persist(tasks, workers=[first])
     wait(kept)
-    found = gang_tasks.members(two, partitions.Partitions(list(kept)))
+    found = gang_tasks.assign_members(two, partitions.Partitions(list(kept)))
     assert {m.address: m.positions for m in found} == {first: (0, 2, 4, 6), second: (1, 3, 5)}
 
 
 def test_partitions_lie_where_they_did_in_every_run(two):
-    first, second = workers(two)
+    first, second = worker_threads(two)
     for _ in range(3):
         parts = held_by(two, partition, 5)
         futures = [futures_of(item)[0] for item in parts.items]
         holders = two.who_has(futures)
         assert [holders[f.key] for f in futures] == [(a,) for a in (first, second) * 2 + (first,)]
-        assert [m.positions for m in gang_tasks.members(two, parts)] == [(0, 2, 4), (1, 3)]
+        assert [m.positions for m in gang_tasks.assign_members(two, parts)] == [(0, 2, 4), (1, 3)]
 
 
 def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_path, monkeypatch):

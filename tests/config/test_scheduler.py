@@ -65,7 +65,7 @@ def test_the_client_connects_to_what_was_parsed(kind, monkeypatch):
 
     monkeypatch.setattr("distributed.Client", refuse)
     with pytest.raises(MachineError, match="no Dask scheduler answers"):
-        remote.attached(Cluster(kind=kind))
+        remote.connect_to_scheduler(Cluster(kind=kind))
     assert asked == [str(parse_address(kind))]
     assert parse_address(asked[0]) == parse_address(kind)
 
@@ -82,7 +82,7 @@ def test_a_scheduler_file_is_parsed_alike(text, told, tmp_path):
     path = tmp_path / "s.json"
     path.write_text(text)
     with pytest.raises(MachineError, match=told):
-        remote.attached(Cluster(kind=str(path), timeout=1))
+        remote.connect_to_scheduler(Cluster(kind=str(path), timeout=1))
 
 
 def test_plan_takes_the_cluster_from_the_command_line(tmp_path, capsys):

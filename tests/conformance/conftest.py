@@ -21,7 +21,7 @@ def gpu(monkeypatch):
     for name, module in columns.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     memory = ModuleType("pipeline.device.gpu.memory")
-    memory.peak, memory.set_up = lambda: 0, lambda: None
+    memory.take_peak, memory.set_up = lambda: 0, lambda: None
     monkeypatch.setitem(sys.modules, memory.__name__, memory)
     monkeypatch.setattr(package, "memory", memory, raising=False)
     for name in OWN:

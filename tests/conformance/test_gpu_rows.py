@@ -15,7 +15,7 @@ from test_scoring import scorer_on
 
 from pipeline.config.model import Config
 from pipeline.device import choose
-from pipeline.device.choose import Choice
+from pipeline.device.choose import DeviceChoice
 from pipeline.device.probe import Gpu
 from pipeline.execution.context import Listener
 from pipeline.execution.job import prepare_job
@@ -53,7 +53,10 @@ def on_both(chosen, monkeypatch):
 
     def checked(config, folder):
         job = prepare_job(config)
-        choices = [Choice("gpu", "gpu", "pretended", (GPU,)), Choice("cpu", "cpu", "asked for")]
+        choices = [
+            DeviceChoice("gpu", "gpu", "pretended", (GPU,)),
+            DeviceChoice("cpu", "cpu", "asked for"),
+        ]
         with (
             start_device_run(
                 replace(job, choice=choices[0]), folder / "gpu", Listener(), serial=True

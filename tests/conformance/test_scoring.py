@@ -12,7 +12,7 @@ from conformance import Findings, masked, wrap
 from conforming import ConformingDevice, assert_on_the_host
 
 from pipeline.device import cpu
-from pipeline.device.choose import Choice
+from pipeline.device.choose import DeviceChoice
 from pipeline.features.engine import transform
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.registry import parse_op
@@ -54,7 +54,7 @@ def scorer_on(name, schema):
         importances={}, rounds=0, history={}, notes=(), device="cpu", details={},
     )  # fmt: skip
     context = transform.TransformContext(name, 0, "regression", 0, predicting=True)
-    return Scorer(Path(), plan, model, {}, context, Choice(name, name, "a test"))
+    return Scorer(Path(), plan, model, {}, context, DeviceChoice(name, name, "a test"))
 
 
 def test_new_rows(given, stand_in, form):

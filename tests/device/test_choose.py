@@ -4,9 +4,9 @@ import pytest
 from fake_gpus import Fake
 
 from pipeline.device import cpu
-from pipeline.device.choose import Choice, choose, frames_of
-from pipeline.device.probe import probe
-from pipeline.device.self_test import prove
+from pipeline.device.choose import DeviceChoice, choose_device, frames_of
+from pipeline.device.probe import probe_gpus
+from pipeline.device.self_test import check_gpu
 from pipeline.errors import ConfigError, DeviceError
 
 
@@ -15,41 +15,41 @@ def never():
 
 
 def looking_at(hardware):
-    return lambda: probe(hardware, {})
+    return lambda: probe_gpus(hardware, {})
 
 
 def test_cpu_never_looks():
-    assert choose("cpu", never, never) == Choice("cpu", "cpu", "asked for")
+    assert choose_device("cpu", never, never) == DeviceChoice("cpu", "cpu", "asked for")
 
 
 @pytest.mark.parametrize("asked", ["auto", "gpu"])
 def test_takes_a_gpu_that_works(asked):
-    choice = choose(asked, looking_at(Fake()), lambda: None)
+    choice = choose_device(asked, looking_at(Fake()), lambda: None)
     assert choice.name == "gpu"
     assert "NVIDIA H200" in choice.reason
 
 
 def test_auto_falls_back_and_says_why():
-    choice = choose("auto", looking_at(Fake(absent=("cudf",))), never)
+    choice = choose_device("auto", looking_at(Fake(absent=("cudf",))), never)
     assert choice.name == "cpu"
     assert choice.reason == "no GPU: cudf is not installed: pip install pipeline[gpu]"
-    choice = choose("auto", looking_at(Fake()), lambda: "it smokes")
+    choice = choose_device("auto", looking_at(Fake()), lambda: "it smokes")
     assert (choice.name, choice.reason) == ("cpu", "no GPU: it smokes")
 
 
 def test_gpu_is_an_error_with_reason_and_fix():
     with pytest.raises(DeviceError) as raised:
-        choose("gpu", looking_at(Fake(absent=("cudf",))), never)
+        choose_device("gpu", looking_at(Fake(absent=("cudf",))), never)
     assert raised.value.status == 3
     assert "cudf is not installed" in str(raised.value)
     assert '".[gpu]"' in str(raised.value)
     with pytest.raises(DeviceError, match="it smokes"):
-        choose("gpu", looking_at(Fake()), lambda: "it smokes")
+        choose_device("gpu", looking_at(Fake()), lambda: "it smokes")
 
 
 def test_unknown_names_are_errors():
     with pytest.raises(ConfigError, match="did you mean 'gpu'"):
-        choose("gpus", never, never)
+        choose_device("gpus", never, never)
     with pytest.raises(ConfigError):
         frames_of("tpu")
 
@@ -69,9 +69,9 @@ def test_the_cpu_is_a_module():
     ],
 )
 def test_the_proof_runs_in_another_process(program, reason):
-    said = prove(20.0, program)
+    said = check_gpu(20.0, program)
     assert (said is None) if reason is None else (reason in said)
 
 
 def test_the_proof_is_ended_when_it_hangs():
-    assert "within 0 s" in prove(0.3, "import time; time.sleep(30)")
+    assert "within 0 s" in check_gpu(0.3, "import time; time.sleep(30)")

@@ -4,11 +4,11 @@ import gc
 
 import pandas as pd
 
-from pipeline.device.table_cache import Constants
+from pipeline.device.table_cache import TableCache
 
 
 def test_a_value_is_made_once_for_each_table_and_name():
-    made, constants = [], Constants()
+    made, constants = [], TableCache()
     tables = [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]})]
     for _ in range(2):
         for number, table in enumerate(tables):
@@ -19,7 +19,7 @@ def test_a_value_is_made_once_for_each_table_and_name():
 
 
 def test_what_was_made_goes_with_its_table():
-    constants, table = Constants(), pd.DataFrame({"a": [1]})
+    constants, table = TableCache(), pd.DataFrame({"a": [1]})
     constants.get(table, "x", object)
     assert len(constants) == 1
     del table
@@ -28,7 +28,7 @@ def test_what_was_made_goes_with_its_table():
 
 
 def test_what_is_cleared_is_made_again_and_still_goes_with_its_table():
-    made, constants = [], Constants()
+    made, constants = [], TableCache()
     table = pd.DataFrame({"a": [1]})
     for _ in range(2):
         constants.get(table, "x", lambda: made.append("x"))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.device import cpu
-from pipeline.device.factorize import numbered
+from pipeline.device.factorize import factorize
 from pipeline.evaluate import slices
 from pipeline.expression import parse
 from pipeline.features.stats.key_tables import find_positions, to_key_column
@@ -13,9 +13,9 @@ from pipeline.features.try_op import make_frame, try_op
 
 
 def test_texts_that_are_equal_up_to_a_nul_are_different():
-    codes, words = numbered(np.array(["b\0b", None, "a\0c", "b", "b\0b"], dtype=object))
+    codes, words = factorize(np.array(["b\0b", None, "a\0c", "b", "b\0b"], dtype=object))
     assert (codes.tolist(), words.tolist()) == ([0, -1, 1, 2, 0], ["b\0b", "a\0c", "b"])
-    codes, words = numbered(np.array(["b\0b", "a\0c", "b"], dtype=object), ordered=True)
+    codes, words = factorize(np.array(["b\0b", "a\0c", "b"], dtype=object), ordered=True)
     assert (codes.tolist(), words.tolist()) == ([2, 0, 1], ["a\0c", "b", "b\0b"])
 
 
@@ -29,7 +29,7 @@ def test_texts_that_are_equal_up_to_a_nul_are_different():
     ],
 )
 def test_other_values_too(values, codes, distinct):
-    found, own = numbered(values)
+    found, own = factorize(values)
     assert (found.tolist(), own.tolist()) == (codes, distinct)
 
 

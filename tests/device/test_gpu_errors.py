@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.__main__ import _unforeseen
 from pipeline.device import cpu
-from pipeline.device.gpu.errors import translated
+from pipeline.device.gpu.errors import translate_error
 from pipeline.errors import DataError, DeviceError, DeviceFull, DeviceLost
 
 RMM = "std::bad_alloc: out_of_memory: RMM failure at: /rmm/cpp/src/mr/limiting.cpp:47: Exceeded "
@@ -49,7 +49,7 @@ class UnsupportedOnGPU(ValueError):
 
 @pytest.mark.parametrize("error", FULL.values(), ids=FULL)
 def test_memory_that_ran_out(error):
-    found = translated(error)
+    found = translate_error(error)
     assert type(found) is DeviceFull
     assert "Stack trace" not in found.message and "\n" not in found.message
     assert found.message.startswith("out of GPU memory: ")
@@ -57,7 +57,7 @@ def test_memory_that_ran_out(error):
 
 @pytest.mark.parametrize("error", LOST.values(), ids=LOST)
 def test_a_context_that_is_lost(error):
-    assert type(translated(error)) is DeviceLost
+    assert type(translate_error(error)) is DeviceLost
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_context_that_is_lost(error):
     ],
 )  # fmt: skip
 def test_what_the_gpu_lacks(error):
-    assert type(translated(error)) is DeviceError
+    assert type(translate_error(error)) is DeviceError
 
 
 def full_host():
@@ -87,12 +87,12 @@ def full_host():
     ids=repr,
 )  # fmt: skip
 def test_what_is_not_about_the_gpu(error):
-    assert translated(error) is None
+    assert translate_error(error) is None
 
 
 def test_an_error_that_is_translated_already_stays():
     error = DeviceFull("out of GPU memory")
-    assert translated(error) is error
+    assert translate_error(error) is error
 
 
 def test_nothing_is_the_fault_of_the_cpu():

@@ -193,7 +193,7 @@ def test_a_process_of_its_own_gets_the_asynchronous_pool(memory):
 
 
 def test_memory_gpu_bounds_the_pool(memory):
-    memory.settle(1000)
+    memory.set_limit(1000)
     memory.set_up()
     assert kinds() == [OWN[0], LimitingResourceAdaptor, OWN[1]]
     assert below_the_statistics()[1].allocation_limit == 1000
@@ -232,8 +232,8 @@ def test_the_peak_is_the_most_in_use_since_it_was_last_asked(memory):
     resource = sys.modules["rmm"].mr.get_current_device_resource()
     resource.allocate(70)
     resource.allocate(-30)
-    assert memory.peak() == 70
+    assert memory.take_peak() == 70
     resource.allocate(10)
-    assert memory.peak() == 50
-    assert memory.peak() == 50
-    assert memory.free() == (3, 4)
+    assert memory.take_peak() == 50
+    assert memory.take_peak() == 50
+    assert memory.free_memory() == (3, 4)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.device.probe import probe
+from pipeline.device.probe import probe_gpus
 from pipeline.doctor import examine
 from pipeline.telemetry.gpu_timeline import Timeline
 
@@ -13,17 +13,17 @@ def test_this_gpu_host_is_well(tmp_path):
     findings = examine.examine(tmp_path)
     assert [f for f in findings if f.status == "fail"] == []
     computed = [f for f in findings if f.check.endswith(" computes")]
-    assert len(computed) == len(probe().gpus) > 0
+    assert len(computed) == len(probe_gpus().gpus) > 0
     assert findings[-1].detail.startswith("auto → GPU")
 
 
 def test_a_gpu_at_work_is_seen_to_work(tmp_path):
     import cupy
 
-    from pipeline.telemetry.nvml_usage import watching
+    from pipeline.telemetry.nvml_usage import open_sampler
 
     timeline = Timeline(tmp_path / "gpu.json")
-    with watching(probe().gpus) as sample, timeline.sampled(sample, 0.1):
+    with open_sampler(probe_gpus().gpus) as sample, timeline.sampled(sample, 0.1):
         ones = cupy.ones((4096, 4096), dtype=cupy.float32)
         for _ in range(500):
             product = ones @ ones

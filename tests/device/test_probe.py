@@ -5,7 +5,7 @@ import sys
 import pytest
 from fake_gpus import Fake, gpu
 
-from pipeline.device.probe import Machine, NoDriver, probe
+from pipeline.device.probe import Machine, NoDriver, probe_gpus
 
 TWO = (gpu(0), gpu(1, "NVIDIA L4", (8, 9)))
 SLICES = (gpu(0, "H200 MIG 1g", uuid="MIG-aa"), gpu(0, "H200 MIG 1g", uuid="MIG-ab"))
@@ -16,7 +16,7 @@ def names(found):
 
 
 def test_finds_every_gpu_when_nothing_is_hidden():
-    found = probe(Fake(TWO), {})
+    found = probe_gpus(Fake(TWO), {})
     assert names(found) == ["GPU-0a0b", "GPU-1a1b"]
     assert found.reason is None
     assert (found.driver, found.cuda) == ("580.65.06", 13000)
@@ -25,7 +25,7 @@ def test_finds_every_gpu_when_nothing_is_hidden():
 @pytest.mark.parametrize("value", ["", " ", "-1", "NoDevFiles"])
 def test_hidden_gpus_are_not_even_asked_for(value):
     hardware = Fake()
-    found = probe(hardware, {"CUDA_VISIBLE_DEVICES": value})
+    found = probe_gpus(hardware, {"CUDA_VISIBLE_DEVICES": value})
     assert hardware.asked == 0
     assert found.gpus == ()
     assert "CUDA_VISIBLE_DEVICES is" in found.reason
@@ -48,7 +48,7 @@ def test_hidden_gpus_are_not_even_asked_for(value):
     ],
 )
 def test_follows_cuda_visible_devices(value, expected):
-    found = probe(Fake(TWO), {"CUDA_VISIBLE_DEVICES": value})
+    found = probe_gpus(Fake(TWO), {"CUDA_VISIBLE_DEVICES": value})
     assert names(found) == expected
     assert (found.reason is None) == bool(expected)
     if not expected:
@@ -57,9 +57,9 @@ def test_follows_cuda_visible_devices(value, expected):
 
 def test_a_gpu_in_mig_mode_is_seen_through_a_slice():
     hardware = Fake((gpu(),), slices={0: SLICES})
-    assert names(probe(hardware, {})) == ["MIG-aa"]
-    assert names(probe(hardware, {"CUDA_VISIBLE_DEVICES": "0"})) == ["MIG-aa"]
-    assert names(probe(hardware, {"CUDA_VISIBLE_DEVICES": "MIG-ab"})) == ["MIG-ab"]
+    assert names(probe_gpus(hardware, {})) == ["MIG-aa"]
+    assert names(probe_gpus(hardware, {"CUDA_VISIBLE_DEVICES": "0"})) == ["MIG-aa"]
+    assert names(probe_gpus(hardware, {"CUDA_VISIBLE_DEVICES": "MIG-ab"})) == ["MIG-ab"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_gpu_in_mig_mode_is_seen_through_a_slice():
     ],
 )  # fmt: skip
 def test_says_why_there_is_none(hardware, reason, fix):
-    found = probe(hardware, {})
+    found = probe_gpus(hardware, {})
     assert found.gpus == ()
     assert reason in found.reason
     assert fix in found.fix
@@ -84,11 +84,11 @@ def test_says_why_there_is_none(hardware, reason, fix):
 
 def test_leaves_out_gpus_that_are_too_old():
     old = gpu(1, "Tesla P100", (6, 0))
-    assert names(probe(Fake((gpu(0), old)), {})) == ["GPU-0a0b"]
+    assert names(probe_gpus(Fake((gpu(0), old)), {})) == ["GPU-0a0b"]
 
 
 def test_a_v100_works_with_cuda_12():
-    assert probe(Fake((gpu(capability=(7, 0)),), major=12, cuda=12040), {}).reason is None
+    assert probe_gpus(Fake((gpu(capability=(7, 0)),), major=12, cuda=12040), {}).reason is None
 
 
 def test_this_machine_answers_without_cuda():

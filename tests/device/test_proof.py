@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.device.self_test import prove_one, prove_together
+from pipeline.device.self_test import check_libraries, check_nccl
 
 CUPY = """
 from numpy import *
@@ -79,8 +79,8 @@ def full(*args, **kw): return numpy.full(*args, **kw).view(Held)
 
 
 def test_what_computes_is_proved(libraries):
-    assert prove_one("GPU-a") is None
-    assert prove_together(["GPU-a", "GPU-b", "GPU-c"]) is None
+    assert check_libraries("GPU-a") is None
+    assert check_nccl(["GPU-a", "GPU-b", "GPU-c"]) is None
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ def test_what_computes_is_proved(libraries):
 )
 def test_what_fails_has_a_name(libraries, monkeypatch, broken, said):
     monkeypatch.setenv("BROKEN", broken)
-    assert said in prove_one("GPU-a")
+    assert said in check_libraries("GPU-a")
 
 
 def test_what_is_not_there_has_a_name(libraries):
     (libraries / "cudf.py").unlink()
-    assert prove_one("GPU-a") == "cuDF: ModuleNotFoundError: No module named 'cudf'"
+    assert check_libraries("GPU-a") == "cuDF: ModuleNotFoundError: No module named 'cudf'"
 
 
 def test_sums_that_fail_have_a_name(libraries, monkeypatch):
     monkeypatch.setenv("BROKEN", "nccl")
-    assert prove_together(["a", "b"]) == "NCCL: RuntimeError: NCCL_ERROR_UNHANDLED_CUDA_ERROR"
+    assert check_nccl(["a", "b"]) == "NCCL: RuntimeError: NCCL_ERROR_UNHANDLED_CUDA_ERROR"
 
 
 def test_a_library_that_hangs_is_named_and_ended():
     program = "print('turn:cuML', flush=True); import time; time.sleep(600)"
-    assert prove_one("GPU-a", 5.0, program) == "cuML: no answer within 5 s"
+    assert check_libraries("GPU-a", 5.0, program) == "cuML: no answer within 5 s"

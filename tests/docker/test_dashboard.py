@@ -12,11 +12,11 @@ from image_files import DASHBOARD, expressions
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.artifacts.ledger import Entry
-from pipeline.memory.estimate import Stage
+from pipeline.memory.estimate import StageEstimate
 from pipeline.memory.planner import MemoryPlan
 from pipeline.telemetry.gauges import Progress
-from pipeline.telemetry.nvml_usage import Usage
-from pipeline.telemetry.prometheus import Registered
+from pipeline.telemetry.nvml_usage import GpuUsage
+from pipeline.telemetry.prometheus import RunCollector
 
 NAMES = re.compile(r"\b(?:dask|process|pipeline)_\w+")
 
@@ -32,7 +32,7 @@ def served():
     )  # fmt: skip
     found: dict[str, set[str]] = {}
     run, gpus = worked()
-    with local, Client(local) as client, Registered().telling(run, lambda: gpus):
+    with local, Client(local) as client, RunCollector().telling(run, lambda: gpus):
         assert client.submit(sum, [1, 2]).result() == 3
         future = client.submit(time.sleep, 1)
         time.sleep(0.3)
@@ -52,7 +52,7 @@ def served():
 def worked():
     """A run that has trained a model, and a GPU."""
     run = Progress("r")
-    stages = (Stage("train xgboost", {"imports": 3}),)
+    stages = (StageEstimate("train xgboost", {"imports": 3}),)
     plan = MemoryPlan(
         limit=5, stages=stages, held=3, hold=True, train_rate=1.0, train_rows=8, forest_rows=8,
         scored=1.0, staging=0, block_bytes=1,
@@ -60,7 +60,7 @@ def worked():
     run.planned(plan, [10, 20])
     run.stage(Entry("train xgboost", "auto", "cpu", ""), False)
     run.training("round 1", 1, 2)
-    return run, [Usage("0", "H200", 1, 2, 0.5, 400.0, 60, 7, 8)]
+    return run, [GpuUsage("0", "H200", 1, 2, 0.5, 400.0, 60, 7, 8)]
 
 
 def unknown(expression, legend, served):

@@ -17,8 +17,8 @@ import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
 from pipeline.device import choose, cpu, gpu
-from pipeline.device.choose import Choice
-from pipeline.device.gpu.errors import translated
+from pipeline.device.choose import DeviceChoice
+from pipeline.device.gpu.errors import translate_error
 from pipeline.device.probe import Gpu
 from pipeline.execution import job
 from pipeline.train.xgboost import quantile_matrix
@@ -86,14 +86,16 @@ def small_gpu(monkeypatch, limit=None):
     vars(module).update({k: v for k, v in vars(cpu).items() if not k.startswith("__")})
     for name in ("pack_integers", "to_matrix", "to_device", "to_floats"):
         setattr(module, name, counted(getattr(cpu, name)))
-    module.translate_error = translated
-    memory = SimpleNamespace(set_up=lambda: None, settle=lambda limit: None)
-    models = SimpleNamespace(forest=lambda task, **options: Forest(budget, **options))
+    module.translate_error = translate_error
+    memory = SimpleNamespace(set_up=lambda: None, set_limit=lambda limit: None)
+    models = SimpleNamespace(make_forest=lambda task, **options: Forest(budget, **options))
     for name, found in {"frames": module, "memory": memory, "models": models}.items():
         monkeypatch.setitem(sys.modules, f"pipeline.device.gpu.{name}", found)
         # `from pipeline.device.gpu import …` finds a module here first, if a test has imported it
         monkeypatch.setattr(gpu, name, found, raising=False)
-    monkeypatch.setattr(job, "choose", lambda asked: Choice(asked, "gpu", "pretended", (GPU,)))
+    monkeypatch.setattr(
+        job, "choose_device", lambda asked: DeviceChoice(asked, "gpu", "pretended", (GPU,))
+    )
 
     def quantised(*arguments, **options):
         made = xgboost.QuantileDMatrix(*arguments, **options)

@@ -12,7 +12,7 @@ import pytest
 from small_gpu import small_gpu
 
 from pipeline import Config, Scorer, run
-from pipeline.device.choose import Choice
+from pipeline.device.choose import DeviceChoice
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost
 from pipeline.execution import fallback, job
 from pipeline.execution.runner import Listener
@@ -27,7 +27,7 @@ MATRIX = 28 * ROWS
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A config of two large blocks, which may become twenty-four small ones."""
-    monkeypatch.setattr(planner, "block_bytes", lambda *limits: 400_000)
+    monkeypatch.setattr(planner, "choose_block_bytes", lambda *limits: 400_000)
     monkeypatch.setattr(partitions, "SMALL_BLOCK", 1000)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({f"x{i}": rng.normal(size=ROWS) for i in range(6)})
@@ -120,10 +120,14 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
 
 def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkeypatch):
     done = []
-    monkeypatch.setattr(fallback, "released", lambda client, device: done.append((client, device)))
+    monkeypatch.setattr(
+        fallback, "release_tables", lambda client, device: done.append((client, device))
+    )
     monkeypatch.setattr(fallback.ingest, "rebuild_labeled_data", lambda *of: done.append("rows"))
-    session = SimpleNamespace(client="c", job=SimpleNamespace(choice=Choice("auto", "gpu", "")))
-    rows = SimpleNamespace(parts=SimpleNamespace(let_go=lambda: done.append("let go")))
+    session = SimpleNamespace(
+        client="c", job=SimpleNamespace(choice=DeviceChoice("auto", "gpu", ""))
+    )
+    rows = SimpleNamespace(parts=SimpleNamespace(release=lambda: done.append("let go")))
     fallback.RunState(session, rows=rows).remade()
     assert done == ["let go", ("c", "gpu"), "rows"]
 
@@ -137,10 +141,12 @@ def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkey
     ],
 )
 def test_what_to_do_where_no_rung_is_left_fits_the_cluster(kind, asked, said, monkeypatch):
-    monkeypatch.setattr(fallback, "spread", lambda client: kind != "process")
+    monkeypatch.setattr(fallback, "is_distributed", lambda client: kind != "process")
     monkeypatch.setattr(fallback, "_helps", lambda *of: False)
     cluster = SimpleNamespace(kind=kind)
-    job_ = SimpleNamespace(choice=Choice(asked, "gpu", ""), config=SimpleNamespace(cluster=cluster))
+    job_ = SimpleNamespace(
+        choice=DeviceChoice(asked, "gpu", ""), config=SimpleNamespace(cluster=cluster)
+    )
     session = SimpleNamespace(
         job=job_, client=None, folder=Path("runs/a"), device="gpu", rung=planner.PLANNED,
         ledger=SimpleNamespace(current="train forest", fallbacks=[]),
@@ -189,7 +195,9 @@ def test_a_lost_context_ends_the_run_with_what_to_do(config, tmp_path, monkeypat
     assert caught.value.status == 3 and "--device cpu" in caught.value.fix
     assert lines(tmp_path / "run")[-1]["rung"] == "nothing, the run ends"
     # what `pipeline.cli.restart` does, in a process of its own
-    monkeypatch.setattr(job, "choose", lambda asked: Choice(asked, "cpu", "lost", lost=True))
+    monkeypatch.setattr(
+        job, "choose_device", lambda asked: DeviceChoice(asked, "cpu", "lost", lost=True)
+    )
     done = run(config(), resume=tmp_path / "run")
     assert done.resumed["split"] == "kept: nothing that it depends on has changed"
     assert done.resumed["features"] == "done again: it had not finished"

@@ -43,9 +43,10 @@ def test_frames_are_let_go_before_training(tmp_path):
 def test_a_set_that_was_let_go_is_never_given(client):
     sets = {"train": [1], "valid": [2]}
     held = PersistedMatrices(
-        client, partitions.held(client, partitions.each(range(3), lambda i: dict(sets)))
+        client,
+        partitions.persist(client, partitions.map_partitions(range(3), lambda i: dict(sets))),
     )
     held.release("train")
-    assert list(partitions.results(client, held("valid"))) == [{"valid": [2]}] * 3
+    assert list(partitions.iter_results(client, held("valid"))) == [{"valid": [2]}] * 3
     with pytest.raises(AssertionError, match="train"):
         held("valid", "train")

@@ -128,17 +128,17 @@ def test_one_csv_streamed_in_small_blocks_gives_what_four_files_held_give(here, 
 
 def laid_out(tree, out, *, hold=True, block=None, cluster=None):
     """A run with its rows held or not, in blocks of so many bytes, in a cluster or not."""
-    true_plan = planner.plan
+    true_plan = planner.plan_memory
 
     def planned(*arguments, **options):
         return replace(true_plan(*arguments, **options), hold=hold, staging=0 if hold else 1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(planner, "plan", planned)
+        patch.setattr(planner, "plan_memory", planned)
         patch.setattr(partitions, "SMALL_BLOCK", block or 1 << 40)
         if block:
-            patch.setattr(planner, "block_bytes", lambda *limits: block)
+            patch.setattr(planner, "choose_block_bytes", lambda *limits: block)
         return run(Config.parse({**tree, "cluster": cluster or tree["cluster"]}), out=out)
 
 

@@ -40,15 +40,15 @@ def prepared(
     tmp_path, monkeypatch, *, hold, name, rate=1.0, staging=True, bins="memory", **changes
 ):
     """The config of a run over several small blocks, held or streamed."""
-    true_plan = planner.plan
+    true_plan = planner.plan_memory
 
     def planned(*arguments, **options):
         found = true_plan(*arguments, **options)
         disk = 0 if hold or not name.endswith("csv") or not staging else 1
         return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
 
-    monkeypatch.setattr(planner, "plan", planned)
-    monkeypatch.setattr(planner, "block_bytes", lambda *limits: 16_000)
+    monkeypatch.setattr(planner, "plan_memory", planned)
+    monkeypatch.setattr(planner, "choose_block_bytes", lambda *limits: 16_000)
     monkeypatch.setattr(partitions, "SMALL_BLOCK", 1_000)
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / name
@@ -218,7 +218,7 @@ def sizes(rows=10_000_000, **changes):
 
 
 def planned(host, sample="auto", free=0, **changes):
-    return planner.plan(Memory(host=host, sample=sample), sizes(**changes), free=free)
+    return planner.plan_memory(Memory(host=host, sample=sample), sizes(**changes), free=free)
 
 
 def test_the_plan_holds_streams_or_samples_by_the_limit():
@@ -259,7 +259,7 @@ def test_csv_is_staged_where_the_disk_has_room():
 def on_gpu(device, *, rung=planner.PLANNED, sample="auto", **changes):
     changes = {"device": "gpu", "device_memory": device, **changes}
     own = Memory(host="200GB", sample=sample)
-    return planner.plan(own, sizes(**changes), free=10**12, device=device, rung=rung)
+    return planner.plan_memory(own, sizes(**changes), free=10**12, device=device, rung=rung)
 
 
 def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
@@ -286,15 +286,15 @@ def test_each_rung_gives_up_more():
     assert planned_.hold and smaller.hold
     assert not streams.hold and streams.bins == "memory"
     assert not external.hold and external.bins == "host"
-    assert planner.block_bytes(10**12, 10**11) == 256 << 20
-    assert planner.block_bytes(10**12) == 32 << 20
+    assert planner.choose_block_bytes(10**12, 10**11) == 256 << 20
+    assert planner.choose_block_bytes(10**12) == 32 << 20
 
 
 def test_workers_that_cannot_hold_the_rows_stream_them_or_say_what_they_need():
-    assert planner.plan(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
-    streams = planner.plan(Memory(), sizes(), free=0, shared=2 * 10**9)
+    assert planner.plan_memory(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
+    streams = planner.plan_memory(Memory(), sizes(), free=0, shared=2 * 10**9)
     assert not streams.hold and streams.staging == 0 and streams.limit == 2 * 10**9
-    never = planner.plan(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
+    never = planner.plan_memory(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
     assert not never.enough and never.total > 600_000_000
 
 

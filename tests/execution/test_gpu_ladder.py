@@ -14,8 +14,8 @@ from pipeline import Config, run
 from pipeline.device.gpu import memory
 
 out, limit = sys.argv[1], int(sys.argv[2]) or None
-settle = memory.settle
-memory.settle = lambda asked: settle(limit)  # the plan does not know of it
+set_limit = memory.set_limit
+memory.set_limit = lambda asked: set_limit(limit)  # the plan does not know of it
 config = Config.load("conf/flights.yaml", ["device=auto", "refit=never", "cluster.dashboard=false",
                                            "models.xgboost.rounds=50"])
 found = run(config, out=out)

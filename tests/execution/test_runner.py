@@ -12,7 +12,7 @@ from pipeline import Config
 from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, InputError, MachineError
 from pipeline.execution import runner
-from pipeline.telemetry.nvml_usage import Usage
+from pipeline.telemetry.nvml_usage import GpuUsage
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
@@ -42,7 +42,7 @@ def test_the_device_is_not_touched_before_the_cluster_is_there(tmp_path, monkeyp
         assert frames_of.cache_info().currsize == 0  # on a GPU it makes a CUDA context
         raise MachineError("so far")
 
-    monkeypatch.setattr(runner, "connected", connected)
+    monkeypatch.setattr(runner, "connect", connected)
     frames_of.cache_clear()
     config = Config.parse({"data": {"path": str(tmp_path / "d.csv"), "target": "y"}})
     with pytest.raises(MachineError, match="so far"):
@@ -90,11 +90,11 @@ def test_what_the_gpus_did_is_in_the_ledger_the_folder_and_the_report(
     @contextmanager
     def recorded(client, cluster, device, timeline):
         assert (client.status, cluster.kind, device) == ("running", "process", "cpu")
-        with timeline.sampled(lambda: [Usage("0", "H200", 5, 9, 0.5)], 0.005):
+        with timeline.sampled(lambda: [GpuUsage("0", "H200", 5, 9, 0.5)], 0.005):
             yield
 
     if sampled:
-        monkeypatch.setattr(runner, "recorded", recorded)
+        monkeypatch.setattr(runner, "record_gpus", recorded)
     tree = {
         "data": {"path": str(tmp_path / "d.csv"), "target": "y"}, "device": "cpu",
         "models": {"xgboost": {"rounds": 3}}, "refit": "never", "cluster": {"dashboard": False},

@@ -9,8 +9,8 @@ from pipeline.config.model import Config
 from pipeline.execution.job import prepare_job
 from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
-from pipeline.memory.booster_bytes import Growth, histogram_bytes, tree_bytes
-from pipeline.memory.estimate import stages, summary_bytes
+from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, tree_bytes
+from pipeline.memory.estimate import estimate_stages, summary_bytes
 
 ROWS = 1_000
 
@@ -48,7 +48,7 @@ def sizes(data, ops, **xgboost):
 def test_every_bin_of_every_node_has_a_histogram(data, ops, xgboost, bins):
     found = sizes(data, ops, **xgboost)
     assert found.histograms == pytest.approx(16 * bins * 7, rel=0.01)
-    stage = next(s for s in stages(found, hold=True) if s.stage == "train xgboost")
+    stage = next(s for s in estimate_stages(found, hold=True) if s.stage == "train xgboost")
     assert stage.parts["training"] >= found.histograms
 
 
@@ -58,16 +58,16 @@ def test_columns_of_earlier_ops_and_other_models_have_none_that_are_known(data):
 
 
 def test_few_rows_split_few_nodes_and_a_tree_without_a_limit_ends():
-    assert histogram_bytes(256, Growth(6), 10**6) == 16 * 256 * 63
-    assert histogram_bytes(256, Growth(6), 44) == 16 * 256 * 10
-    assert histogram_bytes(256, Growth(0), 10**9) == 16 * 256 * 4095
-    assert histogram_bytes(256, Growth(0, max_leaves=32), 10**9) == 16 * 256 * 31
-    assert histogram_bytes(256, Growth(64), 10**9) == 16 * 256 * 65_536
+    assert histogram_bytes(256, TreeGrowth(6), 10**6) == 16 * 256 * 63
+    assert histogram_bytes(256, TreeGrowth(6), 44) == 16 * 256 * 10
+    assert histogram_bytes(256, TreeGrowth(0), 10**9) == 16 * 256 * 4095
+    assert histogram_bytes(256, TreeGrowth(0, max_leaves=32), 10**9) == 16 * 256 * 31
+    assert histogram_bytes(256, TreeGrowth(64), 10**9) == 16 * 256 * 65_536
 
 
 def test_trees_of_xgboost_take_what_their_nodes_take():
-    assert tree_bytes(10, Growth(6), 10**6) == 10 * (5_000 + 250 * 127)
-    assert tree_bytes(10, Growth(6), 40) == 10 * (5_000 + 250 * 19)
+    assert tree_bytes(10, TreeGrowth(6), 10**6) == 10 * (5_000 + 250 * 127)
+    assert tree_bytes(10, TreeGrowth(6), 40) == 10 * (5_000 + 250 * 19)
 
 
 def test_long_words_are_there_more_than_once():

@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.config.model import Cluster, Memory
 from pipeline.errors import MachineError
-from pipeline.memory.cluster_capacity import capacity, check_workers
+from pipeline.memory.cluster_capacity import check_workers, host_capacity
 from pipeline.memory.estimate import LEARNERS
-from pipeline.memory.planner import available
+from pipeline.memory.planner import available_memory
 
 GB = 10**9
 ELSEWHERE = Cluster(kind="tcp://somewhere:8786")
@@ -32,7 +32,7 @@ class Fake:
         return function(**options)
 
     def run(self, function):
-        assert function is available
+        assert function is available_memory
         return dict.fromkeys(self.workers, 32 * GB)
 
 
@@ -45,14 +45,14 @@ class Fake:
     ],
 )
 def test_limits_add_up_host_by_host(workers, all_of_it):
-    found = capacity(Fake(*workers), ELSEWHERE, Memory(host="1GB"))
+    found = host_capacity(Fake(*workers), ELSEWHERE, Memory(host="1GB"))
     assert found == int(0.7 * all_of_it) - (len(workers) - 1) * LEARNERS
 
 
 def test_processes_of_this_host_keep_to_memory_host(two):
-    free = capacity(two, Cluster(kind="cores"), Memory())
-    assert free == int(0.7 * available()) - LEARNERS
-    bounded = capacity(two, Cluster(kind="cores"), Memory(host="1GB"))
+    free = host_capacity(two, Cluster(kind="cores"), Memory())
+    assert free == int(0.7 * available_memory()) - LEARNERS
+    bounded = host_capacity(two, Cluster(kind="cores"), Memory(host="1GB"))
     assert bounded == min(free, GB - LEARNERS)
 
 

@@ -9,8 +9,8 @@ import pytest
 from fake_gpus import Fake
 
 from pipeline.cli import app
-from pipeline.device.choose import choose
-from pipeline.device.probe import probe
+from pipeline.device.choose import choose_device
+from pipeline.device.probe import probe_gpus
 from pipeline.execution import job
 
 
@@ -18,7 +18,9 @@ from pipeline.execution import job
 def arguments(tmp_path, monkeypatch):
     machine = Fake()
     monkeypatch.setattr(
-        job, "choose", lambda asked: choose(asked, lambda: probe(machine, {}), lambda: None)
+        job,
+        "choose_device",
+        lambda asked: choose_device(asked, lambda: probe_gpus(machine, {}), lambda: None),
     )
     lines = "".join(f"{i},{i % 2}\n" for i in range(5000))
     (tmp_path / "d.csv").write_text("x,y\n" + lines)

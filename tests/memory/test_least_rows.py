@@ -121,13 +121,13 @@ def sizes(**changes):
 @pytest.mark.parametrize("free", [0, 10**12])
 def test_what_a_refusal_needs_is_enough_and_a_little_less_is_not(changes, free):
     own = sizes(**changes)
-    refused = planner.plan(Memory(host="64MB"), own, free=free)
+    refused = planner.plan_memory(Memory(host="64MB"), own, free=free)
     assert not refused.enough
     training = max(s.host for s in refused.stages if s.stage.endswith(own.models))
     for limit, enough in ((training, True), (training - 1, False)):
-        found = planner.plan(Memory(host=limit), own, free=free)
+        found = planner.plan_memory(Memory(host=limit), own, free=free)
         assert found.enough == enough or found.hold  # few rows need less where they are held
-    found = planner.plan(Memory(host=training + 1), own, free=free)
+    found = planner.plan_memory(Memory(host=training + 1), own, free=free)
     if "xgboost" in own.models:
         assert found.train_rows >= min(LEAST_ROWS, own.train_rows)
     if "forest" in own.models:

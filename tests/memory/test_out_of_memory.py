@@ -100,8 +100,8 @@ def test_any_error_of_a_process_without_addresses_is_for_want_of_them(
         raise SystemError("error return without exception set")
 
     monkeypatch.setattr(app, "invoke", failing)
-    monkeypatch.setattr(address_space, "used", lambda: 550 * 10**6)
-    monkeypatch.setattr(address_space, "limit", lambda: most)
+    monkeypatch.setattr(address_space, "peak_addresses", lambda: 550 * 10**6)
+    monkeypatch.setattr(address_space, "address_limit", lambda: most)
     assert run_command_line([]) == status
     said = capsys.readouterr().err
     assert ("a bug in pipeline" in said) == (status == 1)
@@ -110,18 +110,18 @@ def test_any_error_of_a_process_without_addresses_is_for_want_of_them(
 
 def test_what_was_used_is_read_of_the_kernel(tmp_path):
     (tmp_path / "status").write_text("Name:\tx\nVmPeak:\t  700 kB\nVmSize:\t 600 kB\n")
-    assert address_space.used(tmp_path / "status") == 700 * 1024
-    assert address_space.used(tmp_path / "none") == 0
-    assert sys.platform != "linux" or address_space.used() > 10**8
+    assert address_space.peak_addresses(tmp_path / "status") == 700 * 1024
+    assert address_space.peak_addresses(tmp_path / "none") == 0
+    assert sys.platform != "linux" or address_space.peak_addresses() > 10**8
 
 
 def test_the_plan_keeps_to_the_addresses(monkeypatch):
-    monkeypatch.setattr(address_space, "limit", lambda: address_space.MAPPED + 4 * 10**8)
-    monkeypatch.setattr(planner, "available", lambda: 10**10)
-    assert planner.limit_of(Memory()) == 4 * 10**8
-    assert planner.limit_of(Memory(host="1GB")) == 10**9
-    monkeypatch.setattr(address_space, "limit", lambda: None)
-    assert planner.limit_of(Memory()) == 7 * 10**9
+    monkeypatch.setattr(address_space, "address_limit", lambda: address_space.MAPPED + 4 * 10**8)
+    monkeypatch.setattr(planner, "available_memory", lambda: 10**10)
+    assert planner.host_limit(Memory()) == 4 * 10**8
+    assert planner.host_limit(Memory(host="1GB")) == 10**9
+    monkeypatch.setattr(address_space, "address_limit", lambda: None)
+    assert planner.host_limit(Memory()) == 7 * 10**9
 
 
 # -- in processes of their own ---------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import Config, Scorer, run
 from pipeline.cli.app import invoke
-from pipeline.device.choose import Choice, frames_of
+from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import DeviceError, DeviceFull, InputError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.predict import batch, device_policy
@@ -18,7 +18,7 @@ from pipeline.predict.batch import predict_files
 from pipeline.train.xgboost import train
 
 N = 400
-THERE = Choice("gpu", "gpu", "asked for: NVIDIA Pretended")
+THERE = DeviceChoice("gpu", "gpu", "asked for: NVIDIA Pretended")
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,10 @@ def gpu(pretended_gpu, pretended_nvforest, monkeypatch):
     """A machine whose GPU works, as far as the pipeline can tell."""
     known = {
         "gpu": THERE,
-        "auto": Choice("auto", "gpu", "it works: P"),
-        "cpu": Choice("cpu", "cpu", "asked for"),
+        "auto": DeviceChoice("auto", "gpu", "it works: P"),
+        "cpu": DeviceChoice("cpu", "cpu", "asked for"),
     }
-    monkeypatch.setattr(device_policy, "choose", known.__getitem__)
+    monkeypatch.setattr(device_policy, "choose_device", known.__getitem__)
     monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
     monkeypatch.setattr(train, "find_device", lambda booster: "gpu")
     return frames_of("gpu")
@@ -83,7 +83,7 @@ def test_auto_takes_the_gpu_for_many_rows_and_the_cpu_for_few(made, tmp_path, gp
     assert f"{N} rows" in few.device.reason
     monkeypatch.setattr(device_policy, "FEW", N - 1)
     many = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
-    assert many.device == Choice("auto", "gpu", "it works: P")
+    assert many.device == DeviceChoice("auto", "gpu", "it works: P")
 
 
 def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
@@ -104,7 +104,9 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
     monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     monkeypatch.setattr(batch, "_one", failing)
     done = predict_files(made[0], [str(made[1])], tmp_path / "g.csv")
-    assert done.device == Choice("auto", "cpu", "out of GPU memory: std::bad_alloc: out_of_memory")
+    assert done.device == DeviceChoice(
+        "auto", "cpu", "out of GPU memory: std::bad_alloc: out_of_memory"
+    )
     assert "device cpu: out of GPU memory" in done.text()
     assert (tmp_path / "g.csv").read_text() == expected.read_text()
     blocks.clear()
@@ -118,7 +120,9 @@ def test_a_model_that_the_gpu_cannot_score_goes_to_the_cpu_under_auto_alone(
     made, tmp_path, pretended_gpu, monkeypatch
 ):
     monkeypatch.setattr("pipeline.device.gpu.models.find_spec", lambda name: None)
-    monkeypatch.setattr(device_policy, "choose", lambda asked: Choice(asked, "gpu", "it works"))
+    monkeypatch.setattr(
+        device_policy, "choose_device", lambda asked: DeviceChoice(asked, "gpu", "it works")
+    )
     monkeypatch.setattr(device_policy, "FEW", 10)
     options = {"model": "forest"}
     done = predict_files(made[0], [str(made[1])], tmp_path / "o.csv", **options)
@@ -157,7 +161,9 @@ def test_without_a_gpu_the_command_ends_with_the_reason(made, tmp_path, capsys, 
 
 
 def test_from_python_the_device_is_an_argument(made, gpu, monkeypatch):
-    monkeypatch.setattr("pipeline.predict.scorer.choose", lambda asked: Choice(asked, asked, "t"))
+    monkeypatch.setattr(
+        "pipeline.predict.scorer.choose", lambda asked: DeviceChoice(asked, asked, "t")
+    )
     frame = pd.read_parquet(made[1])
     here, there = (Scorer.load(made[0], device=d).predict(frame) for d in ("cpu", "gpu"))
     pd.testing.assert_frame_equal(here, there, rtol=1e-6)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.artifacts.ledger import Entry
-from pipeline.telemetry.gauges import Progress, of_gpus
-from pipeline.telemetry.nvml_usage import Usage
+from pipeline.telemetry.gauges import Progress, gpu_metrics
+from pipeline.telemetry.nvml_usage import GpuUsage
 
 
 def told(run):
@@ -70,8 +70,8 @@ def test_rounds_belong_to_their_stage():
 
 
 def test_gpus_tell_what_is_known_of_them():
-    found = [Usage("0", "L4", 7, 24, 0.5, 60.0, 41, 3, 0), Usage("1", "a slice", 5)]
-    named = {name: samples for name, _, samples in of_gpus(found)}
+    found = [GpuUsage("0", "L4", 7, 24, 0.5, 60.0, 41, 3, 0), GpuUsage("1", "a slice", 5)]
+    named = {name: samples for name, _, samples in gpu_metrics(found)}
     first, second = {"gpu": "0", "name": "L4"}, {"gpu": "1", "name": "a slice"}
     assert named.pop("gpu_memory_used_bytes") == [(first, 7), (second, 5)]
     assert named == {
@@ -82,4 +82,4 @@ def test_gpus_tell_what_is_known_of_them():
         "gpu_pcie_received_bytes_per_second": [(first, 3)],
         "gpu_pcie_sent_bytes_per_second": [(first, 0)],
     }
-    assert list(of_gpus([])) == []
+    assert list(gpu_metrics([])) == []

@@ -19,12 +19,12 @@ def test_workers_on_gpus_are_asked_too(monkeypatch):
         return {"a": counts(100, 70), "b": counts(200, 60)}
 
     client = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://127.0.0.1:1"), run=run)
-    found = transfer_meters.metered(client, "gpu")
+    found = transfer_meters.collect_meters(client, "gpu")
     assert found == {"h2d": 305, "h2d_files": 3, "d2h": 6, "peak_device": 70}
     assert asked == ["gpu"]
-    assert transfer_meters.metered(client, "cpu") == counts(5, 30)
+    assert transfer_meters.collect_meters(client, "cpu") == counts(5, 30)
     client.scheduler.address = "inproc://1"
-    assert transfer_meters.metered(client, "gpu") == counts(5, 30)
+    assert transfer_meters.collect_meters(client, "gpu") == counts(5, 30)
     assert asked == ["gpu"]
 
 
@@ -38,7 +38,7 @@ def test_what_is_kept_goes_in_every_process_with_a_gpu(monkeypatch):
         return {"a": function(device)}
 
     client = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://127.0.0.1:1"), run=run)
-    transfer_meters.released(client, "gpu")
+    transfer_meters.release_tables(client, "gpu")
     assert gone == ["here", "there", "here"]
-    transfer_meters.released(client, "cpu")
+    transfer_meters.release_tables(client, "cpu")
     assert gone[3:] == ["here"]

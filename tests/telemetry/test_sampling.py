@@ -43,14 +43,14 @@ def machine(monkeypatch):
         chosen = (environ or {}).get("CUDA_VISIBLE_DEVICES", "0,1").split(",")
         return Probe(tuple(g for g in gpus if str(g.index) in chosen), None)
 
-    monkeypatch.setattr(gpu_sampler, "probe", probe)
+    monkeypatch.setattr(gpu_sampler, "probe_gpus", probe)
     return nvml
 
 
 def test_on_the_cpu_nothing_is_asked_and_nothing_is_left(tmp_path, machine):
     timeline = Timeline(tmp_path / "gpu.json")
     threads = threading.active_count()
-    with gpu_sampler.recorded(None, Cluster(), "cpu", timeline):
+    with gpu_sampler.record_gpus(None, Cluster(), "cpu", timeline):
         assert threading.active_count() == threads
     assert (machine.users, machine.asked, timeline.latest) == (0, 0, ())
     assert timeline.meter() == {} and not timeline.path.exists()
@@ -66,7 +66,7 @@ def test_on_the_cpu_nothing_is_asked_and_nothing_is_left(tmp_path, machine):
 )
 def test_gpus_of_this_host_are_asked_of_nvml(tmp_path, machine, cluster, seen):
     timeline = Recorded(tmp_path / "gpu.json", 1)
-    with gpu_sampler.recorded(None, cluster, "gpu", timeline):
+    with gpu_sampler.record_gpus(None, cluster, "gpu", timeline):
         assert timeline.enough.wait(120)
     assert [usage.gpu for usage in timeline.latest] == seen
     assert machine.users == 0
@@ -83,7 +83,7 @@ def test_workers_elsewhere_tell_of_their_gpu(tmp_path, machine, monkeypatch):
     with local, Client(local) as client:
         workers = list(local.workers.values())
         cluster = Cluster(kind="tcp://elsewhere:8786")
-        with gpu_sampler.recorded(client, cluster, "gpu", timeline):
+        with gpu_sampler.record_gpus(client, cluster, "gpu", timeline):
             assert timeline.enough.wait(120)
             assert all(worker.metrics for worker in workers)
         assert not any(worker.metrics for worker in workers)
@@ -98,5 +98,5 @@ def test_workers_elsewhere_tell_of_their_gpu(tmp_path, machine, monkeypatch):
 def test_a_worker_that_has_not_told_yet_is_left_out():
     facts = {"tcp://b:1": {"metrics": {"m": [{"gpu": "0", "name": "L4", "used": 7}]}},
              "tcp://a:1": {"metrics": {}}}  # fmt: skip
-    (only,) = gpu_sampler.of_workers(facts, "m")
+    (only,) = gpu_sampler.worker_usages(facts, "m")
     assert (only.gpu, only.name, only.used, only.busy) == ("tcp://b:1", "L4", 7, None)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pipeline.telemetry.gpu_timeline import FEWEST, Timeline
-from pipeline.telemetry.nvml_usage import Usage
+from pipeline.telemetry.nvml_usage import GpuUsage
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def timeline(tmp_path):
 
 
 def at_work(busy, used=10, gpu="0", **more):
-    return Usage(gpu, "H200", used=used, memory=100, busy=busy, **more)
+    return GpuUsage(gpu, "H200", used=used, memory=100, busy=busy, **more)
 
 
 def test_a_stage_is_its_mean_load_and_its_peaks(timeline):
@@ -28,7 +28,7 @@ def test_a_stage_is_its_mean_load_and_its_peaks(timeline):
         }
     }  # fmt: skip
     assert timeline.meter() == {}
-    timeline.add([Usage("0", "a MIG slice", used=5, memory=9)], 1.2)
+    timeline.add([GpuUsage("0", "a MIG slice", used=5, memory=9)], 1.2)
     assert timeline.meter() == {"gpu": {"peak_memory": 5}}
 
 

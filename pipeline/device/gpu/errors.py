@@ -21,7 +21,7 @@ FULL = re.compile(
 ABSENT = re.compile(
     r"cudaError(NoDevice|InsufficientDriver|InitializationError)|CUDA_ERROR_NO_DEVICE"
 )
-LOST = re.compile(
+CONTEXT_LOST = re.compile(
     r"cudaError[A-Z]\w+|CUDA_ERROR_[A-Z_]+|(fatal )?CUDA error|thrust::system::system_error"
     r"|an illegal memory access was encountered",
     re.IGNORECASE,
@@ -30,18 +30,18 @@ REFUSALS = ("NotImplementedError", "MixedTypeError", "UnsupportedOnGPU")
 """Names of the exceptions with which cuDF and cuML say that they lack a function."""
 
 
-def translated(error: BaseException) -> DeviceError | None:
+def translate_error(error: BaseException) -> DeviceError | None:
     """What a library's error says of the GPU; None when it is not about the GPU.
 
     Python's and NumPy's own `MemoryError` name no allocator: the host's memory is full then.
     """
     if isinstance(error, PipelineError):
         return error if isinstance(error, DeviceError) else None
-    said = reason(error)
+    said = one_line(error)
     for pattern, kind, what in (
         (FULL, DeviceFull, "out of GPU memory"),
         (ABSENT, DeviceError, "no GPU that works"),
-        (LOST, DeviceLost, "the GPU failed"),
+        (CONTEXT_LOST, DeviceLost, "the GPU failed"),
     ):
         if pattern.search(said):
             return kind(f"{what}: {said}")
@@ -50,7 +50,7 @@ def translated(error: BaseException) -> DeviceError | None:
     return None
 
 
-def reason(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The error on one line, without XGBoost's stack."""
     text = str(error).split("Stack trace")[0]
     text = " ".join(re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text).split())

@@ -16,9 +16,9 @@ import cupy as cp
 import numpy as np
 import pandas as pd
 
-from pipeline.device import MISSING, UNSEEN, Reading, cpu, dtype_of
+from pipeline.device import MISSING, UNSEEN, FileReaders, cpu, dtype_of
 from pipeline.device.gpu import errors, lookup, memory, transfer_bytes
-from pipeline.device.table_cache import Constants
+from pipeline.device.table_cache import TableCache
 from pipeline.errors import DeviceError
 from pipeline.schema import Column, Dtype
 
@@ -29,7 +29,7 @@ xp = cp
 
 def read_meter() -> dict[str, int]:
     """What the ledger says of a stage: bytes moved, and the most in use, since the last call."""
-    return {**transfer_bytes.moved(), "peak_device": memory.peak()}
+    return {**transfer_bytes.take_counts(), "peak_device": memory.take_peak()}
 
 
 # -- building and converting -------------------------------------------------------------------
@@ -148,7 +148,7 @@ def to_device_codes(series: Any) -> tuple[Any, Any]:
     return cp.where(missing, -1, at.reshape(-1)).astype("int32"), values
 
 
-_constants = Constants()
+_constants = TableCache()
 
 
 def cache_array(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
@@ -166,8 +166,8 @@ def find_positions(
 ) -> Any:
     """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
     if dtype_of(series) == "text":
-        known = _made(of, "words", lambda: lookup.words(keys))
-        table = cp.append(lookup.among(cudf.Series(series.cat.categories), known), MISSING)
+        known = _made(of, "words", lambda: lookup.text_keys(keys))
+        table = cp.append(lookup.find_among(cudf.Series(series.cat.categories), known), MISSING)
         found = series.cat.codes.astype("int32").fillna(-1).to_cupy()
         return table[cp.where(found < 0, len(table) - 1, found)]
     values, missing = to_arrays(series)
@@ -175,7 +175,7 @@ def find_positions(
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         return cp.where(missing, MISSING, UNSEEN).astype("int64")
     kind = "float64" if "f" in (values.dtype.kind, keys.dtype.kind) else "int64"
-    known, order = _made(of, kind, lambda: lookup.ascending(keys.astype(kind)))
+    known, order = _made(of, kind, lambda: lookup.sort_keys(keys.astype(kind)))
     values = values.astype(kind)
     at = cp.minimum(cp.searchsorted(known, values), len(keys) - 1)
     found = cp.where(known[at] == values, order[at], UNSEEN)
@@ -227,9 +227,9 @@ def hash_values(series: Any, seed: int) -> Any:
 # -- reading files -------------------------------------------------------------------------------
 
 
-def file_readers() -> Reading:
+def file_readers() -> FileReaders:
     """cuDF's readers."""
-    return cast("Reading", importlib.import_module("pipeline.device.gpu.reading"))
+    return cast("FileReaders", importlib.import_module("pipeline.device.gpu.reading"))
 
 
 # -- when it cannot --------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def file_readers() -> Reading:
 
 def translate_error(error: BaseException) -> DeviceError | None:
     """What a library's error says of the GPU; None when it is not about the GPU."""
-    return errors.translated(error)
+    return errors.translate_error(error)
 
 
 def external_memory() -> AbstractContextManager[None]:

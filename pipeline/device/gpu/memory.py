@@ -19,14 +19,14 @@ import rmm
 import rmm.statistics
 from rmm.allocators.cupy import rmm_cupy_allocator
 
-KEPT = 4
+POOL_SHARE = 4
 """One in so many bytes of the GPU may stay with the pool while nobody uses them. RMM's default, and
 0 likewise, keeps all that it ever had (26.10), which XGBoost could not get."""
 
 _limits: list[int | None] = [None]
 
 
-def settle(limit: int | None) -> None:
+def set_limit(limit: int | None) -> None:
     """Says how many bytes the pool may hand out, before `set_up`; None: what there is."""
     _limits[0] = limit
 
@@ -49,8 +49,8 @@ def _resource(limit: int | None) -> Any:
     """The pool, with what comes between it and the statistics."""
     import cudf
 
-    whole = limit if limit is not None else free()[1]
-    made = rmm.mr.CudaAsyncMemoryResource(release_threshold=max(whole // KEPT, 1))
+    whole = limit if limit is not None else free_memory()[1]
+    made = rmm.mr.CudaAsyncMemoryResource(release_threshold=max(whole // POOL_SHARE, 1))
     if limit is not None:
         made = rmm.mr.LimitingResourceAdaptor(made, allocation_limit=limit)
     # cuDF's own "on demand" would come on top of the statistics, and print on standard output
@@ -93,7 +93,7 @@ def set_up_by_dask_cuda() -> bool:
 _in_use = [0]  # bytes when the counters were last pushed
 
 
-def peak() -> int:
+def take_peak() -> int:
     """The most bytes in use at a time since the last call, by all that uses the pool."""
     found = rmm.statistics.pop_statistics()  # counts from the push on
     highest = _in_use[0] + (0 if found is None else int(found.peak_bytes))
@@ -103,7 +103,7 @@ def peak() -> int:
     return highest
 
 
-def free() -> tuple[int, int]:
+def free_memory() -> tuple[int, int]:
     """(free, all) bytes of the GPU."""
     unused, total = rmm.mr.available_device_memory()
     return int(unused), int(total)

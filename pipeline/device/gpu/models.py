@@ -10,7 +10,7 @@ from pipeline.device import Array
 from pipeline.errors import DeviceError
 
 
-def forest(task: str, *, n_bins: int, **options: Any) -> Any:
+def make_forest(task: str, *, n_bins: int, **options: Any) -> Any:
     """A cuML forest that is not trained yet, with scikit-learn's `fit` and `predict`.
 
     Args:
@@ -25,7 +25,7 @@ def forest(task: str, *, n_bins: int, **options: Any) -> Any:
     return kind(n_bins=n_bins, output_type="cupy", **options)
 
 
-def scorer(checkpoint: bytes, task: str, estimator: Any = None) -> Callable[[Array], Array]:
+def make_scorer(checkpoint: bytes, task: str, estimator: Any = None) -> Callable[[Array], Array]:
     """The function of a Treelite checkpoint on the GPU: nvForest's; without it, the estimator's.
 
     nvForest scores in the checkpoint's own precision: trees of scikit-learn split at float64

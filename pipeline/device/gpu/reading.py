@@ -1,4 +1,4 @@
-"""Files decoded on the GPU: cuDF's CSV and Parquet readers (`pipeline.device.Reading`).
+"""Files decoded on the GPU: cuDF's CSV and Parquet readers (`pipeline.device.FileReaders`).
 
 Written against the source of cuDF 26.10; what has run on a GPU is in docs/gpu-results.
 """

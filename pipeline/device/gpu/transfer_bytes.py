@@ -25,7 +25,7 @@ def text_bytes(values: Iterable[str]) -> int:
     return sum(len(v.encode("utf-8", "surrogatepass")) for v in values)
 
 
-def moved() -> dict[str, int]:
+def take_counts() -> dict[str, int]:
     """Bytes since the last call: to the device, of these of input files, and to the host."""
     with _lock:
         found = {str(way): size for way, size in _moved.items()}

@@ -24,7 +24,7 @@ from pipeline.evaluate.metrics import ScoredRows
 from pipeline.evaluate.stored import metrics_adapter
 from pipeline.features.engine import fit
 from pipeline.matrix import SetName, Target
-from pipeline.memory.planner import give_back
+from pipeline.memory.planner import release_memory
 from pipeline.schema import SET, TRAIN
 from pipeline.train import golden, model_io
 from pipeline.train.feed import SetScores, score_sets
@@ -72,7 +72,7 @@ def _evaluated(
     feed = built.feed.to_device(session.device)
     own = scoring(models, feed.device)
     scores = score_sets(feed, JUDGED, {name: model.predict for name, model in own.items()})
-    give_back()
+    release_memory()
     values = _slices(session, rows)
     sets = {w: _as_scored(_judged(rows, found), values) for w, found in scores.items()}
     found = metrics.collect(rows.target, sets, rows=rows.counts.rows, prior=_prior(rows))
@@ -129,9 +129,9 @@ def _slices(session: RunContext, rows: LabeledData) -> pd.DataFrame | None:
     names = list(session.job.config.evaluate.slices)
     if not names:
         return None
-    found = partitions.results(
+    found = partitions.iter_results(
         session.client,
-        partitions.each(rows.parts, held_out_values, names, rows.context.device),
+        partitions.map_partitions(rows.parts, held_out_values, names, rows.context.device),
     )
     values: pd.DataFrame = pd.concat(found)
     return values

@@ -22,7 +22,7 @@ from pipeline.features.op import Op
 from pipeline.features.registry import dump_op, parse_ops
 from pipeline.ingest.labels import assign
 from pipeline.matrix import SetName
-from pipeline.memory.planner import give_back
+from pipeline.memory.planner import release_memory
 from pipeline.schema import SETS
 from pipeline.train import golden, model_io
 from pipeline.train import model as models_of
@@ -59,12 +59,12 @@ class FeatureSet:
     last: bool
     """Nothing needs the rows' frames once there are matrices of them."""
 
-    def let_go(self, rows: LabeledData | None = None) -> None:
+    def release(self, rows: LabeledData | None = None) -> None:
         """Frees all matrices, and what they are made of, but not these rows."""
         if rows is None or self.parts.items is not rows.parts.items:
-            self.parts.let_go()
+            self.parts.release()
         if isinstance(self.feed.parts, PersistedMatrices):
-            self.feed.parts.parts.let_go()
+            self.feed.parts.parts.release()
 
 
 def features(session: RunContext, rows: LabeledData, *, last: bool) -> FeatureSet:
@@ -98,7 +98,7 @@ def choose_ops(session: RunContext, rows: LabeledData) -> FeatureChoice:
     from pipeline.features.auto import choose, profile
 
     schema = rows.source.without([*rows.source.target, *session.job.left_out])
-    seen = partitions.reduced(
+    seen = partitions.reduce_partitions(
         session.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
     )
     entries, dropped = choose.choose_ops(schema, profile.finish(seen, schema), rows.target)
@@ -191,7 +191,7 @@ def rebuild_feature_set(
 def _training(rows: LabeledData, everything: bool) -> Partitions:
     if not everything:
         return rows.parts
-    return partitions.each(rows.parts, assign.everything_trains, rows.context.device)
+    return partitions.map_partitions(rows.parts, assign.everything_trains, rows.context.device)
 
 
 def _feed(
@@ -199,19 +199,21 @@ def _feed(
 ) -> PartitionedFeed:
     """The matrices of the rows: of all sets and held, or made of the rows at each pass."""
     client, wanted = session.client, result.plan.features
-    steps, rate = partitions.shared(client, result.remaining), rows.plan.train_rate
+    steps, rate = partitions.broadcast(client, result.remaining), rows.plan.train_rate
 
     def made(*sets: SetName) -> Partitions:
         context = replace(rows.context, sets=sets, train_rate=rate)
-        return partitions.each(result.parts, transform.build_matrices, steps, wanted, context)
+        return partitions.map_partitions(
+            result.parts, transform.build_matrices, steps, wanted, context
+        )
 
     parts_of: Callable[..., Partitions] = made
     if rows.plan.hold:
         if last and result.parts.items is not rows.parts.items:  # they were regrouped
-            rows.parts.let_go()
+            rows.parts.release()
         frames = result.parts if last else None
         parts_of = PersistedMatrices(
-            client, partitions.held(client, made(*SETS), instead_of=frames)
+            client, partitions.persist(client, made(*SETS), instead_of=frames)
         )
     device = rows.context.device
     return PartitionedFeed(client, parts_of, wanted, rows.target, device, counts)
@@ -249,7 +251,7 @@ def train(
             doing.entry.notes.insert(0, note)
             session.warn(note)
         doing.entry.rows = built.feed.count_rows("train")
-    give_back()
+    release_memory()
     return found
 
 
@@ -290,7 +292,7 @@ def _sampled(session: RunContext, rows: LabeledData, parts: Partitions, total: i
     """How many of all rows the models get."""
     if rows.plan.train_rate == 1:
         return total
-    counts = partitions.reduced(
+    counts = partitions.reduce_partitions(
         session.client, parts, assign.counted, assign.count_merged, rows.context.device,
         rows.context.n_classes, rows.context.seed, rows.plan.train_rate,
     )  # fmt: skip
@@ -323,5 +325,5 @@ def refit(
     with session.stage(f"refit {name}") as doing:
         found = _trained(session, rows, built, name, doing, last=last, rounds=rounds[name])
         doing.entry.rows = sum(rows.counts.rows.values())
-    give_back()
+    release_memory()
     return found

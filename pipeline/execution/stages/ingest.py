@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster import partitions
-from pipeline.cluster.client import spread
+from pipeline.cluster.client import is_distributed
 from pipeline.cluster.partitions import Partitions
 from pipeline.device import transfer
-from pipeline.device.choose import Choice, frames_of
+from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import DataError, MachineError
 from pipeline.execution.planning import describe_plan, plan_parts
 from pipeline.features.engine.transform import TransformContext
@@ -26,7 +26,7 @@ from pipeline.ingest.labels import assign, split, target
 from pipeline.ingest.labels.assign import Counts, Preparation
 from pipeline.ingest.labels.label_state import Settlement
 from pipeline.matrix import Target
-from pipeline.memory.cluster_capacity import capacity, device_capacity
+from pipeline.memory.cluster_capacity import device_capacity, host_capacity
 from pipeline.memory.planner import LEAST_ROWS, MemoryPlan
 from pipeline.schema import Schema
 
@@ -88,7 +88,7 @@ def read(session: RunContext) -> RawData:
         if doing.kept is None:
             doing.entry.rows = total
             notes += describe_plan(
-                plan, session.job.contract.format == "csv", spread(session.client)
+                plan, session.job.contract.format == "csv", is_distributed(session.client)
             )
             doing.files = _left(session, reads)
         frames = load.frames(reads)
@@ -149,8 +149,8 @@ def on(rows: LabeledData, device: str) -> LabeledData:
     if device == own:
         return rows
     return replace(
-        rows, parts=partitions.each(rows.parts, transfer.moved, own, device),
-        meta=transfer.moved(rows.meta, own, device),
+        rows, parts=partitions.map_partitions(rows.parts, transfer.transfer_frame, own, device),
+        meta=transfer.transfer_frame(rows.meta, own, device),
         # what is made there has no place in the plan
         plan=replace(rows.plan, hold=False),
         context=replace(rows.context, device=device),
@@ -168,9 +168,9 @@ def _planned(
     """
     job, client, rung = session.job, session.client, session.rung
     if device != job.choice.name:
-        job = replace(job, choice=Choice(job.choice.asked, device, job.choice.reason))
-    if spread(client):
-        together = capacity(client, job.cluster, job.config.memory)
+        job = replace(job, choice=DeviceChoice(job.choice.asked, device, job.choice.reason))
+    if is_distributed(client):
+        together = host_capacity(client, job.cluster, job.config.memory)
         own = device_capacity(client, job.config.memory) if device == "gpu" else None
         # staged files would lie on one host's disk: a pass reads the source again, on any worker
         parts, plan = plan_parts(
@@ -195,7 +195,9 @@ def _reads(session: RunContext, parts: list[Part], plan: MemoryPlan, device: str
     )  # fmt: skip
     if not plan.hold:
         return reads
-    return partitions.held(session.client, partitions.each(reads, load.read_packed, device))
+    return partitions.persist(
+        session.client, partitions.map_partitions(reads, load.read_packed, device)
+    )
 
 
 def _staged(session: RunContext, frames: Partitions, device: str, notes: list[str]) -> Partitions:
@@ -252,7 +254,7 @@ def _settled(
     """The rows with labels and sets, and what two passes over them settled."""
     config, client = session.job.config, session.client
     frames = _crossed(found, spec.device)
-    seen = partitions.reduced(client, frames, assign.look, assign.looked, spec)
+    seen = partitions.reduce_partitions(client, frames, assign.look, assign.looked, spec)
     notes += dropped_notes(seen)
     if config.features is None:  # nobody has looked at the columns yet
         notes += split.advice(session.job.source, config.split)
@@ -263,7 +265,7 @@ def _settled(
     cuts = split.cuts(seen.times, config.split, is_datetime=is_datetime)
     notes += split.describe_cuts(cuts, config.split, session.job.source)
     parts = _prepared(session, found, spec, settled.target, cuts)
-    counts = partitions.reduced(
+    counts = partitions.reduce_partitions(
         client, parts, assign.counted, assign.count_merged, spec.device,
         len(settled.target.classes), config.seed, found.plan.train_rate,
     )  # fmt: skip
@@ -277,7 +279,7 @@ def _crossed(found: RawData, device: str) -> Partitions:
     """The frames as those of the device."""
     if found.device == device:
         return found.parts
-    return partitions.each(found.parts, transfer.moved, found.device, device)
+    return partitions.map_partitions(found.parts, transfer.transfer_frame, found.device, device)
 
 
 def _prepared(
@@ -285,10 +287,10 @@ def _prepared(
 ) -> Partitions:
     """The frames with their rows' labels and sets, held instead of those if the plan holds."""
     frames = _crossed(found, spec.device)
-    parts = partitions.each(frames, assign.assigned, spec, settled, cuts)
+    parts = partitions.map_partitions(frames, assign.assigned, spec, settled, cuts)
     if not spec.hold:
         return parts
-    return partitions.held(session.client, parts, instead_of=found.parts)
+    return partitions.persist(session.client, parts, instead_of=found.parts)
 
 
 def _refuse_few(session: RunContext, counts: Counts, found: RawData) -> None:

@@ -147,9 +147,9 @@ def _through(
     client: Any, parts: Partitions, meta: Frame, steps: tuple[Step, ...], context: TransformContext
 ) -> tuple[Partitions, Frame]:
     """Partitions and their meta after these steps."""
-    sent = partitions.shared(client, steps)
+    sent = partitions.broadcast(client, steps)
     return (
-        partitions.each(parts, _applied_all, sent, context),
+        partitions.map_partitions(parts, _applied_all, sent, context),
         _applied_all(meta, steps, context),
     )
 
@@ -191,9 +191,9 @@ def _summaries(
     used = transform.find_active_steps({i: steps[i] for i in order}, pending)
     ordered = list(used.values())
     positions = [list(used).index(i) for i in pending]
-    sent = partitions.shared(client, ordered)
+    sent = partitions.broadcast(client, ordered)
     merge = partial(transform.merge_summaries, steps=ordered)
-    found = partitions.reduced(
+    found = partitions.reduce_partitions(
         client, parts, transform.summarise_steps, merge, sent, positions, context
     )
     return {i: found[position] for position, i in zip(positions, pending, strict=True)}
@@ -221,11 +221,13 @@ def _regrouped(
     client: Any, parts: Partitions, meta: Frame, op: Op, context: TransformContext
 ) -> Partitions:
     entity, _ = op.regroup_by() or ([], [])
-    parts = partitions.each(parts, _applied_all, (), context)  # in storage dtypes, as the meta
-    moved = partitions.regrouped(
+    parts = partitions.map_partitions(
+        parts, _applied_all, (), context
+    )  # in storage dtypes, as the meta
+    moved = partitions.shuffle_by_group(
         parts, meta, transform.hash_group, entity, context.device, device=context.device
     )
-    return partitions.held(client, moved)
+    return partitions.persist(client, moved)
 
 
 def _dropped(

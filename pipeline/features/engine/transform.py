@@ -15,7 +15,7 @@ from functools import cached_property
 
 from pipeline.device import Array, Frame, Frames, Series
 from pipeline.device.choose import frames_of
-from pipeline.device.nvtx_ranges import span
+from pipeline.device.nvtx_ranges import annotate
 from pipeline.features.op import Op, Rows, State, Summary
 from pipeline.matrix import Feature, Matrix, SetName, Task, zero_missing_codes
 from pipeline.schema import LABEL, RESERVED, SET, SETS, TRAIN, WEIGHT, Column, Schema
@@ -163,7 +163,7 @@ def _after(part: Part, step: Step) -> Part:
         return replace(part, columns=kept)
     seen = part.frame(step.reads)
     transform = step.op.transform if part.sets is None else step.op.transform_train
-    with span(step.op.name):
+    with annotate(step.op.name):
         made = transform(seen, step.state, part.rows)
     if list(made.columns) != declared or len(made) != len(part.rows.ids):
         raise AssertionError(
@@ -196,7 +196,7 @@ def summarise_steps(
     for position, step in enumerate(steps):
         if position in pending:
             own = part if step.op.fit_on == "all" else select_training_rows(part)
-            with span(f"{step.op.name}: summarise"):
+            with annotate(f"{step.op.name}: summarise"):
                 found[position] = step.op.summarise(own.frame(step.reads), own.rows, step.state)
         if step.usable and not step.idle:
             part = _after(part, step)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cluster import gpu_worker_failure, partitions
-from pipeline.cluster.client import workers
+from pipeline.cluster.client import worker_threads
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Matrix, concatenate_matrices, take_rows
@@ -35,7 +35,7 @@ def train(
 ) -> FittedModel:
     """The forest that the workers grow; what `forest.train` does in one process."""
     client, rows = feed.client, feed.count_rows("train")
-    known = workers(client)
+    known = worker_threads(client)
     members = list(known)[: params.trees]
     params = with_class_weights(params, feed)
     present: list[int] = []
@@ -50,13 +50,13 @@ def train(
     notes = [f"{len(members)} workers grow trees, each on {dealt_to_each} training rows"]
     progress(f"{params.trees} trees on {len(members)} workers", 0, params.trees)
     described = (feed.features, feed.target, feed.device)
-    sent = partitions.shared(client, (params, described, present, share, seed))
+    sent = partitions.broadcast(client, (params, described, present, share, seed))
     dealt = _dealt(client, feed, len(members), sent)
     fill_of = client.submit(_fill, dealt[0], sent, pure=False)
     trees = [len(part) for part in np.array_split(np.arange(params.trees), len(members))]
     grown = [
         client.submit(
-            gpu_worker_failure.guarded, _grow, own, fill_of,
+            gpu_worker_failure.run_guarded, _grow, own, fill_of,
             (number, trees[number], known[address]), sent,
             pure=False, workers=[address], allow_other_workers=True,
         )
@@ -103,7 +103,7 @@ def _dealt(client: Any, feed: PartitionedFeed, members: int, sent: Any) -> list[
     """A future of each member's rows, a `Matrix`; one pass over the partitions."""
     from dask import delayed
 
-    picked = partitions.each(feed.parts("train"), _picked, members, sent).tasks()
+    picked = partitions.map_partitions(feed.parts("train"), _picked, members, sent).tasks()
     own = delayed(getitem, pure=False)
     futures = client.compute([own(task, number) for number in range(members) for task in picked])
     by_member = (futures[n * len(picked) : (n + 1) * len(picked)] for n in range(members))

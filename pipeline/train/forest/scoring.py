@@ -107,7 +107,7 @@ class ForestScore:
     def _on_the_gpu(self) -> Callable[[Array], Array]:
         from pipeline.device.gpu import models
 
-        return models.scorer(self.checkpoint, self.target.task, self.estimator)
+        return models.make_scorer(self.checkpoint, self.target.task, self.estimator)
 
     @cached_property
     def _model(self) -> Any:

@@ -194,7 +194,7 @@ def make_estimator(params: ForestParams, feed: Feed, options: dict[str, Any], th
     if feed.device == "gpu":
         from pipeline.device.gpu import models
 
-        return models.forest(feed.target.task, n_bins=params.n_bins, **options)
+        return models.make_forest(feed.target.task, n_bins=params.n_bins, **options)
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     kind = RandomForestRegressor if feed.target.task == "regression" else RandomForestClassifier

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.cluster import gang_tasks, partitions
-from pipeline.cluster.client import workers
+from pipeline.cluster.client import worker_threads
 from pipeline.errors import MachineError
 from pipeline.matrix import Matrix
 from pipeline.train.feed import PartitionedFeed, WorkerFeed
@@ -49,7 +49,7 @@ def boost_on_workers(
     """
     params = with_class_weights(params, feed)
     facts = (params, plan, feed.features, feed.target, feed.device, dict(feed.counts))
-    sent = partitions.shared(feed.client, facts)
+    sent = partitions.broadcast(feed.client, facts)
     last = start
 
     def reached(state: BoostingState) -> None:
@@ -78,10 +78,10 @@ def _attempt(
     client = feed.client
     _wait_for_one(client)
     parts = feed.parts("train", "valid")
-    members = gang_tasks.members(client, parts)
+    members = gang_tasks.assign_members(client, parts)
     first, topic = members[0].address, f"boosting-{uuid4().hex}"
     tracker = client.run(_track, topic, len(members), get_address_host(first), workers=[first])
-    notes.append(f"{len(members)} of {len(workers(client))} workers boost together")
+    notes.append(f"{len(members)} of {len(worker_threads(client))} workers boost together")
     ended: list[int] = []
     client.subscribe_topic(topic, lambda event: progress(*event[1]))
     client.subscribe_topic(topic + SEGMENT, lambda event: ended.append(event[1]))
@@ -94,14 +94,14 @@ def _attempt(
                 keep(BoostingState.unpacked(*state))
 
     try:
-        found = gang_tasks.together(
+        found = gang_tasks.run_on_all_workers(
             client, parts, members, _boost, sent,
             (tracker[first], topic, start.packed()), what="XGBoost's training", meanwhile=fetch,
         )  # fmt: skip
     finally:
         client.unsubscribe_topic(topic)
         client.unsubscribe_topic(topic + SEGMENT)
-        if first in workers(client):
+        if first in worker_threads(client):
             client.run(_untrack, topic, workers=[first], wait=False)  # it may die meanwhile
     last, told = next(f for f in found if f is not None)
     notes.extend(told)
@@ -181,4 +181,4 @@ def _boost(
 
 def _made(items: Sequence[Any], calls: Sequence[Any]) -> Iterator[Mapping[str, Matrix]]:
     """The partitions of a worker's items, made again at each pass."""
-    return (partitions.called(item, *calls) for item in items)
+    return (partitions.apply_functions(item, *calls) for item in items)

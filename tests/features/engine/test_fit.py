@@ -68,7 +68,7 @@ def fitted(client, frame, label, which, *, entries=ENTRIES, count=3):
     if "lag" not in {next(iter(e)) for e in entries}:
         schema = schema.without(["when"])
     parts = [whole.iloc[i] for i in np.array_split(np.arange(len(whole)), count)]
-    delayed = partitions.held(client, partitions.each(range(count), parts.__getitem__))
+    delayed = partitions.persist(client, partitions.map_partitions(range(count), parts.__getitem__))
     return fit.fit(
         client, delayed, meta=whole.iloc[:0], ops=parse_ops(entries), source=schema,
         context=CONTEXT, tables={}, left_out={},
@@ -78,10 +78,10 @@ def fitted(client, frame, label, which, *, entries=ENTRIES, count=3):
 def matrix(client, fitting):
     """All rows of all sets, by row id."""
     wanted = fitting.plan.features
-    parts = partitions.each(
+    parts = partitions.map_partitions(
         fitting.parts, transform.build_matrices, fitting.remaining, wanted, CONTEXT
     )
-    found = [m for part in partitions.results(client, parts) for m in part.values()]
+    found = [m for part in partitions.iter_results(client, parts) for m in part.values()]
     ids = np.concatenate([m.ids for m in found])
     return np.concatenate([m.x for m in found])[np.argsort(ids)]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import run_command_line
-from pipeline.cluster.client import connected
+from pipeline.cluster.client import connect
 from pipeline.config.model import Cluster, Config, Source
 from pipeline.errors import ConfigError, InputError, MachineError
 from pipeline.execution.runner import run
@@ -135,7 +135,7 @@ def workers_elsewhere(store, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     own = Cluster(kind="cores", workers=2, dashboard=False)
-    with connected(own, "cpu", 2, tmp_path / "dask" / "tmp") as client:
+    with connect(own, "cpu", 2, tmp_path / "dask" / "tmp") as client:
         client.run(os.chdir, folder)
         yield client
 

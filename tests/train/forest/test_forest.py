@@ -144,7 +144,7 @@ def test_the_gpu_module_gets_cumls_names(monkeypatch):
         return CumlLike(**options)
 
     models = ModuleType("pipeline.device.gpu.models")
-    models.forest = make
+    models.make_forest = make
     monkeypatch.setitem(sys.modules, "pipeline.device.gpu.models", models)
     monkeypatch.setattr(gpu, "models", models, raising=False)
     monkeypatch.setattr(train, "frames_of", lambda name: cpu)
