@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.audit import column_checks, same_rows
+from pipeline.audit import column_checks, overlap, scan
 from pipeline.audit import label_mean as means
 from pipeline.audit import near_rows as near
 from pipeline.audit import noisy_copy as noisy
-from pipeline.audit import scan as looks
-from pipeline.audit.evidence import Facts
+from pipeline.audit.evidence import Evidence
 from pipeline.audit.finding import Finding
 from pipeline.config.model import Split
 from pipeline.device import cpu
@@ -36,8 +35,8 @@ from pipeline.schema import LABEL, SET, TEST, TRAIN, VALID, Schema
 
 CHECKS = [
     near.check_near_rows,
-    same_rows.check_entities,
-    column_checks.check_alone,
+    overlap.check_entities,
+    column_checks.check_univariate,
     means.check_label_mean,
     noisy.check_noisy_copy,
 ]
@@ -267,7 +266,7 @@ KINDS = {
 }
 
 
-def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> Facts:
+def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> Evidence:
     """Make what the checks look at: 70 % of the rows train, 10 % stop the training, 20 % test."""
     y, columns = frame["y"], frame.drop(columns="y").reset_index(drop=True)
     classes = () if y.dtype.kind == "f" else tuple(np.unique(y).tolist())
@@ -279,8 +278,8 @@ def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> F
     whole = storage.assign(**own)[rng.random(len(frame)) < sampled]
     numeric = [c.name for c in schema if c.kind == "numeric"]
     plan = FittedPlan(Schema(schema.columns), (), tuple(Feature(n, "q") for n in numeric))
-    spec = looks.spec_of("cpu", 0, len(whole), features=numeric, entities=(), times=())
-    look = replace(looks.look(whole, spec), rows=len(frame))
+    spec = scan.plan_scan("cpu", 0, len(whole), features=numeric, entities=(), times=())
+    look = replace(scan.scan_partition(whole, spec), rows=len(frame))
     x = np.stack([cpu.to_floats(whole[n]) for n in numeric], axis=1).astype("float32")
     kept, label = cpu.to_arrays(whole[SET])[0], cpu.to_floats(whole[LABEL])
 
@@ -290,7 +289,7 @@ def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> F
 
     made_of = {n: frozenset({n}) for n in numeric}
     target = Target(task, classes)
-    return Facts(
+    return Evidence(
         Split(), target, schema, look, plan, rows(TRAIN), rows(TEST), rows(VALID), made_of, None
     )
 

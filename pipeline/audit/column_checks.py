@@ -1,69 +1,74 @@
-"""Columns that predict the target almost alone, and columns whose names tell of the future."""
+"""Checks of single columns: those that predict the target alone, and suspicious names."""
 
 from __future__ import annotations
 
-from pipeline.audit.evidence import Checked, Facts
+from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
-from pipeline.audit.suspicious_names import after_the_fact
+from pipeline.audit.suspicious_names import detect_future_hint
 from pipeline.audit.univariate import LIMITS, METRIC, Score
 
 
-def check_alone(facts: Facts) -> Checked:
-    """Every column of the models' matrix, one by one."""
-    task, rows = facts.target.task, len(facts.labels.test)
-    metric, (_, strong, most) = METRIC[task], LIMITS[task]
-    if not facts.labels.enough:
-        return Checked("alone", f"{rows:,} test rows are too few, or all alike: nothing was scored")
-    ranked = sorted(facts.scores.items(), key=lambda item: -item[1].value)
+def check_univariate(evidence: Evidence) -> CheckResult:
+    """Score every column of the models' matrix alone."""
+    rows = len(evidence.labels.test)
+    metric = METRIC[evidence.target.task]
+    if not evidence.labels.is_sufficient:
+        summary = f"nothing scored: {rows:,} test rows are too few, or have equal labels"
+        return CheckResult("alone", summary)
+    ranked = sorted(evidence.scores.items(), key=lambda item: -item[1].value)
     findings = [
-        _alone(name, score, most if score.strength == "alone" else strong, facts)
+        _report_score(name, score, evidence)
         for name, score in ranked
-        if score.strength in ("strong", "alone")
+        if score.strength in ("strong", "decisive")
     ]
-    top = f"; the highest {metric} is {ranked[0][1].value:.4f}, of {ranked[0][0]}" if ranked else ""
-    return Checked(
-        "alone", f"{len(ranked):,} columns scored one by one on {rows:,} test rows{top}", findings,
-        {"metric": metric, "scores": {name: score.value for name, score in ranked}},
-    )  # fmt: skip
+    summary = f"{len(ranked):,} columns scored one by one on {rows:,} test rows"
+    if ranked:
+        name, score = ranked[0]
+        summary += f"; the highest {metric} is {score.value:.4f}, of {name}"
+    measured = {"metric": metric, "scores": {name: score.value for name, score in ranked}}
+    return CheckResult("alone", summary, findings, measured)
 
 
-def _alone(name: str, score: Score, limit: float, facts: Facts) -> Finding:
-    metric, rows = METRIC[facts.target.task], len(facts.labels.test)
-    what = f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
-    what += f" (from {limit} on it is told)"
-    severity: Severity = "fail" if score.strength == "alone" and facts.labels.certain else "warn"
-    line, time = facts.dropped([name]), facts.time_of(name)
-    if time is not None and facts.split.by != "time":
-        # of neighbours in time one is in the training set: that tells nothing of later times
-        what += f"; it is made of {time}, and the split is not by time"
-        severity, line = "warn", facts.split_by("time", time)
+def _report_score(name: str, score: Score, evidence: Evidence) -> Finding:
+    task, rows = evidence.target.task, len(evidence.labels.test)
+    metric, (_, strong, decisive) = METRIC[task], LIMITS[task]
+    limit = decisive if score.strength == "decisive" else strong
+    what = (
+        f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
+        f" (reported from {limit} on)"
+    )
+    is_certain = score.strength == "decisive" and evidence.labels.is_conclusive
+    severity: Severity = "fail" if is_certain else "warn"
+    config, time = evidence.suggest_drop([name]), evidence.find_time_column(name)
+    if time is not None and evidence.split.by != "time":
+        # Rows next in time are in the training set: the score does not show what the column is
+        # worth for later rows, so only another split can decide.
+        what += f"; it is computed from {time}, and the split is not by time"
+        severity, config = "warn", evidence.suggest_split("time", time)
     measured = {"metric": metric, "value": score.value, "rows": rows}
-    return Finding("alone", severity, name, what, measured, line)
+    return Finding("alone", severity, name, what, measured, config)
 
 
-def check_names(facts: Facts) -> Checked:
-    """The names of all columns that the models' columns are made of."""
+def check_names(evidence: Evidence) -> CheckResult:
+    """Search the names of all columns that the models use for hints at the future."""
+    metric, limit = METRIC[evidence.target.task], LIMITS[evidence.target.task][0]
     findings = []
-    for name in facts.used:
-        hint, why = after_the_fact(name, sorted(facts.source.target))
+    for name in evidence.used_columns:
+        hint, reason = detect_future_hint(name, sorted(evidence.source.target))
         if not hint:
             continue
-        score = facts.best(name)
-        confirmed = score is not None and score.strength != ""
-        severity: Severity = "warn" if hint == "plain" or confirmed else "info"
-        if confirmed and facts.labels.certain:
+        score = evidence.find_best_score(name)
+        # A name alone never fails; together with a notable score it does.
+        is_confirmed = score is not None and score.strength != ""
+        severity: Severity = "warn" if hint == "plain" or is_confirmed else "info"
+        if is_confirmed and evidence.labels.is_conclusive:
             severity = "fail"
-        what = f"may be known only afterwards: {why}"
+        what = f"may be known only after the fact: {reason}"
         if score is not None:
-            metric = METRIC[facts.target.task]
-            limit = LIMITS[facts.target.task][0]
             what += f"; alone it has {metric} {score.value:.4f}"
-            what += f" (from {limit} on that confirms it)" if confirmed else ""
-        findings.append(
-            Finding(
-                "names", severity, name, what,
-                {"hint": hint, "value": None if score is None else score.value},
-                facts.without(name),
-            )
-        )  # fmt: skip
-    return Checked("names", f"{len(facts.used):,} names of columns that the models use", findings)
+            what += f" (confirmed from {limit} on)" if is_confirmed else ""
+        measured = {"hint": hint, "value": None if score is None else score.value}
+        config = evidence.suggest_without(name)
+        findings.append(Finding("names", severity, name, what, measured, config))
+    summary = f"{len(evidence.used_columns):,} names of columns that the models use"
+    return CheckResult("names", summary, findings)

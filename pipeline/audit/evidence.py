@@ -1,4 +1,4 @@
-"""What the checks look at: a run's rows as they were seen in one pass, and its fitted features."""
+"""Evidence that the checks inspect: one scan of a run's rows, and its features refitted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.audit import suggestion, univariate
 from pipeline.audit.finding import Finding
-from pipeline.audit.lineage import Lineage, encoded, features_of
-from pipeline.audit.scan import Look, hash_rows
+from pipeline.audit.lineage import Lineage, find_derived_features, find_target_encodings
+from pipeline.audit.scan import SPAN, Scan, hash_rows
 from pipeline.audit.univariate import Labels, Score
 from pipeline.config.model import Split
 from pipeline.device import cpu
@@ -27,30 +27,31 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a check says."""
+class CheckResult:
+    """Result of a check."""
 
     check: str
-    said: str
-    """What was looked at, and what came of it."""
+    summary: str
+    """What was inspected and with what result, in one line; ``said`` in ``audit.json``."""
     findings: Sequence[Finding] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
 
 
 @dataclass(frozen=True)
-class Values:
-    """A column's values of the sample's training and test rows."""
+class ColumnValues:
+    """A column's values in the sample's training and test rows."""
 
     train: Array
-    """float64 (n,), missing as NaN; of a category int codes, missing as -1. ``test``: (m,)."""
+    """(n,) float64 numbers, missing as NaN; for a category int codes, missing as -1."""
     test: Array
+    """(m,), as ``train``."""
     category: bool
 
 
 @dataclass(frozen=True)
-class Labeled:
-    """A numeric column, the labels and the sets of the sample's rows."""
+class LabeledColumn:
+    """A numeric column with the labels and the sets of the sample's rows."""
 
     values: Array
     """float64 (n,), missing as NaN."""
@@ -61,138 +62,157 @@ class Labeled:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Of one run, or one that might be."""
+class Evidence:
+    """The evidence of one run."""
 
     split: Split
     target: Target
     source: Schema
     """All columns of the data, the target's marked."""
-    look: Look
+    scan: Scan
     plan: FittedPlan
-    """Fitted on the sample's training rows."""
+    """Features fitted on the sample's training rows."""
     train: Matrix
-    """Of the sample; ``test`` and ``valid`` likewise."""
+    """Matrix of the sample's training rows; ``test`` and ``valid`` likewise."""
     test: Matrix
     valid: Matrix | None
-    made_of: Lineage
-    chosen: Sequence[Op] | None
-    """The ops where the config names none."""
+    lineage: Lineage
+    chosen_ops: Sequence[Op] | None
+    """The automatically chosen ops; None if the config has ``features:``."""
+    hash_bound: int = SPAN
+    """`ScanSpec.hash_bound` of the scan; `SPAN`: the contents of all rows were compared."""
 
-    @cached_property
-    def labels(self) -> Labels:
-        """Of the sample."""
-        train, test = (np.asarray(m.label, "float64") for m in (self.train, self.test))
-        return univariate.labels_of(train, test, self.target)
+    # -- values of columns -------------------------------------------------------------------------
 
-    @cached_property
-    def scores(self) -> Mapping[str, Score]:
-        """By column of the matrix: its worth alone."""
-        found = {f.name: self.score(self.feature(f.name)) for f in self.plan.features}
-        return {name: score for name, score in found.items() if score is not None}
-
-    def score(self, values: Values) -> Score | None:
-        """The worth of values alone."""
-        return univariate.score(values.train, values.test, self.labels, category=values.category)
-
-    def feature(self, name: str) -> Values:
-        """A column of the matrix."""
+    def get_feature(self, name: str) -> ColumnValues:
+        """Return a column of the matrix."""
         at = self.plan.names.index(name)
         train, test = self.train.x[:, at], self.test.x[:, at]
         if self.plan.features[at].kind != "c":
-            return Values(train.astype("float64"), test.astype("float64"), False)
-        return Values(train.astype("int64") - 1, test.astype("int64") - 1, True)
+            return ColumnValues(train.astype("float64"), test.astype("float64"), False)
+        # The matrix stores categories from 1 on, and 0 for a missing one.
+        return ColumnValues(train.astype("int64") - 1, test.astype("int64") - 1, True)
 
-    def column(self, name: str) -> Values:
-        """A column of the data."""
-        column, sets = self.look.sample[name], self._sets
-        category = self.source[name].kind == "text"
-        values = _codes(column) if category else cpu.to_floats(column)
-        return Values(values[sets == TRAIN], values[sets == TEST], category)
+    def get_column(self, name: str) -> ColumnValues:
+        """Return a column of the data."""
+        if self.source[name].kind == "text":
+            return self.get_codes(name)
+        values = cpu.to_floats(self.scan.sample[name])
+        return ColumnValues(values[self._sets == TRAIN], values[self._sets == TEST], False)
 
-    def codes(self, name: str) -> Values:
-        """A column of the data as codes, whatever its type."""
-        codes, sets = _codes(self.look.sample[name]), self._sets
-        return Values(codes[sets == TRAIN], codes[sets == TEST], True)
+    def get_codes(self, name: str) -> ColumnValues:
+        """Return a column of the data as codes, whatever its type."""
+        codes = _encode(self.scan.sample[name])
+        return ColumnValues(codes[self._sets == TRAIN], codes[self._sets == TEST], True)
 
-    @cached_property
-    def _sets(self) -> Array:
-        return cpu.to_arrays(self.look.sample[SET])[0]
-
-    @cached_property
-    def inputs(self) -> list[str]:
-        """The columns of the data that the features need, in order."""
-        needed = set(self.plan.needed)
-        return [n for n in self.source.names if n in needed and n in self.look.sample]
-
-    @cached_property
-    def hashes(self) -> tuple[Array, Array]:
-        """uint64: the content of `inputs` in the sample's rows, and the sets of the rows."""
-        return hash_rows(self.look.sample, self.inputs, cpu), self._sets
-
-    @cached_property
-    def numbers(self) -> list[str]:
-        """The numeric columns of the data that models use, then those that are made or joined.
-
-        The target's means that the features make themselves are left out.
-        """
-        own = [n for n in self.inputs if self.source[n].kind == "numeric"]
-        means = encoded(self.plan)
-        made = [
-            f.name for f in self.plan.features
-            if f.kind != "c" and f.name not in means and f.name not in self.look.sample
-        ]  # fmt: skip
-        return [*own, *made]
-
-    def labeled(self, name: str) -> Labeled:
-        """One of `numbers`, in all sets."""
-        sample = self.look.sample
+    def get_labeled_column(self, name: str) -> LabeledColumn:
+        """Return one of `numeric_columns`, in all sets."""
+        sample = self.scan.sample
         if name in sample:
-            return Labeled(cpu.to_floats(sample[name]), cpu.to_floats(sample[LABEL]), self._sets)
+            values, label = cpu.to_floats(sample[name]), cpu.to_floats(sample[LABEL])
+            return LabeledColumn(values, label, self._sets)
         at = self.plan.names.index(name)
-        parts = [(n, m) for n, m in ((TRAIN, self.train), (VALID, self.valid), (TEST, self.test))
-                 if m is not None]  # fmt: skip
-        return Labeled(
-            np.concatenate([m.x[:, at].astype("float64") for _, m in parts]),
-            np.concatenate([np.asarray(m.label, "float64") for _, m in parts]),
-            np.concatenate([np.full(len(m.ids), n) for n, m in parts]),
+        sets = ((TRAIN, self.train), (VALID, self.valid), (TEST, self.test))
+        matrices = [(number, matrix) for number, matrix in sets if matrix is not None]
+        return LabeledColumn(
+            np.concatenate([m.x[:, at].astype("float64") for _, m in matrices]),
+            np.concatenate([np.asarray(m.label, "float64") for _, m in matrices]),
+            np.concatenate([np.full(len(m.ids), number) for number, m in matrices]),
         )
 
     @cached_property
-    def used(self) -> list[str]:
-        """The columns, of the data or joined, that the models' columns are made of; in order."""
-        found = set().union(*self.made_of.values())
-        return [n for n in self.source.names if n in found] + sorted(found - set(self.source.names))
+    def _sets(self) -> Array:
+        return cpu.to_arrays(self.scan.sample[SET])[0]
 
-    def best(self, column: str) -> Score | None:
-        """Of the matrix's columns that are made of a column, the highest score."""
-        own = [self.scores[n] for n in features_of(column, self.made_of) if n in self.scores]
-        return max(own, key=lambda score: score.value, default=None)
+    @cached_property
+    def row_hashes(self) -> tuple[Array, Array]:
+        """uint64 (n,): hashes of the sample's rows over `input_columns`; (n,): their sets."""
+        return hash_rows(self.scan.sample, self.input_columns, cpu), self._sets
 
-    def time_of(self, name: str) -> str | None:
-        """The one column of times that a column of the matrix is made of; None if of others."""
-        (first, *others) = self.made_of[name]
-        timed = not others and first in self.source and self.source[first].kind == "datetime"
-        return first if timed else None
+    # -- names of columns --------------------------------------------------------------------------
 
-    def without(self, column: str) -> str:
-        """The line of config that takes away from the models what is made of a column."""
-        return self.dropped(features_of(column, self.made_of))
+    @cached_property
+    def input_columns(self) -> list[str]:
+        """Columns of the data that the features need, in order."""
+        needed = set(self.plan.needed)
+        return [n for n in self.source.names if n in needed and n in self.scan.sample]
 
-    def dropped(self, names: Sequence[str]) -> str:
-        """The line that takes columns of the matrix away; empty where none would be left."""
+    @cached_property
+    def numeric_columns(self) -> list[str]:
+        """Numeric columns of the data that the models use, then computed and joined ones.
+
+        The run's own target encodings are left out.
+        """
+        inputs = [n for n in self.input_columns if self.source[n].kind == "numeric"]
+        encodings = find_target_encodings(self.plan)
+        computed = [
+            f.name
+            for f in self.plan.features
+            if f.kind != "c" and f.name not in encodings and f.name not in self.scan.sample
+        ]
+        return [*inputs, *computed]
+
+    @cached_property
+    def used_columns(self) -> list[str]:
+        """Columns that the matrix comes from: those of the data in order, then joined ones."""
+        used = set().union(*self.lineage.values())
+        return [n for n in self.source.names if n in used] + sorted(used - set(self.source.names))
+
+    def find_time_column(self, name: str) -> str | None:
+        """Return the column of times that a column of the matrix comes from alone, if any."""
+        (first, *others) = self.lineage[name]
+        is_time = not others and first in self.source and self.source[first].kind == "datetime"
+        return first if is_time else None
+
+    # -- scores ------------------------------------------------------------------------------------
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Labels of the sample."""
+        train, test = (np.asarray(m.label, "float64") for m in (self.train, self.test))
+        return univariate.group_labels(train, test, self.target)
+
+    @cached_property
+    def scores(self) -> Mapping[str, Score]:
+        """Score of each column of the matrix alone, as far as it could be computed."""
+        scores = {f.name: self.score_values(self.get_feature(f.name)) for f in self.plan.features}
+        return {name: score for name, score in scores.items() if score is not None}
+
+    def score_values(self, values: ColumnValues) -> Score | None:
+        """Score values alone."""
+        return univariate.score_column(
+            values.train, values.test, self.labels, category=values.category
+        )
+
+    def find_best_score(self, column: str) -> Score | None:
+        """Return the highest score of the matrix's columns that come from a source column."""
+        features = find_derived_features(column, self.lineage)
+        scores = [self.scores[n] for n in features if n in self.scores]
+        return max(scores, key=lambda score: score.value, default=None)
+
+    # -- suggestions -------------------------------------------------------------------------------
+
+    def suggest_without(self, column: str) -> str:
+        """Suggest the line of config that removes all features that come from a source column."""
+        return self.suggest_drop(find_derived_features(column, self.lineage))
+
+    def suggest_drop(self, names: Sequence[str]) -> str:
+        """Suggest the line that drops columns of the matrix; empty if none would remain."""
         if not names or set(names) >= set(self.plan.names):
             return ""
-        return suggestion.without(names, self.chosen)
+        return suggestion.suggest_drop(names, self.chosen_ops)
 
-    def split_by(self, by: str, column: str) -> str:
-        """The line that divides the rows in another way."""
-        return suggestion.split_by(self.split, by, column)
+    def suggest_split(self, by: str, column: str) -> str:
+        """Suggest the line of config that splits the rows by another column."""
+        return suggestion.suggest_split(self.split, by, column)
 
 
-def _codes(series: pd.Series) -> Array:
-    """int64 (n,): positions among the sorted values, -1 where missing: whatever the partitions."""
+def _encode(series: pd.Series) -> Array:
+    """Return int64 (n,): positions among the sorted values, -1 where missing.
+
+    Sorting makes the codes independent of how the rows were partitioned.
+    """
     codes, values = cpu.to_codes(series)
     place = np.append(np.argsort(np.argsort(values)), -1)
-    found: Array = place[codes].astype("int64")
-    return found
+    positions: Array = place[codes].astype("int64")
+    return positions

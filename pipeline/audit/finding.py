@@ -1,4 +1,4 @@
-"""A finding of the audit: how grave it is, what was measured, and the line of config against it."""
+"""A finding of the audit: its severity, what was measured, and the line of config that fixes it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 
 from pipeline.report.audit_file import SEVERITIES, Severity
 
-__all__ = ["Finding", "Severity", "by_severity"]
+__all__ = ["Finding", "Severity", "sort_by_severity"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that one check found."""
+    """A problem that a check found."""
 
     check: str
     severity: Severity
-    """``fail``: the metrics cannot be believed. ``warn``: look at it. ``info``: good to know."""
+    """``fail``: the metrics cannot be trusted. ``warn``: inspect it. ``info``: worth knowing."""
     column: str
-    """Of the data, or of the models' matrix; empty where it is about none."""
+    """Column of the data or of the models' matrix; empty if the finding is not about a column."""
     what: str
     """A sentence without its full stop."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
     config: str = ""
-    """YAML, as `pipeline.audit.suggestion` explains; empty where no config helps."""
+    """YAML, see `pipeline.audit.suggestion`; empty if no config fixes it."""
 
     @property
     def name(self) -> str:
-        """What ``--accept`` calls it: ``alone:dep_delay``, or just the check."""
+        """Name for ``--accept``: ``alone:dep_delay``, or the check's name without a column."""
         return f"{self.check}:{self.column}" if self.column else self.check
 
 
-def by_severity(findings: Iterable[Finding]) -> list[Finding]:
-    """The gravest first, otherwise in the order given."""
+def sort_by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort by severity, ``fail`` first; the order is otherwise kept."""
     return sorted(findings, key=lambda f: SEVERITIES.index(f.severity))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest as sealed
-from pipeline.audit.suspicious_names import is_entity
+from pipeline.audit.suspicious_names import is_entity_name
 from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.model import Cluster, Config
 from pipeline.errors import InputError
@@ -23,7 +23,7 @@ MAX_ENTITIES = 20
 
 
 @dataclass(frozen=True)
-class Reopened:
+class FinishedRun:
     """A run, and the job that reads its rows again."""
 
     run: Path
@@ -33,17 +33,17 @@ class Reopened:
     """The run's, with the data's new place if one was given."""
     job: Job
     """On the CPU, in this process; it keeps the columns below beside those of the features."""
-    saved: FittedPlan
+    saved_plan: FittedPlan
     """As the run left it."""
     entities: tuple[str, ...]
     """Columns that may name entities."""
     times: tuple[str, ...]
     """Columns of times, and what the split is by if that is a time."""
-    changed: tuple[str, ...]
+    changes: tuple[str, ...]
     """What is not as it was when the run read it."""
 
 
-def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
+def open_finished_run(run: Path, data: Sequence[str] | None = None) -> FinishedRun:
     """Checks the run's files and opens them, then its data.
 
     Args:
@@ -65,7 +65,7 @@ def reopened(run: Path, data: Sequence[str] | None = None) -> Reopened:
         manifest = _plain(seal.manifest)
     job = _job(config, data)
     entities, times = _entities(job, saved), _times(job)
-    return Reopened(
+    return FinishedRun(
         run, manifest, config, _keeping(job, {*entities, *times}), saved, entities, times,
         tuple(_changed(manifest, job, moved=bool(data))),
     )  # fmt: skip
@@ -102,7 +102,7 @@ def _entities(job: Job, saved: FittedPlan) -> tuple[str, ...]:
         and not (job.config.split.by in ("group", "column") and c.name == job.config.split.column)
     ]  # fmt: skip
     used = {name for name in saved.needed if name in job.source and job.source[name].kind == "text"}
-    named = [name for name in allowed if is_entity(name)]
+    named = [name for name in allowed if is_entity_name(name)]
     others = [name for name in allowed if name in used and name not in named]
     return tuple([*named, *others][:MAX_ENTITIES])
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audit import univariate
-from pipeline.audit.evidence import Checked, Facts, Labeled
+from pipeline.audit.evidence import CheckResult, Evidence, LabeledColumn
 from pipeline.audit.finding import Finding, Severity
 from pipeline.schema import TRAIN
 
@@ -77,7 +77,7 @@ class Means:
         return "fail" if abs(self.slope - 1) < PLAIN and self.z < -CERTAIN else "warn"
 
 
-def measure_means(column: Labeled, label: Array, unit: float) -> Means | None:
+def measure_means(column: LabeledColumn, label: Array, unit: float) -> Means | None:
     """Compare each value of a column with the mean label of its rows.
 
     Args:
@@ -99,7 +99,7 @@ def measure_means(column: Labeled, label: Array, unit: float) -> Means | None:
     if not groups.both.any():
         return None
     of_train, of_others = groups.sums(left)
-    near = CLOSE * float(y.std()) + abs(slope) * _rounding(distinct)
+    near = CLOSE * float(y.std()) + abs(slope) * _find_unit(distinct)
     telling = np.abs(of_train) > (near + CLOSE) * groups.rows
     equal = telling & (np.abs(of_train + of_others) <= near * groups.rows)
     spread = np.sqrt(2 * np.pi * groups.others * groups.means(left**2))
@@ -180,7 +180,7 @@ def _fit_curve(at: NDArray[np.int64], label: Array) -> Array:
     return left
 
 
-def _rounding(distinct: Array) -> float:
+def _find_unit(distinct: Array) -> float:
     """The unit that all values are multiples of: a power of ten from 1e-6 on; else 0."""
     some = distinct[:: max(len(distinct) // 1000, 1)]
     for digits in range(7):
@@ -190,44 +190,49 @@ def _rounding(distinct: Array) -> float:
     return 0.0
 
 
-def check_label_mean(facts: Facts) -> Checked:
-    """Check every numeric column of the data, of side tables, and those that features make."""
+def check_label_mean(evidence: Evidence) -> CheckResult:
+    """Check the numeric columns of the data and of side tables, and the computed features."""
     findings, measured = [], {}
-    for name in facts.numbers:
-        found = _measure(facts.labeled(name), facts)
-        if found is None:
+    for name in evidence.numeric_columns:
+        means = _measure_column(evidence.get_labeled_column(name), evidence)
+        if means is None:
             continue
-        measured[name] = asdict(found)
-        if severity := found.severity:
-            findings.append(_finding(name, found, severity, facts))
-    said = f"{len(facts.numbers):,} numeric columns, {len(measured):,} of them with repeated values"
-    return Checked("label_mean", said, findings, measured)
+        measured[name] = asdict(means)
+        if severity := means.severity:
+            findings.append(_report_means(name, means, severity, evidence))
+    summary = (
+        f"{len(evidence.numeric_columns):,} numeric columns, {len(measured):,} of them with "
+        "repeated values"
+    )
+    return CheckResult("label_mean", summary, findings, measured)
 
 
-def _measure(column: Labeled, facts: Facts) -> Means | None:
-    """Of several classes the one that the column tells most about."""
-    if facts.target.task == "regression":
-        return measure_means(column, column.label, _rounding(np.unique(column.label)))
-    if facts.target.task == "binary":
+def _measure_column(column: LabeledColumn, evidence: Evidence) -> Means | None:
+    if evidence.target.task == "regression":
+        return measure_means(column, column.label, _find_unit(np.unique(column.label)))
+    if evidence.target.task == "binary":
         return measure_means(column, column.label, 1.0)
-    labels = univariate.labels_of(column.label, column.label[:0], facts.target)
-    known = np.where(np.isfinite(column.values), column.values, np.nanmean(column.values))
-    each = univariate.indicators(labels.train, labels)
-    centred = known - known.mean()
-    worth = np.abs(centred @ (each - each.mean(axis=0))) / (each.std(axis=0) + 1e-12)
-    return measure_means(column, each[:, int(np.argmax(worth))], 1.0)
+    # A column can hold the mean of one class only: take the class that it predicts best.
+    labels = univariate.group_labels(column.label, column.label[:0], evidence.target)
+    filled = np.where(np.isfinite(column.values), column.values, np.nanmean(column.values))
+    classes = univariate.encode_indicators(labels.train, labels)
+    centred = filled - filled.mean()
+    correlation = np.abs(centred @ (classes - classes.mean(axis=0)))
+    best = int(np.argmax(correlation / (classes.std(axis=0) + 1e-12)))
+    return measure_means(column, classes[:, best], 1.0)
 
 
-def _finding(name: str, found: Means, severity: Severity, facts: Facts) -> Finding:
-    if found.is_equal:
+def _report_means(name: str, means: Means, severity: Severity, evidence: Evidence) -> Finding:
+    if means.is_equal:
         what = (
-            f"equals the target's mean over all rows with the same value, test rows included: so "
-            f"for {found.equal:.1%} of the values whose training rows alone have another mean"
+            f"equals the target's mean over all rows with the same value, test rows included; this "
+            f"holds for {means.equal:.1%} of the values whose training rows alone have another mean"
         )
     else:
         what = (
-            f"holds the labels of held-out rows: among {found.values:,} of its values, where the "
-            f"training rows' labels are above what it says, the other rows' are below "
-            f"({-found.z:.1f} standard errors)"
+            f"contains the labels of held-out rows: among {means.values:,} of its values, where "
+            f"the training rows' labels are above the value, the other rows' labels are below it "
+            f"({-means.z:.1f} standard errors)"
         )
-    return Finding("label_mean", severity, name, what, asdict(found), facts.without(name))
+    config = evidence.suggest_without(name)
+    return Finding("label_mean", severity, name, what, asdict(means), config)

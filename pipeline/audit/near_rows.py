@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audit import univariate
-from pipeline.audit.evidence import Checked, Facts
+from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.likeness import rank_labels
-from pipeline.audit.same_rows import COPIES, ENTITIES, MANY, SOME
+from pipeline.audit.overlap import COPIES, ENTITIES, MANY, SOME
 from pipeline.device import cpu
 from pipeline.schema import LABEL, TEST, TRAIN
 
@@ -99,17 +99,17 @@ def estimate_dimensions(distance: Array) -> float:
     return float(np.log(0.5) / np.log(np.clip(median, 1e-6, 1 - 1e-6)))
 
 
-def check_near_rows(facts: Facts) -> Checked:
+def check_near_rows(evidence: Evidence) -> CheckResult:
     """Check whether test rows are altered copies of training rows."""
-    train, test, unlike = _sides(facts)
+    train, test, unlike = _sides(evidence)
     if len(train) <= NEIGHBOURS or len(test) < ENOUGH:
-        return Checked("near_rows", "too few rows to compare")
-    numbers, texts = _numbers(facts, train, test), _texts(facts, train, test)
+        return CheckResult("near_rows", "too few rows to compare")
+    numbers, texts = _numbers(evidence, train, test), _texts(evidence, train, test)
     if numbers is None:
-        return Checked("near_rows", "no column of numbers with many values")
+        return CheckResult("near_rows", "no column of numbers with many values")
     found = find_neighbours(*numbers, *texts)
     near = (found.distance[:, 0] <= CLOSE * found.distance[:, -1]) & (found.distance[:, -1] > 0)
-    measured = _measure(found, near, (train, test), unlike, facts)
+    measured = _measure(found, near, (train, test), unlike, evidence)
     said = (
         f"{measured.near:,} of {measured.test:,} test rows are next to a training row, "
         f"{measured.expected:.1f} expected"
@@ -119,31 +119,31 @@ def check_near_rows(facts: Facts) -> Checked:
         measured.expected + 1
     )
     if not enough or measured.share < SOME:
-        return Checked("near_rows", said, (), asdict(measured))
+        return CheckResult("near_rows", said, (), asdict(measured))
     pairs = train[found.first[near]], test[near]
-    return Checked("near_rows", said, [_finding(measured, pairs, facts)], asdict(measured))
+    return CheckResult("near_rows", said, [_finding(measured, pairs, evidence)], asdict(measured))
 
 
-def _sides(facts: Facts) -> tuple[Positions, Positions, float]:
+def _sides(evidence: Evidence) -> tuple[Positions, Positions, float]:
     """Positions in the sample: training rows, and test rows that are equal to none of them.
 
     Returns:
         Both, at most `TEST_ROWS` of the test rows, and the share of all test rows that are unequal.
     """
-    hashes, sets = facts.hashes
+    hashes, sets = evidence.row_hashes
     train, test = np.flatnonzero(sets == TRAIN), np.flatnonzero(sets == TEST)
     unlike = test[~np.isin(hashes[test], hashes[train])]
     share = len(unlike) / max(len(test), 1)
     return train, unlike[:: max(-(-len(unlike) // TEST_ROWS), 1)], share
 
 
-def _numbers(facts: Facts, train: Positions, test: Positions) -> tuple[Array, Array] | None:
+def _numbers(evidence: Evidence, train: Positions, test: Positions) -> tuple[Array, Array] | None:
     """The scaled numbers of both sides, columns with the most values first."""
     made: list[tuple[int, Array]] = []
-    for name in facts.inputs:
-        if facts.source[name].kind == "text":
+    for name in evidence.input_columns:
+        if evidence.source[name].kind == "text":
             continue
-        values = cpu.to_floats(facts.look.sample[name])
+        values = cpu.to_floats(evidence.scan.sample[name])
         known = np.sort(values[train][np.isfinite(values[train])])
         if not len(known) or known[0] == known[-1]:
             continue
@@ -164,29 +164,29 @@ def _numbers(facts: Facts, train: Positions, test: Positions) -> tuple[Array, Ar
     return whole[train], whole[test]
 
 
-def _texts(facts: Facts, train: Positions, test: Positions) -> tuple[Positions, Positions]:
-    names = [n for n in facts.inputs if facts.source[n].kind == "text"]
-    codes = [cpu.to_codes(facts.look.sample[n])[0].astype("int64") for n in names]
-    whole = np.stack(codes, axis=1) if codes else np.zeros((len(facts.look.sample), 0), "int64")
+def _texts(evidence: Evidence, train: Positions, test: Positions) -> tuple[Positions, Positions]:
+    names = [n for n in evidence.input_columns if evidence.source[n].kind == "text"]
+    codes = [cpu.to_codes(evidence.scan.sample[n])[0].astype("int64") for n in names]
+    whole = np.stack(codes, axis=1) if codes else np.zeros((len(evidence.scan.sample), 0), "int64")
     return whole[train], whole[test]
 
 
 def _measure(
     found: Neighbours, near: NDArray[np.bool_], sides: tuple[Positions, Positions], unlike: float,
-    facts: Facts,
+    evidence: Evidence,
 ) -> Nearness:  # fmt: skip
     train, test = sides
     dimensions = estimate_dimensions(found.distance)
     chance = 1 - (1 - CLOSE**dimensions) ** (NEIGHBOURS - 1)
-    label = cpu.to_floats(facts.look.sample[LABEL])
-    if facts.target.task == "regression":
+    label = cpu.to_floats(evidence.scan.sample[LABEL])
+    if evidence.target.task == "regression":
         each = rank_labels(label)[:, None]
     else:
-        labels = univariate.labels_of(label, label[:0], facts.target)
-        each = univariate.indicators(labels.train, labels)
+        labels = univariate.group_labels(label, label[:0], evidence.target)
+        each = univariate.encode_indicators(labels.train, labels)
     whole = float(each.var(axis=0).sum()) or 1.0
     differs = ((each[train[found.first[near]]] - each[test[near]]) ** 2).sum(axis=1)
-    sampled = len(facts.look.sample) / facts.look.rows
+    sampled = len(evidence.scan.sample) / evidence.scan.rows
     share = float(near.mean()) * unlike / sampled
     return Nearness(
         len(test), int(near.sum()), round(chance * len(test), 2), round(min(share, 1.0), 4),
@@ -195,9 +195,9 @@ def _measure(
     )  # fmt: skip
 
 
-def _finding(found: Nearness, pairs: tuple[Positions, Positions], facts: Facts) -> Finding:
+def _finding(found: Nearness, pairs: tuple[Positions, Positions], evidence: Evidence) -> Finding:
     severity: Severity = "warn"
-    if found.share >= MANY and found.spread < COPIES and facts.split.by != "time":
+    if found.share >= MANY and found.spread < COPIES and evidence.split.by != "time":
         severity = "fail"
     what = (
         f"{found.share:.1%} of the test rows are copies of training rows with their numbers "
@@ -205,16 +205,16 @@ def _finding(found: Nearness, pairs: tuple[Positions, Positions], facts: Facts) 
         f"{found.expected:.1f} rows expected by chance, {found.near:,} found); their labels differ "
         f"{found.spread:.0%} as much as all labels"
     )
-    return Finding("near_rows", severity, "", what, asdict(found), _together(pairs, facts))
+    return Finding("near_rows", severity, "", what, asdict(found), _together(pairs, evidence))
 
 
-def _together(pairs: tuple[Positions, Positions], facts: Facts) -> str:
+def _together(pairs: tuple[Positions, Positions], evidence: Evidence) -> str:
     """A split by a column that copies share with their originals; empty where there is none."""
     best, column = ENTITIES - 1, ""
-    for name in facts.inputs if facts.split.by != "time" else []:
-        series = facts.look.sample[name]
+    for name in evidence.input_columns if evidence.split.by != "time" else []:
+        series = evidence.scan.sample[name]
         codes, _ = cpu.to_codes(series)
         values = len(np.unique(codes))
         if values > best and (codes >= 0).all() and (codes[pairs[0]] == codes[pairs[1]]).all():
             best, column = values, name
-    return facts.split_by("group", column) if column else ""
+    return evidence.suggest_split("group", column) if column else ""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audit import univariate
-from pipeline.audit.evidence import Checked, Facts, Labeled, Values
+from pipeline.audit.evidence import CheckResult, ColumnValues, Evidence, LabeledColumn
 from pipeline.audit.finding import Finding
 from pipeline.audit.univariate import LIMITS, METRIC, Score
 from pipeline.matrix import Task
@@ -55,7 +55,7 @@ class Copy:
     little is known of them."""
 
 
-def match_units(column: Labeled, codings: Sequence[Sequence[float]] | None) -> Copy:
+def match_units(column: LabeledColumn, codings: Sequence[Sequence[float]] | None) -> Copy:
     """Compare the column's mean with the label.
 
     Args:
@@ -162,40 +162,40 @@ def _without_class(values: Array, label: Array) -> Array:
     return found
 
 
-def check_noisy_copy(facts: Facts) -> Checked:
+def check_noisy_copy(evidence: Evidence) -> CheckResult:
     """Check numeric columns whose scores are notable, but below what `alone` fails at."""
-    if not facts.labels.enough:
-        return Checked("noisy_copy", "too few test rows, or all alike: nothing was scored")
-    notable, (*_, most) = NOTABLE[facts.target.task], LIMITS[facts.target.task]
+    if not evidence.labels.is_sufficient:
+        return CheckResult("noisy_copy", "too few test rows, or all alike: nothing was scored")
+    notable, (*_, most) = NOTABLE[evidence.target.task], LIMITS[evidence.target.task]
     findings, looked = [], 0
-    for name in facts.numbers:
-        score = facts.scores.get(name) or facts.score(_values(name, facts))
+    for name in evidence.numeric_columns:
+        score = evidence.scores.get(name) or evidence.score_values(_values(name, evidence))
         if score is None or not notable <= score.value < most:
             continue
         looked += 1
-        found = _copy(name, score, facts)
+        found = _copy(name, score, evidence)
         if found.units or found.others:
-            findings.append(_finding(name, score, found, facts))
+            findings.append(_finding(name, score, found, evidence))
     said = f"{looked:,} columns with a notable score"
-    return Checked("noisy_copy", said, findings, {"columns": looked})
+    return CheckResult("noisy_copy", said, findings, {"columns": looked})
 
 
-def _values(name: str, facts: Facts) -> Values:
-    return facts.column(name) if name in facts.look.sample else facts.feature(name)
+def _values(name: str, evidence: Evidence) -> ColumnValues:
+    return evidence.get_column(name) if name in evidence.scan.sample else evidence.get_feature(name)
 
 
-def _copy(name: str, score: Score, facts: Facts) -> Copy:
-    found = match_units(facts.labeled(name), _codings(facts))
-    limit = LIMITS[facts.target.task][0]
-    if facts.target.task != "binary" or not found.noise or score.value < limit:
+def _copy(name: str, score: Score, evidence: Evidence) -> Copy:
+    found = match_units(evidence.get_labeled_column(name), _codings(evidence))
+    limit = LIMITS[evidence.target.task][0]
+    if evidence.target.task != "binary" or not found.noise or score.value < limit:
         return found
-    sources = facts.made_of.get(name, frozenset({name}))
-    ranked = sorted(facts.scores.items(), key=lambda item: -item[1].value)
-    names = [n for n, _ in ranked if not facts.made_of[n] & sources][:OTHERS]
-    if not names or facts.scores[names[0]].value >= limit:
+    sources = evidence.lineage.get(name, frozenset({name}))
+    ranked = sorted(evidence.scores.items(), key=lambda item: -item[1].value)
+    names = [n for n, _ in ranked if not evidence.lineage[n] & sources][:OTHERS]
+    if not names or evidence.scores[names[0]].value >= limit:
         return found
-    own, labels, predicted = _values(name, facts), facts.labels, []
-    for values in map(facts.feature, names):
+    own, labels, predicted = _values(name, evidence), evidence.labels, []
+    for values in map(evidence.get_feature, names):
         both = np.concatenate([values.train, values.test])
         means = univariate.predict_mean(values.train, both, labels, category=values.category)
         predicted.append(means[:, 0])
@@ -204,11 +204,11 @@ def _copy(name: str, score: Score, facts: Facts) -> Copy:
     return replace(found, others=compare_others(both, label, predicted, len(labels.test)))
 
 
-def _codings(facts: Facts) -> list[list[float]] | None:
+def _codings(evidence: Evidence) -> list[list[float]] | None:
     """Numbers that the classes may stand for: their positions, themselves, and -1 and 1."""
-    if facts.target.task == "regression":
+    if evidence.target.task == "regression":
         return None
-    classes = facts.target.classes
+    classes = evidence.target.classes
     found = [[float(i) for i in range(len(classes))]]
     if all(isinstance(c, int | float) for c in classes):
         found.append([float(c) for c in classes])
@@ -217,8 +217,8 @@ def _codings(facts: Facts) -> list[list[float]] | None:
     return found
 
 
-def _finding(name: str, score: Score, found: Copy, facts: Facts) -> Finding:
-    metric = METRIC[facts.target.task]
+def _finding(name: str, score: Score, found: Copy, evidence: Evidence) -> Finding:
+    metric = METRIC[evidence.target.task]
     signs = [found.units] if found.units else []
     if found.others:
         signs.append(f"given the label it is independent of {found.others:,} other features")
@@ -227,4 +227,4 @@ def _finding(name: str, score: Score, found: Copy, facts: Facts) -> Finding:
         f"{metric} {score.value:.4f}; {'; '.join(signs)}"
     )
     measured = {"metric": metric, "value": score.value, **asdict(found)}
-    return Finding("noisy_copy", "warn", name, what, measured, facts.without(name))
+    return Finding("noisy_copy", "warn", name, what, measured, evidence.suggest_without(name))

@@ -1,103 +1,299 @@
-"""Rows, and entities, that are in the training set and in the test set."""
+"""Overlap of training and test set: rows in both, and entities with rows in both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audit.scan import Contents
+from pipeline.audit import univariate
+from pipeline.audit.evidence import CheckResult, Evidence
+from pipeline.audit.finding import Finding, Severity
+from pipeline.audit.likeness import Likeness, compare_labels, rank_labels
+from pipeline.audit.scan import SPAN, RowHashes
+from pipeline.audit.suspicious_names import is_entity_name
+from pipeline.audit.univariate import Score
 from pipeline.matrix import Task
 from pipeline.schema import TEST, TRAIN
 
 Array = NDArray[Any]
+SOME, MANY = 0.01, 0.05
+"""Shares of the test rows that are also in training: reported from the first on, may fail from the
+second on."""
+COPIES = 0.1
+"""Equal rows are copies if their labels' variance is below this share of all labels' variance."""
+ALIKE, ERRORS = 0.5, 4.0
+"""A number is an identifier if labels of equal numbers vary less than this share of those of
+neighbouring numbers, by at least so many standard errors."""
+ENTITIES = 20
+"""Columns with fewer values are categories, whose values will recur in any new data."""
+
+
+# -- rows ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Test rows that have a twin among the training rows."""
+class DuplicateRows:
+    """Number of test rows that duplicate a training row."""
 
     test: int
     """Test rows that were compared."""
     features: int
-    """Of these, those with the features of a training row; ``both``: and with its label."""
+    """Test rows with the features of a training row."""
     both: int
+    """Test rows with the features and the label of a training row."""
     repeated: float
-    """The share of training rows whose features another training row has."""
+    """Share of training rows whose features another training row has."""
     spread: float | None
-    """How much labels of training rows with equal features differ, as a share of how much all do:
-    copies of a row have equal labels, and rows that are equal by chance have not. None: no two
-    training rows are equal."""
+    """Variance of labels of training rows with equal features, divided by the variance of all.
+
+    Copies of a row have equal labels; rows that are equal by chance do not. None: no two training
+    rows are equal.
+    """
 
 
-def twins(found: Contents, task: Task) -> Twins:
-    """Compares rows by their hashes."""
-    train, test = found.set == TRAIN, found.set == TEST
-    labelled = _with_label(found)
-    known = np.unique(found.hash[train])
-    same = _among(found.hash[test], known)
-    both = _among(labelled[test], np.unique(labelled[train]))
-    repeated, spread = _spread(found.hash[train], found.label[train], task)
-    return Twins(int(test.sum()), int(same.sum()), int((same & both).sum()), repeated, spread)
+def check_rows(evidence: Evidence) -> CheckResult:
+    """Search for test rows with the features and the label of a training row."""
+    rows = count_duplicates(evidence.scan.contents, evidence.target.task)
+    share = rows.both / max(rows.test, 1)
+    measured = {
+        **asdict(rows),
+        "share": round(share, 6),
+        "compared": round(evidence.hash_bound / SPAN, 6),
+    }
+    summary = (
+        f"{rows.both:,} of {rows.test:,} test rows have the features and the label of a training "
+        f"row, {rows.features:,} the features"
+    )
+    if share < SOME:
+        return CheckResult("rows", summary, (), measured)
+    # Rows of few categories are equal by chance: only copies, whose labels agree, are an error. In
+    # a time split, a later row may rightly repeat an earlier one.
+    copied = rows.spread is not None and rows.spread < COPIES
+    severity: Severity = "warn"
+    if share >= MANY and copied and evidence.split.by != "time":
+        severity = "fail"
+    what = f"{share:.1%} of the test rows are also in the training set, label included"
+    if rows.spread is not None:
+        what += f"; labels of equal training rows differ {rows.spread:.0%} as much as all labels"
+    finding = Finding("rows", severity, "", what, measured, _suggest_group_split(evidence))
+    return CheckResult("rows", summary, [finding], measured)
 
 
-def _with_label(found: Contents) -> Array:
-    bits = (found.label + 0.0).view("uint64")
-    mixed: Array = (found.hash ^ bits) * np.uint64(0xD6E8FEB86659FD93)
-    mixed ^= mixed >> np.uint64(32)
-    return mixed
+def count_duplicates(rows: RowHashes, task: Task) -> DuplicateRows:
+    """Compare rows by their hashes."""
+    train, test = rows.set == TRAIN, rows.set == TEST
+    # Adding 0.0 turns a label of -0.0 into 0.0, which has other bits and is equal.
+    labelled: Array = (rows.hash ^ (rows.label + 0.0).view("uint64")) * np.uint64(
+        0xD6E8FEB86659FD93
+    )
+    labelled ^= labelled >> np.uint64(32)
+    same = _is_among(rows.hash[test], np.unique(rows.hash[train]))
+    both = _is_among(labelled[test], np.unique(labelled[train]))
+    repeated, spread = _measure_spread(rows.hash[train], rows.label[train], task)
+    return DuplicateRows(
+        int(test.sum()), int(same.sum()), int((same & both).sum()), repeated, spread
+    )
 
 
-def _among(values: Array, known: Array) -> Array:
-    """bool (n,): which values are among the known ones, which are sorted."""
+def _is_among(values: Array, known: Array) -> Array:
+    """Return bool (n,): which values are among the sorted values of ``known``."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)
     at = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    found: Array = known[at] == values
-    return found
+    among: Array = known[at] == values
+    return among
 
 
-def _spread(hashes: Array, label: Array, task: Task) -> tuple[float, float | None]:
+def _measure_spread(hashes: Array, label: Array, task: Task) -> tuple[float, float | None]:
+    """Return the share of repeated rows, and their labels' variance within equal rows."""
     _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     several = sizes[group] > 1
     if not several.any():
         return 0.0, None
     _, group = np.unique(group[several], return_inverse=True)
-    own = label[several]
+    labels = label[several]
     n = np.bincount(group).astype("float64")
-    values = own[:, None] if task == "regression" else own[:, None] == np.unique(own)
-    within = whole = 0.0
+    values = labels[:, None] if task == "regression" else labels[:, None] == np.unique(labels)
+    within = total = 0.0
     for column in values.T.astype("float64"):
         mean = np.bincount(group, column) / n
         within += float((np.bincount(group, (column - mean[group]) ** 2) * n / (n - 1)).sum())
-        whole += float(((column - column.mean()) ** 2).sum())
-    return float(several.mean()), within / whole if whole else 0.0
+        total += float(((column - column.mean()) ** 2).sum())
+    return float(several.mean()), within / total if total else 0.0
+
+
+def _suggest_group_split(evidence: Evidence) -> str:
+    """Suggest to split by the column with the most values, which equal rows share."""
+    if evidence.split.by == "time":
+        return ""
+    sample = evidence.scan.sample
+    complete = [n for n in evidence.plan.needed if n in sample and not sample[n].isna().any()]
+    if not complete:
+        return ""
+    column = max(complete, key=lambda name: sample[name].nunique())
+    return "" if sample[column].nunique() < ENTITIES else evidence.suggest_split("group", column)
+
+
+# -- entities --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Entities of a column in both sets."""
+class SharedEntities:
+    """Entities of a column that have rows in both sets."""
 
     train: int
-    """Different ones among the training rows; ``test``: among the test rows."""
+    """Distinct entities among the training rows."""
     test: int
+    """Distinct entities among the test rows."""
     both: int
     rows: int
-    """Test rows whose entity has training rows, of ``of`` test rows that have an entity."""
+    """Test rows whose entity has training rows."""
     of: int
+    """Test rows that have an entity."""
     per_entity: float
     """Training rows per entity."""
 
 
-def shared(values: Array, rows: Array) -> Shared:
-    """Of `Look.entities` and `Look.entity_rows` of a column."""
+@dataclass(frozen=True)
+class NumericIdentifier:
+    """A numeric column whose values identify entities."""
+
+    name: str
+    likeness: Likeness
+    score: Score
+    rows: int
+    """Test rows whose value has training rows."""
+    share: float
+    """The same as a share of all test rows."""
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """JSON values of a finding."""
+        scored = {"rows": self.rows, "share": round(self.share, 6), "score": self.score.value}
+        return asdict(self.likeness) | scored
+
+
+def check_entities(evidence: Evidence) -> CheckResult:
+    """Search for people or things with rows in both sets, by columns that may identify them."""
+    findings: list[Finding] = []
+    measured: dict[str, Any] = {}
+    for name, values in evidence.scan.entities.items():
+        entities = count_shared_entities(values, evidence.scan.entity_rows[name])
+        measured[name] = asdict(entities)
+        if entities.train < ENTITIES or not entities.both or entities.per_entity < 1.01:
+            continue
+        if finding := _check_entity_column(name, entities, evidence):
+            findings.append(finding)
+    identifiers = _find_numeric_identifiers(evidence)
+    if identifiers:
+        findings.append(_report_identifiers(identifiers, evidence))
+    measured |= {identifier.name: identifier.measured for identifier in identifiers}
+    summary = f"{len(measured):,} columns that may identify entities"
+    return CheckResult("entities", summary, findings, measured)
+
+
+def count_shared_entities(values: Array, rows: Array) -> SharedEntities:
+    """Count entities from `Scan.entities` and `Scan.entity_rows` of a column."""
     entity, sets = values // 4, values % 4
     train, test = entity[sets == TRAIN], entity[sets == TEST]
-    both = _among(test, train)  # they are sorted: so are their parts
-    of_test = rows[sets == TEST]
-    per = float(rows[sets == TRAIN].sum()) / max(len(train), 1)
-    return Shared(
-        len(train), len(test), int(both.sum()), int(of_test[both].sum()), int(of_test.sum()), per
+    # ``values`` are sorted, and so are the entities of each set.
+    both = _is_among(test, train)
+    test_rows = rows[sets == TEST]
+    return SharedEntities(
+        len(train),
+        len(test),
+        int(both.sum()),
+        int(test_rows[both].sum()),
+        int(test_rows.sum()),
+        float(rows[sets == TRAIN].sum()) / max(len(train), 1),
     )
+
+
+def _check_entity_column(name: str, entities: SharedEntities, evidence: Evidence) -> Finding | None:
+    score = evidence.score_values(evidence.get_codes(name))
+    strength = "" if score is None else score.strength
+    named = is_entity_name(name)
+    if not named and (not strength or evidence.split.by == "time"):
+        return None
+    severity: Severity = "warn"
+    if evidence.split.by == "time":
+        # New data will bring later rows of the same entities, as the test set does.
+        severity = "info"
+    elif strength == "decisive" or (named and strength == "strong"):
+        severity = "fail"
+    share = entities.rows / max(entities.of, 1)
+    what = (
+        f"{entities.both:,} of its {entities.test:,} values in the test set are in the training "
+        f"set too: {share:.1%} of the test rows, {entities.per_entity:.1f} training rows per value"
+    )
+    if score is not None:
+        what += f"; the mean label per value alone scores {score.value:.4f}"
+    config = evidence.suggest_split("group", name) if severity != "info" else ""
+    measured = {**asdict(entities), "share": share}
+    return Finding("entities", severity, name, what, measured, config)
+
+
+def _find_numeric_identifiers(evidence: Evidence) -> list[NumericIdentifier]:
+    """Find numeric columns whose values are identifiers rather than quantities, best score first.
+
+    See `pipeline.audit.likeness` for how they are recognized.
+    """
+    # In a time split, new data will bring later rows of the same entities.
+    if evidence.split.by == "time" or not evidence.labels.is_sufficient:
+        return []
+    # Rows that repeat another row's features are left out: `check_rows` reports them.
+    hashes, sets = evidence.row_hashes
+    _, first = np.unique(hashes, return_index=True)
+    distinct = np.zeros(len(hashes), dtype=bool)
+    distinct[first] = True
+    identifiers = [
+        _measure_identifier(name, distinct[sets == TRAIN], evidence)
+        for name in evidence.numeric_columns
+        if name in evidence.scan.sample
+        and name not in evidence.scan.entities
+        and name != evidence.split.column
+    ]
+    return sorted((i for i in identifiers if i is not None), key=lambda i: -i.score.value)
+
+
+def _measure_identifier(
+    name: str, distinct: NDArray[np.bool_], evidence: Evidence
+) -> NumericIdentifier | None:
+    values = evidence.get_codes(name)
+    used = distinct & (values.train >= 0)
+    if evidence.target.task == "regression":
+        label = rank_labels(evidence.labels.train)[:, None]
+    else:
+        label = univariate.encode_indicators(evidence.labels.train, evidence.labels)
+    likeness = compare_labels(values.train[used], label[used])
+    if likeness is None or likeness.values < ENTITIES:
+        return None
+    if likeness.ratio > ALIKE or likeness.z > -ERRORS:
+        return None
+    score, rows = univariate.score_known_codes(values.train, values.test, evidence.labels)
+    share = rows / max(len(values.test), 1)
+    if score is None or share < SOME:
+        return None
+    return NumericIdentifier(name, likeness, score, rows, share)
+
+
+def _report_identifiers(identifiers: list[NumericIdentifier], evidence: Evidence) -> Finding:
+    # One finding for all: several columns may identify the same entities.
+    best, others = identifiers[0], [identifier.name for identifier in identifiers[1:]]
+    is_certain = best.score.strength == "decisive" and best.likeness.ratio < COPIES
+    has_rows = evidence.labels.is_conclusive and best.rows >= univariate.ENOUGH
+    severity: Severity = "fail" if is_certain and best.share >= MANY and has_rows else "warn"
+    what = (
+        f"its numbers are identifiers: labels of training rows with the same number vary "
+        f"{best.likeness.ratio:.0%} as much as those with the next numbers; {best.share:.1%} of "
+        f"the test rows have a number of the training set, and its mean label scores "
+        f"{best.score.value:.4f} on them"
+    )
+    if others:
+        what += f"; the same holds for {', '.join(others)}"
+    config = evidence.suggest_split("group", best.name)
+    measured = {**best.measured, "others": others}
+    return Finding("entities", severity, best.name, what, measured, config)

@@ -32,7 +32,7 @@ WORD = "\x07held out"
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledRun:
     """Rows that are all in memory, and the run that they are of."""
 
     session: RunContext
@@ -41,26 +41,26 @@ class Sampled:
     frame: pd.DataFrame
     """In storage dtypes, with label and set; row ids as index."""
 
-    def holding(self, frame: pd.DataFrame) -> Sampled:
+    def with_frame(self, frame: pd.DataFrame) -> SampledRun:
         """Other values in the same rows."""
         return replace(self, frame=frame)
 
     @property
-    def trains(self) -> np.ndarray:
+    def training_mask(self) -> np.ndarray:
         """bool (n,): the training rows."""
         found: np.ndarray = cpu.to_arrays(self.frame[SET])[0] == TRAIN
         return found
 
 
 @dataclass(frozen=True)
-class Fit:
+class Refit:
     """Features fitted on the training rows of a frame."""
 
     choice: FeatureChoice
     plan: FittedPlan
 
 
-def fitted(of: Sampled) -> Fit:
+def refit_features(of: SampledRun) -> Refit:
     """Chooses the ops if the config names none, and fits them, in the calling thread."""
     job, rows, client = of.session.job, of.rows, SynchronousClient()
     own = replace(rows, parts=partitions.map_partitions([0], _given, of.frame))
@@ -70,14 +70,14 @@ def fitted(of: Sampled) -> Fit:
         client, own.parts, meta=rows.meta, source=rows.source, context=rows.context,
         ops=choice.ops, tables=job.tables, left_out=choice.left_out,
     )  # fmt: skip
-    return Fit(choice, found.plan)
+    return Refit(choice, found.plan)
 
 
 def _given(_: int, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def matrices(of: Sampled, plan: FittedPlan) -> dict[SetName, Matrix]:
+def build_matrices(of: SampledRun, plan: FittedPlan) -> dict[SetName, Matrix]:
     """The rows as the models would get them, by set."""
     found = transform.build_matrices(of.frame, plan.steps, plan.features, of.rows.context)
     return {which: found[which] for which in SETS if which in found}
@@ -86,7 +86,7 @@ def matrices(of: Sampled, plan: FittedPlan) -> dict[SetName, Matrix]:
 # -- rows that do not train ------------------------------------------------------------------------
 
 
-def disturbed(of: Sampled, *, kept: set[str], tame: set[str]) -> Sampled:
+def perturb_held_out_rows(of: SampledRun, *, kept: set[str], tame: set[str]) -> SampledRun:
     """The rows with other values and labels in all rows that do not train; sets and ids are kept.
 
     Every second one of them gets a value that no row has: above all numbers, after all times, a
@@ -96,7 +96,7 @@ def disturbed(of: Sampled, *, kept: set[str], tame: set[str]) -> Sampled:
         kept: columns that stay as they are.
         tame: columns that get values of training rows only, because an op refuses others.
     """
-    frame, held = of.frame, ~of.trains
+    frame, held = of.frame, ~of.training_mask
     made = {
         name: _replaced(frame[name], held, wild=name not in tame)
         for name in map(str, frame.columns) if name not in RESERVED | kept
@@ -105,7 +105,7 @@ def disturbed(of: Sampled, *, kept: set[str], tame: set[str]) -> Sampled:
     if WEIGHT in frame.columns:
         weights = cpu.to_floats(frame[WEIGHT])
         own[WEIGHT] = _column(np.where(held, weights + 1, weights), "float64", None, frame.index)
-    return of.holding(frame.assign(**made, **own))
+    return of.with_frame(frame.assign(**made, **own))
 
 
 def _replaced(series: pd.Series, held: np.ndarray, *, wild: bool) -> pd.Series:
@@ -156,7 +156,7 @@ def _flipped(label: pd.Series, which: np.ndarray, target: Target) -> pd.Series:
 
 
 @dataclass(frozen=True)
-class Flip:
+class LabelFlip:
     """What became of an op's encodings when labels were flipped."""
 
     op: int
@@ -170,9 +170,9 @@ class Flip:
     """Other training rows whose encoding changed: without any, nothing was shown."""
 
 
-def flips(of: Sampled, base: Fit) -> Iterator[Flip]:
+def flip_labels(of: SampledRun, base: Refit) -> Iterator[LabelFlip]:
     """Refits with the labels of one fold flipped, and of one row, for each op with folds."""
-    trains = of.trains
+    trains = of.training_mask
     at = np.flatnonzero(trains)
     for number, step in enumerate(base.plan.steps):
         if not isinstance(step.op, TargetEncode):
@@ -182,17 +182,17 @@ def flips(of: Sampled, base: Fit) -> Iterator[Flip]:
         of_row[at[len(trains) % len(at)]] = True
         for which in (trains & (fold == fold[at[0]]), of_row):
             label = _flipped(of.frame[LABEL], which, of.rows.target)
-            other = fitted(of.holding(of.frame.assign(**{LABEL: label})))
+            other = refit_features(of.with_frame(of.frame.assign(**{LABEL: label})))
             _, after = _encoded(of, other.plan, number)
             changed = _unlike(before, after)
-            yield Flip(
+            yield LabelFlip(
                 number, tuple(before), int(which.sum()), int((changed & which).sum()),
                 int((changed & trains & ~which).sum()),
             )  # fmt: skip
 
 
 def _encoded(
-    of: Sampled, plan: FittedPlan, number: int
+    of: SampledRun, plan: FittedPlan, number: int
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """(fold of each row; what the step makes of the rows, as when fitting)."""
     part = transform.apply_steps(transform.to_part(of.frame, of.rows.context), plan.steps[:number])
@@ -213,11 +213,11 @@ def _unlike(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> np.ndar
 # -- comparing what is fitted ----------------------------------------------------------------------
 
 
-def differing(a: FittedPlan, b: FittedPlan) -> list[tuple[int, str]]:
+def find_changed_states(a: FittedPlan, b: FittedPlan) -> list[tuple[int, str]]:
     """(step, where in its state) of what is not the same to the bit.
 
     The state of `lag` holds the last rows of each entity, of all sets, by design: new data continue
-    them. What it makes of training rows is compared instead (`training_columns`).
+    them. What it makes of training rows is compared instead (`find_changed_columns`).
     """
     found = []
     for number, (one, other) in enumerate(zip(a.steps, b.steps, strict=True)):
@@ -243,7 +243,7 @@ def _differences(a: Any, b: Any, where: str) -> Iterator[str]:
         yield where
 
 
-def training_columns(a: Matrix, b: Matrix, names: Sequence[str]) -> list[str]:
+def find_changed_columns(a: Matrix, b: Matrix, names: Sequence[str]) -> list[str]:
     """The columns of the training rows' matrix that are not the same to the bit."""
     if not np.array_equal(a.ids, b.ids):
         return list(names)
@@ -251,7 +251,7 @@ def training_columns(a: Matrix, b: Matrix, names: Sequence[str]) -> list[str]:
     return [name for name, other in zip(names, unlike, strict=True) if other]
 
 
-def same_choice(a: Fit, b: Fit) -> bool:
+def is_same_choice(a: Refit, b: Refit) -> bool:
     """Whether both have the same ops and the same columns left out."""
     ops = [[dump_op(op) for op in fit.choice.ops] for fit in (a, b)]
     return ops[0] == ops[1] and dict(a.choice.left_out) == dict(b.choice.left_out)

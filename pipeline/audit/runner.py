@@ -12,24 +12,15 @@ from typing import Any
 
 from pipeline.artifacts import manifest
 from pipeline.artifacts.files import SCRATCH, lock_folder
-from pipeline.audit import (
-    column_checks,
-    label_mean,
-    near_rows,
-    noisy_copy,
-    refit,
-    same_rows,
-    shift,
-    temporal,
-)
-from pipeline.audit import scan as looks
-from pipeline.audit.evidence import Checked, Facts
-from pipeline.audit.finding import Finding, by_severity
-from pipeline.audit.finished_run import Reopened, reopened
+from pipeline.audit import refit, scan
+from pipeline.audit.checks import CHECKS
+from pipeline.audit.evidence import CheckResult, Evidence
+from pipeline.audit.finding import Finding, sort_by_severity
+from pipeline.audit.finished_run import FinishedRun, open_finished_run
 from pipeline.audit.leakage import check_encodings, check_fitted
-from pipeline.audit.lineage import lineage
-from pipeline.audit.refit import Sampled
-from pipeline.audit.scan import Look, Spec
+from pipeline.audit.lineage import trace_lineage
+from pipeline.audit.refit import SampledRun
+from pipeline.audit.scan import Scan, ScanSpec
 from pipeline.cluster import partitions
 from pipeline.console.signals import remove_path, removed_on_exit
 from pipeline.execution.context import Listener, RunContext
@@ -37,11 +28,11 @@ from pipeline.execution.stages.ingest import LabeledData
 from pipeline.parity.device_run import start_device_run
 
 FORMAT = 1
-FILE = "audit.json"
+AUDIT_FILE = "audit.json"
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditResult:
     """What the checks found."""
 
     run: str
@@ -49,7 +40,7 @@ class Audit:
     """Per set."""
     sampled: int
     """Rows of the sample that was refitted, scored and compared."""
-    checks: tuple[Checked, ...]
+    checks: tuple[CheckResult, ...]
     seconds: float
     files: Mapping[str, str]
     """Hashes of the run's config and plan: once these are others, so may be the findings."""
@@ -59,9 +50,9 @@ class Audit:
     @property
     def findings(self) -> list[Finding]:
         """Of all checks, the gravest first."""
-        return by_severity(f for check in self.checks for f in check.findings)
+        return sort_by_severity(f for check in self.checks for f in check.findings)
 
-    def standing(self, *, strict: bool = False) -> list[Finding]:
+    def find_unresolved(self, *, strict: bool = False) -> list[Finding]:
         """Those that make the audit fail: ``fail``, with ``strict`` also ``warn``; not accepted."""
         grave = {"fail", "warn"} if strict else {"fail"}
         return [f for f in self.findings if f.severity in grave and f.name not in self.accepted]
@@ -72,23 +63,23 @@ class Audit:
             "format": FORMAT,
             "run": self.run,
             "files": dict(self.files),
-            "passed": not self.standing(),
+            "passed": not self.find_unresolved(),
             "accepted": list(self.accepted),
             "rows": dict(self.rows),
             "sampled": self.sampled,
             "findings": [{"name": f.name, **asdict(f)} for f in self.findings],
             "checks": [
-                {"check": c.check, "said": c.said, "measured": dict(c.measured)}
+                {"check": c.check, "said": c.summary, "measured": dict(c.measured)}
                 for c in self.checks
             ],
             "seconds": self.seconds,
         }
 
 
-def audit(
+def run_audit(
     run: Path, folder: Path, *, data: Sequence[str] | None = None,
     listener: Listener | None = None, serial: bool = False,
-) -> Audit:  # fmt: skip
+) -> AuditResult:  # fmt: skip
     """Opens a finished run, reads its data again and checks both.
 
     Args:
@@ -102,7 +93,7 @@ def audit(
         InputError: no finished run, a file altered, no data, or others that do not fit.
     """
     started, listener = time.perf_counter(), listener or Listener()
-    found = reopened(run, data)
+    found = open_finished_run(run, data)
     with start_device_run(found.job, folder, listener, serial=serial) as side:
         side.read()
         session, rows = side.session, side.rows
@@ -110,12 +101,12 @@ def audit(
             spec = _spec(found, rows)
             with session.client.as_current():
                 seen = partitions.reduce_partitions(
-                    session.client, rows.parts, looks.look, looks.seen, spec
+                    session.client, rows.parts, scan.scan_partition, scan.merge_scans, spec
                 )
             entry.rows = seen.rows
         rows.parts.release()
         checks = [_data(found, rows), *_checks(session, found, rows, seen, spec)]
-    return Audit(
+    return AuditResult(
         str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),
         round(time.perf_counter() - started, 3), found.manifest["files"],
     )  # fmt: skip
@@ -139,21 +130,21 @@ def scratch_folder(run: Path) -> Iterator[Path]:
             yield run / SCRATCH / "audit"
 
 
-def _spec(found: Reopened, rows: LabeledData) -> Spec:
+def _spec(found: FinishedRun, rows: LabeledData) -> ScanSpec:
     total = sum(rows.counts.rows.values())
-    columns = len(found.job.kept) + len(found.saved.features)
+    columns = len(found.job.kept) + len(found.saved_plan.features)
     kept = set(found.job.kept)
-    features = [n for n in found.saved.needed if n in kept]
-    return looks.spec_of(
+    features = [n for n in found.saved_plan.needed if n in kept]
+    return scan.plan_scan(
         rows.context.device, rows.context.seed, total,
         features=features, entities=found.entities, times=found.times,
-        sample_rows=looks.sample_rows(columns, rows.plan.limit),
+        sample_rows=scan.choose_sample_size(columns, rows.plan.limit),
     )  # fmt: skip
 
 
-def _data(found: Reopened, rows: LabeledData) -> Checked:
+def _data(found: FinishedRun, rows: LabeledData) -> CheckResult:
     """Whether these are the rows that the run had."""
-    changed, then = list(found.changed), dict(found.manifest["rows"])
+    changed, then = list(found.changes), dict(found.manifest["rows"])
     now = dict(rows.counts.rows)
     if then != now:
         changed.append(f"the run had {_sets(then)} rows, now there are {_sets(now)}")
@@ -163,7 +154,7 @@ def _data(found: Reopened, rows: LabeledData) -> Checked:
         for what in changed
     ]  # fmt: skip
     said = "other data than the run's" if changed else "the run's data, unchanged"
-    return Checked("data", f"{said}: {_sets(now)} rows", findings, {"changed": changed})
+    return CheckResult("data", f"{said}: {_sets(now)} rows", findings, {"changed": changed})
 
 
 def _sets(rows: Mapping[str, int]) -> str:
@@ -171,28 +162,20 @@ def _sets(rows: Mapping[str, int]) -> str:
 
 
 def _checks(
-    session: RunContext, found: Reopened, rows: LabeledData, seen: Look, spec: Spec
-) -> list[Checked]:
-    of, timed = Sampled(session, rows, seen.sample), partial(_timed, session, len(seen.sample))
-    base = timed("refit", partial(refit.fitted, of))
-    before = refit.matrices(of, base.plan)
-    facts = Facts(
+    session: RunContext, found: FinishedRun, rows: LabeledData, seen: Scan, spec: ScanSpec
+) -> list[CheckResult]:
+    of, timed = SampledRun(session, rows, seen.sample), partial(_timed, session, len(seen.sample))
+    base = timed("refit", partial(refit.refit_features, of))
+    before = refit.build_matrices(of, base.plan)
+    evidence = Evidence(
         found.config.split, rows.target, rows.source, seen, base.plan, before["train"],
-        before["test"], before.get("valid"), lineage(base.plan),
-        base.choice.ops if found.config.features is None else None,
+        before["test"], before.get("valid"), trace_lineage(base.plan),
+        base.choice.ops if found.config.features is None else None, spec.hash_bound,
     )  # fmt: skip
-    checks: dict[str, Callable[[], Checked]] = {
-        "fitted": partial(check_fitted, of, base, before, facts),
-        "encodings": partial(check_encodings, of, base, facts),
-        "rows": partial(same_rows.check_rows, facts, spec.kept),
-        "near_rows": partial(near_rows.check_near_rows, facts),
-        "entities": partial(same_rows.check_entities, facts),
-        "times": partial(temporal.check_times, facts),
-        "alone": partial(column_checks.check_alone, facts),
-        "label_mean": partial(label_mean.check_label_mean, facts),
-        "noisy_copy": partial(noisy_copy.check_noisy_copy, facts),
-        "names": partial(column_checks.check_names, facts),
-        "drift": partial(shift.check_drift, facts),
+    checks: dict[str, Callable[[], CheckResult]] = {
+        "fitted": partial(check_fitted, of, base, evidence),
+        "encodings": partial(check_encodings, of, base, evidence),
+        **{name: partial(check, evidence) for name, check in CHECKS.items()},
     }
     return [timed(name, check) for name, check in checks.items()]
 

@@ -33,13 +33,13 @@ SPAN = 2**32
 _SEED = 5
 
 Array = NDArray[Any]
-Range = tuple[Any, Any, int]
+TimeRange = tuple[Any, Any, int]
 """First and last value, and how many there are."""
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What `look` needs beside its frame; picklable and small."""
+class ScanSpec:
+    """What `scan_partition` needs beside its frame; picklable and small."""
 
     device: str
     seed: int
@@ -47,13 +47,13 @@ class Spec:
     """Rows with the same values in these are the same to the models."""
     entities: tuple[str, ...]
     times: tuple[str, ...]
-    sampled: int
+    id_bound: int
     """Of 2^32: bound of the ids' hashes; ``kept``: of the contents'."""
-    kept: int
+    hash_bound: int
 
 
 @dataclass(frozen=True)
-class Contents:
+class RowHashes:
     """Hashes of rows, and what they stand for; n rows whose hash is below the bound."""
 
     hash: Array
@@ -65,19 +65,19 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Look:
+class Scan:
     """What was seen of some partitions."""
 
     rows: int
     samples: tuple[pd.DataFrame, ...]
     """On the host, in storage dtypes, row ids as index; one a partition."""
-    hashed: tuple[Contents, ...]
+    hashed: tuple[RowHashes, ...]
     """One a partition."""
     entities: Mapping[str, Array]
     """By column int64 (k,): ``hash * 4 + set`` of the entities, each once per set."""
     entity_rows: Mapping[str, Array]
     """By column int64 (k,): the rows of each."""
-    times: Mapping[str, tuple[Range | None, ...]]
+    times: Mapping[str, tuple[TimeRange | None, ...]]
     """By column: the range in each set; None where it has no value."""
 
     @cached_property
@@ -86,27 +86,27 @@ class Look:
         return cpu.concat(list(self.samples))
 
     @cached_property
-    def contents(self) -> Contents:
+    def contents(self) -> RowHashes:
         """Of all rows that were hashed."""
         parts = self.hashed
-        return Contents(
+        return RowHashes(
             np.concatenate([c.hash for c in parts]), np.concatenate([c.label for c in parts]),
             np.concatenate([c.set for c in parts]),
         )  # fmt: skip
 
 
-def spec_of(
+def plan_scan(
     device: str, seed: int, rows: int, *, features: Sequence[str], entities: Sequence[str],
     times: Sequence[str], sample_rows: int = SAMPLE_ROWS,
-) -> Spec:  # fmt: skip
+) -> ScanSpec:  # fmt: skip
     """With bounds by the number of rows."""
-    return Spec(
+    return ScanSpec(
         device, seed, tuple(features), tuple(entities), tuple(times),
         _bound(sample_rows, rows), _bound(HASHED_ROWS, rows),
     )  # fmt: skip
 
 
-def sample_rows(columns: int, memory: int) -> int:
+def choose_sample_size(columns: int, memory: int) -> int:
     """How many rows the sample may have.
 
     Args:
@@ -120,17 +120,17 @@ def _bound(wanted: int, rows: int) -> int:
     return SPAN if rows <= wanted else SPAN * wanted // rows
 
 
-def look(frame: Frame, spec: Spec) -> Look:
+def scan_partition(frame: Frame, spec: ScanSpec) -> Scan:
     """One partition: frames of `pipeline.ingest.labels.assign.assigned`."""
     device = frames_of(spec.device)
     sets, label = device.to_arrays(frame[SET])[0].astype("int8"), device.to_floats(frame[LABEL])
-    sampled = device.hash_ints(device.row_ids(frame), spec.seed + 2) < spec.sampled
+    sampled = device.hash_ints(device.row_ids(frame), spec.seed + 2) < spec.id_bound
     entities = {name: _entities(frame[name], sets, spec, device) for name in spec.entities}
     sample = frame[sampled]
     sample = sample.assign(
         **{name: device.unpack_integers(sample[name]) for name in sample.columns}
     )
-    return Look(
+    return Scan(
         len(frame), (device.to_host(sample),), (_contents(frame, sets, label, spec, device),),
         {name: found for name, (found, _) in entities.items()},
         {name: rows for name, (_, rows) in entities.items()},
@@ -149,40 +149,40 @@ def hash_rows(frame: Frame, names: Sequence[str], device: Frames) -> Any:
     return mixed
 
 
-def _contents(frame: Frame, sets: Any, label: Any, spec: Spec, device: Frames) -> Contents:
+def _contents(frame: Frame, sets: Any, label: Any, spec: ScanSpec, device: Frames) -> RowHashes:
     mixed = hash_rows(frame, spec.features, device)
-    kept = (mixed >> device.xp.uint64(32)).astype("int64") < spec.kept
+    kept = (mixed >> device.xp.uint64(32)).astype("int64") < spec.hash_bound
     found = (device.to_host(values[kept]) for values in (mixed, label, sets))
-    return Contents(*found)
+    return RowHashes(*found)
 
 
-def _entities(column: Any, sets: Any, spec: Spec, device: Frames) -> tuple[Array, Array]:
+def _entities(column: Any, sets: Any, spec: ScanSpec, device: Frames) -> tuple[Array, Array]:
     missing = device.to_arrays(column.isna())[0]
     hashed = device.hash_values(column.reset_index(drop=True), _SEED)
-    kept = ~missing & (hashed < spec.kept)
+    kept = ~missing & (hashed < spec.hash_bound)
     found = device.to_host(hashed[kept] * 4 + sets[kept])
     values, rows = np.unique(found, return_counts=True)
     return values, rows
 
 
-def _ranges(column: Any, sets: Any, device: Frames) -> tuple[Range | None, ...]:
+def _ranges(column: Any, sets: Any, device: Frames) -> tuple[TimeRange | None, ...]:
     values, missing = device.to_arrays(column)
-    found: list[Range | None] = []
+    found: list[TimeRange | None] = []
     for number in range(len(SETS)):
         own = values[(sets == number) & ~missing]
         found.append((own.min().item(), own.max().item(), len(own)) if len(own) else None)
     return tuple(found)
 
 
-def seen(a: Look, b: Look) -> Look:
+def merge_scans(a: Scan, b: Scan) -> Scan:
     """Two partitions."""
-    return Look(
+    return Scan(
         a.rows + b.rows, (*a.samples, *b.samples), (*a.hashed, *b.hashed), *_added(a, b),
         {name: tuple(map(_spanned, own, b.times[name])) for name, own in a.times.items()},
     )  # fmt: skip
 
 
-def _added(a: Look, b: Look) -> tuple[dict[str, Array], dict[str, Array]]:
+def _added(a: Scan, b: Scan) -> tuple[dict[str, Array], dict[str, Array]]:
     values: dict[str, Array] = {}
     rows: dict[str, Array] = {}
     for name in a.entities:
@@ -194,7 +194,7 @@ def _added(a: Look, b: Look) -> tuple[dict[str, Array], dict[str, Array]]:
     return values, rows
 
 
-def _spanned(a: Range | None, b: Range | None) -> Range | None:
+def _spanned(a: TimeRange | None, b: TimeRange | None) -> TimeRange | None:
     if a is None or b is None:
         return a or b
     return min(a[0], b[0]), max(a[1], b[1]), a[2] + b[2]

@@ -1,7 +1,7 @@
-"""Proposed lines of config: YAML that the config accepts.
+"""Suggested lines of config: YAML that the config accepts.
 
-A line that begins with ``-`` goes to the end of ``features:``; any other is a key of the config,
-in whose place it stands.
+A line that begins with ``-`` is appended to ``features:``; any other line replaces the key of the
+config that it begins with.
 """
 
 from __future__ import annotations
@@ -18,43 +18,40 @@ from pipeline.features.op import Op
 from pipeline.features.registry import dump_op
 
 
-def without(names: Sequence[str], chosen: Sequence[Op] | None) -> str:
-    """Takes columns away from the models.
+def suggest_drop(names: Sequence[str], chosen_ops: Sequence[Op] | None) -> str:
+    """Suggest the line that removes columns from the models' matrix.
 
     Args:
-        names: of the models' matrix.
-        chosen: the ops that were chosen where the config has no ``features:``; else None. They
-            must be written down before one can be added.
+        names: columns of the matrix.
+        chosen_ops: the automatically chosen ops if the config has no ``features:``, else None.
     """
     drop = {"drop": list(names)}
-    if chosen is None:
-        return "- " + _flow(drop, inside=True)
-    return "features: " + _flow([*(_short(op) for op in chosen), drop])
+    if chosen_ops is None:
+        return f"- drop: {_to_yaml_line(drop['drop'])}"
+    # A config with ``features:`` has no automatic ops: they must be listed before the drop.
+    return "features: " + _to_yaml_line([*(_shorten_entry(op) for op in chosen_ops), drop])
 
 
-def _short(op: Op) -> dict[str, Any]:
-    """An op's entry with its columns as a plain list, and nothing that is the default."""
+def _shorten_entry(op: Op) -> dict[str, Any]:
+    """Return an op's entry without defaults, its columns as a plain list."""
     ((name, parameters),) = dump_op(op).items()
     given = op.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    kept = {k: v for k, v in parameters.items() if k in given}
-    columns = kept.get("columns")
+    shortened = {k: v for k, v in parameters.items() if k in given}
+    columns = shortened.get("columns")
     if isinstance(columns, Mapping) and set(columns) == {"all", "but"} and not columns["but"]:
-        kept["columns"] = columns["all"]
-    return {name: kept}
+        shortened["columns"] = columns["all"]
+    return {name: shortened}
 
 
-def split_by(split: Split, by: str, column: str) -> str:
-    """The same shares of rows, divided by the time or the group in a column."""
-    return "split: " + _flow({"by": by, "column": column, "valid": split.valid, "test": split.test})
+def suggest_split(split: Split, by: str, column: str) -> str:
+    """Suggest a split by the time or the group in a column, with the same shares of rows."""
+    shares = {"valid": split.valid, "test": split.test}
+    return "split: " + _to_yaml_line({"by": by, "column": column, **shares})
 
 
-def _flow(value: Any, *, inside: bool = False) -> str:
-    """One line of YAML; ``inside`` a list entry, where a mapping needs no braces."""
-    if inside:
-        ((key, rest),) = value.items()
-        return f"{key}: {_flow(rest)}"
+def _to_yaml_line(value: Any) -> str:
     text: str = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf
     ).removesuffix("\n")
-    # a name with a line break takes several lines in YAML's own style, and one in JSON's
+    # YAML needs several lines for a name with a line break; JSON, which is YAML too, needs one.
     return text if "\n" not in text else json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""What a column's name says: that it may be known only after the fact.
+"""Hints in column names: values known only after the fact, and identifiers of entities.
 
-A name is a hint. It becomes a finding that fails only where the column also predicts the target.
+A name is only a hint: a finding fails only if the column also predicts the target.
 """
 
 from __future__ import annotations
@@ -36,35 +36,35 @@ _COMMON = {
 }  # fmt: skip
 
 
-def words(name: str) -> list[str]:
-    """``["arr", "delay"]`` of ``arr_delay`` and ``arrDelay``; in small letters."""
+def split_words(name: str) -> list[str]:
+    """Split a name into lower-case words: ``arrDelay`` gives ``arr`` and ``delay``."""
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def after_the_fact(name: str, target: Sequence[str]) -> tuple[Hint, str]:
-    """Whether a column's name sounds like something that is known only later, and why.
+def detect_future_hint(name: str, target: Sequence[str]) -> tuple[Hint, str]:
+    """Detect whether a column's name suggests values that are known only after the fact.
 
     Args:
-        name: the column's.
-        target: the columns that the target is made of.
+        name: the column's name.
+        target: the columns that the target is computed from.
 
     Returns:
-        ``plain`` (it says so: ``actual_end``, ``cancelled``), ``weak`` (it shares a word with the
-        target: ``arr_time`` beside ``arr_delay``) or nothing, and the reason. What calls itself
-        scheduled, planned or previous is known before.
+        The hint and the reason. ``plain``: the name says so (``actual_end``, ``cancelled``).
+        ``weak``: it shares a word with the target (``arr_time`` and ``arr_delay``).
     """
-    own = words(name)
-    if set(own) & _BEFORE:
+    parts = split_words(name)
+    # Scheduled, planned or previous values are known beforehand, whatever else the name says.
+    if set(parts) & _BEFORE:
         return "", ""
-    if found := [word for word in own if word in _AFTER]:
-        return "plain", f"its name says {found[0]!r}"
+    if after := [word for word in parts if word in _AFTER]:
+        return "plain", f"its name contains {after[0]!r}"
     for pair in _AFTER_PAIRS:
-        if pair in zip(own, own[1:], strict=False):
-            return "plain", f"its name says {' '.join(pair)!r}"
-    for of_target in target:
-        shared = [w for w in own if w in set(words(of_target)) - _COMMON and len(w) > 1]
+        if pair in zip(parts, parts[1:], strict=False):
+            return "plain", f"its name contains {' '.join(pair)!r}"
+    for column in target:
+        shared = [w for w in parts if w in set(split_words(column)) - _COMMON and len(w) > 1]
         if shared:
-            return "weak", f"its name shares {shared[0]!r} with the target's {of_target!r}"
+            return "weak", f"its name shares {shared[0]!r} with the target's {column!r}"
     return "", ""
 
 
@@ -76,8 +76,9 @@ _ENTITY = {
 }  # fmt: skip
 
 
-def is_entity(name: str) -> bool:
-    """Whether a column sounds like the name of someone or something that has several rows."""
-    own = words(name)
-    ends = bool(own) and own[-1] in ("id", "ids", "key", "uuid", "guid", "no", "nr")
-    return (ends and len(own) > 1) or bool(set(own) & _ENTITY)
+def is_entity_name(name: str) -> bool:
+    """Whether a column's name is that of a person or thing that may have several rows."""
+    parts = split_words(name)
+    # ``id`` alone numbers the rows; ``patient_id`` identifies patients.
+    has_suffix = bool(parts) and parts[-1] in ("id", "ids", "key", "uuid", "guid", "no", "nr")
+    return (has_suffix and len(parts) > 1) or bool(set(parts) & _ENTITY)

@@ -1,4 +1,4 @@
-"""Whether the test rows come after the training rows, and columns whose times are in the future."""
+"""Checks of times: whether test rows come after training rows, and columns from a row's future."""
 
 from __future__ import annotations
 
@@ -9,139 +9,153 @@ from typing import Any
 import numpy as np
 
 from pipeline.audit import univariate
-from pipeline.audit.evidence import Checked, Facts
+from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
-from pipeline.audit.scan import Range
-from pipeline.audit.suspicious_names import after_the_fact
+from pipeline.audit.scan import TimeRange
+from pipeline.audit.suspicious_names import detect_future_hint
 from pipeline.audit.univariate import METRIC
 from pipeline.matrix import Task
 from pipeline.schema import SETS, TEST, TRAIN
 
 ORDER: Mapping[Task, float] = {"binary": 0.6, "multiclass": 0.05, "regression": 0.05}
-"""From this worth of its neighbours' labels on, the order of rows matters: labels of one time are
-alike, and a split at random puts some into the training set and others into the test set."""
+"""Score of neighbouring labels from which on the order of rows matters.
+
+Labels of one time are then alike, and a random split puts some of them into each set.
+"""
 MOST = 0.5
 LATER = 0.5
-"""A column whose times come after the row's own in so many rows is of what happens later."""
+"""Share of the rows from which on a column that is later than the row belongs to its future."""
 NEVER_BEFORE = 0.99
 
 
-def check_times(facts: Facts) -> Checked:
-    """Every column of times."""
-    findings = []
-    for name, ranges in facts.look.times.items():
+def check_times(evidence: Evidence) -> CheckResult:
+    """Check every column of times."""
+    findings: list[Finding] = []
+    for name, ranges in evidence.scan.times.items():
         train, test = ranges[TRAIN], ranges[TEST]
         if train is None or test is None:
             continue
-        if train[1] < test[0] and facts.split.by in ("time", "column"):
+        if train[1] < test[0] and evidence.split.by in ("time", "column"):
             continue
-        if facts.split.by == "time":
-            found = _broken(facts, name, train, test) if name == facts.split.column else None
-        else:
-            found = _mixed(facts, name, train, test)
-        findings += [found] if found else []
-    findings += _later(facts)
-    said = f"{len(facts.look.times):,} columns of times"
-    return Checked("times", said, findings, _measured(facts))
-
-
-def _measured(facts: Facts) -> dict[str, Any]:
-    return {
+        if evidence.split.by != "time":
+            if finding := _check_mixed_sets(evidence, name, train, test):
+                findings.append(finding)
+        elif name == evidence.split.column:
+            last, first = (_format_time(evidence, name, v) for v in (train[1], test[0]))
+            what = (
+                f"the split is by this time, but the last training row ({last}) is not before the "
+                f"first test row ({first})"
+            )
+            measured = {"last_train": last, "first_test": first}
+            findings.append(Finding("times", "fail", name, what, measured))
+    findings += _find_future_columns(evidence)
+    summary = f"{len(evidence.scan.times):,} columns of times"
+    measured = {
         name: {
-            which: None if r is None else {"first": _shown(facts, name, r[0]),
-                                           "last": _shown(facts, name, r[1]), "rows": r[2]}
+            which: None if r is None else _describe_range(evidence, name, r)
             for which, r in zip(SETS, ranges, strict=True)
         }
-        for name, ranges in facts.look.times.items()
-    }  # fmt: skip
+        for name, ranges in evidence.scan.times.items()
+    }
+    return CheckResult("times", summary, findings, measured)
 
 
-def _broken(facts: Facts, name: str, train: Range, test: Range) -> Finding:
-    last, first = _shown(facts, name, train[1]), _shown(facts, name, test[0])
-    what = f"the split is by this time, but the last training row ({last}) is not before the "
-    what += f"first test row ({first})"
-    return Finding("times", "fail", name, what, {"last_train": last, "first_test": first})
+def _describe_range(evidence: Evidence, name: str, times: TimeRange) -> dict[str, Any]:
+    first, last, rows = times
+    return {
+        "first": _format_time(evidence, name, first),
+        "last": _format_time(evidence, name, last),
+        "rows": rows,
+    }
 
 
-def _mixed(facts: Facts, name: str, train: Range, test: Range) -> Finding | None:
-    """Sets that overlap in time, where the rows were not divided by it."""
-    values = facts.column(name)
+def _check_mixed_sets(
+    evidence: Evidence, name: str, train: TimeRange, test: TimeRange
+) -> Finding | None:
+    """Check sets that overlap in time because the split is not by time."""
+    values = evidence.get_column(name)
     later = float(np.mean(values.train >= test[0])) if len(values.train) else 0.0
-    last, first = _shown(facts, name, train[1]), _shown(facts, name, test[0])
+    last, first = (_format_time(evidence, name, v) for v in (train[1], test[0]))
     measured: dict[str, Any] = {"last_train": last, "first_test": first, "later": round(later, 4)}
-    line = facts.split_by("time", name)
-    if facts.split.by == "column" and 0 < later < MOST:
-        what = f"the sets look like those of a time split, but {later:.1%} of the training rows are"
-        what += (
-            f" not before the first test row: the last is of {last}, the test set begins {first}"
+    config = evidence.suggest_split("time", name)
+    # A given column of sets that is nearly a time split was meant as one.
+    if evidence.split.by == "column" and 0 < later < MOST:
+        what = (
+            f"the sets resemble a time split, but {later:.1%} of the training rows are not before "
+            f"the first test row: the last training row is at {last}, the first test row at {first}"
         )
-        return Finding("times", "fail", name, what, measured, line)
-    score = univariate.nearby(values.train, values.test, facts.labels)
+        return Finding("times", "fail", name, what, measured, config)
+    score = univariate.score_neighbours(values.train, values.test, evidence.labels)
     if score is None:
         return None
-    metric, limit = METRIC[facts.target.task], ORDER[facts.target.task]
-    limit = round(max(limit, univariate.chance(facts.labels)), 4)
+    metric, limit = METRIC[evidence.target.task], ORDER[evidence.target.task]
+    limit = round(max(limit, univariate.compute_chance_limit(evidence.labels)), 4)
     measured |= {"value": score, "limit": limit}
-    what = "rows of the same time are in both sets, and the "
-    what += f"{univariate.NEIGHBOURS} training rows next in time "
-    what += f"tell a test row's label with {metric} {score:.4f}"
+    what = (
+        f"rows of the same time are in both sets, and the {univariate.NEIGHBOURS} training rows "
+        f"next in time predict a test row's label with {metric} {score:.4f}"
+    )
     if score < limit:
-        what += f" (below {limit}): the order of rows seems not to matter"
+        what += f" (below {limit}): the order of rows does not seem to matter"
         return Finding("times", "info", name, what, measured)
-    what += f" (from {limit} on that matters): rows to be scored that come later will be harder"
-    severity: Severity = "info" if facts.split.by == "group" else "warn"
-    return Finding("times", severity, name, what, measured, line)
+    what += f" (it matters from {limit} on): new rows, which come later, will be harder to predict"
+    # Whoever splits by group has made a choice that a split by time would undo.
+    severity: Severity = "info" if evidence.split.by == "group" else "warn"
+    return Finding("times", severity, name, what, measured, config)
 
 
-def _later(facts: Facts) -> list[Finding]:
-    """Times that the models use and that come after the row's own."""
-    base = _own_time(facts)
+def _find_future_columns(evidence: Evidence) -> list[Finding]:
+    """Find times that the models use and that are later than the row's own time."""
+    base = _find_row_time(evidence)
     if base is None:
         return []
-    start, findings = facts.column(base).train, []
-    for name in facts.look.times:
-        if name == base or name not in facts.used:
+    start, findings = evidence.get_column(base).train, []
+    for name in evidence.scan.times:
+        if name == base or name not in evidence.used_columns:
             continue
-        values = facts.column(name).train
+        values = evidence.get_column(name).train
         known = ~(np.isnan(values) | np.isnan(start))
         if not known.any():
             continue
         after = float(np.mean(values[known] > start[known]))
-        never = float(np.mean(values[known] >= start[known]))
-        if after < LATER or never < NEVER_BEFORE:
+        not_before = float(np.mean(values[known] >= start[known]))
+        if after < LATER or not_before < NEVER_BEFORE:
             continue
-        hint, why = after_the_fact(name, sorted(facts.source.target))
-        score = facts.best(name)
-        sure = bool(hint) or (score is not None and score.strength != "")
+        hint, reason = detect_future_hint(name, sorted(evidence.source.target))
+        score = evidence.find_best_score(name)
+        # A due date is later than its row, and known: a name or a score has to confirm it.
+        is_confirmed = bool(hint) or (score is not None and score.strength != "")
         what = f"in {after:.1%} of the rows it is later than {base}, and never before it"
-        what += f"; {why}" if hint else ""
-        findings.append(
-            Finding(
-                "times", "fail" if sure else "warn", name, what,
-                {"later": round(after, 4), "than": base}, facts.without(name),
-            )
-        )  # fmt: skip
+        what += f"; {reason}" if hint else ""
+        severity: Severity = "fail" if is_confirmed else "warn"
+        measured = {"later": round(after, 4), "than": base}
+        config = evidence.suggest_without(name)
+        findings.append(Finding("times", severity, name, what, measured, config))
     return findings
 
 
-def _own_time(facts: Facts) -> str | None:
-    """The time of a row: that of the split; else, of several, the one that is mostly first."""
-    if facts.split.by == "time":
-        return facts.split.column
-    times = [n for n in facts.look.times if facts.source[n].kind == "datetime"]
+def _find_row_time(evidence: Evidence) -> str | None:
+    """Return the time of a row: the split's, or the one of several that is mostly first."""
+    if evidence.split.by == "time":
+        return evidence.split.column
+    times = [n for n in evidence.scan.times if evidence.source[n].kind == "datetime"]
     if len(times) < 2:
         return None
     with np.errstate(all="ignore"):
-        medians = {n: float(np.nanmedian(v)) for n in times if len(v := facts.column(n).train)
-                   and not np.isnan(v).all()}  # fmt: skip
+        medians = {
+            name: float(np.nanmedian(values))
+            for name in times
+            if len(values := evidence.get_column(name).train) and not np.isnan(values).all()
+        }
     return min(medians, key=lambda name: medians[name], default=None)
 
 
-def _shown(facts: Facts, name: str, value: Any) -> Any:
-    """A time as text; a number as it is."""
-    if facts.source[name].kind != "datetime":
+def _format_time(evidence: Evidence, name: str, value: Any) -> Any:
+    """Format a time as text; a number remains a number."""
+    if evidence.source[name].kind != "datetime":
         return value if np.isfinite(value) else str(value)
     try:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)).isoformat()
-    except OverflowError:  # of a year that Python does not know
+    except OverflowError:
+        # The data may hold years that Python's datetime does not support.
         return f"{value} µs"

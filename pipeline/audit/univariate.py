@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pipeline.evaluate.ranking import rank, roc_auc
 from pipeline.matrix import Target, Task
 
-Strength = Literal["", "notable", "strong", "alone"]
+Strength = Literal["", "notable", "strong", "decisive"]
 MAX_BINS = 256
 ROWS_PER_BIN = 20
 SMOOTH = 5.0
@@ -66,12 +66,12 @@ class Labels:
     n_classes: int = 0
 
     @property
-    def enough(self) -> bool:
+    def is_sufficient(self) -> bool:
         """Whether a score would tell anything: some test rows, and not all of them alike."""
         return len(self.test) >= MIN_ROWS and bool((self.test != self.test[0]).any())
 
     @property
-    def certain(self) -> bool:
+    def is_conclusive(self) -> bool:
         """Whether a score of the test rows is proof enough to fail."""
         if len(self.test) < ENOUGH:
             return False
@@ -80,7 +80,7 @@ class Labels:
         return not (self.task == "binary" and few)
 
 
-def labels_of(train: Array, test: Array, target: Target) -> Labels:
+def group_labels(train: Array, test: Array, target: Target) -> Labels:
     """Labels; of more than `MAX_CLASSES` the most frequent, the others as one."""
     k = len(target.classes)
     if target.task != "multiclass" or k <= MAX_CLASSES:
@@ -92,21 +92,21 @@ def labels_of(train: Array, test: Array, target: Target) -> Labels:
     return Labels(own, other, target.task, MAX_CLASSES)
 
 
-def score(train: Array, test: Array, labels: Labels, *, category: bool) -> Score | None:
+def score_column(train: Array, test: Array, labels: Labels, *, category: bool) -> Score | None:
     """The worth of one column; None where the rows are too few, or all test labels are equal.
 
     Args:
         train: (n,) numbers, missing as NaN, or int codes, missing as -1; ``test``: (m,).
         category: they are codes.
     """
-    if not labels.enough or not len(train):
+    if not labels.is_sufficient or not len(train):
         return None
     value = _worth(predict_mean(train, test, labels, category=category), labels)
     if not category and labels.task == "regression":
-        target, edges = indicators(labels.train, labels), _edges(train)
+        target, edges = encode_indicators(labels.train, labels), _edges(train)
         lines = (_line(train, test, target), _joined(train, test, target, edges))
         value = max(value, *(_worth(line, labels) for line in lines))
-    return Score(round(value, 4), strength(value, labels.task))
+    return Score(round(value, 4), rate_strength(value, labels.task))
 
 
 def predict_mean(train: Array, test: Array, labels: Labels, *, category: bool) -> Array:
@@ -116,14 +116,14 @@ def predict_mean(train: Array, test: Array, labels: Labels, *, category: bool) -
         train: (n,) numbers, missing as NaN, or int codes, missing as -1; ``test``: (m,).
         category: they are codes.
     """
-    target = indicators(labels.train, labels)
+    target = encode_indicators(labels.train, labels)
     if category:
         return _means(train, test, int(max(train.max(), test.max(initial=-1))) + 1, target)
     edges = _edges(train)
     return _means(_binned(train, edges), _binned(test, edges), len(edges) + 1, target)
 
 
-def score_known(train: Array, test: Array, labels: Labels) -> tuple[Score | None, int]:
+def score_known_codes(train: Array, test: Array, labels: Labels) -> tuple[Score | None, int]:
     """Score the mean label by code on the test rows whose code has training rows.
 
     Returns:
@@ -134,27 +134,27 @@ def score_known(train: Array, test: Array, labels: Labels) -> tuple[Score | None
     known = (test >= 0) & (rows[test] > 0)
     of_known = Labels(labels.train, labels.test[known], labels.task, labels.n_classes)
     count = int(known.sum())
-    if not of_known.enough:
+    if not of_known.is_sufficient:
         return None, count
-    target = indicators(labels.train, labels)[train >= 0]
+    target = encode_indicators(labels.train, labels)[train >= 0]
     sums = np.stack([np.bincount(train[train >= 0], t, minlength=size) for t in target.T], axis=1)
     value = _worth((sums / np.maximum(rows, 1)[:, None])[test[known]], of_known)
-    return Score(round(value, 4), strength(value, labels.task)), count
+    return Score(round(value, 4), rate_strength(value, labels.task)), count
 
 
-def nearby(train: Array, test: Array, labels: Labels) -> float | None:
+def score_neighbours(train: Array, test: Array, labels: Labels) -> float | None:
     """The worth of the mean label of the `NEIGHBOURS` training rows that are next in time.
 
     Args:
         train: float64 (n,) times, missing as NaN; ``test``: (m,). Rows without a time get the mean.
 
     Returns:
-        In the task's `METRIC`; None as for `score`.
+        In the task's `METRIC`; None as for `score_column`.
     """
     known = np.flatnonzero(~np.isnan(train))
-    if not labels.enough or len(known) < NEIGHBOURS:
+    if not labels.is_sufficient or len(known) < NEIGHBOURS:
         return None
-    target = indicators(labels.train, labels)
+    target = encode_indicators(labels.train, labels)
     order = known[np.argsort(train[known], kind="stable")]
     sums = np.concatenate([np.zeros((1, target.shape[1])), np.cumsum(target[order], axis=0)])
     at = np.searchsorted(train[order], test) - NEIGHBOURS // 2
@@ -164,7 +164,7 @@ def nearby(train: Array, test: Array, labels: Labels) -> float | None:
     return round(_worth(found, labels), 4)
 
 
-def chance(labels: Labels) -> float:
+def compute_chance_limit(labels: Labels) -> float:
     """What a column without worth stays below, but for one time in a thousand.
 
     Of AUC 0.5 and three standard errors of the Mann-Whitney statistic; the others are below 0.
@@ -176,17 +176,17 @@ def chance(labels: Labels) -> float:
     return 0.5 + 3 * float(np.sqrt((1 / positive + 1 / negative) / 12))
 
 
-def strength(value: float, task: Task) -> Strength:
+def rate_strength(value: float, task: Task) -> Strength:
     """How grave a score is by the task's limits."""
-    notable, strong, alone = LIMITS[task]
-    if value >= alone:
-        return "alone"
+    notable, strong, decisive = LIMITS[task]
+    if value >= decisive:
+        return "decisive"
     if value >= strong:
         return "strong"
     return "notable" if value >= notable else ""
 
 
-def indicators(label: Array, labels: Labels) -> Array:
+def encode_indicators(label: Array, labels: Labels) -> Array:
     """Return float64 (n, k): the label, or an indicator per class of more than two."""
     if labels.task != "multiclass":
         return label[:, None]
@@ -253,7 +253,7 @@ def _joined(train: Array, test: Array, target: Array, edges: Array) -> Array:
 def _worth(found: Array, labels: Labels) -> float:
     if labels.task == "binary":
         return roc_auc(rank(labels.test, found[:, 0])) or 0.5
-    truth = indicators(labels.test, labels)
+    truth = encode_indicators(labels.test, labels)
     lost = float(((truth - found) ** 2).sum())
     whole = float(((truth - truth.mean(axis=0)) ** 2).sum())
     return 1.0 - lost / whole

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.audit.finding import Finding
-    from pipeline.audit.runner import Audit
+    from pipeline.audit.runner import AuditResult
 
 EXAMPLES = (
     "Examples:\n\n  python -m pipeline audit data/runs/flights-20260101-120000\n\n"
@@ -54,15 +54,15 @@ def audit(
 
     with runner.scratch_folder(run) as folder:
         heard = make_listener(quiet=quiet, verbose=False)
-        found = runner.audit(run, folder, data=data, listener=heard)
+        found = runner.run_audit(run, folder, data=data, listener=heard)
         found = replace(found, accepted=tuple(accept or ()))
-        write_json(run / runner.FILE, found.to_json())
+        write_json(run / runner.AUDIT_FILE, found.to_json())
         write_report(run)
     if as_json:
         print_json(found.to_json())
     else:
         _print(found)
-    if standing := found.standing(strict=strict):
+    if standing := found.find_unresolved(strict=strict):
         raise CheckFailed(
             f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
             examples=[f"{f.severity} {to_one_line(f.name)}" for f in standing],
@@ -71,7 +71,7 @@ def audit(
         )
 
 
-def _print(found: Audit) -> None:
+def _print(found: AuditResult) -> None:
     """A line per check, then the findings with the lines of config against them."""
     from rich.text import Text
 
@@ -81,7 +81,7 @@ def _print(found: Audit) -> None:
     for check in found.checks:
         grave = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
         mark = Text(f"{grave:<5}", STYLES.get(grave, "green"))
-        console.print(mark, f"{check.check:<10}", to_one_line(check.said), soft_wrap=True)
+        console.print(mark, f"{check.check:<10}", to_one_line(check.summary), soft_wrap=True)
     for finding in found.findings:
         _print_finding(console, finding)
     known = {f.name for f in found.findings}

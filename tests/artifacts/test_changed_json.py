@@ -10,7 +10,7 @@ import pytest
 from hostile import VALUES, changed, places, reseal, text_of
 
 from pipeline.__main__ import run_command_line
-from pipeline.audit.finished_run import reopened
+from pipeline.audit.finished_run import open_finished_run
 from pipeline.errors import InputError
 
 FEW = 300
@@ -86,7 +86,7 @@ def opened(command, run, made, tmp_path):
     data = [str(made / "d.csv"), "--out", str(tmp_path / "o.csv"), "--device", "cpu", "-q"]
     if command == "audit":
         try:
-            reopened(run)
+            open_finished_run(run)
         except InputError as error:
             assert "do not fit together" not in error.message, error.message
             return 2

@@ -8,7 +8,7 @@ import yaml
 from manifest_facts import manifest_facts
 
 from pipeline.artifacts.files import write_manifest, write_text
-from pipeline.audit.runner import audit
+from pipeline.audit.runner import run_audit
 from pipeline.config.model import Config
 from pipeline.execution.job import prepare_job
 from pipeline.execution.runner import Listener
@@ -42,7 +42,7 @@ def fitted_run(tree: dict, folder: Path) -> Path:
 def audited(tree: dict, folder: Path, **options):
     """What the audit says of the config's run."""
     run = fitted_run(tree, folder)
-    return audit(run, folder / "meanwhile", serial=True, **options)
+    return run_audit(run, folder / "meanwhile", serial=True, **options)
 
 
 def found(report, check, severity=None, column=None):

@@ -244,12 +244,12 @@ def test_data_that_changed_since_the_run_are_told(tmp_path):
     tree = config(table(), tmp_path, OPS)
     run = fitted_run(tree, tmp_path)
     table().head(1200).to_parquet(tmp_path / "data.parquet")
-    report = runner.audit(run, tmp_path / "one", serial=True)
+    report = runner.run_audit(run, tmp_path / "one", serial=True)
     told = [f.what for f in found(report, "data", "warn")]
     assert any("bytes and has" in what for what in told)
     assert any("now there are 836 train" in what for what in told), told
     table().to_parquet(tmp_path / "elsewhere.parquet")
-    moved = runner.audit(
+    moved = runner.run_audit(
         run, tmp_path / "two", data=[str(tmp_path / "elsewhere.parquet")], serial=True
     )
     assert not found(moved, "data")
@@ -288,7 +288,7 @@ def test_odd_values_and_names_are_audited(tmp_path):
     )
     report = audited(config(frame, tmp_path), tmp_path)
     json.dumps(report.to_json(), allow_nan=False)
-    assert not report.standing(strict=False)
+    assert not report.find_unresolved(strict=False)
     assert not found(report, "fitted") and not found(report, "encodings")
 
 

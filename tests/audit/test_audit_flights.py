@@ -63,12 +63,12 @@ def test_a_delay_that_is_known_only_afterwards_fails(tmp_path):
         {"drop": ["dep_time", "air_time", "month", "day", "time_hour"]},
     ]  # the side tables take most of the time
     folder = fitted_run(tree, tmp_path / "leaky")
-    report = runner.audit(folder, tmp_path / "meanwhile", serial=True)
+    report = runner.run_audit(folder, tmp_path / "meanwhile", serial=True)
     (delay,) = found(report, "names", "fail", "dep_delay")
     assert "shares 'delay' with the target's 'arr_delay'" in delay.what
     assert delay.config == "- drop: [dep_delay]"
     assert found(report, "names", column="arr_time")
-    after = runner.audit(
+    after = runner.run_audit(
         fitted_run(mended(tree, delay), tmp_path / "mended"),
         tmp_path / "meanwhile again",
         serial=True,
@@ -80,7 +80,7 @@ def test_a_delay_that_is_known_only_afterwards_fails(tmp_path):
 def test_a_random_split_of_flights_is_told(tmp_path):
     tree = configured(12_000)
     tree["split"] = {"by": "random"}
-    report = runner.audit(fitted_run(tree, tmp_path), tmp_path / "meanwhile", serial=True)
+    report = runner.run_audit(fitted_run(tree, tmp_path), tmp_path / "meanwhile", serial=True)
     (order,) = found(report, "times", "warn", "time_hour")
     assert order.config == "split: {by: time, column: time_hour, valid: 0.1, test: 0.2}"
     assert found(report, "entities", "warn", "tailnum")
@@ -88,8 +88,8 @@ def test_a_random_split_of_flights_is_told(tmp_path):
 
 @pytest.mark.slow
 def test_all_flights_pass(tmp_path):
-    report = runner.audit(
+    report = runner.run_audit(
         fitted_run(configured(None), tmp_path), tmp_path / "meanwhile", serial=True
     )
-    assert not found(report, "fitted") and not report.standing(strict=False)
+    assert not found(report, "fitted") and not report.find_unresolved(strict=False)
     assert report.sampled == sum(report.rows.values()) == 327_346

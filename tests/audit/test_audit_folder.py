@@ -168,7 +168,9 @@ READERS = {
 def test_a_read_only_run_is_the_machines_fault_where_it_is_written_to(
     made, folder, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(runner, "audit", lambda *_, **__: pytest.fail("it reads the data first"))
+    monkeypatch.setattr(
+        runner, "run_audit", lambda *_, **__: pytest.fail("it reads the data first")
+    )
     places = {"run": folder, "runs": folder.parent, "data": made / "d.csv",
               "other": made / "runs" / "one", "out": tmp_path / "o.csv"}  # fmt: skip
     with read_only(folder.parent), read_only(folder):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from audited import audited, found, mended
 
-from pipeline.audit import scan as looks
+from pipeline.audit import scan
 from pipeline.parity import device_run
 
 N = 1500
@@ -149,7 +149,7 @@ def test_copies_whose_numbers_were_changed_a_little_fail(tmp_path, change):
 
 
 def test_a_sample_of_the_rows_tells_the_share_of_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(looks, "SAMPLE_ROWS", 1200)
+    monkeypatch.setattr(scan, "SAMPLE_ROWS", 1200)
     frame = repeated(table(rows=3000), CHANGES["in the sixth digit"], share=1.0)
     report = audited(config(frame, tmp_path), tmp_path)
     (finding,) = found(report, "near_rows", "fail")

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.audit import scan as looks
-from pipeline.audit import suggestion
-from pipeline.audit.overlap import shared, twins
+from pipeline.audit import scan, suggestion
+from pipeline.audit.overlap import count_duplicates, count_shared_entities
 from pipeline.config.model import Split
 from pipeline.device import cpu
 from pipeline.features.registry import parse_ops
@@ -46,13 +45,13 @@ def prepared(frame, label, sets):
 
 
 def seen(whole, count=1, **bounds):
-    spec = looks.spec_of("cpu", 0, len(whole), features=["a", "b", "f"], entities=["who"], times=["when"])  # fmt: skip
-    spec = looks.Spec(**{**vars(spec), **bounds})
+    spec = scan.plan_scan("cpu", 0, len(whole), features=["a", "b", "f"], entities=["who"], times=["when"])  # fmt: skip
+    spec = scan.ScanSpec(**{**vars(spec), **bounds})
     parts = [whole.iloc[i] for i in np.array_split(np.arange(len(whole)), count)]
-    found = [looks.look(part, spec) for part in parts]
+    found = [scan.scan_partition(part, spec) for part in parts]
     total = found[0]
     for other in found[1:]:
-        total = looks.seen(total, other)
+        total = scan.merge_scans(total, other)
     return total
 
 
@@ -72,7 +71,7 @@ def test_the_partitions_do_not_matter():
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_twins_are_those_that_pandas_finds(task):
     frame, label, sets = rows(task=task)
-    found = twins(seen(prepared(frame, label, sets), 3).contents, task)
+    found = count_duplicates(seen(prepared(frame, label, sets), 3).contents, task)
     keyed = frame[["a", "b", "f"]].assign(b=frame["b"].fillna("-"), f=frame["f"].fillna(-1))
     known = set(map(tuple, keyed[sets == 0].to_numpy()))
     both = set(map(tuple, keyed.assign(y=label)[sets == 0].to_numpy()))
@@ -89,7 +88,7 @@ def test_copies_have_the_labels_of_their_originals():
     frame, label, sets = rows(task="regression")
     frame["f"] = np.random.default_rng(9).normal(size=N)
     twice = pd.concat([frame, frame], ignore_index=True)
-    found = twins(
+    found = count_duplicates(
         seen(
             prepared(twice, np.tile(label, 2), np.random.default_rng(1).choice([0, 0, 2], 2 * N))
         ).contents,
@@ -102,18 +101,21 @@ def test_a_bound_keeps_all_rows_of_a_content_or_none():
     frame, label, sets = rows()
     whole = prepared(frame, label, sets)
     every = seen(whole)
-    half = seen(whole, 3, kept=2**31, sampled=2**31)
+    half = seen(whole, 3, hash_bound=2**31, id_bound=2**31)
     assert 0.3 * N < len(half.contents.hash) < 0.7 * N and 0.4 * N < len(half.sample) < 0.6 * N
     kept = np.isin(every.contents.hash, half.contents.hash)
     assert kept.sum() == len(half.contents.hash)
-    a, b = twins(every.contents, "multiclass"), twins(half.contents, "multiclass")
+    a, b = (
+        count_duplicates(every.contents, "multiclass"),
+        count_duplicates(half.contents, "multiclass"),
+    )
     assert a.both / a.test == pytest.approx(b.both / b.test, abs=0.08)
 
 
 def test_entities_are_those_that_pandas_finds():
     frame, label, sets = rows()
     found = seen(prepared(frame, label, sets), 4)
-    got = shared(found.entities["who"], found.entity_rows["who"])
+    got = count_shared_entities(found.entities["who"], found.entity_rows["who"])
     train, test = (set(frame["who"][sets == s].dropna()) for s in (0, 2))
     of_test = frame["who"][sets == 2].dropna()
     assert (got.train, got.test, got.both) == (len(train), len(test), len(train & test))
@@ -131,9 +133,9 @@ def test_times_are_the_first_and_last_of_each_set():
 
 
 def test_the_sample_fits_the_memory():
-    assert looks.sample_rows(10, 10**12) == looks.SAMPLE_ROWS
-    assert looks.sample_rows(1000, 10**12) == 20_000
-    assert looks.sample_rows(100, 80_000_000) == 10_000
+    assert scan.choose_sample_size(10, 10**12) == scan.SAMPLE_ROWS
+    assert scan.choose_sample_size(1000, 10**12) == 20_000
+    assert scan.choose_sample_size(100, 80_000_000) == 10_000
 
 
 # -- proposals -------------------------------------------------------------------------------------
@@ -142,9 +144,9 @@ ODD = ["a b", "x: y", "- z", "#", "größe", "{c}", "yes", "12", 'q"q', "a\nb"]
 
 
 def test_a_line_survives_odd_names():
-    line = suggestion.without(ODD, None)
+    line = suggestion.suggest_drop(ODD, None)
     assert "\n" not in line and yaml.safe_load(line) == [{"drop": ODD}]
-    split = suggestion.split_by(Split(), "group", "a: b")
+    split = suggestion.suggest_split(Split(), "group", "a: b")
     assert yaml.safe_load(split) == {
         "split": {"by": "group", "column": "a: b", "valid": 0.1, "test": 0.2}
     }
@@ -157,6 +159,6 @@ def test_chosen_ops_are_written_down_before_the_drop():
         {"derive": {"n": "a + 1"}},
     ]
     ops = parse_ops(entries)
-    line = suggestion.without(["x"], ops)
+    line = suggestion.suggest_drop(["x"], ops)
     made = yaml.safe_load(line)["features"]
     assert parse_ops(made[:-1]) == ops and made[-1] == {"drop": ["x"]}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.audit import refit
-from pipeline.audit.refit import Sampled
+from pipeline.audit.refit import SampledRun
 from pipeline.device import cpu, dtype_of
 from pipeline.features.engine.transform import TransformContext
 from pipeline.features.try_op import make_frame
@@ -47,14 +47,14 @@ def sampled(task="binary", n=400):
     whole.index = pd.Index(np.arange(n) * 3, dtype="int64")
     context = TransformContext("cpu", 0, task, len(TARGETS[task].classes))
     rows = type("Rows", (), {"target": TARGETS[task], "context": context})()
-    return Sampled(None, rows, whole)
+    return SampledRun(None, rows, whole)
 
 
 @pytest.mark.parametrize("task", TARGETS)
 def test_only_held_out_rows_are_disturbed_and_all_of_them_in_label(task):
     of = sampled(task)
-    made = refit.disturbed(of, kept={"kept"}, tame={"small"}).frame
-    held, before = ~of.trains, of.frame
+    made = refit.perturb_held_out_rows(of, kept={"kept"}, tame={"small"}).frame
+    held, before = ~of.training_mask, of.frame
     assert list(made.columns) == list(before.columns) and made.index.equals(before.index)
     for name in before.columns:
         assert dtype_of(made[name]) == dtype_of(before[name]), name
@@ -71,7 +71,10 @@ def test_only_held_out_rows_are_disturbed_and_all_of_them_in_label(task):
 
 def test_every_second_one_is_beyond_all_rows_unless_an_op_refuses_that():
     of = sampled()
-    made, held = refit.disturbed(of, kept=set(), tame={"small"}).frame, ~of.trains
+    made, held = (
+        refit.perturb_held_out_rows(of, kept=set(), tame={"small"}).frame,
+        ~of.training_mask,
+    )
     assert (made["text"][held] == refit.WORD).mean() == pytest.approx(0.5, abs=0.01)
     assert made["number"][held].max() > of.frame["number"].max()
     assert made["when"].max() > of.frame["when"].max()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from pipeline.audit.evidence import Labeled
+from pipeline.audit.evidence import LabeledColumn
 from pipeline.audit.label_mean import measure_means
 from pipeline.audit.likeness import compare_labels, rank_labels
 from pipeline.audit.near_rows import NEIGHBOURS, estimate_dimensions, find_neighbours
@@ -93,7 +93,7 @@ def mean_of(entity, label, rows):
 def test_a_mean_over_all_rows_is_certain_whatever_its_unit(number, change):
     entity, label, sets = by_entity(number=number)
     mean = change(mean_of(entity, label, slice(None)))
-    found = measure_means(Labeled(mean, label, sets), label, 0.0 if number else 1.0)
+    found = measure_means(LabeledColumn(mean, label, sets), label, 0.0 if number else 1.0)
     assert found.severity == "fail" and found.equal == 1
 
 
@@ -105,7 +105,7 @@ def test_a_mean_over_the_training_rows_is_no_leak(number):
         known = np.isin(entity, entity[sets == 0])
         entity, label, sets = np.unique(entity[known], return_inverse=True)[1], label[known], sets[known]  # fmt: skip
         mean = mean_of(entity, label, sets == 0)
-        found = measure_means(Labeled(mean, label, sets), label, 0.0 if number else 1.0)
+        found = measure_means(LabeledColumn(mean, label, sets), label, 0.0 if number else 1.0)
         assert found.severity is None, (seed, found)
 
 
@@ -116,7 +116,7 @@ def test_a_rate_that_is_known_beforehand_is_no_leak():
         entity = rng.integers(0, N // 8, N)
         label = (rng.random(N) < rate[entity]) * 1.0
         for known in (rate, rng.binomial(20, rate) / 20):
-            column = Labeled(known[entity], label, rng.choice([0, 0, 0, 1, 2], N))
+            column = LabeledColumn(known[entity], label, rng.choice([0, 0, 0, 1, 2], N))
             assert measure_means(column, label, 1.0).severity is None
 
 
@@ -125,7 +125,7 @@ def test_labels_with_a_fixed_sum_are_no_mean():
     rng = drawn()
     race = np.arange(N) // 4
     label = (rng.permuted(np.tile(np.arange(4), (N // 4, 1)), axis=1).ravel() == 0) * 1.0
-    column = Labeled(race * 1.0, label, rng.choice([0, 0, 0, 1, 2], N))
+    column = LabeledColumn(race * 1.0, label, rng.choice([0, 0, 0, 1, 2], N))
     found = measure_means(column, label, 1.0)
     assert found.z < -10 and found.severity is None
 
@@ -133,7 +133,9 @@ def test_labels_with_a_fixed_sum_are_no_mean():
 def test_a_line_through_two_values_proves_nothing():
     rng = drawn()
     label = (rng.random(N) < 0.3) * 1.0
-    column = Labeled(label * (rng.random(N) < 0.9) * np.pi, label, rng.choice([0, 0, 0, 1, 2], N))
+    column = LabeledColumn(
+        label * (rng.random(N) < 0.9) * np.pi, label, rng.choice([0, 0, 0, 1, 2], N)
+    )
     found = measure_means(column, label, 1.0)
     assert found.equal == 1 and found.severity is None
 
@@ -144,11 +146,11 @@ def test_a_line_through_two_values_proves_nothing():
 def test_a_copy_with_noise_has_the_units_of_the_label():
     rng = drawn()
     label = (rng.random(N) < 0.4) * 1.0
-    copy = Labeled(label + 0.5 * rng.normal(size=N), label, label)
+    copy = LabeledColumn(label + 0.5 * rng.normal(size=N), label, label)
     assert match_units(copy, [[0.0, 1.0]]).units
     assert not match_units(copy, [[-1.0, 1.0]]).units
     y = 3 + 10 * rng.normal(size=N)
-    assert match_units(Labeled(y + 6 * rng.normal(size=N), y, label), None).units
+    assert match_units(LabeledColumn(y + 6 * rng.normal(size=N), y, label), None).units
 
 
 def test_a_forecast_and_an_earlier_value_are_no_copies():
@@ -157,19 +159,19 @@ def test_a_forecast_and_an_earlier_value_are_no_copies():
         rng = drawn(seed)
         level = 100 + 10 * rng.normal(size=N)
         y, last = level + 5 * rng.normal(size=N), level + 5 * rng.normal(size=N)
-        assert not match_units(Labeled(level, y, y), None).units
-        assert not match_units(Labeled(last, y, y), None).units
+        assert not match_units(LabeledColumn(level, y, y), None).units
+        assert not match_units(LabeledColumn(last, y, y), None).units
 
 
 def test_another_slope_or_a_few_rows_of_an_earlier_value_are_no_copies():
     rng = drawn()
     y = rng.normal(size=N)
-    assert not match_units(Labeled(2 * y + rng.normal(size=N), y, y), None).units
+    assert not match_units(LabeledColumn(2 * y + rng.normal(size=N), y, y), None).units
     for seed in range(20):
         rng = drawn(seed)
         level = rng.normal(size=200)
         y, last = level + 0.3 * rng.normal(size=200), level + 0.3 * rng.normal(size=200)
-        assert not match_units(Labeled(last, y, y), None).units, seed
+        assert not match_units(LabeledColumn(last, y, y), None).units, seed
 
 
 def test_two_causes_depend_on_each_other_given_the_label_and_a_copy_does_not():

@@ -30,7 +30,7 @@ def test_real_tables_raise_the_alarms_that_are_known(tmp_path, capsys):
             "cluster": {"dashboard": False},
         }
         made = run(Config.parse(tree), out=folder / "run").folder
-        report = runner.audit(made, folder / "meanwhile")
+        report = runner.run_audit(made, folder / "meanwhile")
         for finding in report.findings:
             if finding.severity in grave:
                 grave[finding.severity].add(name)
