@@ -221,9 +221,7 @@ def _regrouped(
     client: Any, parts: Partitions, meta: Frame, op: Op, context: TransformContext
 ) -> Partitions:
     entity, _ = op.regroup_by() or ([], [])
-    parts = partitions.map_partitions(
-        parts, _applied_all, (), context
-    )  # in storage dtypes, as the meta
+    parts = partitions.map_partitions(parts, _applied_all, (), context)  # storage dtypes, as meta
     moved = partitions.shuffle_by_group(
         parts, meta, transform.hash_group, entity, context.device, device=context.device
     )
