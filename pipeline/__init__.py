@@ -1,8 +1,9 @@
-"""Large tables to trained models: one YAML, on a laptop's CPU, a GPU or a cluster.
+"""A pipeline from large tables to trained models, configured by one YAML file.
 
     from pipeline import Config, run, Scorer
 
-Names are imported when first used, so that ``import pipeline`` costs nothing.
+It runs on a laptop's CPU, on GPUs or on a cluster. Names are imported on first use, which keeps
+``import pipeline`` fast.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import importlib
 import os
 from typing import Any
 
-# Before pyarrow is imported: its own default (mimalloc) keeps what was freed. Peaks of whole runs
-# were 5 to 8 % higher with it, processor time the same (docs/scaling.md).
+# pyarrow reads this variable when it is imported. Its default pool (mimalloc) keeps freed memory:
+# whole runs peaked 5 to 8 % higher, with the same processor time (docs/scaling.md).
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""``python -m pipeline``: runs a command and turns what went wrong into an exit status."""
+"""``python -m pipeline``: run a command, print its errors, and return its exit status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 
 from pipeline.cli import streams
 from pipeline.console import signals
-from pipeline.errors import InputError, MachineError, PipelineError, find_memory_error
+from pipeline.errors import (
+    FIX_LABEL,
+    InputError,
+    MachineError,
+    PipelineError,
+    find_memory_error,
+)
 
 INTERRUPTED = 130
 NOISE = ("DataFrame is highly fragmented", "The number of unique classes is greater than 50%")
@@ -17,100 +23,108 @@ NOISE = ("DataFrame is highly fragmented", "The number of unique classes is grea
 
 
 def main() -> None:
-    """The console script's entry point; never returns."""
+    """Run the command line of this process and exit with its status."""
     signals.install_handlers()
     streams.install_streams()
     status = run_command_line(sys.argv[1:])
     number = signals.received_signal()
     if number and status:
-        _tell(signals.stop_message())
+        _print(signals.stop_message())
         status = 128 + number
         signals.exit_with(status)
     sys.exit(status)
 
 
 def run_command_line(arguments: list[str]) -> int:
-    """Runs one command line; the exit status (see `pipeline.errors`)."""
-    warnings.showwarning = _warned
+    """Run one command line and return the exit status (see `pipeline.errors`)."""
+    warnings.showwarning = _print_warning
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
+        # Imported inside the block: a library that runs out of memory while it loads is an error
+        # like any other.
         from pipeline.cli import app
 
-        _check_here()
+        _check_working_directory()
         status = app.invoke(arguments)
         sys.stdout.flush()
         return status
-    except (KeyboardInterrupt, SystemExit):  # of `signals`
+    except (KeyboardInterrupt, SystemExit):  # raised by the handlers of `signals`
         return INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and (failure := streams.find_output_failure()) is not None:
-            found = streams.close_output(failure)
-            return 0 if found is None else _told(found, error)
+            lost_output = streams.close_output(failure)
+            return 0 if lost_output is None else _print_error(lost_output, error)
+        # A MachineError already has a fix of its own, even if memory is what ran out.
         if isinstance(error, PipelineError) and error.status == MachineError.status:
-            return _told(error, error)
+            return _print_error(error, error)
         if (cause := find_memory_error(error)) is not None:
-            return _told(_out_of_memory(cause), error)
-        return _told(error, error) if isinstance(error, PipelineError) else _unforeseen(error)
+            return _print_error(_describe_out_of_memory(cause), error)
+        return (
+            _print_error(error, error)
+            if isinstance(error, PipelineError)
+            else _print_unexpected(error)
+        )
 
 
-def _told(error: PipelineError, of: Exception) -> int:
-    """Say an error, with the notes of the one that it was; the exit status."""
-    _tell("\n  → ".join([f"error: {error}", *getattr(of, "__notes__", ())]))
+def _print_error(error: PipelineError, source: Exception) -> int:
+    """Print an error with the notes of ``source``, from which it was made; return the status."""
+    _print("\n  ".join([f"error: {error}", *getattr(source, "__notes__", ())]))
     return error.status
 
 
-def _out_of_memory(cause: BaseException) -> MachineError:
+def _describe_out_of_memory(cause: BaseException) -> MachineError:
     from pipeline.memory import address_space
 
-    most = address_space.address_limit()
+    limit = address_space.address_limit()
     fix = "use fewer rows (--rows N) or a larger machine"
-    if most is not None:
-        fix = f"the address space is limited to {most / 1e9:.2f} GB (ulimit -v): raise it, or {fix}"
+    if limit is not None:
+        fix = f"raise the limit of {limit / 1e9:.2f} GB on the address space (ulimit -v), or {fix}"
     text = " ".join(str(cause).split())
     return MachineError(f"out of memory: {type(cause).__name__}: {text}".rstrip(": "), fix=fix)
 
 
-def _check_here() -> None:
-    """Checks that there is a working directory, which paths are relative to."""
+def _check_working_directory() -> None:
+    """Check that the working directory exists, because paths are relative to it."""
     try:
         Path.cwd()
     except OSError as error:
         raise InputError(
-            f"the working directory is not there any more: {error.strerror}",
-            fix="change to a folder that is: cd DIR",
+            f"the working directory does not exist any more: {error.strerror}",
+            fix="change to a folder that exists: cd DIR",
         ) from None
 
 
-def _unforeseen(error: Exception) -> int:
-    """Tells an error that nothing below has turned into one of ours; the exit status."""
+def _print_unexpected(error: Exception) -> int:
+    """Print an error that no part of the program has turned into its own; return the status."""
+    # Only if the GPU's libraries are loaded already: to load them now could fail in turn.
     if "pipeline.device.gpu.frames" in sys.modules:
         from pipeline.device.gpu.errors import translate_error
 
-        if (found := translate_error(error)) is not None:
-            _tell(f"error: {found}\n  → run with --device cpu, or with fewer rows")
-            return found.status
-    if "dask config file" in str(error):  # Dask reads its own when it is first imported
-        _tell(f"error: {str(error).partition(',')[0]}\n  → correct or remove it")
+        if (gpu_error := translate_error(error)) is not None:
+            _print(f"error: {gpu_error}\n  {FIX_LABEL} run with --device cpu, or with fewer rows")
+            return gpu_error.status
+    if "dask config file" in str(error):  # Dask reads its own config when it is first imported
+        _print(f"error: {str(error).partition(',')[0]}\n  {FIX_LABEL} correct or remove that file")
         return 2
     import traceback
 
     from pipeline.memory import address_space
 
-    _tell("".join(traceback.format_exception(error)).rstrip())
-    if address_space.is_used_up():  # then whatever fails may do so for want of it
-        return _told(_out_of_memory(error), error)
-    _tell(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
+    _print("".join(traceback.format_exception(error)).rstrip())
+    if address_space.is_used_up():  # then any error may be a consequence
+        return _print_error(_describe_out_of_memory(error), error)
+    _print(f"error: this is a bug in pipeline: {type(error).__name__}: {error}")
     return 1
 
 
-def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """A library's warning, which may quote names of columns."""
-    _tell(f"{category.__name__}: {message}")
+def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    # Through our own printer, because a library's warning may quote names of columns.
+    _print(f"{category.__name__}: {message}")
 
 
-def _tell(text: str) -> None:
-    """One message on standard error."""
+def _print(text: str) -> None:
+    """Print a message on standard error."""
     from pipeline.console.terminal import print_stderr
 
     print_stderr(text)

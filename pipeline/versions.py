@@ -1,4 +1,4 @@
-"""Versions of the libraries that are installed."""
+"""Versions of installed libraries."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from importlib import metadata
 
 
 def find_versions(names: Iterable[str]) -> dict[str, str]:
-    """Version by distribution, in the order given, of those that are installed."""
-    found = {}
+    """Return the version of each distribution that is installed, in the order of ``names``."""
+    versions = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

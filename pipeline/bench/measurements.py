@@ -15,6 +15,7 @@ from typing import Any
 import pipeline
 from pipeline.bench.process_meter import CommandFailedError, ProcessUsage, run_measured
 from pipeline.bench.roofline import WorkItem, read_work
+from pipeline.errors import FIX_LABEL
 from pipeline.evaluate.metrics import primary_metric
 
 # Without this, idle threads of XGBoost and scikit-learn spin beside the sampler of memory.
@@ -177,8 +178,8 @@ def explain_failure(error: CommandFailedError) -> str:
     messages = [i for i, line in enumerate(lines) if line.startswith("error:")]
     if messages:
         last = messages[-1]
-        fix = [line for line in lines[last + 1 :] if line.startswith(("→", "Fix:"))]
-        return " ".join([lines[last].removeprefix("error:").strip(), *fix[:1]])
+        fix = [line for line in lines[last + 1 :] if line.startswith(FIX_LABEL)]
+        return ". ".join([lines[last].removeprefix("error:").strip(), *fix[:1]])
     if error.status == -signal.SIGKILL:
         return "killed by signal 9: out of memory, most likely (the kernel's log says more)"
     end = f": {lines[-1][:300]}" if lines else ""

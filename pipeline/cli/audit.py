@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.options import AllowProtocolOption, JsonOption, QuietOption, print_json
 from pipeline.console.terminal import to_one_line
+from pipeline.errors import FIX_LABEL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,4 +105,4 @@ def _print_finding(console: Console, finding: Finding) -> None:
         f"{name}{to_one_line(finding.what)}", soft_wrap=True,
     )  # fmt: skip
     if finding.config:
-        console.print(f"  → {to_one_line(finding.config)}", soft_wrap=True)
+        console.print(f"  {FIX_LABEL} {to_one_line(finding.config)}", soft_wrap=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.console import terminal
-from pipeline.errors import quote_path
+from pipeline.errors import FIX_LABEL, quote_path
 from pipeline.evaluate.metrics import primary_metric
 
 if TYPE_CHECKING:
@@ -87,5 +87,5 @@ def print_findings(findings: Sequence[Finding]) -> None:
             Text(finding.status, MARK[finding.status]), finding.check, Text(finding.detail)
         )
         if finding.fix:
-            table.add_row("", "", Text(f"→ {finding.fix}"))
+            table.add_row("", "", Text(f"{FIX_LABEL} {finding.fix}"))
     console.print(table)

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from pipeline.doctor.examine import Finding, examine, summarize_findings
-from pipeline.errors import MachineError
+from pipeline.errors import FIX_LABEL, MachineError
 
 
 def pipeline_check(verbose: bool = False, **_: Any) -> str:
@@ -29,4 +29,5 @@ def pipeline_check(verbose: bool = False, **_: Any) -> str:
 
 
 def _line(finding: Finding) -> str:
-    return f"{finding.check}: {finding.detail}" + (f" → {finding.fix}" if finding.fix else "")
+    fix = f". {FIX_LABEL} {finding.fix}" if finding.fix else ""
+    return f"{finding.check}: {finding.detail}{fix}"

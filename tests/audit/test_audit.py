@@ -310,7 +310,7 @@ def test_a_finding_that_somebody_accepts_does_not_stand(leaky, capsys):
     assert run_command_line(["audit", str(leaky), "-q", *told]) == 0
     said = capsys.readouterr().out
     assert "names:actual_end: accepted" in said and "x: there is no such finding" in said
-    assert "ok    fitted" in said and "→ - drop: [actual_end]" in said
+    assert "ok    fitted" in said and "Fix: - drop: [actual_end]" in said
     assert not (leaky.parent / "data").exists(), "it works in the run's folder"
     assert not (leaky / "tmp").exists() and not (leaky / ".lock").exists()
 

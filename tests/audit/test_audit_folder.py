@@ -183,5 +183,6 @@ def test_a_read_only_run_is_the_machines_fault_where_it_is_written_to(
                 assert "Read-only file system" in message or "Permission denied" in message, name
             if name in ("report", "audit", "resume"):
                 assert (
-                    "→ name a folder that you may write to, such as a copy of this one" in message
+                    "Fix: name a folder that you may write to, such as a copy of this one"
+                    in message
                 )

@@ -68,7 +68,7 @@ def check_message(text: str) -> None:
     """One message, short enough to read, and no traceback."""
     assert text.startswith("error: ") and text.count("error: ") == 1, text
     assert text.count("\n") <= MAX_LINES, text
-    examples = [line for line in text.splitlines() if re.match("  [^→… ]", line)]
+    examples = [line for line in text.splitlines() if re.match("  (?!Fix:)[^… ]", line)]
     assert len(examples) <= MAX_EXAMPLES, text
     assert "Traceback" not in text and "this is a bug" not in text, text
     assert max(map(len, text.splitlines())) < 600, text

@@ -56,7 +56,7 @@ def test_a_working_directory_that_is_gone_is_named(here):
         here, "run", "--data", "d.csv", "--target", "y", before="mkdir x; cd x; rmdir ../x"
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "the working directory is not there any more" in done.stderr
+    assert "the working directory does not exist any more" in done.stderr
 
 
 @pytest.mark.slow

@@ -186,12 +186,14 @@ def test_a_run_is_measured_in_a_process_of_its_own(data, capsys):
 
 
 def test_a_run_that_fails_is_a_cell_with_its_message(data, tmp_path, monkeypatch):
-    code = "import sys; sys.stderr.write('error: no memory\\n  → fewer rows\\n'); sys.exit(3)"
+    code = (
+        "import sys; sys.stderr.write('error: no memory\\n  Fix: use fewer rows\\n'); sys.exit(3)"
+    )
     monkeypatch.setattr(measurements, "build_command", lambda *_: [sys.executable, "-c", code])
     found = measurements.measure(
         measurements.Measurement(10, "gpu", 0), tmp_path, tmp_path, tmp_path, seed=0
     )
-    assert found.failed == "no memory → fewer rows"
+    assert found.failed == "no memory. Fix: use fewer rows"
 
 
 @pytest.mark.parametrize(

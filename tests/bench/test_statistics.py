@@ -169,10 +169,10 @@ def test_a_forest_adds_the_tried_columns_of_the_drawn_rows():
 
 
 def test_a_failed_run_tells_its_reason_in_a_line():
-    own = "read 10 rows\nerror: out of memory: 3 GB\n  → use fewer rows (--rows N)\n"
+    own = "read 10 rows\nerror: out of memory: 3 GB\n  Fix: use fewer rows (--rows N)\n"
     assert (
         explain_failure(CommandFailedError("", 3, own))
-        == "out of memory: 3 GB → use fewer rows (--rows N)"
+        == "out of memory: 3 GB. Fix: use fewer rows (--rows N)"
     )
     assert "out of memory, most likely" in explain_failure(CommandFailedError("", -9, ""))
     assert explain_failure(CommandFailedError("", -11, "x")) == "ended by signal 11 (SIGSEGV): x"

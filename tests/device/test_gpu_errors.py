@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.__main__ import _unforeseen
+from pipeline.__main__ import _print_unexpected
 from pipeline.device import cpu
 from pipeline.device.gpu.errors import translate_error
 from pipeline.errors import DataError, DeviceError, DeviceFull, DeviceLost
@@ -104,5 +104,5 @@ def test_a_command_that_a_gpu_stopped_ends_with_status_3(monkeypatch, capsys, us
     monkeypatch.setitem(sys.modules, "pipeline.device.gpu.frames", sys)
     if not used:
         monkeypatch.delitem(sys.modules, "pipeline.device.gpu.frames")
-    assert _unforeseen(FULL["XGBoost"]) == (3 if used else 1)
+    assert _print_unexpected(FULL["XGBoost"]) == (3 if used else 1)
     assert said in capsys.readouterr().err

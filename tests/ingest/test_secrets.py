@@ -86,7 +86,8 @@ def test_a_run_leaves_no_secret_behind(store, tmp_path, capfd):
     assert "${PLANTED}" in (run / "config.yaml").read_text()
     # a stranger's run could send new data, and the environment's secrets, to a server of its own
     with pytest.raises(
-        InputError, match=r"storage options \(token\) are not used[^→]*→[^→]*--storage-option"
+        InputError,
+        match=r"storage options \(token\) are not used[\s\S]*Fix:[\s\S]*--storage-option",
     ):
         predict_files(run, ["telltale://d.csv"], out)
     assert predict_files(run, [str(tmp_path / "d.csv")], out).rows == 90
