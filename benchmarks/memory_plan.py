@@ -176,7 +176,7 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
 def sizes(config: Path) -> Sizes:
     """What the plan was made of."""
     job = prepare_job(Config.load(config))
-    parts = partitions.planned(
+    parts = partitions.plan_partitions(
         job.contract,
         None,
         CPU_COUNT,

@@ -91,10 +91,10 @@ class Schema:
         try:
             return self._by_name[name]
         except KeyError:
-            message, fix = self.absent(name)
+            message, fix = self.explain_absence(name)
             raise ConfigError(message, fix=fix) from None
 
-    def absent(self, name: str, others: Iterable[str] = ()) -> tuple[str, str]:
+    def explain_absence(self, name: str, others: Iterable[str] = ()) -> tuple[str, str]:
         """Why there is no column of that name, and what to do.
 
         Args:
@@ -112,12 +112,12 @@ class Schema:
         """Column names in order."""
         return [c.name for c in self.columns]
 
-    def only(self, names: Iterable[str]) -> Schema:
+    def select(self, names: Iterable[str]) -> Schema:
         """The schema of these columns, in this schema's order."""
         wanted = set(names)
         return replace(self, columns=tuple(c for c in self.columns if c.name in wanted))
 
-    def without(self, names: Iterable[str]) -> Schema:
+    def drop(self, names: Iterable[str]) -> Schema:
         """The schema less these columns."""
         unwanted = set(names)
         return replace(self, columns=tuple(c for c in self.columns if c.name not in unwanted))
@@ -172,7 +172,7 @@ class StoredSchema(StoredObject):
             raise ValueError("two columns have one name")
         return self
 
-    def schema_of(self) -> Schema:
+    def to_schema(self) -> Schema:
         """Return the schema."""
         columns = tuple(Column(c.name, c.dtype, c.kind) for c in self.columns)
         return Schema(columns, frozenset(self.target), tuple(self.classes))
@@ -195,7 +195,9 @@ class Select(BaseModel):
         Raises:
             ConfigError: an entry names no column, or nothing is selected.
         """
-        chosen = _names(self.all, schema, "columns") - _names(self.but, schema, "but")
+        chosen = _resolve_entries(self.all, schema, "columns") - _resolve_entries(
+            self.but, schema, "but"
+        )
         if not chosen:
             raise ConfigError(
                 f"columns: {list(self.all)} selects nothing among {schema.names[:20]}"
@@ -203,7 +205,7 @@ class Select(BaseModel):
         return [name for name in schema.names if name in chosen]
 
 
-def _names(entries: tuple[str, ...], schema: Schema, where: str) -> set[str]:
+def _resolve_entries(entries: tuple[str, ...], schema: Schema, where: str) -> set[str]:
     found: set[str] = set()
     for entry in entries:
         if entry in schema:  # a column called "numeric" is meant before the kind of that name
@@ -211,14 +213,14 @@ def _names(entries: tuple[str, ...], schema: Schema, where: str) -> set[str]:
         elif entry in SELECTORS:
             found |= {c.name for c in schema if c.kind in SELECTORS[entry]} - schema.target
         elif entry.startswith("re:"):
-            found |= _matching(entry[3:], schema.names, where) - schema.target
+            found |= _match_pattern(entry[3:], schema.names, where) - schema.target
         else:
-            message, fix = schema.absent(entry, SELECTORS)
+            message, fix = schema.explain_absence(entry, SELECTORS)
             raise ConfigError(f"{where}: {message}", fix=fix)
     return found
 
 
-def _matching(pattern: str, names: list[str], where: str) -> set[str]:
+def _match_pattern(pattern: str, names: list[str], where: str) -> set[str]:
     """The names in which the pattern occurs, by RE2: in time that grows with their length only.
 
     Python's ``re`` may take for ever, and the config may be a stranger's.
@@ -237,7 +239,7 @@ def _matching(pattern: str, names: list[str], where: str) -> set[str]:
     return {name for name, matches in zip(names, found.to_pylist(), strict=True) if matches}
 
 
-def _as_select(value: Any) -> Any:
+def _parse_selection(value: Any) -> Any:
     if isinstance(value, str):
         return {"all": (value,)}
     if isinstance(value, list | tuple):
@@ -248,5 +250,5 @@ def _as_select(value: Any) -> Any:
     return value
 
 
-Columns = Annotated[Select, BeforeValidator(_as_select)]
+Columns = Annotated[Select, BeforeValidator(_parse_selection)]
 """An op's ``columns`` field: ``a``, ``[a, b]``, ``numeric``, ``re:x``, ``{all:, but:}``."""

@@ -121,7 +121,7 @@ def _bound(wanted: int, rows: int) -> int:
 
 
 def scan_partition(frame: Frame, spec: ScanSpec) -> Scan:
-    """One partition: frames of `pipeline.ingest.labels.assign.assigned`."""
+    """One partition: frames of `pipeline.ingest.labels.assign.assign_labels`."""
     device = frames_of(spec.device)
     sets, label = device.to_arrays(frame[SET])[0].astype("int8"), device.to_floats(frame[LABEL])
     sampled = device.hash_ints(device.row_ids(frame), spec.seed + 2) < spec.id_bound

@@ -33,7 +33,7 @@ from pipeline.features.engine.planner import resolve_ops
 from pipeline.ingest import parquet
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, arrow_type
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, to_arrow_type
 from pipeline.ingest.read_block import read_block
 from pipeline.schema import RESERVED
 
@@ -106,7 +106,7 @@ def load_source_rows(job: Job) -> SourceRows:
     contract = job.contract
     names = [c.name for c in contract.columns if c.name not in RESERVED]
     frame = _read(contract, names, job.config)
-    columns = {c.name: c for c in contract.picked(names)}
+    columns = {c.name: c for c in contract.select(names)}
     types = _types(contract, columns)
     fixed = find_fixed_columns(job)
     noisy = {
@@ -173,21 +173,21 @@ def _types(contract: Contract, columns: Mapping[str, SourceColumn]) -> dict[str,
     """Return the type to write each column with: its Parquet type, or one that CSV reads back."""
     stored: dict[str, pa.DataType] = {}
     if contract.format == "parquet":
-        with parquet.reader(contract.files[0], contract.storage_options) as reader:
+        with parquet.open_parquet(contract.files[0], contract.storage_options) as reader:
             stored = {field.name: field.type for field in reader.schema_arrow}
     return {name: _type(column, stored.get(name)) for name, column in columns.items()}
 
 
 def _type(column: SourceColumn, stored: pa.DataType | None) -> pa.DataType:
     if stored is not None and not pa.types.is_decimal(stored):
-        source = parquet.source_column(column.name, stored)
+        source = parquet.to_source_column(column.name, stored)
         if source is not None and source.type == column.type:
             return stored
     if column.type in ("date", "datetime"):
         column = SourceColumn(column.name, column.type, ZONED if column.pattern == ZONED else ISO)
     if column.dtype == "float64":
         return pa.float64()
-    kind = arrow_type(column)
+    kind = to_arrow_type(column)
     return pa.string() if pa.types.is_dictionary(kind) else kind
 
 

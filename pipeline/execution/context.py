@@ -15,7 +15,7 @@ from pipeline.execution.fingerprints import bases, digest
 from pipeline.execution.job import Job, needs_refit
 from pipeline.execution.planning import concurrent_partitions
 from pipeline.execution.stage_cache import CacheDecision, StageCache, StageRecord, slug
-from pipeline.ingest.labels.label_state import Settlement
+from pipeline.ingest.labels.label_state import LabelState
 from pipeline.memory.planner import PLANNED, FallbackLevel, MemoryPlan
 
 
@@ -120,7 +120,7 @@ class RunContext:
             devices = [choice.name, *(["gpu"] if choice.lost else [])]
             self.kept.decide(bases(self.job, plan), devices)
             if (split := self.kept.found("split")) is not None:
-                rows = sum(Settlement.from_json(split).counts.rows.values())
+                rows = sum(LabelState.from_json(split).counts.rows.values())
                 if not needs_refit(self.job.config, rows):
                     self.kept.without("refit")
 

@@ -20,9 +20,9 @@ from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_ops
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.labels import split
-from pipeline.ingest.labels.target import expression_of, of_target
-from pipeline.ingest.schema import settle
-from pipeline.ingest.sources.files import File, find
+from pipeline.ingest.labels.target import name_target_in_errors, parse_target
+from pipeline.ingest.schema import infer_contract
+from pipeline.ingest.sources.files import File, find_files
 from pipeline.ingest.tables import read_table
 from pipeline.memory.planner import device_limit
 from pipeline.schema import RESERVED, Schema
@@ -96,11 +96,11 @@ def prepare_job(config: Config) -> Job:
     choice = choose_device(config.device)
     models = parse_models(config.models)
     parsed = None if config.features is None else parse_ops(config.features)
-    contract = settle(config.data)
-    target = expression_of(config.data.target, contract.schema.names)
-    with of_target():
+    contract = infer_contract(config.data)
+    target = parse_target(config.data.target, contract.schema.names)
+    with name_target_in_errors():
         target.check(contract.schema)
-    split.check(config.split, contract.schema)
+    split.check_split(config.split, contract.schema)
     source = replace(contract.schema, target=frozenset(target.columns))
     filters: list[Expression] = []
     ops: tuple[Op, ...] | None = None
@@ -110,7 +110,7 @@ def prepare_job(config: Config) -> Job:
         filters = _filters(parsed, source)
         found = [op for op in parsed if not isinstance(op, Filter)]
         names = [op.table for op in found if isinstance(op, Join)]
-        files = {n: find(config.data.tables[n]) for n in names if n in config.data.tables}
+        files = {n: find_files(config.data.tables[n]) for n in names if n in config.data.tables}
         ops, tables = _with_tables(found, config)  # after: a file that changes now is not known
     left_out = _left_out(config, source)
     features, width = _features(ops, source, left_out)
@@ -228,7 +228,7 @@ def _check_names(reads: set[str], source: Schema, config: Config) -> None:
         if name not in source:
             where = {config.data.weight: "data.weight", config.split.column: "split.column"}
             key = where.get(name, "evaluate.slices")
-            message, fix = source.absent(name)
+            message, fix = source.explain_absence(name)
             raise ConfigError(f"{key}: {message}", fix=fix)
         if name in RESERVED:
             raise ConfigError(

@@ -8,8 +8,8 @@ from pipeline.errors import ConfigError
 from pipeline.execution.job import Job, needs_refit
 from pipeline.features.ops.categorify import Categorify
 from pipeline.features.ops.hash import Hash
-from pipeline.ingest.blocks import Part
-from pipeline.ingest.sample import Sample, sample
+from pipeline.ingest.blocks import BlockGroup
+from pipeline.ingest.sample import DataSample, sample_rows
 from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, tree_bytes
 from pipeline.memory.estimate import WIDTH, Sizes, summary_bytes, text_bytes
 from pipeline.train.forest.train import MATRIX_ROWS, estimate_nodes
@@ -18,7 +18,7 @@ from pipeline.train.params import ForestParams, XGBoostParams
 
 
 def collect_sizes(
-    job: Job, parts: Sequence[Part], threads: int, device: int | None = None
+    job: Job, parts: Sequence[BlockGroup], threads: int, device: int | None = None
 ) -> Sizes:
     """What the estimates are made of; reads a sample.
 
@@ -28,30 +28,32 @@ def collect_sizes(
     """
     rows = sum(part.rows for part in parts)
     blocks = [block for part in parts for block in part.blocks]
-    found = sample(job.contract, blocks, job.reads, target=job.target, data=job.config.data)
+    found = sample_rows(job.contract, blocks, job.reads, target=job.target, data=job.config.data)
     split, most = job.config.split, max((part.rows for part in parts), default=0)
 
     def row(names: Sequence[str], packed: Mapping[str, float]) -> float:
-        texts = [found.words[n] for n in names if n in found.words]
-        others = [c for c in job.source.only(names) if c.name not in found.words]
-        codes = [text_bytes(w.among(most), w.letters, most) for w in texts]
+        texts = [found.text_columns[n] for n in names if n in found.text_columns]
+        others = [c for c in job.source.select(names) if c.name not in found.text_columns]
+        codes = [text_bytes(w.estimate_distinct(most), w.mean_bytes, most) for w in texts]
         return sum(packed.get(c.name, WIDTH[c.dtype]) for c in others) + sum(codes)
 
-    texts = [found.words[n] for n in job.features if n in found.words]
+    texts = [found.text_columns[n] for n in job.features if n in found.text_columns]
     csv = job.contract.format == "csv"
     again = needs_refit(job.config, rows)
     learnt = int(most * (1 - split.valid - split.test))
     histograms, trees = _boosting(job, rows, found)
     return Sizes(
         rows=rows, train=1 - split.valid - split.test, valid=split.valid,
-        read_row=row(job.reads, {}), held_row=row(job.reads, found.packed),
-        kept_row=row(job.kept, found.packed),
-        staged_row=found.staged_row,
+        read_row=row(job.reads, {}), held_row=row(job.reads, found.packed_bytes),
+        kept_row=row(job.kept, found.packed_bytes),
+        staged_row=found.staged_row_bytes,
         block_rows=most, threads=min(threads, len(parts)), features=job.width,
         block_bytes=max((part.size for part in parts), default=0) if csv else 0,
         present=_present(job, found.missing),
-        words=sum(summary_bytes(w.among, w.letters, learnt, len(parts)) for w in texts),
-        scores=found.scores,
+        words=sum(
+            summary_bytes(w.estimate_distinct, w.mean_bytes, learnt, len(parts)) for w in texts
+        ),
+        scores=found.predictions_per_row,
         forest_rows=_forest_rows(job, rows), forest_nodes=_forest_nodes(job, rows),
         models=sort_for_training(job.models), again=again,
         keep_frames=again or bool(job.config.evaluate.slices), device=job.choice.name,
@@ -69,7 +71,7 @@ def _forest_nodes(job: Job, rows: int) -> int:
     return estimate_nodes(forest, rows) if isinstance(forest, ForestParams) else 0
 
 
-def _boosting(job: Job, rows: int, found: Sample) -> tuple[int, int]:
+def _boosting(job: Job, rows: int, found: DataSample) -> tuple[int, int]:
     """Bytes of XGBoost's histograms and trees.
 
     A column of codes has as many bins as values, whatever ``max_bin`` is. Where early stopping may
@@ -85,11 +87,11 @@ def _boosting(job: Job, rows: int, found: Sample) -> tuple[int, int]:
     growth = TreeGrowth(own.max_depth, own.max_leaves)
     stops = own.early_stopping if split.valid else 0
     rounds = min(own.rounds, stops or own.rounds)
-    trees = rounds * own.num_parallel_tree * found.scores
+    trees = rounds * own.num_parallel_tree * found.predictions_per_row
     return histogram_bytes(int(bins), growth, rows), tree_bytes(trees, growth, rows)
 
 
-def _categories(job: Job, rows: int, found: Sample) -> list[float]:
+def _categories(job: Job, rows: int, found: DataSample) -> list[float]:
     """The codes of each column that `hash` makes, or `categorify` of a text of the data; about."""
     made: list[float] = []
     for op in job.ops or ():
@@ -103,7 +105,11 @@ def _categories(job: Job, rows: int, found: Sample) -> list[float]:
             made += [float(op.size)] * len(names)
             continue
         most = min(rows / op.min_count, op.max_size or rows)
-        made += [min(found.words[n].among(rows), most) for n in names if n in found.words]
+        made += [
+            min(found.text_columns[n].estimate_distinct(rows), most)
+            for n in names
+            if n in found.text_columns
+        ]
     return made
 
 

@@ -12,11 +12,11 @@ from pipeline.errors import MachineError
 from pipeline.execution.job import Job
 from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
-from pipeline.ingest.blocks import Part
+from pipeline.ingest.blocks import BlockGroup
 from pipeline.memory import planner
 from pipeline.memory.planner import LEAST_ROWS, PLANNED, FallbackLevel, MemoryPlan
 
-Planner = Callable[[Memory, int | None], tuple[list[Part], MemoryPlan]]
+Planner = Callable[[Memory, int | None], tuple[list[BlockGroup], MemoryPlan]]
 """Plans the run within other limits: of the host (and the GPU's block size), and of the GPUs."""
 WORKERS = {"memory.host": "the workers' memory", "memory.gpu": "the workers' GPU memory"}
 
@@ -29,7 +29,7 @@ def concurrent_partitions(job: Job, threads: int) -> int:
 def plan_parts(
     job: Job, threads: int, folder: Path | None, shared: int | None = None, *,
     device: int | None = None, rung: FallbackLevel = PLANNED, train_rows: int | None = None,
-) -> tuple[list[Part], MemoryPlan]:  # fmt: skip
+) -> tuple[list[BlockGroup], MemoryPlan]:  # fmt: skip
     """The parts of the run, and what their rows will hold in memory.
 
     Args:
@@ -45,7 +45,7 @@ def plan_parts(
         MachineError: too few rows to train on fit; the message says what they need.
     """
 
-    def planned(memory_of: Memory, device: int | None) -> tuple[list[Part], MemoryPlan]:
+    def planned(memory_of: Memory, device: int | None) -> tuple[list[BlockGroup], MemoryPlan]:
         asked = replace(job, config=job.config.model_copy(update={"memory": memory_of}))
         parts = divide_into_parts(asked, threads, rung)
         free = 0 if folder is None else free_disk_at(folder)
@@ -126,11 +126,11 @@ def _gb(size: int) -> str:
     return f"{_rounded(size) / 1e9:.2f}"
 
 
-def divide_into_parts(job: Job, threads: int, rung: FallbackLevel) -> list[Part]:
+def divide_into_parts(job: Job, threads: int, rung: FallbackLevel) -> list[BlockGroup]:
     """What the run reads at a time on this rung."""
     limit = planner.host_limit(job.config.memory)
     size = planner.choose_block_bytes(limit, job.device_limit) // rung.smaller
-    return partitions.planned(job.contract, job.config.data.rows, threads, size)
+    return partitions.plan_partitions(job.contract, job.config.data.rows, threads, size)
 
 
 def free_disk_at(folder: Path) -> int:

@@ -131,7 +131,9 @@ def _run(
         if is_distributed(client):
             threads = sum(worker_threads(client).values())
             files = [file.path for file in job.contract.files]
-            remote.check_paths(client, files, job.contract.storage_options, filesystems.reached)
+            remote.check_paths(
+                client, files, job.contract.storage_options, filesystems.check_reachable
+            )
         # not earlier: dask-cuda's workers must not find a CUDA context here
         ledger.meter = lambda: {**collect_meters(client, choice.name), **timeline.meter()}
         session = RunContext(

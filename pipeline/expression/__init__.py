@@ -50,7 +50,7 @@ class Expression:
         """
         for name in iter_names(self.root):
             if name.column not in schema:
-                raise make_error(self.text, name.at, *schema.absent(name.column))
+                raise make_error(self.text, name.at, *schema.explain_absence(name.column))
         empty = cpu.empty_frame([schema[name] for name in self.columns])
         return Column(self.text, self._value(empty, cpu).kind)
 

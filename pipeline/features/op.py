@@ -120,7 +120,7 @@ class Op(BaseModel):
 
     def output_schema(self, schema: Schema) -> Schema:
         """The schema after this op."""
-        return schema.without(self.removes(schema)).with_columns(self.produces(schema))
+        return schema.drop(self.removes(schema)).with_columns(self.produces(schema))
 
     def can_read_target(self) -> bool:
         """Whether it may read columns that the target is made of (lag with a gap)."""

@@ -9,15 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ingest.csv.types import SourceColumn, to_micros
+from pipeline.ingest.csv.types import SourceColumn, to_microseconds
 
 
-def frame(columns: dict[str, Any], ids: pd.Index) -> pd.DataFrame:
+def build_frame(columns: dict[str, Any], ids: pd.Index) -> pd.DataFrame:
     """A host frame of these columns, with the row ids as its index."""
     return pd.DataFrame(columns, index=ids, copy=False)
 
 
-def stored(column: SourceColumn, values: pa.ChunkedArray) -> Any:
+def to_storage_array(column: SourceColumn, values: pa.ChunkedArray) -> Any:
     """The column's values as a pandas array in its storage dtype.
 
     Raises:
@@ -25,14 +25,14 @@ def stored(column: SourceColumn, values: pa.ChunkedArray) -> Any:
             of the years 1 to 9999, text that is not UTF-8, …).
     """
     if column.dtype == "text":
-        return categories(values)
+        return to_categorical(values)
     if column.dtype == "int64":
         whole = values.cast(pa.int64()) if not _floats(values) else _integers(values)
         return pd.Int64Dtype().__from_arrow__(whole)  # type: ignore[attr-defined]
     if column.dtype == "bool":
         return pd.BooleanDtype().__from_arrow__(values.cast(pa.bool_()))  # type: ignore[attr-defined]
     if column.dtype == "datetime":
-        return to_micros(values).to_numpy().astype("datetime64[us]")
+        return to_microseconds(values).to_numpy().astype("datetime64[us]")
     return values.cast(pa.float64(), safe=False).to_numpy()
 
 
@@ -46,7 +46,7 @@ def _integers(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(nothing, pa.scalar(None, values.type), values).cast(pa.int64())
 
 
-def categories(values: pa.ChunkedArray) -> pd.Categorical:
+def to_categorical(values: pa.ChunkedArray) -> pd.Categorical:
     """A category array of text, its codes from the dictionary where there is one."""
     if not pa.types.is_dictionary(values.type):
         values = values.cast(pa.string()).dictionary_encode()
@@ -63,11 +63,11 @@ def categories(values: pa.ChunkedArray) -> pd.Categorical:
     return made
 
 
-def repeated(column: SourceColumn, word: str | None, rows: int) -> Any:
+def repeat_folder_value(column: SourceColumn, word: str | None, rows: int) -> Any:
     """A folder's ``key=value`` as a column of n equal values; None is missing."""
     if column.dtype == "text":
         return pd.Categorical.from_codes(
             np.full(rows, -1 if word is None else 0, dtype="int8"),
             categories=pd.Index([] if word is None else [word], dtype="str"),
         )
-    return stored(column, pa.chunked_array([pa.array([word] * rows, pa.string())]))
+    return to_storage_array(column, pa.chunked_array([pa.array([word] * rows, pa.string())]))

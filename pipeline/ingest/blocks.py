@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.ingest import parquet
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.csv.dialect import data_start
+from pipeline.ingest.csv.dialect import find_data_start
 from pipeline.ingest.csv.type_inference import HEAD
-from pipeline.ingest.sources.byte_ranges import chunks, head
+from pipeline.ingest.sources.byte_ranges import read_chunks, read_head
 from pipeline.ingest.sources.files import File
 
 NEWLINE = 10
@@ -43,7 +43,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Part:
+class BlockGroup:
     """Blocks that follow each other and are read as one partition."""
 
     blocks: tuple[Block, ...]
@@ -59,7 +59,7 @@ class Part:
         return sum(block.size for block in self.blocks)
 
 
-def gathered(blocks: Sequence[Block], most: int) -> list[Part]:
+def group_blocks(blocks: Sequence[Block], most: int) -> list[BlockGroup]:
     """The blocks in parts of at most so many bytes, or of one block.
 
     A partition costs a run about 45 ms of a processor, whatever it holds (1,000 files of 20 rows:
@@ -73,7 +73,7 @@ def gathered(blocks: Sequence[Block], most: int) -> list[Part]:
             size = 0
         parts[-1].append(block)
         size += block.size
-    return [Part(tuple(part)) for part in parts]
+    return [BlockGroup(tuple(part)) for part in parts]
 
 
 def plan_blocks(
@@ -106,7 +106,7 @@ def _parquet_blocks(
 ) -> Iterator[Block]:
     groups: list[int] = []
     rows = size = 0
-    for i, (more, bytes_) in enumerate(parquet.groups(file, contract.storage_options)):
+    for i, (more, bytes_) in enumerate(parquet.list_row_groups(file, contract.storage_options)):
         if groups and size + bytes_ > block_bytes:
             yield Block(number, 0, rows, groups=tuple(groups), size=size)
             groups, rows, size = [], 0, 0
@@ -118,10 +118,10 @@ def _parquet_blocks(
 def _csv_blocks(contract: Contract, number: int, file: File, block_bytes: int) -> Iterator[Block]:
     dialect = contract.csv_dialect
     options = contract.storage_options
-    start, line = data_start(head(file, options, HEAD), dialect)
+    start, line = find_data_start(read_head(file, options, HEAD), dialect)
     whole = file.compression is not None or dialect.newlines_in_values
     at, rows, last = start, 0, NEWLINE
-    for chunk in chunks(file, options, start):
+    for chunk in read_chunks(file, options, start):
         bytes_ = np.frombuffer(chunk, dtype=np.uint8)
         last = int(bytes_[-1])
         if whole or at + len(chunk) - start < block_bytes:

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from pipeline.artifacts.files import read_json, write_json
 from pipeline.config.stored import check_stored, misfit_error
 from pipeline.errors import SchemaError, suggest_or_list
-from pipeline.ingest.contract_file import contracts
+from pipeline.ingest.contract_file import contract_adapter
 from pipeline.ingest.csv.dialect import Dialect
-from pipeline.ingest.csv.types import SourceColumn, can_be_pattern
+from pipeline.ingest.csv.types import SourceColumn, is_valid_pattern
 from pipeline.ingest.sources.files import DEFAULT_PARTITION, File
 from pipeline.schema import RESERVED, Column, Schema
 
-NEW = "new data"
+NEW_DATA = "new data"
 """`Contract.where` of what a finished run scores: no config says how to read it."""
 
 
@@ -55,7 +55,7 @@ class Contract:
             raise AssertionError("a contract over Parquet has no dialect")
         return self.dialect
 
-    def picked(self, names: Iterable[str]) -> list[SourceColumn]:
+    def select(self, names: Iterable[str]) -> list[SourceColumn]:
         """These columns, in the contract's order.
 
         Raises:
@@ -75,7 +75,7 @@ class Contract:
                 )
         return [c for c in self.columns if c.name in wanted]
 
-    def folder_words(self, file: int) -> dict[str, str | None]:
+    def folder_values(self, file: int) -> dict[str, str | None]:
         """What a file's ``key=value`` folders say; None where Hive says that there is no value."""
         words = dict(self.files[file].partitions)
         return {key: None if word == DEFAULT_PARTITION else word for key, word in words.items()}
@@ -106,11 +106,11 @@ class Contract:
         Raises:
             InputError: the data are not what it gives; ``path`` is the file in the message.
         """
-        found = check_stored(contracts(), data, path)
+        found = check_stored(contract_adapter(), data, path)
         dialect = None if found.dialect is None else Dialect.from_stored(found.dialect)
         columns = [SourceColumn(c.name, c.type, c.pattern, c.partition) for c in found.columns]
         for number, column in enumerate(columns):
-            if not can_be_pattern(column.type, column.pattern):
+            if not is_valid_pattern(column.type, column.pattern):
                 rule = f"is not one of a column of type {column.type}"
                 raise misfit_error(path, f"columns.{number}.pattern", rule)
         here = [(c.name, c.dtype) for c in columns]

@@ -13,7 +13,7 @@ from pipeline.config.stored import Count, Plain, Positive, StoredObject
 from pipeline.schema import StoredSchema
 
 
-class StoredSource(StoredObject):
+class StoredSourceColumn(StoredObject):
     """A `SourceColumn` in ``schema.json``."""
 
     name: str
@@ -51,7 +51,7 @@ class StoredContract(StoredObject):
     """What ``ingest/schema.json`` holds."""
 
     format: Literal["csv", "parquet"]
-    columns: list[StoredSource]
+    columns: list[StoredSourceColumn]
     files: list[StoredFile]
     dialect: StoredDialect | None
     rows: Count | None
@@ -70,6 +70,6 @@ class StoredContract(StoredObject):
 
 
 @cache
-def contracts() -> TypeAdapter[StoredContract]:
+def contract_adapter() -> TypeAdapter[StoredContract]:
     """Return what checks a ``schema.json``."""
     return TypeAdapter(StoredContract)

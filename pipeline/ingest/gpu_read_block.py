@@ -23,18 +23,18 @@ from pipeline.ingest.csv import block as csv_block
 from pipeline.ingest.csv import gpu_fields
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.types import SourceColumn
-from pipeline.ingest.sources.byte_ranges import span
+from pipeline.ingest.sources.byte_ranges import read_range
 
 LARGEST = 1 << 30
 """Bytes of CSV that are given to the device at once."""
 Columns = dict[str, Series]
 
 
-class NotPlain(Exception):
+class NeedsCpuReader(Exception):
     """The block is for the host's reader; says why, without values, so that one can count."""
 
 
-def read(
+def read_on_gpu(
     block: Block, contract: Contract, names: Sequence[str], device: Frames, reading: FileReaders
 ) -> Frame:
     """The named columns of a block, with the row ids as index: what the host's reader would give.
@@ -43,10 +43,10 @@ def read(
         NotPlain: the host's reader must read it.
         DataError: the file became shorter, or is damaged.
     """
-    columns = contract.picked(names)
+    columns = contract.select(names)
     read_of = _row_groups if contract.format == "parquet" else _records
     found, ids = read_of(block, contract, [c for c in columns if not c.partition], device, reading)
-    words = contract.folder_words(block.file)
+    words = contract.folder_values(block.file)
     for column in columns:
         if column.partition:
             found[column.name] = _repeated(column, words[column.name], len(ids), device)
@@ -64,7 +64,7 @@ def _repeated(column: SourceColumn, word: str | None, rows: int, device: Frames)
         missing = xp.ones(rows, dtype=bool)
     else:
         only = pa.chunked_array([pa.array([word], pa.string())])
-        value = arrow_to_frame.stored(column, only)[0]
+        value = arrow_to_frame.to_storage_array(column, only)[0]
         value = value.astype("int64").item() if column.dtype == "datetime" else value
     dtype = "int64" if column.dtype == "datetime" else column.dtype
     return device.make_series(xp.full(rows, value, dtype=dtype), column.dtype, missing)
@@ -85,14 +85,14 @@ def _records(
 ) -> tuple[Columns, Array]:  # fmt: skip
     dialect = contract.csv_dialect
     if dialect.newlines_in_values:
-        raise NotPlain("values may hold newlines")
+        raise NeedsCpuReader("values may hold newlines")
     file = contract.files[block.file]
-    data = span(file, contract.storage_options, block.start, block.stop)
+    data = read_range(file, contract.storage_options, block.start, block.stop)
     if block.limited:
-        data = csv_block.first_lines(data, block.rows)
-    if why := oddity(data, dialect):
-        raise NotPlain(why)
-    if b"\r" in data:  # before every newline: `oddity`
+        data = csv_block.take_lines(data, block.rows)
+    if why := find_ambiguity(data, dialect):
+        raise NeedsCpuReader(why)
+    if b"\r" in data:  # before every newline: `find_ambiguity`
         data = data.replace(b"\r\n", b"\n")
     data = data if data.endswith(b"\n") else data + b"\n"
     place = {name: i for i, name in enumerate(dialect.names)}
@@ -101,20 +101,20 @@ def _records(
     table = reading.csv_fields(data, last + 2, used, dialect.delimiter, dialect.quote)
     lacking, beyond = (device.to_arrays(table[str(i)].isna())[0] for i in (last, last + 1))
     if bool(lacking.any()) or not bool(beyond.all()):
-        raise NotPlain(f"records that have not {last + 1} fields")
-    ids = csv_block.ids(data, len(table), block, dialect)
+        raise NeedsCpuReader(f"records that have not {last + 1} fields")
+    ids = csv_block.compute_row_ids(data, len(table), block, dialect)
     if ids is None or len(ids) == 0:
-        raise NotPlain("lines that are no records")
+        raise NeedsCpuReader("lines that are no records")
     found: Columns = {}
     for column in columns:
-        made = gpu_fields.typed(column, table[str(place[column.name])], dialect, device)
+        made = gpu_fields.parse_fields(column, table[str(place[column.name])], dialect, device)
         if made is None:
-            raise NotPlain(f"{column.name}: not all are plainly {column.type}")
+            raise NeedsCpuReader(f"{column.name}: not all are plainly {column.type}")
         found[column.name] = made
     return found, _ids(ids, device)
 
 
-def oddity(data: bytes, dialect: Dialect) -> str:
+def find_ambiguity(data: bytes, dialect: Dialect) -> str:
     """What in the bytes two readers may take for different things; empty if there is nothing."""
     if len(data) > LARGEST:
         return f"more than {LARGEST:,} bytes of CSV"
@@ -167,19 +167,19 @@ def _row_groups(
 ) -> tuple[Columns, Array]:  # fmt: skip
     file = contract.files[block.file]
     if is_url(file.path):
-        raise NotPlain("files of an object store")
-    with parquet.reader(file, contract.storage_options) as opened:
+        raise NeedsCpuReader("files of an object store")
+    with parquet.open_parquet(file, contract.storage_options) as opened:
         types = {c.name: opened.schema_arrow.field(c.name).type for c in columns}
         size = _stored_bytes(opened.metadata, block.groups, types)
     for column in columns:
         if not _same_meaning(column, types[column.name]):
-            raise NotPlain(f"{column.name}: {types[column.name]} read as {column.type}")
+            raise NeedsCpuReader(f"{column.name}: {types[column.name]} read as {column.type}")
     ids = device.xp.arange(block.first_row, block.first_row + block.rows, dtype="int64")
     if not columns:
         return {}, ids
     table = reading.row_groups(file.path, block.groups, list(types), size)
     if len(table) < block.rows or set(types) - set(table.columns):
-        raise NotPlain(f"columns that {reading.name} does not find")
+        raise NeedsCpuReader(f"columns that {reading.name} does not find")
     table = table.head(block.rows).reset_index(drop=True)
     return {c.name: _stored(c, table[c.name], device) for c in columns}, ids
 
@@ -221,9 +221,9 @@ def _stored(column: SourceColumn, series: Series, device: Frames) -> Series:
         if not (
             gpu_fields.has_known_years(seconds, 1_000_000) and gpu_fields.has_known_years(values)
         ):
-            raise NotPlain(f"{column.name}: times outside of the years 1 to 9999")
+            raise NeedsCpuReader(f"{column.name}: times outside of the years 1 to 9999")
     if column.dtype == "int64":
         if values.dtype.kind == "u" and int(values.max()) > np.iinfo("int64").max:
-            raise NotPlain(f"{column.name}: integers beyond int64")
+            raise NeedsCpuReader(f"{column.name}: integers beyond int64")
         values = values.astype("int64")
     return device.make_series(values, column.dtype, missing)

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from pipeline.config.model import ColumnType
 from pipeline.errors import MachineError, SchemaError
-from pipeline.ingest.csv.dialect import check_name, kind_of
+from pipeline.ingest.csv.dialect import check_name, guess_file_kind
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
 from pipeline.ingest.sources.files import File
-from pipeline.ingest.sources.filesystems import opened
+from pipeline.ingest.sources.filesystems import open_file
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 NUMBERS = frozenset({"integer", "float", "decimal"})
@@ -27,13 +27,13 @@ DATES = frozenset({"date", "datetime"})
 
 
 @contextmanager
-def reader(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> Iterator[Any]:
+def open_parquet(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> Iterator[Any]:
     """The file, with the ``text`` columns read as dictionaries.
 
     Raises:
         SchemaError: it is no Parquet file, or damaged. MachineError: memory ends.
     """
-    with opened(file.path, options) as stream:
+    with open_file(file.path, options) as stream:
         try:
             yield _opened(stream, file, text)
         except pa.ArrowMemoryError as error:
@@ -71,14 +71,14 @@ def _instead(head: bytes) -> str:
     """What a file that begins so may be."""
     if head.startswith(MAGIC):
         return "was it written to the end? write or copy it again"
-    if found := kind_of(head):
+    if found := guess_file_kind(head):
         return f"it is {found}"
     if head and head.isascii() and b"\0" not in head:
         return "it looks like text: if it is CSV, name it .csv or say format: csv"
     return "was it written to the end? write or copy it again"
 
 
-def source_columns(
+def list_source_columns(
     schema: pa.Schema, path: str
 ) -> tuple[dict[str, SourceColumn | None], dict[str, str]]:
     """(columns by name, None where all values are missing; why others cannot be read).
@@ -99,18 +99,18 @@ def source_columns(
             unreadable[arrow.name] = "it is the index of a pandas frame"
         elif pa.types.is_null(arrow.type):
             columns[arrow.name] = None
-        elif column := source_column(arrow.name, arrow.type):
+        elif column := to_source_column(arrow.name, arrow.type):
             columns[arrow.name] = column
         else:
             unreadable[arrow.name] = f"its Parquet type is {arrow.type}"
     return columns, unreadable
 
 
-def source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
+def to_source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
     """The column of an Arrow type; None where there is no rule for it."""
     kinds = pa.types
     if kinds.is_dictionary(arrow):
-        return source_column(name, arrow.value_type)
+        return to_source_column(name, arrow.value_type)
     if kinds.is_timestamp(arrow):
         return SourceColumn(name, "datetime", ISO if arrow.tz is None else ZONED)
     tests: dict[ColumnType, tuple[Any, ...]] = {
@@ -125,16 +125,16 @@ def source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
     return found and SourceColumn(name, found, ISO if found == "date" else None)
 
 
-def readable_as(found: SourceColumn | None, asked: ColumnType) -> bool:
+def is_readable_as(found: SourceColumn | None, asked: ColumnType) -> bool:
     """Whether a column of a file can be read as a type without guessing what its values mean."""
     if found is None or found.type == asked:
         return True
     return {found.type, asked} <= NUMBERS or {found.type, asked} <= DATES
 
 
-def groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, int]]:
+def list_row_groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, int]]:
     """(rows, bytes once read) of each row group: at least 8 per value, however well encoded."""
-    with reader(file, options) as parquet:
+    with open_parquet(file, options) as parquet:
         meta = parquet.metadata
         parts = [meta.row_group(i) for i in range(meta.num_row_groups)]
         least = 8 * meta.num_columns
@@ -158,13 +158,13 @@ def _check_claim(part: Any, file: File) -> None:
             )
 
 
-def read_groups(
+def read_row_groups(
     file: File, numbers: Sequence[int], columns: list[SourceColumn], options: Mapping[str, Any]
 ) -> pa.Table:
     """The columns of these row groups, text as dictionaries."""
     names = [c.name for c in columns]
     text = [c.name for c in columns if c.type == "text"]
-    with reader(file, options, text) as parquet:
+    with open_parquet(file, options, text) as parquet:
         tables = [
             parquet.read_row_groups(
                 list(numbers), columns=names[at : at + AT_ONCE], use_threads=False
@@ -182,13 +182,13 @@ def read_groups(
     return pa.table({name: table[name] for table in tables for name in table.column_names})
 
 
-def first_rows(
+def read_first_rows(
     file: File, group: int, columns: list[SourceColumn], options: Mapping[str, Any], rows: int
 ) -> pa.Table:
     """At most so many rows of a row group; little more than they need is decoded."""
     text = [c.name for c in columns if c.type == "text"]
     names = [c.name for c in columns]
-    with reader(file, options, text) as parquet:
+    with open_parquet(file, options, text) as parquet:
         found: dict[str, Any] = {}
         for at in range(0, len(names), AT_ONCE):
             some = names[at : at + AT_ONCE]

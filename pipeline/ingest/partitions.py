@@ -17,14 +17,16 @@ from pipeline.cluster.partitions import Partitions
 from pipeline.device import Frame
 from pipeline.device.choose import frames_of
 from pipeline.ingest import reader_stats
-from pipeline.ingest.blocks import SMALL_BLOCK, Part, gathered, plan_blocks
+from pipeline.ingest.blocks import SMALL_BLOCK, BlockGroup, group_blocks, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.read_block import read_block
 
-Read = tuple[Frame, pd.DataFrame | None]
+ReadResult = tuple[Frame, pd.DataFrame | None]
 
 
-def planned(contract: Contract, rows: int | None, threads: int, block_bytes: int) -> list[Part]:
+def plan_partitions(
+    contract: Contract, rows: int | None, threads: int, block_bytes: int
+) -> list[BlockGroup]:
     """The parts of a run: of ``block_bytes``, or smaller ones so that every thread has some.
 
     Results do not depend on it.
@@ -34,10 +36,12 @@ def planned(contract: Contract, rows: int | None, threads: int, block_bytes: int
     most = min(max(share, SMALL_BLOCK), block_bytes)
     if len(found) < 2 * threads:
         found = plan_blocks(contract, most, rows)
-    return gathered(found, most)
+    return group_blocks(found, most)
 
 
-def _read(part: Part, contract: Contract, names: list[str], device: str, bad: str) -> Read:
+def _read_group(
+    part: BlockGroup, contract: Contract, names: list[str], device: str, bad: str
+) -> ReadResult:
     own = frames_of(device)
     read = [read_block(block, contract, names, own, bad) for block in part.blocks]
     rejected = [r for _, r in read if r is not None]
@@ -47,37 +51,37 @@ def _read(part: Part, contract: Contract, names: list[str], device: str, bad: st
     )
 
 
-def _frame(read: Read) -> Frame:
+def _take_frame(read: ReadResult) -> Frame:
     return read[0]
 
 
-def _rejected(read: Read) -> pd.DataFrame | None:
+def _take_rejected(read: ReadResult) -> pd.DataFrame | None:
     return read[1]
 
 
-def reads(
-    client: Any, parts: Sequence[Part], contract: Contract, names: list[str], *,
+def read_partitions(
+    client: Any, parts: Sequence[BlockGroup], contract: Contract, names: list[str], *,
     device: str, on_bad_rows: str,
 ) -> Partitions:  # fmt: skip
     """A lazy read of each part: (frame, rejected rows)."""
     sent = partitions.broadcast(client, contract)
-    return partitions.map_partitions(parts, _read, sent, names, device, on_bad_rows)
+    return partitions.map_partitions(parts, _read_group, sent, names, device, on_bad_rows)
 
 
-def read_packed(read: Read, device: str) -> Read:
+def pack_read(read: ReadResult, device: str) -> ReadResult:
     """The read with its frame as it is held (`Frames.pack_integers`)."""
     return frames_of(device).pack_integers(read[0]), read[1]
 
 
-def frames(read: Partitions) -> Partitions:
+def take_frames(read: Partitions) -> Partitions:
     """The frames of reads."""
-    return partitions.map_partitions(read, _frame)
+    return partitions.map_partitions(read, _take_frame)
 
 
-STAGED = pa.ipc.IpcWriteOptions(compression="lz4")
+STAGING_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-def staged(client: Any, parts: Partitions, folder: Path, device: str) -> Partitions:
+def stage_as_arrow(client: Any, parts: Partitions, folder: Path, device: str) -> Partitions:
     """CSV read once: partitions as Arrow files of this run, which later passes map into memory.
 
     Arrow IPC was faster to read again than Parquet (21.0 s against 23.3 s for a whole run, 27.8 s
@@ -86,43 +90,43 @@ def staged(client: Any, parts: Partitions, folder: Path, device: str) -> Partiti
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = partitions.iter_results(
-        client, partitions.map_partitions(parts, _stage, str(folder), device)
+        client, partitions.map_partitions(parts, _write_staged, str(folder), device)
     )
-    return partitions.map_partitions(list(files), _staged, device)
+    return partitions.map_partitions(list(files), _read_staged, device)
 
 
-def _stage(frame: Frame, folder: str, device: str) -> str:
+def _write_staged(frame: Frame, folder: str, device: str) -> str:
     table = pa.Table.from_pandas(frames_of(device).to_host(frame))
     path = Path(folder) / f"{uuid4().hex}.arrow"
     with (
         atomic_write(path) as beside,
         pa.OSFile(str(beside), "wb") as file,
-        pa.ipc.new_file(file, table.schema, options=STAGED) as writer,
+        pa.ipc.new_file(file, table.schema, options=STAGING_OPTIONS) as writer,
     ):
         writer.write_table(table)
     return str(path)
 
 
-def _staged(name: str, device: str) -> Frame:
+def _read_staged(name: str, device: str) -> Frame:
     with pa.memory_map(name) as file:
         return frames_of(device).to_device(pa.ipc.open_file(file).read_all().to_pandas())
 
 
-def notes(client: Any) -> list[str]:
+def collect_reader_notes(client: Any) -> list[str]:
     """What the ledger says of which reader read the blocks since the last call."""
     found = (
-        client.run(reader_stats.taken).values()
+        client.run(reader_stats.take_counts).values()
         if is_distributed(client)
-        else [reader_stats.taken()]
+        else [reader_stats.take_counts()]
     )
-    return reader_stats.notes(found)
+    return reader_stats.describe_counts(found)
 
 
 def write_rejected(client: Any, read: Partitions, path: Path) -> int:
     """Writes ``rejected.parquet`` if any row was set aside; returns how many were."""
     found = [
         r
-        for r in partitions.iter_results(client, partitions.map_partitions(read, _rejected))
+        for r in partitions.iter_results(client, partitions.map_partitions(read, _take_rejected))
         if r is not None
     ]
     found = [r for r in found if len(r)]

@@ -16,13 +16,13 @@ from pipeline.device import Frame, Frames
 from pipeline.errors import DataError, shorten
 from pipeline.ingest import arrow_to_frame, gpu_read_block, parquet, reader_stats, rejected
 from pipeline.ingest.blocks import Block
-from pipeline.ingest.contract import NEW, Contract
+from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import block as csv_block
 from pipeline.ingest.csv.dialect import TO_UTF8, Dialect
-from pipeline.ingest.csv.types import ISO, SourceColumn, misfits
+from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits
 from pipeline.ingest.rejected import BadRow
-from pipeline.ingest.sources.byte_ranges import span
-from pipeline.ingest.sources.files import unchanged
+from pipeline.ingest.sources.byte_ranges import read_range
+from pipeline.ingest.sources.files import check_unchanged
 
 
 def read_block(
@@ -44,11 +44,11 @@ def read_block(
         DataError: a bad row (``error``), or the file changed since the schema was settled.
         SchemaError: there is no such column.
     """
-    unchanged(contract.files[block.file])
+    check_unchanged(contract.files[block.file])
     try:
         return _read(block, contract, names, device, on_bad_rows)
     finally:  # what was read of a file that is written to meanwhile proves nothing, nor do errors
-        unchanged(contract.files[block.file])
+        check_unchanged(contract.files[block.file])
 
 
 def _read(
@@ -56,30 +56,34 @@ def _read(
 ) -> tuple[Frame, pd.DataFrame | None]:
     if (reading := device.file_readers()) is not None:
         try:
-            made = gpu_read_block.read(block, contract, names, device, reading)
-        except gpu_read_block.NotPlain as why:
-            reader_stats.count(reading.name, str(why))
+            made = gpu_read_block.read_on_gpu(block, contract, names, device, reading)
+        except gpu_read_block.NeedsCpuReader as why:
+            reader_stats.count_block(reading.name, str(why))
         else:
-            reader_stats.count(reading.name)
+            reader_stats.count_block(reading.name)
             return made, None
-    columns = contract.picked(names)
+    columns = contract.select(names)
     read = [c for c in columns if not c.partition]
     if contract.format == "parquet":
         ids, arrays, bad = _read_parquet(block, contract, read)
     else:
         ids, arrays, bad = _read_csv(block, contract, read)
     if bad and on_bad_rows != "quarantine":
-        raise rejected.error(bad, _fix(bad[0], contract))
+        raise rejected.build_error(bad, _fix(bad[0], contract))
     data = arrays | _partitions(block, contract, columns, len(ids))
-    frame = arrow_to_frame.frame({name: data[name] for name in names}, ids)
-    return device.to_device(frame), rejected.table(bad) if bad else None
+    frame = arrow_to_frame.build_frame({name: data[name] for name in names}, ids)
+    return device.to_device(frame), rejected.build_table(bad) if bad else None
 
 
 def _partitions(
     block: Block, contract: Contract, columns: list[SourceColumn], rows: int
 ) -> dict[str, Any]:
-    words = contract.folder_words(block.file)
-    return {c.name: arrow_to_frame.repeated(c, words[c.name], rows) for c in columns if c.partition}
+    words = contract.folder_values(block.file)
+    return {
+        c.name: arrow_to_frame.repeat_folder_value(c, words[c.name], rows)
+        for c in columns
+        if c.partition
+    }
 
 
 def _fix(bad: BadRow, contract: Contract) -> str:
@@ -96,7 +100,7 @@ def _fix(bad: BadRow, contract: Contract) -> str:
     if bad.column is None or bad.value is None:
         return f"{aside}; is the delimiter {contract.csv_dialect.delimiter!r}, the text UTF-8?"
     known = next(c for c in contract.columns if c.name == bad.column)
-    if contract.where == NEW:
+    if contract.where == NEW_DATA:
         return _as_trained(known, bad.value, contract.csv_dialect)
     better = _wider(known, bad.value, contract.csv_dialect)
     types = f"{contract.where}.types: {{{bad.column}: {better}}} reads the column as {better}"
@@ -124,7 +128,7 @@ def _as_trained(column: SourceColumn, value: str, dialect: Dialect | None) -> st
 
 def _wider(column: SourceColumn, value: str, dialect: Dialect) -> str:
     wider = {"integer": ("float", None), "date": ("datetime", ISO)}.get(column.type)
-    if wider and not misfits(SourceColumn(column.name, *wider), [value], dialect):  # type: ignore[arg-type]
+    if wider and not find_misfits(SourceColumn(column.name, *wider), [value], dialect):  # type: ignore[arg-type]
         return wider[0]
     return "text"
 
@@ -133,20 +137,20 @@ def _read_parquet(
     block: Block, contract: Contract, columns: list[SourceColumn]
 ) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
     file = contract.files[block.file]
-    table = parquet.read_groups(file, list(block.groups), columns, contract.storage_options)
+    table = parquet.read_row_groups(file, list(block.groups), columns, contract.storage_options)
     table = table.slice(0, block.rows)
     ids = pd.RangeIndex(block.first_row, block.first_row + block.rows)
     arrays = {}
     for column in columns:
         try:
-            arrays[column.name] = arrow_to_frame.stored(column, table[column.name])
+            arrays[column.name] = arrow_to_frame.to_storage_array(column, table[column.name])
         except pa.ArrowInvalid as error:
             fix = f"{contract.where}.types: {{{column.name}: float}} or text"
             if column.type == "text":
                 fix = "write it as UTF-8 text, or leave the column out"
             if column.dtype == "datetime":
                 fix = "correct the values, or write them as missing"
-            if contract.where == NEW:
+            if contract.where == NEW_DATA:
                 fix = _as_trained(column, "", None)
             raise DataError(
                 f"{file.path}, column {column.name!r}: {str(error).splitlines()[0]}", fix=fix
@@ -158,7 +162,7 @@ def _read_csv(
     block: Block, contract: Contract, columns: list[SourceColumn]
 ) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
     file = contract.files[block.file]
-    data = span(file, contract.storage_options, block.start, block.stop)
+    data = read_range(file, contract.storage_options, block.start, block.stop)
     dialect = contract.csv_dialect
-    ids, arrays, bad = csv_block.read(data, block, file.path, columns, dialect)
-    return ids, {c.name: arrow_to_frame.stored(c, arrays[c.name]) for c in columns}, bad
+    ids, arrays, bad = csv_block.parse_block(data, block, file.path, columns, dialect)
+    return ids, {c.name: arrow_to_frame.to_storage_array(c, arrays[c.name]) for c in columns}, bad

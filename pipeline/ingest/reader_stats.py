@@ -12,13 +12,13 @@ SHOWN = 5
 """Reasons that a note tells."""
 
 
-def count(reader: str, reason: str = "") -> None:
+def count_block(reader: str, reason: str = "") -> None:
     """One block more. ``reader`` is the device library's name, or that it had to be the host's."""
     with _lock:
         _blocks[reader, reason] += 1
 
 
-def taken() -> dict[tuple[str, str], int]:
+def take_counts() -> dict[tuple[str, str], int]:
     """Blocks since the last call by (library, why the host read them instead: empty if not)."""
     with _lock:
         found = dict(_blocks)
@@ -26,7 +26,7 @@ def taken() -> dict[tuple[str, str], int]:
     return found
 
 
-def notes(found: Iterable[Mapping[tuple[str, str], int]]) -> list[str]:
+def describe_counts(found: Iterable[Mapping[tuple[str, str], int]]) -> list[str]:
     """One line of what several processes counted; none where the device has no readers."""
     total: Counter[tuple[str, str]] = Counter()
     for one in found:

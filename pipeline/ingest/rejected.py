@@ -26,19 +26,19 @@ class BadRow:
     text: str
     """The record as it stands in the file; empty for Parquet."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Place, value and reason on one line."""
         value = "" if self.value is None else f"{shorten(self.value)} is "
         column = "" if self.column is None else f", column {self.column!r}"
         return f"{self.file}, line {self.line}{column}: {value}{self.reason}"
 
 
-def error(bad: list[BadRow], fix: str) -> DataError:
+def build_error(bad: list[BadRow], fix: str) -> DataError:
     """The error for bad rows: the first in the message, the others as examples."""
-    return DataError(bad[0].told(), examples=[b.told() for b in bad[1:]], fix=fix)
+    return DataError(bad[0].describe(), examples=[b.describe() for b in bad[1:]], fix=fix)
 
 
-def table(bad: list[BadRow]) -> pd.DataFrame:
+def build_table(bad: list[BadRow]) -> pd.DataFrame:
     """The rows of ``rejected.parquet``."""
     data = pd.DataFrame([asdict(b) for b in bad], columns=list(COLUMNS))
     text = {name: "str" for name in COLUMNS if name not in ("line", "row")}

@@ -8,20 +8,26 @@ from dataclasses import replace
 from pipeline.config.model import ColumnType, Source
 from pipeline.errors import ConfigError, SchemaError, shorten, suggest_or_list
 from pipeline.ingest import parquet
-from pipeline.ingest.contract import NEW, Contract
+from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import type_inference
-from pipeline.ingest.csv.records import records
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, misfits
-from pipeline.ingest.sources.byte_ranges import head
-from pipeline.ingest.sources.files import DEFAULT_PARTITION, File, find, format_of, with_folders
+from pipeline.ingest.csv.records import split_records
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, find_misfits
+from pipeline.ingest.sources.byte_ranges import read_head
+from pipeline.ingest.sources.files import (
+    DEFAULT_PARTITION,
+    File,
+    add_folder_keys,
+    detect_format,
+    find_files,
+)
 
 # How the names of key=value folders are parsed: as in a CSV file without words of its own.
 WORDS = dialects.Dialect(",", None, False, (), False, ("",), ("true",), ("false",))
 HEADER = 64 << 10  # bytes read of each file to check its header
 
 
-def settle(source: Source, where: str = "data") -> Contract:
+def infer_contract(source: Source, where: str = "data") -> Contract:
     """The contract of a source: from Parquet's footers, or from a sample of CSV values.
 
     Args:
@@ -33,8 +39,8 @@ def settle(source: Source, where: str = "data") -> Contract:
         SchemaError: files differ in columns or types, or are not what their names say.
         ConfigError: ``types`` names a column that does not exist.
     """
-    files = find(source)
-    if format_of(files, source) == "parquet":
+    files = find_files(source)
+    if detect_format(files, source) == "parquet":
         contract = _parquet(files, source, where)
     else:
         contract = _csv(files, source, where)
@@ -47,7 +53,7 @@ def settle(source: Source, where: str = "data") -> Contract:
     return contract
 
 
-def against(
+def match_contract(
     wanted: Contract, source: Source, needed: list[str], keep: Sequence[str] = ()
 ) -> Contract:
     """The contract of new data, read with the types of the run's.
@@ -59,20 +65,20 @@ def against(
         InputError: the files are not there or cannot be read.
         SchemaError: needed columns are missing or of another type.
     """
-    files = find(source)
+    files = find_files(source)
     types = {c.name: c.type for c in wanted.columns}
     known = source.model_copy(update={"types": types})
 
     def contract(files: list[File]) -> Contract:
-        if format_of(files, source) == "parquet":
-            return _parquet(files, _only(known, needed), NEW, wanted)
-        return _csv(files, known, NEW, wanted)
+        if detect_format(files, source) == "parquet":
+            return _parquet(files, _only(known, needed), NEW_DATA, wanted)
+        return _csv(files, known, NEW_DATA, wanted)
 
     found = contract(files)
     folders = {c.name for c in wanted.columns if c.partition} & set(needed)
     if outside := sorted(folders - {c.name for c in found.columns}):
         # one folder of the data, or a file in it: its keys stand above what is named
-        found = contract([with_folders(file, outside) for file in files])
+        found = contract([add_folder_keys(file, outside) for file in files])
     columns = {c.name: c for c in found.columns}
     lacking = [name for name in needed if name not in columns]
     if lacking:
@@ -108,19 +114,19 @@ def _only(source: Source, needed: list[str]) -> Source:
 
 def _csv(files: list[File], source: Source, where: str, wanted: Contract | None = None) -> Contract:
     options = source.storage_options
-    first = head(files[0], options, type_inference.HEAD)
-    dialect = dialects.settle(first, files[0].path, source.csv)
+    first = read_head(files[0], options, type_inference.HEAD)
+    dialect = dialects.infer_dialect(first, files[0].path, source.csv)
     for file in files[1:]:
-        names = dialects.header_of(head(file, options, HEADER), file.path, dialect)
+        names = dialects.read_header(read_head(file, options, HEADER), file.path, dialect)
         _same_names(dialect.names, names, files[0], file)
-    sampled = type_inference.sample(files, dialect, options)
+    sampled = type_inference.sample_values(files, dialect, options)
     if wanted is None and sampled.row_bytes is None:
         raise _no_rows(files[0].path, first, dialect)
     run = {c.name: replace(c, partition=False) for c in wanted.columns} if wanted else {}
     columns = [
-        type_inference.again(run[name], values, dialect)
+        type_inference.reinfer_column(run[name], values, dialect)
         if name in run and (run[name].pattern == ZONED or (wanted and wanted.format == "csv"))
-        else type_inference.column(name, values, source.types.get(name), dialect)
+        else type_inference.infer_column(name, values, source.types.get(name), dialect)
         for name, values in zip(dialect.names, sampled.values, strict=True)
     ]
     folders = _folders(files, source.types, set(dialect.names))
@@ -132,8 +138,8 @@ def _csv(files: list[File], source: Source, where: str, wanted: Contract | None 
 
 def _no_rows(path: str, beginning: bytes, dialect: dialects.Dialect) -> SchemaError:
     """No record of the sample has as many fields as the first, or there is none."""
-    start, _ = dialects.data_start(beginning, dialect)
-    next_one = next(records(beginning[start:], dialect), None)
+    start, _ = dialects.find_data_start(beginning, dialect)
+    next_one = next(split_records(beginning[start:], dialect), None)
     if next_one is None or not dialect.header:
         return SchemaError(f"{path} has a header but no rows", fix="name files with rows")
     header = dialect.delimiter.join(dialect.names)
@@ -174,9 +180,9 @@ def _parquet(
     settled: dict[str, SourceColumn | None] = {}
     unreadable: dict[str, str] = {}
     for file in files:
-        with parquet.reader(file, source.storage_options) as reader:
+        with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
-            found, odd = parquet.source_columns(reader.schema_arrow, file.path)
+            found, odd = parquet.list_source_columns(reader.schema_arrow, file.path)
         unreadable |= odd
         settled = settled or found
         _same_types(settled, found, files[0], file, source.types)
@@ -232,7 +238,7 @@ def _readable(
             continue
         zoned = name in run and column is not None and column.type == "datetime"
         moved = zoned and run[name].type == "datetime" and _told(column) != _told(run[name])
-        if moved or not parquet.readable_as(column, asked):
+        if moved or not parquet.is_readable_as(column, asked):
             must = _told(run[name]) if name in run else asked
             raise SchemaError(
                 f"{file.path}, column {name!r} is {_told(column)}, it must be {must}",
@@ -280,7 +286,7 @@ def _folder(key: str, words: set[str], types: Mapping[str, ColumnType]) -> Sourc
     )
     kind = types.get(key) or ("integer" if known and whole else "text")
     column = SourceColumn(key, kind, ISO if kind in ("date", "datetime") else None, partition=True)
-    if bad := misfits(column, known, WORDS):
+    if bad := find_misfits(column, known, WORDS):
         raise SchemaError(
             f"the folder {key}={known[bad[0]]} is not {column.rule()}",
             fix=f"types: {{{key}: text}} reads the folders' names as text",

@@ -9,7 +9,7 @@ from pipeline.device import cpu
 from pipeline.errors import SchemaError, suggest_or_list
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from pipeline.schema import Schema
 
 
@@ -30,7 +30,7 @@ def read_table(
         SchemaError: a key or column does not exist.
     """
     where = f"data.tables.{name}"
-    contract = settle(table, where)
+    contract = infer_contract(table, where)
     known = contract.schema.names
     for key in table.keys:
         if key not in known:
@@ -39,11 +39,11 @@ def read_table(
             )
     for column in columns or ():
         if column not in known:
-            message, fix = contract.schema.absent(column)
+            message, fix = contract.schema.explain_absence(column)
             raise SchemaError(f"{where}: {message}", fix=fix)
     wanted = list(dict.fromkeys([*table.keys, *(known if columns is None else columns)]))
     blocks = plan_blocks(contract)
     frames = [read_block(block, contract, wanted, cpu)[0] for block in blocks]
-    schema = contract.schema.only(wanted)
+    schema = contract.schema.select(wanted)
     schema = Schema(tuple(schema[n] for n in wanted))
     return schema, cpu.concat(frames) if frames else cpu.empty_frame(list(schema))

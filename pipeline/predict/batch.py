@@ -24,11 +24,11 @@ from pipeline.config.validation import validate
 from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.features.ops.join import Join
-from pipeline.ingest.blocks import SMALL_BLOCK, Block, gathered, plan_blocks
+from pipeline.ingest.blocks import SMALL_BLOCK, Block, group_blocks, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import against
-from pipeline.ingest.sources.filesystems import sent
+from pipeline.ingest.schema import match_contract
+from pipeline.ingest.sources.filesystems import upload_on_success
 from pipeline.ingest.tables import read_table
 from pipeline.predict import writer
 from pipeline.predict.device_policy import choose_for_rows, fall_back_to_cpu, move_to_device
@@ -119,11 +119,11 @@ def predict_files(
     scorer = scorer.with_tables(_newer(tables, config, scorer))
     shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
     source = validate(Source, {"path": tuple(data), **shared}, "DATA")
-    contract = against(wanted, source, scorer.columns, keep)
+    contract = match_contract(wanted, source, scorer.columns, keep)
     _check_apart(out, scorer.run, contract, tables)
     _check_keep(keep, contract, scorer)
     blocks = plan_blocks(contract)
-    groups: list[Sequence[Block]] = [part.blocks for part in gathered(blocks, SMALL_BLOCK)]
+    groups: list[Sequence[Block]] = [part.blocks for part in group_blocks(blocks, SMALL_BLOCK)]
     if scorer.whole or not blocks:  # rows that depend on each other, or no rows: one frame of all
         groups = [blocks]
     scorer = move_to_device(scorer, choose_for_rows(device, sum(block.rows for block in blocks)))
@@ -143,7 +143,7 @@ def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
     """The local file to write to."""
     if out == writer.STDOUT:
         return writer.print_file()
-    return sent(out, config.data.storage_options) if is_url(out) else nullcontext(out)
+    return upload_on_success(out, config.data.storage_options) if is_url(out) else nullcontext(out)
 
 
 def _described(scorer: Scorer) -> tuple[Config, Contract]:
@@ -281,7 +281,7 @@ def _one(
     wanted = needed.union(keep)
     names = [n for n in contract.schema.names if n in wanted]
     read = [read_block(b, contract, names, device, config.data.on_bad_rows) for b in blocks]
-    none = device.empty_frame([*contract.schema.only(names)])
+    none = device.empty_frame([*contract.schema.select(names)])
     frame = device.concat([r[0] for r in read]) if read else none
     ids = device.to_host(device.row_ids(frame))
     # what is kept beside them (a target, say) must not change the predictions

@@ -23,7 +23,7 @@ from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import pandas_input
-from pipeline.ingest.labels.assign import passing
+from pipeline.ingest.labels.assign import evaluate_filter
 from pipeline.train import golden, model_io
 from pipeline.train.fitted_model import FittedModel
 
@@ -126,7 +126,7 @@ class Scorer:
         Raises:
             SchemaError: a column is missing or of another type. DataError: a bad value.
         """
-        schema = self.plan.source.only(self.columns)
+        schema = self.plan.source.select(self.columns)
         device = frames_of(self.context.device)
         made = self.predict_storage(device.to_device(pandas_input.from_pandas(frame, schema)))
         made.index = frame.index
@@ -140,7 +140,7 @@ class Scorer:
         for text in self.plan.filters:
             expression = parse(text)
             if not set(expression.columns) & self.plan.source.target:
-                keep = keep & passing(frame, expression, device)
+                keep = keep & evaluate_filter(frame, expression, device)
         rows = len(frame)
         at = np.flatnonzero(device.to_host(keep))
         if len(at) < rows:  # as in the run, what follows (a lag) does not see them

@@ -20,7 +20,7 @@ from pipeline.config.stored import Plain, StoredObject, check_stored
 from pipeline.errors import InputError
 from pipeline.evaluate.stored import curves_adapter, metrics_adapter
 from pipeline.features.engine.plan_file import plan_adapter
-from pipeline.ingest.contract_file import contracts
+from pipeline.ingest.contract_file import contract_adapter
 from pipeline.report.audit_file import get_audit_adapter
 from pipeline.telemetry.timeline_file import timeline_validator
 from pipeline.train.sidecar import check_sidecar
@@ -71,7 +71,7 @@ def read_run_folder(run: Path) -> RunFolder:
         manifest=dict(seal.manifest) if seal else {},
         ledger=_lines(run / "ledger.jsonl", data),
         timeline=_json(run / "gpu.json", data, timeline_validator()),
-        schema=_json(run / "ingest" / "schema.json", data, contracts()),
+        schema=_json(run / "ingest" / "schema.json", data, contract_adapter()),
         plan=_json(run / "features" / "plan.json", data, plan_adapter()),
         metrics=_json(evaluated / "metrics.json", data, metrics_adapter()),
         curves=_json(evaluated / "curves.json", data, curves_adapter()),

@@ -19,10 +19,10 @@ from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest.blocks import Block, plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.labels import target as targets
-from pipeline.ingest.labels.assign import target_missing
-from pipeline.ingest.labels.target import Settled
+from pipeline.ingest.labels.assign import is_target_missing
+from pipeline.ingest.labels.target import InferredTarget
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from pipeline.schema import RESERVED, Schema
 
 SAMPLE_ROWS = 200_000
@@ -44,7 +44,7 @@ class SampleSummary:
     """Rows of the sample that cannot be read as the schema says."""
     schema: Schema
     profile: dict[str, Any]
-    settled: Settled
+    settled: InferredTarget
     choices: tuple[ColumnChoice, ...]
     unreadable: dict[str, str]
 
@@ -70,28 +70,28 @@ def make_config(data: str | Sequence[str], target: str) -> str:
 
 def examine_data(source: Data) -> SampleSummary:
     """Reads the sample, settles the task, and chooses the ops."""
-    contract = settle(source)
-    expression = targets.expression_of(source.target, contract.schema.names)
-    with targets.of_target():
+    contract = infer_contract(source)
+    expression = targets.parse_target(source.target, contract.schema.names)
+    with targets.name_target_in_errors():
         expression.check(contract.schema)
-    schema = replace(contract.schema.without(RESERVED), target=frozenset(expression.columns))
+    schema = replace(contract.schema.drop(RESERVED), target=frozenset(expression.columns))
     planned = plan_blocks(contract, BLOCK_BYTES * -(-len(schema.names) // 1_000))
-    looked = schema.without(schema.target)
+    looked = schema.drop(schema.target)
     context = TransformContext(device="cpu", seed=0, task="regression", n_classes=0)
     seen, values, sampled, bad = None, None, 0, 0
     for block in _spread(planned):
         frame, rejected = read_block(block, contract, schema.names, cpu, "quarantine")
         sampled, bad = sampled + len(frame), bad + (0 if rejected is None else len(rejected))
-        value = targets.summarise(frame, expression, cpu)
-        values = value if values is None else targets.merge(values, value)
-        frame = frame[~target_missing(frame, expression, cpu)]
+        value = targets.summarise_target(expression.evaluate(frame, cpu), cpu)
+        values = value if values is None else targets.merge_summaries(values, value)
+        frame = frame[~is_target_missing(frame, expression, cpu)]
         summary = profiles.summarise(frame, looked, context)
         seen = summary if seen is None else profiles.merge(seen, summary)
     if seen is None or values is None:  # no rows at all: the target's summary says so
         empty = cpu.empty_frame(list(schema))
-        values = targets.summarise(empty, expression, cpu)
+        values = targets.summarise_target(expression.evaluate(empty, cpu), cpu)
         seen = profiles.summarise(empty, looked, context)
-    settled = targets.settle(values, source)
+    settled = targets.infer_target(values, source)
     profile = profiles.finish(seen, looked)
     choices = choose_per_column(looked, profile, settled.target)
     rows = sum(block.rows for block in planned)  # of CSV the lines: a record may have several

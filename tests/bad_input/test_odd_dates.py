@@ -20,7 +20,7 @@ from pipeline.features.stats.text_parsing import parse_texts
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.pandas_input import from_pandas
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from pipeline.schema import EARLIEST, LATEST, Column, Schema
 
 ODD = (
@@ -49,7 +49,7 @@ def python_micros(word: str) -> int | None:
 
 def read_csv(path, words, kind):
     path.write_text("t,n\n" + "".join(f"{word},{i}\n" for i, word in enumerate(words)))
-    contract = settle(Source(path=str(path), types={"t": kind}))
+    contract = infer_contract(Source(path=str(path), types={"t": kind}))
     (block,) = plan_blocks(contract, 1 << 20, None)
     return read_block(block, contract, ["t", "n"], cpu, "quarantine")
 
@@ -86,7 +86,7 @@ def test_frames_are_refused_by_row_and_value(word):
 
 def read_parquet(path, values):
     pq.write_table(pa.table({"t": values}), path)
-    contract = settle(Source(path=str(path)))
+    contract = infer_contract(Source(path=str(path)))
     (block,) = plan_blocks(contract, 1 << 20, None)
     return read_block(block, contract, ["t"], cpu)[0]
 

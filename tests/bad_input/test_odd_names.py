@@ -15,7 +15,7 @@ from pipeline.errors import SchemaError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 
 NUL = ("a\0b", "\0", "a\0", "\0a")
 ODD = (
@@ -42,7 +42,7 @@ def csv(path, name: str) -> Source:
 
 @pytest.mark.parametrize("name", [*ODD, ""])
 def test_parquet_columns_keep_their_names(tmp_path, name):
-    contract = settle(parquet(tmp_path / "d.parquet", name))
+    contract = infer_contract(parquet(tmp_path / "d.parquet", name))
     assert contract.schema.names == ["z", name]
     assert read(contract, name).to_list() == [4, 5, 6]
 
@@ -51,7 +51,7 @@ def test_parquet_columns_keep_their_names(tmp_path, name):
 def test_csv_columns_keep_their_names(tmp_path, name):
     if name == "a\rb":
         pytest.skip("a carriage return ends a line of CSV")
-    contract = settle(csv(tmp_path / "d.csv", name))
+    contract = infer_contract(csv(tmp_path / "d.csv", name))
     assert contract.schema.names == ["z", name]
     assert read(contract, name).to_list() == [4, 5, 6]
 
@@ -59,17 +59,17 @@ def test_csv_columns_keep_their_names(tmp_path, name):
 @pytest.mark.parametrize("name", NUL)
 def test_a_name_with_nul_is_refused(tmp_path, name):
     with pytest.raises(SchemaError, match=r"d\.parquet: the column name '.*' has a NUL"):
-        settle(parquet(tmp_path / "d.parquet", name))
+        infer_contract(parquet(tmp_path / "d.parquet", name))
     with pytest.raises(SchemaError, match=r"d\.csv.* NUL"):
-        settle(csv(tmp_path / "d.csv", name))
+        infer_contract(csv(tmp_path / "d.csv", name))
     (tmp_path / "e.csv").write_text("1,4\n2,5\n")
     with pytest.raises(SchemaError, match=r"csv\.header: the column name '.*' has a NUL"):
-        settle(Source(path=str(tmp_path / "e.csv"), csv=Csv(header=("z", name))))
+        infer_contract(Source(path=str(tmp_path / "e.csv"), csv=Csv(header=("z", name))))
 
 
 def test_a_nul_late_in_a_long_header_is_refused(tmp_path):
     with pytest.raises(SchemaError, match="NUL"):
-        settle(csv(tmp_path / "d.csv", "n" * 10_000 + "\0"))
+        infer_contract(csv(tmp_path / "d.csv", "n" * 10_000 + "\0"))
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xfe\xfd", b"a\xed\xa0\x80", b"\x80bcd"])
@@ -80,4 +80,4 @@ def test_a_parquet_name_that_is_not_utf8_is_refused(tmp_path, raw):
     path = tmp_path / "d.parquet"
     path.write_bytes(sink.getvalue().replace(b"Z" * len(raw), raw))
     with pytest.raises(SchemaError, match=r"d\.parquet: the column name b'.*' is not UTF-8"):
-        settle(Source(path=str(path)))
+        infer_contract(Source(path=str(path)))

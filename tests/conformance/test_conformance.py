@@ -129,10 +129,10 @@ def test_split(split, form):
     found = Findings()
     device = ConformingDevice(found)
     frame = wrap(form(host), found)
-    cuts = splitting.cuts(splitting.summarise(frame, split, device, 0, 1.0), split)
-    made = device.to_host(splitting.assign(frame, split, cuts, device, 0))
-    again = splitting.cuts(splitting.summarise(host, split, cpu, 0, 1.0), split)
-    np.testing.assert_array_equal(made, splitting.assign(host, split, again, cpu, 0))
+    cuts = splitting.choose_cuts(splitting.sample_times(frame, split, device, 0, 1.0), split)
+    made = device.to_host(splitting.assign_sets(frame, split, cuts, device, 0))
+    again = splitting.choose_cuts(splitting.sample_times(host, split, cpu, 0, 1.0), split)
+    np.testing.assert_array_equal(made, splitting.assign_sets(host, split, again, cpu, 0))
     assert found.errors == []
 
 
@@ -141,15 +141,16 @@ def test_target(text, form, mixed_frame):
     host, found = mixed_frame.host, Findings()
     device = ConformingDevice(found)
     frame = wrap(form(host), found)
-    summary = targets.summarise(frame, parse(text), device)
-    assert summary == targets.summarise(host, parse(text), cpu)
+    summary = targets.summarise_target(parse(text).evaluate(frame, device), device)
+    assert summary == targets.summarise_target(parse(text).evaluate(host, cpu), cpu)
     values = sorted(summary.counts)
     for target in (Target("regression"), Target("multiclass", tuple(values))):
         if target.task == "regression" and summary.dtype == "text":
             continue
-        made = targets.label(frame, parse(text), target, device)
+        made = targets.encode_labels(parse(text).evaluate(frame, device), target, device)
         np.testing.assert_array_equal(
-            device.to_host(made), targets.label(host, parse(text), target, cpu)
+            device.to_host(made),
+            targets.encode_labels(parse(text).evaluate(host, cpu), target, cpu),
         )
     assert found.errors == []
 
@@ -169,13 +170,13 @@ def test_preparation_chain_and_profile(form, mixed_frame, monkeypatch):
     ]
 
     def run(name, frame):
-        spec = assign.Preparation(
+        spec = assign.LabelSpec(
             name, parse("x > 2"), (parse("code > 0"),), Split(valid=0.2, test=0.2), 0, 1.0, None,
             tuple(schema.names),
         )  # fmt: skip
-        look = assign.look(frame, spec)
-        rows = assign.assigned(frame, spec, target, None)
-        counts = assign.counted(rows, name, 2, 0, 0.5)
+        look = assign.scan_partition(frame, spec)
+        rows = assign.assign_labels(frame, spec, target, None)
+        counts = assign.count_rows(rows, name, 2, 0, 0.5)
         context = transform.TransformContext(name, 0, "binary", 2)
         steps, current = [], schema
         for op in map(parse_op, entries):
@@ -193,7 +194,7 @@ def test_preparation_chain_and_profile(form, mixed_frame, monkeypatch):
         numbers = transform.hash_group(rows, ["text é", "when"], name)
         seen = profile.finish(profile.summarise(rows, schema, context), schema)
         trained = transform.transform_frame(rows, steps, context)
-        return look, counts, made, numbers, seen, trained, assign.everything_trains(rows, name)
+        return look, counts, made, numbers, seen, trained, assign.assign_all_to_train(rows, name)
 
     theirs, ours = (
         run("stand-in", wrap(form(mixed_frame.host), found)),

@@ -18,7 +18,7 @@ from pipeline.device import gpu as package
 from pipeline.ingest import gpu_read_block
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from tests.ingest.test_device_blocks import ODD, PLAIN, pq, table
 from tests.ingest.test_readers import assert_same
 
@@ -39,10 +39,10 @@ class Wrapped(fake_cudf.Reading):
 
 def read(source):
     """(frame read behind the stand-ins, the host's, findings)."""
-    found, contract = Findings(), settle(source)
+    found, contract = Findings(), infer_contract(source)
     block, names = plan_blocks(contract)[0], contract.schema.names
     device = ConformingDevice(found)
-    made = gpu_read_block.read(block, contract, names, device, Wrapped(found))
+    made = gpu_read_block.read_on_gpu(block, contract, names, device, Wrapped(found))
     expected, _ = read_block(block, contract, names, cpu)
     return device.to_host(made), expected, found
 
@@ -66,7 +66,7 @@ def test_fields_that_are_left_to_the_host(tmp_path):
         source = Source(
             path=str(tmp_path / "a.csv"), csv=Csv(delimiter=","), types={"v": "integer"}
         )
-        with pytest.raises(gpu_read_block.NotPlain, match=why):
+        with pytest.raises(gpu_read_block.NeedsCpuReader, match=why):
             read(source)
 
 

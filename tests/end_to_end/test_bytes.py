@@ -14,7 +14,7 @@ import pytest
 from pipeline import Config, run
 from pipeline.features.engine import fit
 from pipeline.ingest import partitions
-from pipeline.ingest.blocks import gathered, plan_blocks
+from pipeline.ingest.blocks import group_blocks, plan_blocks
 
 ROOT = Path(__file__).parents[2]
 ROWS, PARTS = 12_000, 2
@@ -49,8 +49,8 @@ def finished(flights, folder, device):
         # a partition a row group, however small
         patch.setattr(
             partitions,
-            "planned",
-            lambda c, rows, threads, size: gathered(plan_blocks(c, 1, rows), 1),
+            "plan_partitions",
+            lambda c, rows, threads, size: group_blocks(plan_blocks(c, 1, rows), 1),
         )
         config = Config.load(
             "conf/flights.yaml", [*QUICK, f"data.path={flights}", f"device={device}"]

@@ -102,17 +102,17 @@ def test_a_file_that_grows_while_a_block_is_read_is_noticed(tmp_path, monkeypatc
     from pipeline.device import cpu
     from pipeline.ingest import read_block
     from pipeline.ingest.blocks import plan_blocks
-    from pipeline.ingest.schema import settle
+    from pipeline.ingest.schema import infer_contract
 
     small_config(tmp_path)
     path = tmp_path / "d.csv"
-    contract = settle(Config.parse({"data": {"path": str(path), "target": "y"}}).data)
-    span = read_block.span
+    contract = infer_contract(Config.parse({"data": {"path": str(path), "target": "y"}}).data)
+    read_range = read_block.read_range
 
     def grown(*arguments):
         with path.open("a") as file:
             file.write("1,2,a,1\n")
-        return span(*arguments)
+        return read_range(*arguments)
 
     monkeypatch.setattr(read_block, "annotate", grown)
     (block,) = plan_blocks(contract)

@@ -15,7 +15,7 @@ from pipeline.config.model import Source
 from pipeline.device import cpu
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 
 NAMES = ["id", "x", "day", "word", "y"]
 TYPES = {"id": "integer"}  # with fractions among its values it would be taken for a float
@@ -89,7 +89,7 @@ def check(folder, rows, block_bytes):
     assert len(bad) == rows // 100 and set(counts) == set(DAMAGE)
     assert max(counts.values()) - min(counts.values()) <= 1
 
-    contract = settle(Source(path=str(path), types=TYPES))
+    contract = infer_contract(Source(path=str(path), types=TYPES))
     types = ["integer", "float", "date", "text", "integer"]
     assert [c.type for c in contract.columns] == types
     blocks = plan_blocks(contract, block_bytes)

@@ -30,7 +30,7 @@ def sizes(data, ops, **xgboost):
         "models": {"xgboost": {"max_depth": 3, **xgboost}}, "split": {"valid": 0.1, "test": 0.2},
     }  # fmt: skip
     job = prepare_job(Config.parse(tree))
-    return collect_sizes(job, partitions.planned(job.contract, None, 2, 32 << 20), 2)
+    return collect_sizes(job, partitions.plan_partitions(job.contract, None, 2, 32 << 20), 2)
 
 
 @pytest.mark.parametrize(

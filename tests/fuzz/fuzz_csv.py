@@ -20,10 +20,10 @@ from pipeline.errors import DataError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import block as csv_block
-from pipeline.ingest.csv.records import read_lines, records
+from pipeline.ingest.csv.records import parse_records, split_records
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
-from pipeline.ingest.sources.byte_ranges import span
+from pipeline.ingest.schema import infer_contract
+from pipeline.ingest.sources.byte_ranges import read_range
 
 Rows = tuple[list[int], dict[str, list[Any]], list[tuple[Any, ...]]]
 """Row ids, values by column, rejected rows."""
@@ -38,7 +38,7 @@ def one(data: bytes) -> None:
     path = Path(SCRATCH, "r.csv")
     path.write_bytes(content)
     with refused():
-        contract = settle(source_of(flags, path))
+        contract = infer_contract(source_of(flags, path))
         whole = _rows(contract, 1 << 20)
         small = _rows(contract, max(7, len(content) // 5))
         assert small == whole, "small blocks give other rows"
@@ -72,8 +72,8 @@ def _nothing_vanishes(contract: Contract, rows: Rows) -> None:
     ids, _, bad = rows
     found = 0
     for block in plan_blocks(contract, 1 << 20):
-        data = span(contract.files[block.file], {}, block.start, block.stop)
-        found += sum(1 for _ in records(data, contract.csv_dialect))
+        data = read_range(contract.files[block.file], {}, block.start, block.stop)
+        found += sum(1 for _ in split_records(data, contract.csv_dialect))
     assert len(ids) + len(bad) == found, f"{len(ids)} rows and {len(bad)} bad ones of {found}"
     rejected = [row[2] for row in bad]
     assert not set(ids) & set(rejected), "a row is good and bad"
@@ -86,12 +86,12 @@ def _parsers_agree(contract: Contract) -> None:
     columns = [c for c in contract.columns if not c.partition]
     for block in plan_blocks(contract, 1 << 20):
         file = contract.files[block.file]
-        data = span(file, {}, block.start, block.stop)
-        fast = csv_block._at_once(data, block, columns, dialect)
+        data = read_range(file, {}, block.start, block.stop)
+        fast = csv_block._parse_with_arrow(data, block, columns, dialect)
         if fast is None:
             continue
         first = (block.first_line, block.first_row)
-        lines, slow, bad = read_lines(data, file.path, first, columns, dialect)
+        lines, slow, bad = parse_records(data, file.path, first, columns, dialect)
         assert not bad, f"the fast parser takes what the slow one does not: {bad[0]}"
         assert (lines + block.first_row).tolist() == fast[0].tolist(), "the parsers' ids differ"
         for column in columns:
@@ -126,7 +126,7 @@ def _written_by_python(content: bytes) -> None:
     settings = Csv(delimiter=",", newlines_in_values="\n" in text, missing=())
     source = Source(path=str(path), csv=settings, types=dict.fromkeys(names, "text"))
     for block_bytes in (1 << 20, max(7, len(content) // 5)):
-        ids, values, bad = _rows(settle(source), block_bytes)
+        ids, values, bad = _rows(infer_contract(source), block_bytes)
         assert not bad and len(ids) == len(table), f"{len(ids)} of {len(table)} rows"
         for i, name in enumerate(names):
             expected = [row[i] or None for row in table]

@@ -12,7 +12,7 @@ from fuzz_laws import SCRATCH, refused
 
 from pipeline.config.model import Csv, Source
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.schema import against, settle
+from pipeline.ingest.schema import infer_contract, match_contract
 
 
 def source_of(flags: int, path: Path) -> Source:
@@ -33,10 +33,10 @@ def one(data: bytes) -> None:
     path.write_bytes(data[1:])
     with refused():
         source = source_of(data[0] if data else 0, path)
-        contract = settle(source)
+        contract = infer_contract(source)
         names = [c.name for c in contract.columns]
         assert len(set(names)) == len(names), "two columns of one name"
         told = json.dumps(contract.to_json(), ensure_ascii=False).encode()
         assert Contract.from_json(json.loads(told)) == contract, "schema.json is another contract"
-        new = against(contract, source, names)
+        new = match_contract(contract, source, names)
         assert new.columns == contract.columns and not new.extra, "the file does not fit itself"

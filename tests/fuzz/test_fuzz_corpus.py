@@ -24,9 +24,9 @@ def test_the_corpus_is_small():
 
 BROKEN = {
     "config": ("pipeline.config.loader.tree_of", b"data: {path: d.csv, target: y}\n"),
-    "csv": ("pipeline.ingest.csv.block.ids", b"\0a,b\n1,x\n2,y\n"),
+    "csv": ("pipeline.ingest.csv.block.compute_row_ids", b"\0a,b\n1,x\n2,y\n"),
     "expression": ("pipeline.expression.arithmetic.integers", b"i + j"),
-    "schema": ("pipeline.ingest.csv.type_inference.misfits", b"\0a,b\n1,x\n2,y\n"),
+    "schema": ("pipeline.ingest.csv.type_inference.find_misfits", b"\0a,b\n1,x\n2,y\n"),
 }
 
 
@@ -47,12 +47,12 @@ def test_an_error_of_another_kind_is_found(name, monkeypatch):
 def test_a_parser_that_loses_a_row_is_found(monkeypatch):
     from pipeline.ingest.csv import block
 
-    one, at_once = target("csv"), block._at_once
+    one, at_once = target("csv"), block._parse_with_arrow
 
     def shorter(*args):
         found = at_once(*args)
         return found and (found[0][:-1], {n: a[:-1] for n, a in found[1].items()})
 
-    monkeypatch.setattr(block, "_at_once", shorter)
+    monkeypatch.setattr(block, "_parse_with_arrow", shorter)
     with pytest.raises(AssertionError, match="rows and|other rows|ids differ"):
         one(b"\0a,b\n1,x\n2,y\n")

@@ -13,14 +13,14 @@ from pipeline.errors import DataError
 from pipeline.ingest import reader_stats
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from tests.ingest.test_readers import assert_same
 
 
 @pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
 def own(request):
     """A device with readers of its own."""
-    reader_stats.taken()
+    reader_stats.take_counts()
     if request.param == "stand-in":
         return fake_cudf.device()
     from pipeline.device.gpu import frames
@@ -30,16 +30,16 @@ def own(request):
 
 def both(source, device, bad="quarantine", **plan):
     """(the device's frame, the host's, why the host read some blocks)."""
-    contract = settle(source)
+    contract = infer_contract(source)
     made = []
     for where in (device, cpu):
-        reader_stats.taken()
+        reader_stats.take_counts()
         blocks = plan_blocks(contract, **plan)
         frames = [read_block(b, contract, contract.schema.names, where, bad)[0] for b in blocks]
         made.append(cpu.concat([where.to_host(f) for f in frames]))
         if where is device:
-            told = reader_stats.taken()
-    assert not reader_stats.taken(), "the CPU has no readers to tell of"
+            told = reader_stats.take_counts()
+    assert not reader_stats.take_counts(), "the CPU has no readers to tell of"
     return *made, {reason: n for (_, reason), n in told.items()}
 
 
@@ -134,19 +134,19 @@ def test_values_that_are_not_plain_are_left_to_the_host(tmp_path, own, kind, wor
 def test_the_host_names_line_and_value_of_what_the_device_left(tmp_path, own):
     good = "".join(f"{i},s\n" for i in range(40))
     source = csv(tmp_path / "a.csv", f"v,s\n{good}1.5,s\n", {"v": "integer"})
-    contract = settle(source)
+    contract = infer_contract(source)
     with pytest.raises(DataError, match=r"line 42, column 'v': '1.5' is not an integer"):
         read_block(plan_blocks(contract)[0], contract, ["v"], own)
 
 
 def test_only_what_is_read_is_judged_and_blank_lines_keep_their_ids(tmp_path, own):
     source = csv(tmp_path / "a.csv", "v,s\n1,a\n\nx,b\n2,c\n", {"v": "integer", "s": "text"})
-    contract = settle(source)
+    contract = infer_contract(source)
     frame, _ = read_block(plan_blocks(contract)[0], contract, ["s"], own)
     host = own.to_host(frame)
     assert list(host.index) == [0, 2, 3]
     assert host["s"].astype(object).to_list() == ["a", "b", "c"]
-    assert reader_stats.taken() == {("cuDF", ""): 1}
+    assert reader_stats.take_counts() == {("cuDF", ""): 1}
     frame, _ = read_block(plan_blocks(contract)[0], contract, [], own)
     assert own.to_host(frame).shape == (3, 0)
 
@@ -212,7 +212,7 @@ def test_integers_beyond_int64_are_left_to_the_host(tmp_path, own):
     pq.write_table(pa.table({"u": pa.array([2**63], pa.uint64())}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="column 'u'.*9223372036854775808"):
         both(Source(path=str(tmp_path / "a.parquet")), own)
-    assert reader_stats.taken() == {("cuDF", "u: integers beyond int64"): 1}
+    assert reader_stats.take_counts() == {("cuDF", "u: integers beyond int64"): 1}
 
 
 def test_a_column_that_the_library_does_not_find_is_left_to_the_host(tmp_path, own):
@@ -252,9 +252,11 @@ def test_the_bytes_of_a_file_are_counted_once(tmp_path):
 
 
 def test_the_note_of_the_ledger():
-    reader_stats.taken()
+    reader_stats.take_counts()
     for reason in ["", "", "rows", "", "NUL bytes", "rows"]:
-        reader_stats.count("cuDF", reason)
+        reader_stats.count_block("cuDF", reason)
     line = "read by cuDF: 3 blocks, by the host: 3 (2: rows; 1: NUL bytes)"
-    assert reader_stats.notes([reader_stats.taken(), reader_stats.taken()]) == [line]
-    assert reader_stats.notes([]) == []
+    assert reader_stats.describe_counts(
+        [reader_stats.take_counts(), reader_stats.take_counts()]
+    ) == [line]
+    assert reader_stats.describe_counts([]) == []

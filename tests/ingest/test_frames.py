@@ -64,7 +64,7 @@ def test_storage_dtypes():
     ],
 )
 def test_dtypes_that_fit(name, given, stored):
-    column = from_pandas(pd.DataFrame({name: given}), SCHEMA.only([name]))[name]
+    column = from_pandas(pd.DataFrame({name: given}), SCHEMA.select([name]))[name]
     made = [None if pd.isna(v) else v for v in column]
     assert made == stored
     expected = "category" if name == "s" else cpu.empty_frame([SCHEMA[name]])[name].dtype
@@ -91,7 +91,7 @@ def test_dtypes_that_fit(name, given, stored):
 )
 def test_values_that_do_not_fit(name, given, error, message):
     with pytest.raises(error, match=message):
-        from_pandas(pd.DataFrame({name: given}), SCHEMA.only([name]))
+        from_pandas(pd.DataFrame({name: given}), SCHEMA.select([name]))
 
 
 def test_names_that_do_not_fit():

@@ -8,9 +8,9 @@ import pytest
 from pipeline.config.model import Data
 from pipeline.device import cpu
 from pipeline.ingest import partitions
-from pipeline.ingest.blocks import Block, gathered, plan_blocks
+from pipeline.ingest.blocks import Block, group_blocks, plan_blocks
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 
 FILES = 30
 
@@ -21,12 +21,12 @@ def sizes(parts):
 
 def test_blocks_are_put_together_in_order_as_long_as_they_fit():
     blocks = [Block(i, 10 * i, 10, size=size) for i, size in enumerate([3, 4, 5, 20, 1, 9, 9])]
-    parts = gathered(blocks, 10)
+    parts = group_blocks(blocks, 10)
     assert sizes(parts) == [[3, 4], [5], [20], [1, 9], [9]]
     assert [block for part in parts for block in part.blocks] == blocks
     assert [(part.rows, part.size) for part in parts[:2]] == [(20, 7), (10, 5)]
-    assert sizes(gathered(blocks, 1)) == [[block.size] for block in blocks]
-    assert gathered([], 10) == []
+    assert sizes(group_blocks(blocks, 1)) == [[block.size] for block in blocks]
+    assert group_blocks([], 10) == []
 
 
 @pytest.fixture(params=["csv", "parquet"])
@@ -40,14 +40,14 @@ def contract(tmp_path, request):
             frame.to_csv(path, index=False)
         else:
             frame.to_parquet(path)
-    return settle(Data(path=(str(tmp_path),), target="n"))
+    return infer_contract(Data(path=(str(tmp_path),), target="n"))
 
 
 def test_a_folder_of_small_files_is_one_partition(contract):
-    (part,) = partitions.planned(contract, None, 2, 32 << 20)
+    (part,) = partitions.plan_partitions(contract, None, 2, 32 << 20)
     assert len(part.blocks) == FILES and part.rows == 3 * FILES
     names = ["s", "n", "x"]
-    found, rejected = partitions._read(part, contract, names, "cpu", "error")
+    found, rejected = partitions._read_group(part, contract, names, "cpu", "error")
     alone = [read_block(b, contract, names, cpu)[0] for b in plan_blocks(contract)]
     assert rejected is None and found.index.tolist() == list(range(3 * FILES))
     expected = cpu.concat(alone)
@@ -56,8 +56,8 @@ def test_a_folder_of_small_files_is_one_partition(contract):
 
 
 def test_rows_end_within_a_part(contract):
-    parts = partitions.planned(contract, 10, 2, 32 << 20)
-    frames = [partitions._read(part, contract, ["n"], "cpu", "error")[0] for part in parts]
+    parts = partitions.plan_partitions(contract, 10, 2, 32 << 20)
+    frames = [partitions._read_group(part, contract, ["n"], "cpu", "error")[0] for part in parts]
     assert sum(len(frame) for frame in frames) == 10 == sum(part.rows for part in parts)
 
 
@@ -66,8 +66,10 @@ def test_bad_rows_of_all_blocks_of_a_part_are_set_aside(tmp_path):
         bad = "x,y\n" if i % 2 else ""
         (tmp_path / f"{i}.csv").write_text(f"n,s\n{i},a\n{bad}{i},b\n")
     data = Data(path=(str(tmp_path),), target="n", types={"n": "integer"})
-    (part,) = partitions.planned(settle(data), None, 2, 32 << 20)
-    found, rejected = partitions._read(part, settle(data), ["n", "s"], "cpu", "quarantine")
+    (part,) = partitions.plan_partitions(infer_contract(data), None, 2, 32 << 20)
+    found, rejected = partitions._read_group(
+        part, infer_contract(data), ["n", "s"], "cpu", "quarantine"
+    )
     assert found["n"].tolist() == [i for i in range(6) for _ in range(2)]
     assert [path[-5:] for path in rejected["file"]] == ["1.csv", "3.csv", "5.csv"]
     assert rejected.index.tolist() == [0, 1, 2]

@@ -19,7 +19,7 @@ from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.read_block import read_block
 from pipeline.ingest.rejected import COLUMNS
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 
 DEVICES = {"now": cpu}
 
@@ -45,7 +45,7 @@ def reader(request):
 
 def read(source, names=None, block_bytes=32 << 20, rows=None, bad="error"):
     """(frame of all blocks, rejected rows, contract)."""
-    contract = source if isinstance(source, Contract) else settle(source)
+    contract = source if isinstance(source, Contract) else infer_contract(source)
     names = contract.schema.names if names is None else names
     blocks = plan_blocks(contract, block_bytes, rows)
     device = DEVICES["now"]
@@ -291,7 +291,7 @@ def test_the_first_rows_of_parquet(tmp_path, rows):
 def test_quoted_newlines_where_declared_are_read_at_once(tmp_path, monkeypatch):
     source = write(tmp_path / "a.csv", 'n,s\n1,"a\nb"\n\n2,"c ""d""\n"\n3,e\n')
     source = source.model_copy(update={"csv": Csv(newlines_in_values=True)})
-    monkeypatch.setattr("pipeline.ingest.csv.block.read_lines", None)
+    monkeypatch.setattr("pipeline.ingest.csv.block.parse_records", None)
     frame, _, _ = read(source)
     assert list(frame.index) == [0, 3, 5]
     assert frame["s"].to_list() == ["a\nb", 'c "d"\n', "e"]
@@ -362,7 +362,7 @@ def test_a_damaged_archive(tmp_path):
 
 def test_a_file_that_changes_while_it_is_read(tmp_path):
     source = write(tmp_path / "a.csv", "n,s\n1,a\n2,b\n")
-    contract = settle(source)
+    contract = infer_contract(source)
     blocks = plan_blocks(contract)
     write(tmp_path / "a.csv", "n,s\n1,a\n2,b\n3,c\n")
     with pytest.raises(DataError, match="changed while"):

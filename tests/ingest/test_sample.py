@@ -9,9 +9,9 @@ import pytest
 from pipeline.config.model import Data
 from pipeline.ingest import sample as sampling
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.labels.target import expression_of
-from pipeline.ingest.sample import Words, sample
-from pipeline.ingest.schema import settle
+from pipeline.ingest.labels.target import parse_target
+from pipeline.ingest.sample import TextSample, sample_rows
+from pipeline.ingest.schema import infer_contract
 
 
 def frame(rows=3000):
@@ -29,21 +29,26 @@ def sampled(tmp_path, ending, **changes):
     made = frame()
     made.to_parquet(path) if ending == ".parquet" else made.to_csv(path, index=False)
     data = Data(path=str(path), target="y", **changes)
-    contract = settle(data)
+    contract = infer_contract(data)
     names = [c.name for c in contract.columns]
-    target = expression_of(data.target, names)
-    return sample(contract, plan_blocks(contract, 40_000), names, target=target, data=data)
+    target = parse_target(data.target, names)
+    return sample_rows(contract, plan_blocks(contract, 40_000), names, target=target, data=data)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
 def test_a_sample_tells_words_gaps_and_classes(tmp_path, ending):
     found = sampled(tmp_path, ending)
     assert found.rows > 500
-    assert found.words["few"].distinct == 3 and found.words["few"].letters == pytest.approx(2)
-    assert found.words["own"].distinct == found.rows and found.words["own"].letters == 11
+    assert found.text_columns["few"].distinct == 3 and found.text_columns[
+        "few"
+    ].mean_bytes == pytest.approx(2)
+    assert (
+        found.text_columns["own"].distinct == found.rows
+        and found.text_columns["own"].mean_bytes == 11
+    )
     assert found.missing == {"gaps": pytest.approx(0.25, abs=0.01)}
-    assert found.scores == 3
-    assert found.staged_row == 0 if ending == ".parquet" else 8 < found.staged_row < 60
+    assert found.predictions_per_row == 3
+    assert found.staged_row_bytes == 0 if ending == ".parquet" else 8 < found.staged_row_bytes < 60
 
 
 def test_only_so_many_rows_are_looked_at(tmp_path, monkeypatch):
@@ -56,21 +61,21 @@ def test_bad_rows_are_left_to_the_run(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("x,y\n" + "1,a\n2,b\n" * 300 + "oops,a\n" + "3,b\n" * 300)
     data = Data(path=str(path), target="y", types={"x": "integer"})
-    contract = settle(data)
-    target = expression_of("y", ["x", "y"])
-    found = sample(contract, plan_blocks(contract), ["x", "y"], target=target, data=data)
-    assert found.rows == 900 and found.scores == 1
+    contract = infer_contract(data)
+    target = parse_target("y", ["x", "y"])
+    found = sample_rows(contract, plan_blocks(contract), ["x", "y"], target=target, data=data)
+    assert found.rows == 900 and found.predictions_per_row == 1
 
 
 @pytest.mark.parametrize("true", [3, 500, 20_000, 300_000])
 def test_distinct_words_of_more_rows_than_sampled(true):
     rng = np.random.default_rng(1)
     values = rng.integers(0, true, 20_000)
-    known = Words(len(values), len(np.unique(values)), 10.0)
+    known = TextSample(len(values), len(np.unique(values)), 10.0)
     for rows in (1_000, 100_000, 1_000_000):
         expected = len(np.unique(rng.integers(0, true, rows)))
-        assert known.among(rows) == pytest.approx(expected, rel=0.2)
+        assert known.estimate_distinct(rows) == pytest.approx(expected, rel=0.2)
 
 
 def test_a_word_of_its_own_in_every_row_stays_so():
-    assert Words(20_000, 20_000, 10.0).among(5_000_000) == 5_000_000
+    assert TextSample(20_000, 20_000, 10.0).estimate_distinct(5_000_000) == 5_000_000

@@ -14,10 +14,10 @@ from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import types as values
-from pipeline.ingest.csv.gpu_fields import typed
+from pipeline.ingest.csv.gpu_fields import parse_fields
 from pipeline.ingest.csv.types import SourceColumn
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import against, settle
+from pipeline.ingest.schema import infer_contract, match_contract
 from pipeline.ingest.tables import read_table
 
 
@@ -32,7 +32,7 @@ def parquet(path, **columns):
 
 
 def types(source):
-    return {c.name: (c.type, c.pattern) for c in settle(source).columns}
+    return {c.name: (c.type, c.pattern) for c in infer_contract(source).columns}
 
 
 def whole(contract):
@@ -90,7 +90,7 @@ def test_types_from_a_sample(tmp_path, values, found):
 def test_numbers_as_people_write_them(tmp_path, delimiter, words, read, way):
     lines = [f'"{word}"{delimiter}k' for word in words]
     source = csv(tmp_path / "a.csv", "\n".join([f"v{delimiter}k", *lines, f"NA{delimiter}k"]))
-    contract = settle(source)
+    contract = infer_contract(source)
     assert contract.columns[0] == SourceColumn("v", "float", way)
     assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
     if read is None:
@@ -101,7 +101,7 @@ def test_numbers_as_people_write_them(tmp_path, delimiter, words, read, way):
         return
     values = whole(contract)["v"].to_list()
     assert values[:-1] == read and np.isnan(values[-1])
-    found = typed(contract.columns[0], pd.Series(words), contract.csv_dialect, cpu)
+    found = parse_fields(contract.columns[0], pd.Series(words), contract.csv_dialect, cpu)
     assert found is None, "a device's reader leaves them to the host's"
 
 
@@ -127,16 +127,16 @@ def test_what_only_looks_like_numbers_stays_text(tmp_path, delimiter, words):
 def test_types_said_in_the_config(tmp_path):
     source = csv(tmp_path / "a.csv", "id,n,d\n007,1,2/3/2020\n012,2,2020-01-01\n")
     source = source.model_copy(update={"types": {"id": "integer", "n": "text"}})
-    frame = whole(settle(source))
+    frame = whole(infer_contract(source))
     assert frame["id"].to_list() == [7, 12]
     assert frame["n"].to_list() == ["1", "2"]
     with pytest.raises(
         ConfigError, match=r"types: there is no column 'idd'[\s\S]*did you mean 'id'"
     ):
-        settle(source.model_copy(update={"types": {"idd": "text"}}))
+        infer_contract(source.model_copy(update={"types": {"idd": "text"}}))
     dates = csv(tmp_path / "b.csv", "d,k\n1/2/2020,1\n", types={"d": "date"})
     with pytest.raises(SchemaError, match="day and month cannot be told apart"):
-        settle(dates)
+        infer_contract(dates)
 
 
 @pytest.mark.parametrize(
@@ -150,22 +150,22 @@ def test_types_said_in_the_config(tmp_path):
     ],
 )
 def test_the_delimiter_is_found(tmp_path, text, delimiter):
-    assert settle(csv(tmp_path / "a.csv", text)).dialect.delimiter == delimiter
+    assert infer_contract(csv(tmp_path / "a.csv", text)).dialect.delimiter == delimiter
 
 
 def test_headers(tmp_path):
     bom = csv(tmp_path / "a.csv", b"\xef\xbb\xbf\n,b ,c\r\n0,1,2\r\n3,4,5")
-    frame = whole(settle(bom))
+    frame = whole(infer_contract(bom))
     assert list(frame.columns) == ["unnamed_1", "b", "c"]
     assert frame["c"].to_list() == [2, 5]
     none = csv(tmp_path / "b.csv", "1,x\n2,y\n", csv=Csv(header=False))
-    assert whole(settle(none))["f0"].to_list() == [1, 2]
+    assert whole(infer_contract(none))["f0"].to_list() == [1, 2]
     given = none.model_copy(update={"csv": Csv(header=("n", "s"))})
-    assert whole(settle(given))["s"].to_list() == ["x", "y"]
+    assert whole(infer_contract(given))["s"].to_list() == ["x", "y"]
     with pytest.raises(SchemaError, match="names 3 columns.*has 2"):
-        settle(none.model_copy(update={"csv": Csv(header=("n", "s", "t"))}))
+        infer_contract(none.model_copy(update={"csv": Csv(header=("n", "s", "t"))}))
     quoted = csv(tmp_path / "c.csv", '"a\nb",c\n1,2\n')
-    contract = settle(quoted)
+    contract = infer_contract(quoted)
     assert contract.schema.names == ["a\nb", "c"]
     assert plan_blocks(contract)[0].first_line == 3
 
@@ -194,63 +194,65 @@ def test_headers(tmp_path):
 )
 def test_files_that_are_no_csv(tmp_path, content, message):
     with pytest.raises(SchemaError, match=message):
-        settle(csv(tmp_path / "a.csv", content))
+        infer_contract(csv(tmp_path / "a.csv", content))
 
 
 @pytest.mark.parametrize("wrong", [{"delimiter": ",,"}, {"quote": "«"}, {"delimiter": '"'}])
 def test_characters_of_the_dialect(tmp_path, wrong):
     with pytest.raises(ConfigError, match=r"csv\."):
-        settle(csv(tmp_path / "a.csv", "a,b\n1,2\n", csv=Csv(**wrong)))
+        infer_contract(csv(tmp_path / "a.csv", "a,b\n1,2\n", csv=Csv(**wrong)))
 
 
 def test_files_that_differ(tmp_path):
     csv(tmp_path / "a.csv", "a,b\n1,2\n")
     csv(tmp_path / "b.csv", "a,c\n1,2\n")
     with pytest.raises(SchemaError, match=r"b.csv does not have[\s\S]*- b\n\s*\+ c"):
-        settle(Source(path=str(tmp_path)))
+        infer_contract(Source(path=str(tmp_path)))
     csv(tmp_path / "b.csv", "b,a\n1,2\n")
     with pytest.raises(SchemaError, match="another order"):
-        settle(Source(path=str(tmp_path)))
+        infer_contract(Source(path=str(tmp_path)))
 
 
 def test_parquet_files_that_differ(tmp_path):
     parquet(tmp_path / "a.parquet", a=[1], b=["x"], c=pa.nulls(1))
     parquet(tmp_path / "b.parquet", b=["y"], a=pa.array([2], pa.int16()), c=[1.5])
-    contract = settle(Source(path=str(tmp_path)))
+    contract = infer_contract(Source(path=str(tmp_path)))
     assert contract.rows == 2
     assert whole(contract)["a"].to_list() == [1, 2]
     parquet(tmp_path / "b.parquet", b=["y"], a=[2.0], c=[1])
     with pytest.raises(SchemaError, match=r"~ a: integer → float"):
-        settle(Source(path=str(tmp_path)))
-    assert whole(settle(Source(path=str(tmp_path), types={"a": "float"})))["a"].to_list() == [1, 2]
+        infer_contract(Source(path=str(tmp_path)))
+    assert whole(infer_contract(Source(path=str(tmp_path), types={"a": "float"})))[
+        "a"
+    ].to_list() == [1, 2]
     parquet(tmp_path / "b.parquet", b=["y"], c=[1], d=[1])
     with pytest.raises(SchemaError, match=r"- a integer\n\s*\+ d integer"):
-        settle(Source(path=str(tmp_path)))
+        infer_contract(Source(path=str(tmp_path)))
 
 
 def test_damaged_parquet(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(SchemaError, match="no readable Parquet file"):
-        settle(Source(path=str(tmp_path / "a.parquet")))
+        infer_contract(Source(path=str(tmp_path / "a.parquet")))
     pq.write_table(
         pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]),
         tmp_path / "a.parquet",
     )
     with pytest.raises(SchemaError, match="two columns are called 'a'"):
-        settle(Source(path=str(tmp_path / "a.parquet")))
+        infer_contract(Source(path=str(tmp_path / "a.parquet")))
 
 
 def test_parquet_types_that_cannot_be_said(tmp_path):
     source = parquet(tmp_path / "a.parquet", s=["1"], f=[1.5])
     with pytest.raises(SchemaError, match="column 's' is text, it must be integer"):
-        settle(source.model_copy(update={"types": {"s": "integer"}}))
+        infer_contract(source.model_copy(update={"types": {"s": "integer"}}))
     with pytest.raises(DataError, match="column 'f'.*1.5"):
-        whole(settle(source.model_copy(update={"types": {"f": "integer"}})))
+        whole(infer_contract(source.model_copy(update={"types": {"f": "integer"}})))
 
 
 def test_columns_that_cannot_be_read(tmp_path):
     source = parquet(tmp_path / "a.parquet", n=[1], l=[[1]], __label__=[1])
-    contract = settle(source)
+    contract = infer_contract(source)
     assert contract.schema.names == ["n", "__label__"]
     for name, message in (
         ("l", "Parquet type is list"),
@@ -258,17 +260,17 @@ def test_columns_that_cannot_be_read(tmp_path):
         ("m", "no col"),
     ):
         with pytest.raises(SchemaError, match=message):
-            contract.picked([name])
+            contract.select([name])
 
 
 def test_a_pandas_index_is_left_out(tmp_path):
     frame = pd.DataFrame({"n": [1, 2, 3]})
     frame[frame["n"] > 1].to_parquet(tmp_path / "a.parquet")
-    assert settle(Source(path=str(tmp_path / "a.parquet"))).schema.names == ["n"]
+    assert infer_contract(Source(path=str(tmp_path / "a.parquet"))).schema.names == ["n"]
 
 
 def test_the_contract_through_a_file(tmp_path):
-    contract = settle(csv(tmp_path / "a.csv", "n,d\n1,31.1.2020\n"))
+    contract = infer_contract(csv(tmp_path / "a.csv", "n,d\n1,31.1.2020\n"))
     contract.write(tmp_path / "schema.json")
     assert Contract.read(tmp_path / "schema.json") == contract
 
@@ -280,25 +282,25 @@ OLD = "n,f,s,t\n1,1.5,a,2020-01-01 10:00\n2,2.5,b,2020-01-02 10:00\n"
 
 @pytest.fixture
 def wanted(tmp_path):
-    return settle(csv(tmp_path / "old.csv", OLD))
+    return infer_contract(csv(tmp_path / "old.csv", OLD))
 
 
 def test_new_csv_is_read_with_the_old_types(tmp_path, wanted):
     new = csv(tmp_path / "new.csv", "extra;t;s;f\nx;2020-01-01;007;1\n")
-    contract = against(wanted, new, ["f", "s", "t"])
+    contract = match_contract(wanted, new, ["f", "s", "t"])
     assert contract.extra == ("extra",)
     frame = whole(contract)
     assert frame["s"].to_list() == ["007"]
     assert str(frame["f"].dtype) == "float64"
-    header_only = against(wanted, csv(tmp_path / "new.csv", "f,s\n"), ["f"])
+    header_only = match_contract(wanted, csv(tmp_path / "new.csv", "f,s\n"), ["f"])
     assert plan_blocks(header_only) == []
 
 
 def test_new_data_that_lack_columns(tmp_path, wanted):
     new = csv(tmp_path / "new.csv", "n,F,s\n1,2,a\n")
     with pytest.raises(SchemaError, match=r"2 needed column\(s\) missing[\s\S]*- f \(float\)"):
-        against(wanted, new, ["n", "f", "t"])
-    bad = against(wanted, csv(tmp_path / "new.csv", "n\n1\nx\n"), ["n"])
+        match_contract(wanted, new, ["n", "f", "t"])
+    bad = match_contract(wanted, csv(tmp_path / "new.csv", "n\n1\nx\n"), ["n"])
     with pytest.raises(DataError, match="line 3, column 'n': 'x' is not an integer"):
         whole(bad)
 
@@ -313,7 +315,7 @@ def test_new_parquet(tmp_path, wanted):
         t=stamps,
         u=[[1]],
     )
-    frame = whole(against(wanted, new, ["n", "f", "s", "t"]))
+    frame = whole(match_contract(wanted, new, ["n", "f", "s", "t"]))
     assert [str(frame[n].dtype) for n in "nft"] == ["Int64", "float64", "datetime64[us]"]
     for wrong, message in (
         ({"s": [1]}, "column 's' is integer, it must be text"),
@@ -325,7 +327,7 @@ def test_new_parquet(tmp_path, wanted):
     ):
         name = next(iter(wrong))
         with pytest.raises(SchemaError, match=message):
-            against(wanted, parquet(tmp_path / "a.parquet", **wrong), [name])
+            match_contract(wanted, parquet(tmp_path / "a.parquet", **wrong), [name])
 
 
 def test_csv_for_a_run_on_parquet(tmp_path):
@@ -334,13 +336,13 @@ def test_csv_for_a_run_on_parquet(tmp_path):
         d=pa.array([0], pa.date32()),
     )  # fmt: skip
     new = csv(tmp_path / "a.csv", "n,z,d\n1,2020-01-01T00:00+01:00,31.12.2020\n")
-    frame = whole(against(settle(old), new, ["n", "z", "d"]))
+    frame = whole(match_contract(infer_contract(old), new, ["n", "z", "d"]))
     assert frame.iloc[0].to_list() == [
         1.0, pd.Timestamp("2019-12-31 23:00"), pd.Timestamp("2020-12-31"),
     ]  # fmt: skip
     naive = csv(tmp_path / "a.csv", "z\n2020-01-01T00:00\n")
     with pytest.raises(DataError, match="not a timestamp with a zone"):
-        whole(against(settle(old), naive, ["z"]))
+        whole(match_contract(infer_contract(old), naive, ["z"]))
 
 
 # -- side tables ------------------------------------------------------------------------------
@@ -355,9 +357,9 @@ def test_side_tables(tmp_path):
     wrong = table.model_copy(update={"keys": ("orign",)})
     with pytest.raises(SchemaError, match=r"data.tables.weather.keys[\s\S]*did you mean 'origin'"):
         read_table("weather", wrong)
-    typed = table.model_copy(update={"types": {"origin": "integer"}})
+    parse_fields = table.model_copy(update={"types": {"origin": "integer"}})
     with pytest.raises(DataError, match=r"data.tables.weather.types: \{origin: text\}"):
-        read_table("weather", typed)
+        read_table("weather", parse_fields)
 
 
 def test_new_data_may_be_a_file_or_folder_below_the_keys_of_the_run(tmp_path, monkeypatch):
@@ -365,22 +367,22 @@ def test_new_data_may_be_a_file_or_folder_below_the_keys_of_the_run(tmp_path, mo
         folder = tmp_path / f"y=2024/m={month}"
         folder.mkdir(parents=True)
         csv(folder / "a.csv", "x\n1\n2\n")
-    wanted = settle(Source(path=str(tmp_path)))
+    wanted = infer_contract(Source(path=str(tmp_path)))
     assert [c.name for c in wanted.columns if c.partition] == ["y", "m"]
     for place in ("y=2024", "y=2024/m=02", "y=2024/m=02/a.csv"):
-        frame = whole(against(wanted, Source(path=str(tmp_path / place)), ["x", "y", "m"]))
+        frame = whole(match_contract(wanted, Source(path=str(tmp_path / place)), ["x", "y", "m"]))
         assert frame["y"].to_list()[-2:] == [2024, 2024], place
         assert frame["m"].to_list()[-2:] == ["02", "02"], place
     monkeypatch.chdir(tmp_path / "y=2024/m=01")
-    assert whole(against(wanted, Source(path="a.csv"), ["m"]))["m"].to_list() == ["01", "01"]
+    assert whole(match_contract(wanted, Source(path="a.csv"), ["m"]))["m"].to_list() == ["01", "01"]
     with pytest.raises(SchemaError, match=r"1 needed column[\s\S]*- m \(text\)"):
-        against(wanted, csv(tmp_path / "y=2024/b.csv", "x,y\n1,2024\n"), ["x", "m"])
+        match_contract(wanted, csv(tmp_path / "y=2024/b.csv", "x,y\n1,2024\n"), ["x", "m"])
 
 
 def test_what_is_neither_csv_nor_parquet(tmp_path):
     for name, told in (("a.csv.bz2", "compress it with gzip"), ("a.json", "frame.to_parquet")):
         with pytest.raises(SchemaError, match=told):
-            settle(csv(tmp_path / name, "a,b\n1,2\n"))
+            infer_contract(csv(tmp_path / name, "a,b\n1,2\n"))
 
 
 @pytest.mark.parametrize(
@@ -394,8 +396,8 @@ def test_what_is_neither_csv_nor_parquet(tmp_path):
     ],
 )
 def test_numbers_of_new_data_may_be_written_in_another_way(tmp_path, trained, new, read):
-    wanted = settle(csv(tmp_path / "a.csv", trained))
-    found = against(wanted, csv(tmp_path / "b.csv", new), ["x"])
+    wanted = infer_contract(csv(tmp_path / "a.csv", trained))
+    found = match_contract(wanted, csv(tmp_path / "b.csv", new), ["x"])
     if read is None:
         with pytest.raises(DataError, match="is not a number"):
             whole(found)
@@ -411,12 +413,12 @@ def test_a_column_of_many_is_parsed_as_seldom_as_can_be(tmp_path, monkeypatch, c
     lines = [",".join(f"c{i}" for i in range(40))]
     lines += [",".join([cell.format(row)] * 40) for row in range(70)]
     source = csv(tmp_path / "d.csv", "\n".join(lines) + "\n")
-    calls, parse = [], values.converted
+    calls, parse = [], values.parse_values
 
     def counted(*arguments):
         calls.append(arguments)
         return parse(*arguments)
 
-    monkeypatch.setattr(values, "converted", counted)
+    monkeypatch.setattr(values, "parse_values", counted)
     assert set(types(source).values()) == {(kind, None)}
     assert len(calls) == parses * 40

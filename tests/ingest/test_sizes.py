@@ -148,5 +148,5 @@ def test_what_is_too_large_is_an_error_within_a_gigabyte(tmp_path):
 def test_a_header_of_half_a_megabyte_is_read_to_its_end(tmp_path):
     names = [f"column{i}" for i in range(40_000)]
     head = (",".join(names) + "\n" + ",".join("1" * len(names)) + "\n").encode()
-    found = dialect.settle(head, "d.csv", Csv())
-    assert found.names == tuple(names) and dialect.data_start(head, found)[1] == 2
+    found = dialect.infer_dialect(head, "d.csv", Csv())
+    assert found.names == tuple(names) and dialect.find_data_start(head, found)[1] == 2

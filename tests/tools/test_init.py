@@ -11,7 +11,7 @@ from pipeline.config.model import Config
 from pipeline.errors import InputError
 from pipeline.features.engine.planner import resolve_ops, select_model_columns
 from pipeline.features.registry import parse_ops
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from pipeline.tools import init
 from pipeline.tools.init import make_config
 from pipeline.train.params import parse_models
@@ -53,8 +53,8 @@ def test_the_text_is_a_config_whose_ops_fit_the_data(tmp_path, csv):
     table().to_parquet(path)
     for data in (str(path), csv) if "\n" not in "".join(table().columns) else (str(path),):
         config = parsed(make_config(data, "sold?"))
-        source = settle(config.data).schema
-        walked = resolve_ops(parse_ops(config.features), source.without(["sold?"]))
+        source = infer_contract(config.data).schema
+        walked = resolve_ops(parse_ops(config.features), source.drop(["sold?"]))
         names = [f.name for f in select_model_columns(walked, {})]
         assert {"price", "a b"} <= set(names)
         assert not {"id", "same", "gone"} & set(names)

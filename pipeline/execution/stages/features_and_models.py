@@ -97,7 +97,7 @@ def choose_ops(session: RunContext, rows: LabeledData) -> FeatureChoice:
     """The ops that the columns' types and values suggest."""
     from pipeline.features.auto import choose, profile
 
-    schema = rows.source.without([*rows.source.target, *session.job.left_out])
+    schema = rows.source.drop([*rows.source.target, *session.job.left_out])
     seen = partitions.reduce_partitions(
         session.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
     )
@@ -191,7 +191,7 @@ def rebuild_feature_set(
 def _training(rows: LabeledData, everything: bool) -> Partitions:
     if not everything:
         return rows.parts
-    return partitions.map_partitions(rows.parts, assign.everything_trains, rows.context.device)
+    return partitions.map_partitions(rows.parts, assign.assign_all_to_train, rows.context.device)
 
 
 def _feed(
@@ -293,7 +293,7 @@ def _sampled(session: RunContext, rows: LabeledData, parts: Partitions, total: i
     if rows.plan.train_rate == 1:
         return total
     counts = partitions.reduce_partitions(
-        session.client, parts, assign.counted, assign.count_merged, rows.context.device,
+        session.client, parts, assign.count_rows, assign.merge_counts, rows.context.device,
         rows.context.n_classes, rows.context.seed, rows.plan.train_rate,
     )  # fmt: skip
     return int(counts.sampled)

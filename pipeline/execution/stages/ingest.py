@@ -21,10 +21,10 @@ from pipeline.errors import DataError, MachineError
 from pipeline.execution.planning import describe_plan, plan_parts
 from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import partitions as load
-from pipeline.ingest.blocks import Part
+from pipeline.ingest.blocks import BlockGroup
 from pipeline.ingest.labels import assign, split, target
-from pipeline.ingest.labels.assign import Counts, Preparation
-from pipeline.ingest.labels.label_state import Settlement
+from pipeline.ingest.labels.assign import LabelCounts, LabelSpec
+from pipeline.ingest.labels.label_state import LabelState
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import device_capacity, host_capacity
 from pipeline.memory.planner import LEAST_ROWS, MemoryPlan
@@ -61,11 +61,11 @@ class LabeledData:
     target: Target
     why: str
     """What decided the task."""
-    counts: Counts
+    counts: LabelCounts
     context: TransformContext
     """Its device has the frames."""
     plan: MemoryPlan
-    spec: Preparation
+    spec: LabelSpec
     """With `target` and `cuts` what the rows are made of: see `rebuild_labeled_data`."""
     cuts: Any
     read_on: str
@@ -80,7 +80,7 @@ def read(session: RunContext) -> RawData:
         total = sum(part.rows for part in parts)
         if not _looked_at(session):
             plan = replace(plan, hold=False, staging=0)
-        load.notes(session.client)  # of whatever read before
+        load.collect_reader_notes(session.client)  # of whatever read before
         reads = _reads(session, parts, plan, session.device)
         notes = doing.entry.notes
         if session.job.moved:
@@ -91,10 +91,10 @@ def read(session: RunContext) -> RawData:
                 plan, session.job.contract.format == "csv", is_distributed(session.client)
             )
             doing.files = _left(session, reads)
-        frames = load.frames(reads)
+        frames = load.take_frames(reads)
         if plan.staging:
             frames = _staged(session, frames, session.device, notes)
-        notes += load.notes(session.client)
+        notes += load.collect_reader_notes(session.client)
     return RawData(frames, session.device, total, plan)
 
 
@@ -115,7 +115,7 @@ def _left(session: RunContext, reads: Partitions) -> list[Path]:
 def rebuild_raw_data(session: RunContext, device: str) -> RawData:
     """The same frames on the session's rung, read by the device."""
     parts, plan = _planned(session, device)
-    frames = load.frames(_reads(session, parts, plan, device))
+    frames = load.take_frames(_reads(session, parts, plan, device))
     if plan.staging:
         frames = _staged(session, frames, device, [])
     return RawData(frames, device, sum(part.rows for part in parts), plan)
@@ -159,7 +159,7 @@ def on(rows: LabeledData, device: str) -> LabeledData:
 
 def _planned(
     session: RunContext, device: str, train_rows: int | None = None
-) -> tuple[list[Part], MemoryPlan]:
+) -> tuple[list[BlockGroup], MemoryPlan]:
     """Plan the parts within this process's memory, or within that of all workers.
 
     Args:
@@ -187,23 +187,25 @@ def _planned(
     return parts, plan
 
 
-def _reads(session: RunContext, parts: list[Part], plan: MemoryPlan, device: str) -> Partitions:
+def _reads(
+    session: RunContext, parts: list[BlockGroup], plan: MemoryPlan, device: str
+) -> Partitions:
     job = session.job
-    reads = load.reads(
+    reads = load.read_partitions(
         session.client, parts, job.contract, list(job.reads),
         device=device, on_bad_rows=job.config.data.on_bad_rows,
     )  # fmt: skip
     if not plan.hold:
         return reads
     return partitions.persist(
-        session.client, partitions.map_partitions(reads, load.read_packed, device)
+        session.client, partitions.map_partitions(reads, load.pack_read, device)
     )
 
 
 def _staged(session: RunContext, frames: Partitions, device: str, notes: list[str]) -> Partitions:
     folder = session.folder / "tmp" / "staged"
     shutil.rmtree(folder, ignore_errors=True)  # those of a rung above
-    found = load.staged(session.client, frames, folder, device)
+    found = load.stage_as_arrow(session.client, frames, folder, device)
     size = sum(path.stat().st_size for path in folder.iterdir())
     notes.append(f"CSV staged once as Arrow files of {size / 1e9:.2f} GB")
     return found
@@ -221,7 +223,7 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
     """Settles classes, sets and weights of what was read."""
     job, device = session.job, session.device
     config, plan = job.config, _held_by(found, device)
-    spec = Preparation(
+    spec = LabelSpec(
         device, job.target, job.filters, config.split, config.seed,
         min(1.0, SAMPLE_ROWS / max(found.total, 1)), config.data.weight, job.kept, plan.hold,
     )  # fmt: skip
@@ -231,7 +233,7 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
             doing.found = settled.to_json()
             doing.entry.rows = sum(settled.counts.rows.values())
         else:
-            settled = Settlement.from_json(doing.kept)
+            settled = LabelState.from_json(doing.kept)
             parts = _prepared(session, found, spec, settled.target, settled.cuts)
         session.listener.say(f"task {settled.target}: {settled.why}")
         _refuse_few(session, settled.counts, found)
@@ -241,7 +243,9 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
         classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
     )
     context = TransformContext(device, config.seed, settled.target.task, classes, spec.sample_rate)
-    meta = frames_of(device).empty_frame([*source.only(job.kept), *assign.own_columns(spec)])
+    meta = frames_of(device).empty_frame(
+        [*source.select(job.kept), *assign.list_added_columns(spec)]
+    )
     return LabeledData(
         parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,
         settled.cuts, found.device,
@@ -249,30 +253,32 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
 
 
 def _settled(
-    session: RunContext, found: RawData, spec: Preparation, notes: list[str]
-) -> tuple[Partitions, Settlement]:
+    session: RunContext, found: RawData, spec: LabelSpec, notes: list[str]
+) -> tuple[Partitions, LabelState]:
     """The rows with labels and sets, and what two passes over them settled."""
     config, client = session.job.config, session.client
     frames = _crossed(found, spec.device)
-    seen = partitions.reduce_partitions(client, frames, assign.look, assign.looked, spec)
+    seen = partitions.reduce_partitions(
+        client, frames, assign.scan_partition, assign.merge_scans, spec
+    )
     notes += dropped_notes(seen)
     if config.features is None:  # nobody has looked at the columns yet
-        notes += split.advice(session.job.source, config.split)
+        notes += split.suggest_time_split(session.job.source, config.split)
     _refuse_nothing(session, seen)
-    settled = target.settle(seen.target, config.data)
+    settled = target.infer_target(seen.target, config.data)
     column = config.split.column if config.split.by == "time" else None
     is_datetime = column is not None and session.job.source[column].kind == "datetime"
-    cuts = split.cuts(seen.times, config.split, is_datetime=is_datetime)
+    cuts = split.choose_cuts(seen.times, config.split, is_datetime=is_datetime)
     notes += split.describe_cuts(cuts, config.split, session.job.source)
     parts = _prepared(session, found, spec, settled.target, cuts)
     counts = partitions.reduce_partitions(
-        client, parts, assign.counted, assign.count_merged, spec.device,
+        client, parts, assign.count_rows, assign.merge_counts, spec.device,
         len(settled.target.classes), config.seed, found.plan.train_rate,
     )  # fmt: skip
     split.check_counts(dict(counts.rows), config.split)
     assign.check_labels(counts, settled.target)
-    notes += load.notes(client)
-    return parts, Settlement(settled.target, settled.why, cuts, counts)
+    notes += load.collect_reader_notes(client)
+    return parts, LabelState(settled.target, settled.why, cuts, counts)
 
 
 def _crossed(found: RawData, device: str) -> Partitions:
@@ -283,17 +289,17 @@ def _crossed(found: RawData, device: str) -> Partitions:
 
 
 def _prepared(
-    session: RunContext, found: RawData, spec: Preparation, settled: Target, cuts: Any
+    session: RunContext, found: RawData, spec: LabelSpec, settled: Target, cuts: Any
 ) -> Partitions:
     """The frames with their rows' labels and sets, held instead of those if the plan holds."""
     frames = _crossed(found, spec.device)
-    parts = partitions.map_partitions(frames, assign.assigned, spec, settled, cuts)
+    parts = partitions.map_partitions(frames, assign.assign_labels, spec, settled, cuts)
     if not spec.hold:
         return parts
     return partitions.persist(session.client, parts, instead_of=found.parts)
 
 
-def _refuse_few(session: RunContext, counts: Counts, found: RawData) -> None:
+def _refuse_few(session: RunContext, counts: LabelCounts, found: RawData) -> None:
     """Refuse a sample of fewer than `LEAST_ROWS`: filters and splits leave what no plan knew.
 
     Raises:
@@ -309,7 +315,7 @@ def _refuse_few(session: RunContext, counts: Counts, found: RawData) -> None:
         )
 
 
-def _refuse_nothing(session: RunContext, seen: assign.Look) -> None:
+def _refuse_nothing(session: RunContext, seen: assign.LabelScan) -> None:
     rejected = session.folder / "ingest" / REJECTED
     if seen.rows == 0 and rejected.is_file():
         raise DataError(
@@ -324,7 +330,7 @@ def _refuse_nothing(session: RunContext, seen: assign.Look) -> None:
         )
 
 
-def dropped_notes(seen: assign.Look) -> list[str]:
+def dropped_notes(seen: assign.LabelScan) -> list[str]:
     """What the ledger says of rows that go no further."""
     found = [(seen.filtered, "filters"), (seen.target_missing, "their target is missing")]
     return [f"{count:,} rows dropped: {why}" for count, why in found if count]

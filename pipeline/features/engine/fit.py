@@ -306,7 +306,7 @@ def load(folder: Path, read: manifest.FileReader = manifest.read_unverified) -> 
     plan = check_stored(plan_adapter(), data, path)
     steps = tuple(_loaded_steps(plan, data, folder, read))
     features = tuple(Feature(f.name, f.kind) for f in plan.features)
-    source = plan.source.schema_of()
+    source = plan.source.to_schema()
     check_plan(source, steps, plan, features, path)
     return FittedPlan(source, steps, features, tuple(data["dropped"]), tuple(plan.filters))
 
@@ -317,7 +317,7 @@ def _loaded_steps(
     """Load the steps' states; all tables together hold no more than a run may write."""
     cells, path = MAX_CELLS, folder / PLAN
     for number, entry in enumerate(plan.steps):
-        place, schema = f"steps.{number}", entry.schema_.schema_of()
+        place, schema = f"steps.{number}", entry.schema_.to_schema()
         try:
             op = parse_op(entry.op, f"{place}.op")
         except ConfigError as error:

@@ -94,7 +94,7 @@ class PrunedOps:
 
 def prune_ops(walked: ResolvedOps, source: Schema, left_out: Mapping[str, str]) -> PrunedOps:
     """Goes backwards from the columns that the models get."""
-    needed = set(walked.final.without([*walked.final.target, *left_out]).names)
+    needed = set(walked.final.drop([*walked.final.target, *left_out]).names)
     ops, alive, named = list(walked.ops), [True] * len(walked.ops), set[str]()
     for position in reversed(range(len(ops))):
         schema = walked.schemas[position]
@@ -131,7 +131,7 @@ def select_model_columns(walked: ResolvedOps, left_out: Mapping[str, str]) -> li
     Raises:
         ConfigError: text or datetimes are left, or nothing is.
     """
-    final = walked.final.without([*walked.final.target, *left_out])
+    final = walked.final.drop([*walked.final.target, *left_out])
     for column in final:
         if column.kind in ("text", "datetime"):
             op = "dates" if column.kind == "datetime" else "target_encode or categorify"

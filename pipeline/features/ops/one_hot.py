@@ -116,7 +116,7 @@ class OneHot(Op):
         names = self.reads(schema)
         if self.values is None:
             return []
-        staying = schema.without(self.removes(schema))
+        staying = schema.drop(self.removes(schema))
         made = [n for names in output_names(names, self.values) for n in names]
         if clash := [n for n in made if n in staying]:
             raise ConfigError(

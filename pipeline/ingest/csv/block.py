@@ -11,8 +11,8 @@ from pyarrow import csv
 
 from pipeline.ingest.blocks import NEWLINE, Block
 from pipeline.ingest.csv.dialect import BOM, Dialect
-from pipeline.ingest.csv.records import read_lines
-from pipeline.ingest.csv.types import SourceColumn, convert_options, finished
+from pipeline.ingest.csv.records import parse_records
+from pipeline.ingest.csv.types import SourceColumn, apply_pattern, build_convert_options
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import CHUNK
 
@@ -20,7 +20,7 @@ PARSED = 2 << 20  # bytes pyarrow converts at a time: 173 MB/s a core, 111 with 
 Arrays = dict[str, pa.ChunkedArray]
 
 
-def read(
+def parse_block(
     data: bytes, block: Block, path: str, columns: Sequence[SourceColumn], dialect: Dialect
 ) -> tuple[pd.Index, Arrays, list[BadRow]]:
     """(row ids, values by column, bad rows) of a block's bytes.
@@ -29,12 +29,12 @@ def read(
     newlines leave gaps and every layout of blocks gives the same ids.
     """
     if block.limited and not dialect.newlines_in_values:
-        data = first_lines(data, block.rows)
-    at_once = _at_once(data, block, columns, dialect)
+        data = take_lines(data, block.rows)
+    at_once = _parse_with_arrow(data, block, columns, dialect)
     if at_once is not None:
         return *at_once, []
     first = (block.first_line, block.first_row)
-    lines, arrays, bad = read_lines(data, path, first, columns, dialect)
+    lines, arrays, bad = parse_records(data, path, first, columns, dialect)
     if block.limited:
         within = int(np.searchsorted(lines, block.rows))
         lines, arrays = lines[:within], {n: a.slice(0, within) for n, a in arrays.items()}
@@ -42,17 +42,17 @@ def read(
     return pd.Index(lines + block.first_row, dtype="int64"), arrays, bad
 
 
-def first_lines(data: bytes, count: int) -> bytes:
+def take_lines(data: bytes, count: int) -> bytes:
     """The first ``count`` lines."""
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == NEWLINE)
     return data if len(ends) <= count else data[: ends[count - 1] + 1]
 
 
-def _at_once(
+def _parse_with_arrow(
     data: bytes, block: Block, columns: Sequence[SourceColumn], dialect: Dialect
 ) -> tuple[pd.Index, Arrays] | None:
     """Ids and values; None where a value is bad or lines and records cannot be matched."""
-    if _suspicious(data, dialect):
+    if _needs_record_parser(data, dialect):
         return None
     include = [c.name for c in columns] or [dialect.names[0]]
     try:
@@ -66,23 +66,23 @@ def _at_once(
                 quote_char=dialect.quote or False,
                 newlines_in_values=dialect.newlines_in_values,
             ),
-            convert_options=convert_options(columns, dialect, include),
+            convert_options=build_convert_options(columns, dialect, include),
         )
     except pa.ArrowInvalid:
         return None
-    found = ids(data, table.num_rows, block, dialect)
+    found = compute_row_ids(data, table.num_rows, block, dialect)
     if found is None:
         return None
     arrays: Arrays = {}
     for column in columns:
-        values = finished(column, table[column.name])
+        values = apply_pattern(column, table[column.name])
         if values is None:
             return None
         arrays[column.name] = values.slice(0, len(found))
     return found, arrays
 
 
-def _suspicious(data: bytes, dialect: Dialect) -> bool:
+def _needs_record_parser(data: bytes, dialect: Dialect) -> bool:
     """Whether the block may read otherwise with other blocks around it.
 
     An odd number of quotes: one is not closed, or closed outside of it. A lone carriage return:
@@ -101,12 +101,12 @@ def _suspicious(data: bytes, dialect: Dialect) -> bool:
     return bool(sum(np.count_nonzero(chunk == quote) for chunk in chunks) % 2)
 
 
-def ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index | None:
+def compute_row_ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index | None:
     """The ids of the parsed records; None where they cannot be matched to lines."""
     cut = block.limited and dialect.newlines_in_values
     if records == block.rows and not cut:
         return pd.RangeIndex(block.first_row, block.first_row + records)
-    lines = _record_lines(data, dialect)
+    lines = _find_record_lines(data, dialect)
     if len(lines) != records:
         return None
     within = int(np.searchsorted(lines, block.rows)) if cut else records
@@ -114,7 +114,7 @@ def ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index |
     return found
 
 
-def _record_lines(data: bytes, dialect: Dialect) -> np.ndarray:
+def _find_record_lines(data: bytes, dialect: Dialect) -> np.ndarray:
     """The line, counted from 0, on which each record begins; blank lines are none.
 
     A newline ends a record if an even number of quotes stands before it.

@@ -66,7 +66,7 @@ TO_UTF8 = "save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW"
 TEXT = "CSV must be UTF-8 text: in Excel, save it as `CSV UTF-8`"
 
 
-def settle(head: bytes, path: str, config: Csv) -> Dialect:
+def infer_dialect(head: bytes, path: str, config: Csv) -> Dialect:
     """The dialect of a file from its first bytes, which end with a line where the file goes on.
 
     Raises:
@@ -74,18 +74,18 @@ def settle(head: bytes, path: str, config: Csv) -> Dialect:
         ConfigError: the delimiter or quote is not one character.
     """
     _check_characters(config)
-    text = _decoded(head, path)
-    delimiter = config.delimiter or _sniff(text, config)
-    first, _ = _first(text, delimiter, config.quote)
+    text = _decode_head(head, path)
+    delimiter = config.delimiter or _sniff_delimiter(text, config)
+    first, _ = _read_first_record(text, delimiter, config.quote)
     if not first:
         raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
     _check_count(first, path)
     if config.header is True:
-        names = checked_names(first, path)
+        names = check_names(first, path)
     elif config.header is False:
         names = tuple(f"f{i}" for i in range(len(first)))
     else:
-        names = checked_names(list(config.header), "csv.header")
+        names = check_names(list(config.header), "csv.header")
         if len(names) != len(first):
             raise SchemaError(
                 f"csv.header names {len(names)} columns, {path} has {len(first)}",
@@ -101,29 +101,29 @@ def settle(head: bytes, path: str, config: Csv) -> Dialect:
     )  # fmt: skip
 
 
-def header_of(head: bytes, path: str, dialect: Dialect) -> tuple[str, ...]:
+def read_header(head: bytes, path: str, dialect: Dialect) -> tuple[str, ...]:
     """The names in a file's header line; without header, as many as it has fields.
 
     Raises:
         SchemaError: the file is empty, no text, or its header is not usable.
     """
-    first, _ = _first(_decoded(head, path), dialect.delimiter, dialect.quote)
+    first, _ = _read_first_record(_decode_head(head, path), dialect.delimiter, dialect.quote)
     if not first:
         raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
     _check_count(first, path)
     if dialect.header:
-        return checked_names(first, path)
+        return check_names(first, path)
     return dialect.names if len(first) == len(dialect.names) else tuple(first)
 
 
-def checked_names(names: list[str], path: str) -> tuple[str, ...]:
+def check_names(names: list[str], path: str) -> tuple[str, ...]:
     """Column names; an empty one becomes ``unnamed_<position>`` (as pandas writes its index).
 
     Raises:
         SchemaError: two columns have one name, or one is not UTF-8 text or has a NUL.
     """
     for name in names:
-        if not_utf8(name):
+        if has_invalid_utf8(name):
             raise SchemaError(
                 f"{path}: the column name {name.encode('utf-8', 'surrogateescape')!r} in the "
                 "header is not UTF-8 text",
@@ -153,19 +153,19 @@ def check_name(name: str, path: str) -> None:
         )
 
 
-def data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
+def find_data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
     """(byte offset, 1-based line number) of the first line after byte-order mark and header."""
     start = len(BOM) if head.startswith(BOM) else 0
     if not dialect.header:
         return start, 1
-    _, lines = _first(_text(head), dialect.delimiter, dialect.quote)
+    _, lines = _read_first_record(_decode_text(head), dialect.delimiter, dialect.quote)
     for _ in range(lines):
         end = head.find(b"\n", start)
         start = len(head) if end < 0 else end + 1
     return start, lines + 1
 
 
-def not_utf8(word: str) -> bool:
+def has_invalid_utf8(word: str) -> bool:
     """Whether bytes of a text decoded with ``surrogateescape`` were no UTF-8."""
     return not word.isascii() and any("\udc80" <= c <= "\udcff" for c in word)
 
@@ -178,7 +178,7 @@ def _check_characters(config: Csv) -> None:
         raise ConfigError(f"csv.delimiter and csv.quote are both {config.quote!r}")
 
 
-def kind_of(head: bytes) -> str:
+def guess_file_kind(head: bytes) -> str:
     """What a file that begins so is, if it is plainly no CSV; else an empty text."""
     low = head[:32].lower()
     return next(
@@ -186,8 +186,8 @@ def kind_of(head: bytes) -> str:
     )
 
 
-def _decoded(head: bytes, path: str) -> str:
-    if found := kind_of(head):
+def _decode_head(head: bytes, path: str) -> str:
+    if found := guess_file_kind(head):
         raise SchemaError(f"{path} is no CSV: it is {found}", fix=TEXT)
     if b"\0" in head[:4096]:
         raise SchemaError(f"{path} is no CSV: it has NUL bytes", fix=TEXT)
@@ -197,7 +197,7 @@ def _decoded(head: bytes, path: str) -> str:
             fix="rewrite the line ends: tr '\\r' '\\n' < old.csv > new.csv",
         )
     _check_width(head, path)
-    return _text(head)
+    return _decode_text(head)
 
 
 def _check_width(head: bytes, path: str) -> None:
@@ -219,13 +219,15 @@ def _check_count(fields: list[str], path: str) -> None:
         )
 
 
-def _text(head: bytes) -> str:
+def _decode_text(head: bytes) -> str:
     """The beginning, with all of the first line."""
     end = max(SNIFFED, head.find(b"\n", 0, MAX_HEADER) + 1)
     return head[:end].removeprefix(BOM).decode("utf-8", "surrogateescape")
 
 
-def reader(lines: Iterable[str], delimiter: str, quote: str | None, *, strict: bool = False) -> Any:
+def make_reader(
+    lines: Iterable[str], delimiter: str, quote: str | None, *, strict: bool = False
+) -> Any:
     """`csv.reader` of lines that end with a newline; no quote: it is a letter as any other."""
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is no rule of CSV
     if quote is None:
@@ -233,7 +235,7 @@ def reader(lines: Iterable[str], delimiter: str, quote: str | None, *, strict: b
     return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=strict)
 
 
-def _lines(text: str) -> Iterator[str]:
+def _split_lines(text: str) -> Iterator[str]:
     return (line.removesuffix("\r") + "\n" for line in text.split("\n"))
 
 
@@ -249,7 +251,7 @@ def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bo
     if quote is None or quote not in text:
         return False
     whole = text[: text.rfind("\n") + 1] if cut else text
-    rows = reader(_lines(whole), delimiter, quote, strict=True)
+    rows = make_reader(_split_lines(whole), delimiter, quote, strict=True)
     width, line, found = 0, 0, False
     try:
         for row in rows:
@@ -262,28 +264,32 @@ def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bo
     return found
 
 
-def _first(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:
+def _read_first_record(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:
     """(fields of the first record, lines up to its end); no fields in an empty file."""
-    rows = reader(_lines(text), delimiter, quote)
+    rows = make_reader(_split_lines(text), delimiter, quote)
     try:
         return next((row for row in rows if row), []), rows.line_num
     except csv.Error:
         return [], 0
 
 
-def _widths(text: str, delimiter: str, quote: str | None) -> Counter[int]:
+def _count_widths(text: str, delimiter: str, quote: str | None) -> Counter[int]:
     """How many of the first records have how many fields."""
     found: Counter[int] = Counter()
     with suppress(csv.Error):  # not this delimiter, or a bad row: the reader will name it
-        found.update(len(row) for row in islice(reader(_lines(text), delimiter, quote), 200) if row)
+        found.update(
+            len(row)
+            for row in islice(make_reader(_split_lines(text), delimiter, quote), 200)
+            if row
+        )
     return found
 
 
-def _sniff(text: str, config: Csv) -> str:
+def _sniff_delimiter(text: str, config: Csv) -> str:
     """The delimiter that gives most lines the same number of fields, of these the most fields."""
 
     def evenness(delimiter: str) -> tuple[float, int]:
-        counts = _widths(text, delimiter, config.quote)
+        counts = _count_widths(text, delimiter, config.quote)
         if not counts:
             return 0.0, 0
         fields, lines = counts.most_common(1)[0]

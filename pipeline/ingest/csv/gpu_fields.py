@@ -25,7 +25,9 @@ SAFE_DIGITS, SAFE_SIZE = 18, 9.2e18
 NUMERIC = {"integer": "0", "float": "0", "decimal": "0"}
 
 
-def typed(column: SourceColumn, words: Series, dialect: Dialect, device: Frames) -> Series | None:
+def parse_fields(
+    column: SourceColumn, words: Series, dialect: Dialect, device: Frames
+) -> Series | None:
     """The column in its storage dtype; None if a field is not plainly missing or a value of it.
 
     Args:
@@ -37,16 +39,16 @@ def typed(column: SourceColumn, words: Series, dialect: Dialect, device: Frames)
     blank = words.isin(list(dialect.missing))
     if column.type == "text":
         return words.where(~blank, None).astype("category")
-    missing = _mask(blank, device)
+    missing = _to_mask(blank, device)
     if column.type == "bool":
-        return _bools(words, missing, dialect, device)
+        return _parse_bools(words, missing, dialect, device)
     if column.type in NUMERIC and column.pattern:
         return None
     if column.type in NUMERIC:
-        values = _numbers(words.where(~blank, "0"), column.type == "integer", device)
+        values = _parse_numbers(words.where(~blank, "0"), column.type == "integer", device)
         dtype = column.dtype
     else:
-        values, dtype = _stamps(words, blank, column, device), "datetime"
+        values, dtype = _parse_timestamps(words, blank, column, device), "datetime"
         if values is not None and not has_known_years(values):
             return None
     return None if values is None else device.make_series(values, dtype, missing)
@@ -59,30 +61,30 @@ def has_known_years(times: Array, unit: int = 1) -> bool:
     return int(times.min()) >= EARLIEST // unit and int(times.max()) <= LATEST // unit
 
 
-def _mask(series: Series, device: Frames) -> Array:
+def _to_mask(series: Series, device: Frames) -> Array:
     return device.to_arrays(series)[0]
 
 
-def _all(series: Series, device: Frames) -> bool:
-    return bool(_mask(series, device).all())
+def _is_all_true(series: Series, device: Frames) -> bool:
+    return bool(_to_mask(series, device).all())
 
 
-def _bools(words: Series, missing: Array, dialect: Dialect, device: Frames) -> Series | None:
-    true = _mask(words.isin(list(dialect.true)), device) & ~missing
-    false = _mask(words.isin(list(dialect.false)), device) & ~missing
+def _parse_bools(words: Series, missing: Array, dialect: Dialect, device: Frames) -> Series | None:
+    true = _to_mask(words.isin(list(dialect.true)), device) & ~missing
+    false = _to_mask(words.isin(list(dialect.false)), device) & ~missing
     if not bool((true | false | missing).all()):
         return None
     return device.make_series(true, "bool", missing)
 
 
-def _numbers(words: Series, whole: bool, device: Frames) -> Array | None:
-    if not _all(words.str.match(INTEGER if whole else NUMBER), device):
+def _parse_numbers(words: Series, whole: bool, device: Frames) -> Array | None:
+    if not _is_all_true(words.str.match(INTEGER if whole else NUMBER), device):
         return None
     if not whole:
         values = device.to_arrays(words.astype("float64"))[0]
         return values if bool(device.xp.isfinite(values).all()) else None
     small = int(words.str.len().max()) <= SAFE_DIGITS
-    if small or _all(words.astype("float64").abs() < SAFE_SIZE, device):
+    if small or _is_all_true(words.astype("float64").abs() < SAFE_SIZE, device):
         return device.to_arrays(words.astype("int64"))[0]
     return None
 
@@ -90,63 +92,65 @@ def _numbers(words: Series, whole: bool, device: Frames) -> Array | None:
 # -- dates and timestamps --------------------------------------------------------------------------
 
 
-def _stamps(words: Series, blank: Series, column: SourceColumn, device: Frames) -> Array | None:
+def _parse_timestamps(
+    words: Series, blank: Series, column: SourceColumn, device: Frames
+) -> Array | None:
     """int64 µs since 1970, UTC."""
     if column.pattern not in (ISO, ZONED):
-        return _patterned(words, blank, str(column.pattern), device)
-    dates = column.type == "date" or _all(words.str.len() <= len("2026-01-31"), device)
+        return _parse_pattern(words, blank, str(column.pattern), device)
+    dates = column.type == "date" or _is_all_true(words.str.len() <= len("2026-01-31"), device)
     if dates and column.pattern == ISO:
-        return _parsed(words.where(~blank, "1970-01-01"), DATE, "%Y-%m-%d", device)
+        return _parse_format(words.where(~blank, "1970-01-01"), DATE, "%Y-%m-%d", device)
     words = words.where(~blank, "1970-01-01 00:00:00" + "Z" * (column.pattern == ZONED))
     if column.pattern == ISO:
-        return _times(words, device)
+        return _parse_times(words, device)
     words = words.str.replace("Z", "+00:00", regex=False)
-    if not _all(words.str.match(OFFSET), device):
+    if not _is_all_true(words.str.match(OFFSET), device):
         return None
-    local = _times(words.str.slice(0, -6), device)
-    return None if local is None else local - _offsets(words.str.slice(-6), device)
+    local = _parse_times(words.str.slice(0, -6), device)
+    return None if local is None else local - _parse_offsets(words.str.slice(-6), device)
 
 
-def _times(words: Series, device: Frames) -> Array | None:
+def _parse_times(words: Series, device: Frames) -> Array | None:
     """µs of ``2026-01-31T12:30:00.25``; the T may be a space."""
-    if not _all(words.str.match(TIME), device):
+    if not _is_all_true(words.str.match(TIME), device):
         return None
     seconds = words.str.slice(0, 19).str.replace("T", " ", regex=False)
-    found = _parsed(seconds, None, "%Y-%m-%d %H:%M:%S", device)
+    found = _parse_format(seconds, None, "%Y-%m-%d %H:%M:%S", device)
     if found is None or int(words.str.len().max()) == 19:
         return found
     fraction = words.str.slice(20, 26).str.ljust(6, "0")
     return found + device.to_arrays(fraction.astype("int64"))[0]
 
 
-def _offsets(words: Series, device: Frames) -> Array:
+def _parse_offsets(words: Series, device: Frames) -> Array:
     """µs of ``+01:30``."""
     hours, minutes = (
         device.to_arrays(words.str.slice(at, at + 2).astype("int64"))[0] for at in (1, 4)
     )
-    ahead = _mask(words.str.slice(0, 1).isin(["+"]), device)
+    ahead = _to_mask(words.str.slice(0, 1).isin(["+"]), device)
     size = (hours * 60 + minutes) * 60_000_000
     return device.xp.where(ahead, size, -size)
 
 
-def _patterned(words: Series, blank: Series, pattern: str, device: Frames) -> Array | None:
+def _parse_pattern(words: Series, blank: Series, pattern: str, device: Frames) -> Array | None:
     """µs by a pattern of ``strptime`` all of whose parts have a fixed width."""
     parts = re.split(r"(%.)", pattern)
     if {p for p in parts if p.startswith("%")} - set(WIDTHS) or not {"%Y", "%m", "%d"} <= {*parts}:
         return None
-    shape = "".join(f"[0-9]{{{WIDTHS[p]}}}" if p in WIDTHS else _literal(p) for p in parts)
+    shape = "".join(f"[0-9]{{{WIDTHS[p]}}}" if p in WIDTHS else _escape_literal(p) for p in parts)
     example = "".join("0" * (WIDTHS[p] - 1) + "1" if p in WIDTHS else p for p in parts)
-    return _parsed(words.where(~blank, example), f"^{shape}$", pattern, device)
+    return _parse_format(words.where(~blank, example), f"^{shape}$", pattern, device)
 
 
-def _literal(text: str) -> str:
+def _escape_literal(text: str) -> str:
     """Characters as they are, in a regular expression of libcudf's."""
     return "".join(c if c.isalnum() or c in " ,:/-" else f"[{c}]" for c in text)
 
 
-def _parsed(words: Series, shape: str | None, pattern: str, device: Frames) -> Array | None:
+def _parse_format(words: Series, shape: str | None, pattern: str, device: Frames) -> Array | None:
     """µs of words of one shape; None if one has another, or is no day or time."""
-    if shape is not None and not _all(words.str.match(shape), device):
+    if shape is not None and not _is_all_true(words.str.match(shape), device):
         return None
     try:
         stamps = device.lib.to_datetime(words, format=pattern)

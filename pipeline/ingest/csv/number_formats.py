@@ -21,7 +21,7 @@ SEPARATORS = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("'", "."), ("’"
 _EXAMPLE = re.compile(r"(\D*)1(\D)234(\D)56(\D*)")
 
 
-def ways(words: Sequence[str], delimiter: str) -> list[str]:
+def guess_formats(words: Sequence[str], delimiter: str) -> list[str]:
     """Examples that the words may follow, the likelier first where all fit as well.
 
     Args:
@@ -38,23 +38,23 @@ def ways(words: Sequence[str], delimiter: str) -> list[str]:
     return [
         f"{start}1{thousands}234{decimal}56{end}"
         for thousands, decimal in order
-        if not decimal == delimiter == "," and not (thousands == " " and _codes(words))
+        if not decimal == delimiter == "," and not (thousands == " " and _are_codes(words))
     ]
 
 
-def _codes(words: Sequence[str]) -> bool:
+def _are_codes(words: Sequence[str]) -> bool:
     """Whether every word has a space between digits, as codes (560 001) have and quantities not."""
     return all(re.search(rf"\d[ {THIN}]\d", word) for word in words[:LOOKED_AT])
 
 
-def parsed(words: pa.Array, way: str) -> pa.Array:
+def parse_numbers(words: pa.Array, way: str) -> pa.Array:
     """float64; null for words that are not written that way. The sign of a currency may lack.
 
     Args:
         words: strings, none missing.
-        way: an example of `ways`.
+        way: an example of `guess_formats`.
     """
-    start, thousands, decimal, end = _parts(way)
+    start, thousands, decimal, end = _split_format(way)
     apart = f"[ {THIN}]" if thousands == " " else re.escape(thousands)
     digits = rf"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{apart}[0-9]{{3}})+)"
     number = rf"{digits}(?:{re.escape(decimal)}[0-9]*)?(?:[eE][-+]?[0-9]+)?"
@@ -70,12 +70,12 @@ def parsed(words: pa.Array, way: str) -> pa.Array:
 
 
 def is_example(way: str) -> bool:
-    """Tell whether a text is one that `ways` may give."""
+    """Tell whether a text is one that `guess_formats` may give."""
     match = _EXAMPLE.fullmatch(way)
     return match is not None and match.groups()[1:3] in SEPARATORS
 
 
-def _parts(way: str) -> tuple[str, str, str, str]:
+def _split_format(way: str) -> tuple[str, str, str, str]:
     """(sign before, between thousands, before decimals, sign after), without spaces around."""
     match = _EXAMPLE.fullmatch(way)
     if match is None:

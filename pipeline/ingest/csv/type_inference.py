@@ -11,11 +11,11 @@ from typing import Any
 from pipeline.config.model import ColumnType
 from pipeline.config.urls import is_url
 from pipeline.errors import SchemaError, shorten
-from pipeline.ingest.csv.dialect import Dialect, data_start, not_utf8
-from pipeline.ingest.csv.number_formats import ways
-from pipeline.ingest.csv.records import records
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, all_fit, misfits
-from pipeline.ingest.sources.byte_ranges import head, piece
+from pipeline.ingest.csv.dialect import Dialect, find_data_start, has_invalid_utf8
+from pipeline.ingest.csv.number_formats import guess_formats
+from pipeline.ingest.csv.records import split_records
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, are_all_valid, find_misfits
+from pipeline.ingest.sources.byte_ranges import read_head, read_piece
 from pipeline.ingest.sources.files import File
 
 HEAD, PIECE, FILES = 1 << 20, 128 << 10, 8
@@ -30,14 +30,14 @@ DATETIMES = tuple(f"{date} {time}" for date in DATES for time in TIMES)
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledValues:
     """Values of each column in file order, missing ones left out, and the size of a record."""
 
     values: list[list[str]]
     row_bytes: float | None
 
 
-def sample(files: list[File], dialect: Dialect, options: Mapping[str, Any]) -> Sample:
+def sample_values(files: list[File], dialect: Dialect, options: Mapping[str, Any]) -> SampledValues:
     """The beginning of up to eight files, the first and last among them.
 
     Of local files that are not compressed, also a piece from the middle and one from the end.
@@ -48,37 +48,37 @@ def sample(files: list[File], dialect: Dialect, options: Mapping[str, Any]) -> S
     size = count = 0
     missing = set(dialect.missing)
     for i in chosen:
-        for data in _pieces(files[i], HEAD if i == 0 else PIECE, dialect, options):
+        for data in _read_pieces(files[i], HEAD if i == 0 else PIECE, dialect, options):
             size += len(data)
-            rows = list(_rows(data, dialect))
+            rows = list(_split_good_records(data, dialect))
             count += len(rows)
-            for column, fields in zip(values, zip(*rows, strict=True), strict=False):
-                column.extend(field for field in fields if field not in missing)
-    return Sample(values, size / count if count else None)
+            for column_values, fields in zip(values, zip(*rows, strict=True), strict=False):
+                column_values.extend(field for field in fields if field not in missing)
+    return SampledValues(values, size / count if count else None)
 
 
-def _rows(data: bytes, dialect: Dialect) -> Iterator[list[str]]:
+def _split_good_records(data: bytes, dialect: Dialect) -> Iterator[list[str]]:
     """Fields of the records that are no bad rows."""
-    for record in records(data, dialect):
-        if not record.problem and not not_utf8(record.text):
+    for record in split_records(data, dialect):
+        if not record.problem and not has_invalid_utf8(record.text):
             yield record.fields
 
 
-def _pieces(
+def _read_pieces(
     file: File, beginning: int, dialect: Dialect, options: Mapping[str, Any]
 ) -> list[bytes]:
-    first = head(file, options, beginning)
-    start, _ = data_start(first, dialect)
+    first = read_head(file, options, beginning)
+    start, _ = find_data_start(first, dialect)
     found = [first[start:]]
     whole = file.compression or dialect.newlines_in_values or is_url(file.path)
     if not whole and file.size > len(first):
         middle, end = (file.size + len(first)) // 2, file.size - PIECE
         places = [max(at, len(first) - 1) for at in (middle, end) if at > len(first) or at == end]
-        found += [piece(file, options, at, PIECE) for at in places]
+        found += [read_piece(file, options, at, PIECE) for at in places]
     return found
 
 
-def column(
+def infer_column(
     name: str, values: list[str], asked: ColumnType | None, dialect: Dialect
 ) -> SourceColumn:
     """The column with the asked type, or the narrowest one that the sampled values have.
@@ -89,31 +89,33 @@ def column(
     Raises:
         SchemaError: ``date`` is asked for and day and month cannot be told apart.
     """
-    fit = _Fit(values, dialect)
+    fit = _TypeTester(values, dialect)
     if asked in ("date", "datetime"):
-        return _asked_date(name, asked, fit)
-    if values and asked in (None, "float", "decimal") and (written := _written(name, fit)):
-        return written
+        return _infer_date(name, asked, fit)
+    if values and asked in (None, "float", "decimal"):
+        formatted = _infer_number_format(name, fit)
+        if formatted is not None:
+            return formatted
     if asked or not values:
         return SourceColumn(name, asked or "float")
     if fit(SourceColumn(name, "bool")):
         return SourceColumn(name, "bool")
     if fit(SourceColumn(name, "float")):
-        return _number(name, fit)
-    found = next((c for c in _dates(name) if fit(c)), None)
-    return SourceColumn(name, "text") if found is None or _swapped(found, fit) else found
+        return _infer_number(name, fit)
+    found = next((c for c in _list_date_types(name) if fit(c)), None)
+    return SourceColumn(name, "text") if found is None or _is_ambiguous_date(found, fit) else found
 
 
-def again(known: SourceColumn, values: list[str], dialect: Dialect) -> SourceColumn:
+def reinfer_column(known: SourceColumn, values: list[str], dialect: Dialect) -> SourceColumn:
     """A run's column in new data: written as there, or numbers that are written in another way."""
-    fit = _Fit(values, dialect)
+    fit = _TypeTester(values, dialect)
     if known.dtype != "float64" or fit(known):
         return known
     plain = SourceColumn(known.name, known.type)
-    return plain if fit(plain) else _written(known.name, fit) or known
+    return plain if fit(plain) else _infer_number_format(known.name, fit) or known
 
 
-class _Fit:
+class _TypeTester:
     """Whether sampled values are of a type; distinct ones are parsed once."""
 
     def __init__(self, values: list[str], dialect: Dialect) -> None:
@@ -124,11 +126,11 @@ class _Fit:
 
     def __call__(self, candidate: SourceColumn) -> bool:
         known = self._wrong.get(candidate)
-        if known == [] or (known is None and all_fit(candidate, self.distinct, self.dialect)):
+        if known == [] or (known is None and are_all_valid(candidate, self.distinct, self.dialect)):
             self._wrong[candidate] = []  # a column of many is parsed once
             return bool(self.values)
         probe = self.distinct[:PROBE]
-        if len(misfits(candidate, probe, self.dialect)) == len(probe):
+        if len(find_misfits(candidate, probe, self.dialect)) == len(probe):
             return False
         bad = set(self.wrong(candidate))
         if not bad:  # dates with a pattern
@@ -140,26 +142,26 @@ class _Fit:
     def wrong(self, candidate: SourceColumn) -> list[str]:
         """The distinct values that are not of the type."""
         if candidate not in self._wrong:
-            odd = misfits(candidate, self.distinct, self.dialect)
+            odd = find_misfits(candidate, self.distinct, self.dialect)
             self._wrong[candidate] = [self.distinct[i] for i in odd]
         return self._wrong[candidate]
 
 
-def _number(name: str, fit: _Fit) -> SourceColumn:
+def _infer_number(name: str, fit: _TypeTester) -> SourceColumn:
     bad = set(fit.wrong(SourceColumn(name, "float")))
     numbers = [value for value in fit.distinct if value not in bad]
     if any(CODE.match(value) for value in numbers if "." not in value):
         return SourceColumn(name, "text")
     if not all(INTEGER.fullmatch(value) for value in numbers):
         return SourceColumn(name, "float")
-    beyond = misfits(SourceColumn(name, "integer"), numbers, fit.dialect)
+    beyond = find_misfits(SourceColumn(name, "integer"), numbers, fit.dialect)
     return SourceColumn(name, "text" if beyond else "integer")
 
 
-def _written(name: str, fit: _Fit) -> SourceColumn | None:
+def _infer_number_format(name: str, fit: _TypeTester) -> SourceColumn | None:
     """A number that is not written plainly, if more values are such than are plain numbers."""
     plain = len(fit.wrong(SourceColumn(name, "float")))
-    known = ways(fit.distinct, fit.dialect.delimiter) if plain else []
+    known = guess_formats(fit.distinct, fit.dialect.delimiter) if plain else []
     found = [c for c in (SourceColumn(name, "float", way) for way in known) if fit(c)]
     best = min(found, key=lambda c: len(fit.wrong(c)), default=None)
     if best is None or len(fit.wrong(best)) >= plain or any(map(CODE.fullmatch, fit.distinct)):
@@ -167,7 +169,7 @@ def _written(name: str, fit: _Fit) -> SourceColumn | None:
     return best
 
 
-def _dates(name: str) -> list[SourceColumn]:
+def _list_date_types(name: str) -> list[SourceColumn]:
     return [
         SourceColumn(name, "date", ISO),
         SourceColumn(name, "datetime", ISO),
@@ -177,7 +179,7 @@ def _dates(name: str) -> list[SourceColumn]:
     ]
 
 
-def _swapped(candidate: SourceColumn, fit: _Fit) -> bool:
+def _is_ambiguous_date(candidate: SourceColumn, fit: _TypeTester) -> bool:
     """Whether day and month could as well be read the other way round."""
     pattern = candidate.pattern or ""
     if not pattern.startswith("%m/%d/%Y"):
@@ -186,10 +188,10 @@ def _swapped(candidate: SourceColumn, fit: _Fit) -> bool:
     return fit(other) and not fit.wrong(other)
 
 
-def _asked_date(name: str, asked: ColumnType, fit: _Fit) -> SourceColumn:
-    for candidate in _dates(name):
+def _infer_date(name: str, asked: ColumnType, fit: _TypeTester) -> SourceColumn:
+    for candidate in _list_date_types(name):
         if candidate.type == asked and fit(candidate):
-            if _swapped(candidate, fit):
+            if _is_ambiguous_date(candidate, fit):
                 raise SchemaError(
                     f"column {name!r}: day and month cannot be told apart",
                     examples=[shorten(v) for v in fit.distinct[:3]],

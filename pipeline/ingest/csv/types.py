@@ -23,7 +23,7 @@ DTYPES: Mapping[ColumnType, Dtype] = {
     "integer": "int64", "float": "float64", "decimal": "float64", "bool": "bool",
     "date": "datetime", "datetime": "datetime", "text": "text",
 }  # fmt: skip
-A = {"integer": "an integer", "float": "a number", "decimal": "a number", "date": "a date",
+TYPE_NAMES = {"integer": "an integer", "float": "a number", "decimal": "a number", "date": "a date",
      "datetime": "a timestamp", "text": "UTF-8 text"}  # fmt: skip
 
 
@@ -53,15 +53,17 @@ class SourceColumn:
             return "a timestamp with a zone (2026-01-31T12:00:00+01:00)"
         if self.pattern == ISO:
             shown = "2026-01-31" if self.type == "date" else "2026-01-31 12:00:00, no zone"
-            return f"{A[self.type]} ({shown})"
-        return f"{A[self.type]} ({self.pattern})" if self.pattern else A[self.type]
+            return f"{TYPE_NAMES[self.type]} ({shown})"
+        return (
+            f"{TYPE_NAMES[self.type]} ({self.pattern})" if self.pattern else TYPE_NAMES[self.type]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For ``schema.json``."""
         return asdict(self)
 
 
-def can_be_pattern(kind: ColumnType, pattern: str | None) -> bool:
+def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
     """Tell whether columns of the type may be written in the pattern (`SourceColumn.pattern`)."""
     if kind in ("date", "datetime"):
         return pattern in (ISO, ZONED) or _is_strptime(pattern)
@@ -79,7 +81,7 @@ def _is_strptime(pattern: str | None) -> bool:
     return True
 
 
-def arrow_type(column: SourceColumn) -> pa.DataType:
+def to_arrow_type(column: SourceColumn) -> pa.DataType:
     """The type that ``pyarrow.csv`` reads the column as; what has a pattern comes as text."""
     text = pa.dictionary(pa.int32(), pa.string())
     if column.pattern not in (None, ISO, ZONED):
@@ -91,12 +93,12 @@ def arrow_type(column: SourceColumn) -> pa.DataType:
     }[column.type]  # fmt: skip
 
 
-def convert_options(
+def build_convert_options(
     columns: Sequence[SourceColumn], dialect: Dialect, include: list[str]
 ) -> csv.ConvertOptions:
     """How ``pyarrow.csv`` converts these columns: one set of words for every reader."""
     return csv.ConvertOptions(
-        column_types={c.name: arrow_type(c) for c in columns},
+        column_types={c.name: to_arrow_type(c) for c in columns},
         null_values=list(dialect.missing),
         true_values=list(dialect.true),
         false_values=list(dialect.false),
@@ -105,7 +107,7 @@ def convert_options(
     )
 
 
-def finished(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def apply_pattern(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Patterned values from the dictionary they were read as; None if one does not fit.
 
     Dates and timestamps outside of the years 1 to 9999 do not fit: ISO text may hold year 0, and
@@ -115,14 +117,14 @@ def finished(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray |
         return values if column.dtype != "datetime" or _has_known_years(values) else None
     chunks = []
     for chunk in values.chunks:
-        known = _patterned(column, chunk.dictionary)
+        known = _parse_pattern(column, chunk.dictionary)
         if known.null_count:
             return None
         chunks.append(known.take(chunk.indices))
     return pa.chunked_array(chunks, _finished_type(column))
 
 
-def to_micros(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def to_microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Convert dates, timestamps or their ISO text to timestamps in µs, UTC without a zone.
 
     Raises:
@@ -143,7 +145,7 @@ def to_micros(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _has_known_years(values: pa.ChunkedArray) -> bool:
     try:
-        to_micros(values)
+        to_microseconds(values)
     except pa.ArrowInvalid:
         return False
     return True
@@ -153,21 +155,23 @@ def _finished_type(column: SourceColumn) -> pa.DataType:
     return pa.float64() if column.dtype == "float64" else pa.timestamp("us")
 
 
-def _patterned(column: SourceColumn, words: pa.Array) -> pa.Array:
+def _parse_pattern(column: SourceColumn, words: pa.Array) -> pa.Array:
     """float64, or timestamps in µs, by the column's pattern; null for words that misfit."""
     if column.dtype == "float64":
-        return number_formats.parsed(words, str(column.pattern))
+        return number_formats.parse_numbers(words, str(column.pattern))
     texts = pd.Series(words.to_pylist(), dtype="str")
     stamps = pd.to_datetime(texts, format=column.pattern, errors="coerce")
     return pa.array(stamps.to_numpy().astype("datetime64[us]"))
 
 
-def converted(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.ChunkedArray | None:
+def parse_values(
+    column: SourceColumn, words: list[str], dialect: Dialect
+) -> pa.ChunkedArray | None:
     """The words as values of the column, parsed as the readers do; None if one does not fit."""
     quoted = "\n".join('"' + word.replace('"', '""') + '"' for word in words)
     only = SourceColumn("c", column.type, column.pattern)
     if not words:
-        return pa.chunked_array([], _finished_type(only) if only.pattern else arrow_type(only))
+        return pa.chunked_array([], _finished_type(only) if only.pattern else to_arrow_type(only))
     try:
         table = csv.read_csv(
             pa.BufferReader(quoted.encode() + b"\n"),
@@ -175,40 +179,44 @@ def converted(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.Ch
                 column_names=["c"], use_threads=False, block_size=len(quoted) * 4 + 64
             ),
             parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=convert_options([only], dialect, ["c"]),
+            convert_options=build_convert_options([only], dialect, ["c"]),
         )
     except pa.ArrowInvalid:
         return None
-    return finished(only, table["c"])
+    return apply_pattern(only, table["c"])
 
 
-def misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
+def find_misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
     """Positions of the words that are neither missing nor a value of the column."""
     missing = set(dialect.missing)
     if column.type == "text":
         return []
     if column.pattern not in (None, ISO, ZONED):
-        values = _patterned(column, pa.array(words, pa.string()))
+        values = _parse_pattern(column, pa.array(words, pa.string()))
         odd = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
         return [int(i) for i in odd if words[i] not in missing]
-    plausible = _plausible(column, dialect)
+    plausible = _build_quick_test(column, dialect)
     bad: list[int] = []
     rest: list[int] = []
     for i, word in enumerate(words):
         if word not in missing:
             (rest if plausible(word) else bad).append(i)
-    return sorted(bad + [rest[i] for i in _halved(column, [words[i] for i in rest], dialect)])
+    return sorted(
+        bad + [rest[i] for i in _bisect_misfits(column, [words[i] for i in rest], dialect)]
+    )
 
 
-def all_fit(column: SourceColumn, words: Sequence[str], dialect: Dialect) -> bool:
+def are_all_valid(column: SourceColumn, words: Sequence[str], dialect: Dialect) -> bool:
     """Whether all words are plainly values of the column: parsed once, and only if they look so."""
     if column.type == "text" or column.pattern not in (None, ISO, ZONED):
         return False
-    plausible = _plausible(column, dialect)
-    return all(plausible(w) for w in words) and converted(column, list(words), dialect) is not None
+    plausible = _build_quick_test(column, dialect)
+    return (
+        all(plausible(w) for w in words) and parse_values(column, list(words), dialect) is not None
+    )
 
 
-def _plausible(column: SourceColumn, dialect: Dialect) -> Callable[[str], object]:
+def _build_quick_test(column: SourceColumn, dialect: Dialect) -> Callable[[str], object]:
     """A quick test that all values of the column pass, and nearly all other words do not."""
     if column.type == "bool":
         return {*dialect.true, *dialect.false}.__contains__
@@ -223,12 +231,12 @@ def _plausible(column: SourceColumn, dialect: Dialect) -> Callable[[str], object
     return re.compile(r"\s*[-+.\deE]+\s*$|\s*[-+]?(inf|nan|infinity)\s*$", re.I).match
 
 
-def _halved(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
+def _bisect_misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
     """Positions of the words that the reader refuses, found by halving."""
-    if not words or converted(column, words, dialect) is not None:
+    if not words or parse_values(column, words, dialect) is not None:
         return []
     if len(words) == 1:
         return [0]
     middle = len(words) // 2
-    left = _halved(column, words[:middle], dialect)
-    return left + [middle + i for i in _halved(column, words[middle:], dialect)]
+    left = _bisect_misfits(column, words[:middle], dialect)
+    return left + [middle + i for i in _bisect_misfits(column, words[middle:], dialect)]

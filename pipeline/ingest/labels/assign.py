@@ -1,7 +1,7 @@
-"""From frames of the data to frames with labels, sets and weights.
+"""Frames with labels, sets and weights, made from the frames of the data.
 
-Two passes: `look` settles what needs all rows (classes, the cuts of a time split, counts);
-`assigned` then drops filtered rows and rows whose target is missing, and adds the runner's columns.
+Two passes. `scan_partition` collects what needs all rows: classes, times of a time split, counts.
+`assign_labels` then drops filtered rows and rows without a target, and adds the runner's columns.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ float32, and sums of fewer or more than these would vanish or overflow."""
 
 
 @dataclass(frozen=True)
-class Preparation:
+class LabelSpec:
     """What the partition functions below need; picklable and small."""
 
     device: str
@@ -39,11 +39,11 @@ class Preparation:
     keep: tuple[str, ...]
     """Columns that go on to the features."""
     hold: bool = False
-    """The frames stay in memory, `packed`."""
+    """The frames stay in memory, `pack_frame`."""
 
 
 @dataclass(frozen=True)
-class Look:
+class LabelScan:
     """What one pass over all rows found; merges by addition."""
 
     rows: int
@@ -54,7 +54,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Selection:
     """Which rows of a frame go on, and their target."""
 
     kept: Array | None
@@ -69,101 +69,106 @@ class _Judged:
         return frame if self.kept is None else frame[self.kept]
 
 
-def _judged(frame: Frame, spec: Preparation, device: Frames) -> _Judged:
+def _select_rows(frame: Frame, spec: LabelSpec, device: Frames) -> _Selection:
     used = {n for e in (spec.target, *spec.filters) for n in e.columns}
-    frame = _unpacked(frame, used, device)
+    frame = _unpack_columns(frame, used, device)
     kept = device.xp.ones(len(frame), dtype=bool)
     for expression in spec.filters:
-        kept = kept & passing(frame, expression, device)
+        kept = kept & evaluate_filter(frame, expression, device)
     column = spec.target.evaluate(frame, device)
     missing = device.to_arrays(column.isna())[0] & kept
     filtered, lost = len(frame) - int(kept.sum()), int(missing.sum())
     if not filtered and not lost:
-        return _Judged(None, column, 0, 0)
+        return _Selection(None, column, 0, 0)
     kept = kept & ~missing
-    return _Judged(kept, column[kept].reset_index(drop=True), filtered, lost)
+    return _Selection(kept, column[kept].reset_index(drop=True), filtered, lost)
 
 
-def _unpacked(frame: Frame, names: Collection[str], device: Frames) -> Frame:
+def _unpack_columns(frame: Frame, names: Collection[str], device: Frames) -> Frame:
     """The frame with these columns in storage dtypes."""
     return frame.assign(**{name: device.unpack_integers(frame[name]) for name in names})
 
 
-def passing(frame: Frame, expression: Expression, device: Frames) -> Array:
+def evaluate_filter(frame: Frame, expression: Expression, device: Frames) -> Array:
     """bool (n,): where the expression is true; missing counts as false."""
     values, missing = device.to_arrays(expression.evaluate(frame, device))
     return (values != 0) & ~missing
 
 
-def target_missing(frame: Frame, expression: Expression, device: Frames) -> Array:
+def is_target_missing(frame: Frame, expression: Expression, device: Frames) -> Array:
     """bool (n,): where the target has no value."""
     return device.to_arrays(expression.evaluate(frame, device).isna())[0]
 
 
-def look(frame: Frame, spec: Preparation) -> Look:
+def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
     """One partition's counts, target values and sampled times."""
-    device, read = frames_of(spec.device), len(frame)
-    judged = _judged(frame, spec, device)
+    device, rows = frames_of(spec.device), len(frame)
+    selection = _select_rows(frame, spec, device)
     if spec.split.by == "time" and spec.split.column is not None:
-        frame = judged.rows(_unpacked(frame[[spec.split.column]], [spec.split.column], device))
-    return Look(
-        read, judged.filtered, judged.target_missing, targets.summary_of(judged.target, device),
-        splitting.summarise(frame, spec.split, device, spec.seed, spec.sample_rate),
-    )  # fmt: skip
+        frame = selection.rows(
+            _unpack_columns(frame[[spec.split.column]], [spec.split.column], device)
+        )
+    return LabelScan(
+        rows,
+        selection.filtered,
+        selection.target_missing,
+        targets.summarise_target(selection.target, device),
+        splitting.sample_times(frame, spec.split, device, spec.seed, spec.sample_rate),
+    )
 
 
-def looked(a: Look, b: Look) -> Look:
+def merge_scans(a: LabelScan, b: LabelScan) -> LabelScan:
     """Two partitions' findings."""
-    return Look(
+    return LabelScan(
         a.rows + b.rows, a.filtered + b.filtered, a.target_missing + b.target_missing,
-        targets.merge(a.target, b.target), splitting.merge(a.times, b.times),
+        targets.merge_summaries(a.target, b.target), splitting.merge_times(a.times, b.times),
     )  # fmt: skip
 
 
-def assigned(frame: Frame, spec: Preparation, target: Target, cuts: Any) -> Frame:
+def assign_labels(frame: Frame, spec: LabelSpec, target: Target, cuts: Any) -> Frame:
     """The frame that the features start from.
 
     Raises:
         DataError: a weight is missing, negative, too small or too large; a time or set is missing.
     """
     device = frames_of(spec.device)
-    judged = _judged(frame, spec, device)
+    selection = _select_rows(frame, spec, device)
     extra = [n for n in (spec.split.column, spec.weight) if n is not None]
     used = dict.fromkeys([*spec.keep, *extra])
-    frame = judged.rows(frame[[n for n in frame.columns if n in used]])
-    seen = _unpacked(frame, extra, device)
-    sets = splitting.assign(seen, spec.split, cuts, device, spec.seed)
+    frame = selection.rows(frame[[n for n in frame.columns if n in used]])
+    seen = _unpack_columns(frame, extra, device)
+    sets = splitting.assign_sets(seen, spec.split, cuts, device, spec.seed)
     own: dict[str, tuple[Array, Any]] = {
-        LABEL: (targets.label_of(judged.target, target, device), "float64"),
+        LABEL: (targets.encode_labels(selection.target, target, device), "float64"),
         SET: (sets.astype("int32"), "int32"),
     }
     if spec.weight is not None:
-        own[WEIGHT] = (_weights(seen, spec.weight, device), "float64")
+        own[WEIGHT] = (_check_weights(seen, spec.weight, device), "float64")
     known = set(frame.columns)
-    columns = {n: _column(values, dtype, frame, device) for n, (values, dtype) in own.items()}
+    columns = {n: _align_column(values, dtype, frame, device) for n, (values, dtype) in own.items()}
     made = frame[[n for n in spec.keep if n in known]].assign(**columns)
-    return packed(made, spec.device, target) if spec.hold else made
+    return pack_frame(made, spec.device, target) if spec.hold else made
 
 
-def _column(values: Array, dtype: Any, frame: Frame, device: Frames) -> Any:
+def _align_column(values: Array, dtype: Any, frame: Frame, device: Frames) -> Any:
     """A column beside those of the frame."""
     column = device.make_series(values, dtype)
     column.index = frame.index
     return column
 
 
-def packed(frame: Frame, device_name: str, target: Target) -> Frame:
+def pack_frame(frame: Frame, device_name: str, target: Target) -> Frame:
     """For holding: integers, and positions of classes, in as few bytes as they need."""
     device = frames_of(device_name)
     if target.task != "regression":
         labels = device.to_floats(frame[LABEL])
         if not bool(device.xp.isnan(labels).any()):
-            whole = _column(labels.astype("int64"), "int64", frame, device)
+            whole = _align_column(labels.astype("int64"), "int64", frame, device)
             frame = frame.assign(**{LABEL: whole})
     return device.pack_integers(frame)
 
 
-def _weights(frame: Frame, name: str, device: Frames) -> Array:
+def _check_weights(frame: Frame, name: str, device: Frames) -> Array:
     weights = device.to_floats(frame[name])
     bad = ~((weights == 0) | ((weights >= LIGHTEST) & (weights <= HEAVIEST)))
     if bool(bad.any()):
@@ -179,21 +184,21 @@ def _weights(frame: Frame, name: str, device: Frames) -> Array:
     return weights
 
 
-def everything_trains(frame: Frame, device_name: str) -> Frame:
+def assign_all_to_train(frame: Frame, device_name: str) -> Frame:
     """The frame with all its rows in the training set: for the refit."""
     device = frames_of(device_name)
     zeros = device.xp.zeros(len(frame), dtype="int32")
-    return frame.assign(**{SET: _column(zeros, "int32", frame, device)})
+    return frame.assign(**{SET: _align_column(zeros, "int32", frame, device)})
 
 
-def own_columns(spec: Preparation) -> list[Column]:
-    """The columns that `assigned` adds."""
+def list_added_columns(spec: LabelSpec) -> list[Column]:
+    """The columns that `assign_labels` adds."""
     weight = [Column(WEIGHT, "float64")] if spec.weight is not None else []
     return [Column(LABEL, "float64"), Column(SET, "int32"), *weight]
 
 
 @dataclass(frozen=True)
-class Counts:
+class LabelCounts:
     """Rows per set, and what the training rows' labels weigh: what the baseline predicts from."""
 
     rows: Mapping[str, int]
@@ -209,7 +214,7 @@ class Counts:
     """Valid rows, or their weight."""
 
 
-def check_labels(counts: Counts, target: Target) -> None:
+def check_labels(counts: LabelCounts, target: Target) -> None:
     """Refuses training rows that nothing can be learnt from.
 
     Raises:
@@ -234,7 +239,7 @@ def check_labels(counts: Counts, target: Target) -> None:
         )
 
 
-def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float) -> Counts:
+def count_rows(frame: Frame, device_name: str, classes: int, seed: int, rate: float) -> LabelCounts:
     """One partition's counts; ``rate`` is the share of the training rows that the models get."""
     device = frames_of(device_name)
     sets = device.to_arrays(frame[SET])[0]
@@ -248,7 +253,7 @@ def counted(frame: Frame, device_name: str, classes: int, seed: int, rate: float
         every = device.to_floats(frame[WEIGHT])
         weights, valid_weight = every[train], float(every[sets == VALID].sum())
     per_class: Any = device.bincount(labels.astype("int64"), classes, weights) if classes else []
-    return Counts(
+    return LabelCounts(
         {name: int(per_set[i]) for i, name in enumerate(SETS)},
         sampled,
         {float(i): float(n) for i, n in enumerate(per_class)},
@@ -262,9 +267,9 @@ def _below(hashes: Array, rate: float) -> int:
     return int((hashes < int(rate * 2**32)).sum())
 
 
-def count_merged(a: Counts, b: Counts) -> Counts:
+def merge_counts(a: LabelCounts, b: LabelCounts) -> LabelCounts:
     """Two partitions' counts."""
-    return Counts(
+    return LabelCounts(
         {k: a.rows[k] + b.rows[k] for k in a.rows},
         a.sampled + b.sampled,
         {k: a.classes[k] + b.classes[k] for k in a.classes},

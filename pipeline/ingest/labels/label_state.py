@@ -12,13 +12,13 @@ from pydantic import TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import SetName, Task, check_classes
 from pipeline.config.stored import Count, Positive, Scalar, StoredObject, check_stored
-from pipeline.ingest.labels.assign import Counts
+from pipeline.ingest.labels.assign import LabelCounts
 from pipeline.ingest.labels.split import Cuts
 from pipeline.matrix import Target
 
 
 @dataclass(frozen=True)
-class Settlement:
+class LabelState:
     """The target, where the sets are cut, and what they hold."""
 
     target: Target
@@ -26,7 +26,7 @@ class Settlement:
     """What decided the task."""
     cuts: Cuts | None
     """Of a split by time."""
-    counts: Counts
+    counts: LabelCounts
 
     def to_json(self) -> dict[str, Any]:
         """For the record of the stage."""
@@ -40,19 +40,19 @@ class Settlement:
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any], path: Path | str = "stages/split.json") -> Settlement:
+    def from_json(data: Mapping[str, Any], path: Path | str = "stages/split.json") -> LabelState:
         """Invert `to_json`.
 
         Raises:
             InputError: the data are not what it gives; ``path`` is the file in the message.
         """
-        found = check_stored(_settlements(), data, path)
+        found = check_stored(_label_state_adapter(), data, path)
         own = found.counts
         classes = {float(i): n for i, n in enumerate(own.classes)}
-        return Settlement(
+        return LabelState(
             Target(found.task, tuple(found.classes)), found.why,
             None if found.cuts is None else Cuts(found.cuts.valid, found.cuts.test),
-            Counts(
+            LabelCounts(
                 dict(own.rows.items()), own.sampled, classes, own.label, own.weight,
                 own.valid_weight,
             ),
@@ -77,7 +77,7 @@ class StoredCounts(StoredObject):
     valid_weight: Positive
 
 
-class StoredSettlement(StoredObject):
+class StoredLabelState(StoredObject):
     """What the record of the split holds."""
 
     task: Task
@@ -87,7 +87,7 @@ class StoredSettlement(StoredObject):
     counts: StoredCounts
 
     @model_validator(mode="after")
-    def _fits(self) -> StoredSettlement:
+    def _fits(self) -> StoredLabelState:
         check_classes(self.task, self.classes)
         if len(self.counts.classes) != len(self.classes):
             raise ValueError("counts.classes must have a number per class")
@@ -95,5 +95,5 @@ class StoredSettlement(StoredObject):
 
 
 @cache
-def _settlements() -> TypeAdapter[StoredSettlement]:
-    return TypeAdapter(StoredSettlement)
+def _label_state_adapter() -> TypeAdapter[StoredLabelState]:
+    return TypeAdapter(StoredLabelState)

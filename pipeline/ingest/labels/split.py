@@ -39,7 +39,7 @@ class Cuts:
         return {"valid": self.valid, "test": self.test}
 
 
-def check(split: Split, schema: Schema) -> None:
+def check_split(split: Split, schema: Schema) -> None:
     """Refuses a split that these columns cannot give, before any row is read.
 
     Raises:
@@ -48,7 +48,7 @@ def check(split: Split, schema: Schema) -> None:
     if split.column is None:
         return
     if split.column not in schema:
-        message, fix = schema.absent(split.column)
+        message, fix = schema.explain_absence(split.column)
         raise ConfigError(f"split.column: {message}", fix=fix)
     column = schema[split.column]
     if split.by == "time" and column.kind not in ("numeric", "datetime"):
@@ -64,7 +64,7 @@ def check(split: Split, schema: Schema) -> None:
 
 
 # -- where a time split cuts -----------------------------------------------------------------------
-def summarise(
+def sample_times(
     frame: Frame, split: Split, device: Frames, seed: int, sample_rate: float = 1.0
 ) -> Times:
     """The times of a partition's rows in the sample (decision 5: seed + 2); None if not by time.
@@ -76,17 +76,17 @@ def summarise(
         return None
     values, missing = device.to_arrays(frame[split.column])
     if bool(missing.any()):
-        raise _missing(frame, missing, split, device)
+        raise _missing_error(frame, missing, split, device)
     sampled = device.hash_ints(device.row_ids(frame), seed + 2) < int(sample_rate * SPAN)
     return [device.to_host_unordered(values[sampled])]
 
 
-def merge(a: Times, b: Times) -> Times:
+def merge_times(a: Times, b: Times) -> Times:
     """The times of two partitions."""
     return None if a is None or b is None else a + b
 
 
-def cuts(summary: Times, split: Split, *, is_datetime: bool = False) -> Cuts | None:
+def choose_cuts(summary: Times, split: Split, *, is_datetime: bool = False) -> Cuts | None:
     """The times at which valid and test begin; None if the split is not by time.
 
     The cuts are where the shares of the sample say, moved to the nearest change of the time:
@@ -105,9 +105,11 @@ def cuts(summary: Times, split: Split, *, is_datetime: bool = False) -> Cuts | N
             f"split by time: column {split.column!r} has {seen} in the sample",
             fix="split by: random, or name a column whose values differ",
         )
-    first_test = first_valid = _boundary(times, (1 - split.test) * len(times))
+    first_test = first_valid = _find_boundary(times, (1 - split.test) * len(times))
     if split.valid > 0 and times[0] != times[first_test - 1]:
-        first_valid = _boundary(times[:first_test], (1 - split.test - split.valid) * len(times))
+        first_valid = _find_boundary(
+            times[:first_test], (1 - split.test - split.valid) * len(times)
+        )
     return Cuts(times[first_valid].item(), times[first_test].item())
 
 
@@ -129,7 +131,7 @@ def describe_cuts(found: Cuts | None, split: Split, schema: Schema) -> list[str]
     return [f"by {split.column}: {from_valid}test from {test}"]
 
 
-def _boundary(times: np.ndarray, wanted: float) -> int:
+def _find_boundary(times: np.ndarray, wanted: float) -> int:
     """The start of a run of equal times nearest to position ``wanted``, but not the first run.
 
     ``times`` are sorted and hold two different values at least.
@@ -139,7 +141,7 @@ def _boundary(times: np.ndarray, wanted: float) -> int:
 
 
 # -- the set of each row ---------------------------------------------------------------------------
-def assign(frame: Frame, split: Split, cuts: Cuts | None, device: Frames, seed: int) -> Array:
+def assign_sets(frame: Frame, split: Split, cuts: Cuts | None, device: Frames, seed: int) -> Array:
     """int8 (n,): 0 train, 1 valid, 2 test, as in `columns.SETS`; an array of the device.
 
     Rows without a group are drawn one by one, by their ids: they belong to no group.
@@ -148,40 +150,40 @@ def assign(frame: Frame, split: Split, cuts: Cuts | None, device: Frames, seed: 
         DataError: a missing time, or a value that is no set's name; shows row ids or values.
     """
     if split.column is None:
-        return _drawn(device.hash_ints(device.row_ids(frame), seed), split, device)
+        return _draw_sets(device.hash_ints(device.row_ids(frame), seed), split, device)
     if split.by == "time":
-        return _by_time(frame, split, cuts, device)
+        return _assign_by_time(frame, split, cuts, device)
     if split.by == "column":
-        return _by_name(frame, split, device)
+        return _assign_by_name(frame, split, device)
     column = frame[split.column]
     alone = device.hash_ints(device.row_ids(frame), seed)
     missing = device.to_arrays(column.isna())[0]
     grouped = device.hash_values(column.reset_index(drop=True), seed)
-    return _drawn(device.xp.where(missing, alone, grouped), split, device)
+    return _draw_sets(device.xp.where(missing, alone, grouped), split, device)
 
 
-def _drawn(hashes: Array, split: Split, device: Frames) -> Array:
+def _draw_sets(hashes: Array, split: Split, device: Frames) -> Array:
     xp = device.xp
     below_test = hashes < int(split.test * SPAN)
     below_valid = hashes < int((split.test + split.valid) * SPAN)
     return xp.where(below_test, TEST, xp.where(below_valid, VALID, TRAIN)).astype("int8")
 
 
-def _by_time(frame: Frame, split: Split, cuts: Cuts | None, device: Frames) -> Array:
+def _assign_by_time(frame: Frame, split: Split, cuts: Cuts | None, device: Frames) -> Array:
     if cuts is None:
         raise AssertionError("a time split needs its cuts")
     values, missing = device.to_arrays(frame[split.column])
     if bool(missing.any()):
-        raise _missing(frame, missing, split, device)
+        raise _missing_error(frame, missing, split, device)
     xp = device.xp
     later = xp.where(values >= cuts.valid, VALID, TRAIN)
     return xp.where(values >= cuts.test, TEST, later).astype("int8")
 
 
-def _by_name(frame: Frame, split: Split, device: Frames) -> Array:
+def _assign_by_name(frame: Frame, split: Split, device: Frames) -> Array:
     codes, values = device.to_codes(frame[split.column])
     if bool((codes < 0).any()):
-        raise _missing(frame, codes < 0, split, device)
+        raise _missing_error(frame, codes < 0, split, device)
     known = {name: number for number, name in enumerate(SETS)}
     table = np.array([known.get(str(v).strip().lower(), -1) for v in values], dtype="int8")
     used = device.bincount(codes, len(values)) > 0
@@ -194,7 +196,7 @@ def _by_name(frame: Frame, split: Split, device: Frames) -> Array:
     return device.to_device(np.append(table, np.int8(TRAIN)))[codes]
 
 
-def _missing(frame: Frame, missing: Array, split: Split, device: Frames) -> DataError:
+def _missing_error(frame: Frame, missing: Array, split: Split, device: Frames) -> DataError:
     ids = device.to_host(device.row_ids(frame)[missing])
     shown = f"not is_missing({quote(str(split.column))})"
     what = "time" if split.by == "time" else "set's name"
@@ -229,7 +231,7 @@ def check_counts(counts: Mapping[str, int], split: Split) -> None:
     raise DataError(f"split by {split.by}: no row is in {' or '.join(empty)} ({shown})", fix=fix)
 
 
-def advice(schema: Schema, split: Split) -> list[str]:
+def suggest_time_split(schema: Schema, split: Split) -> list[str]:
     """A split by time for rows that have one time and are split at random; else nothing."""
     times = [c.name for c in schema if c.kind == "datetime" and c.name not in schema.target]
     if split.by != "random" or len(times) != 1:

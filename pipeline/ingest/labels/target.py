@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.model import Data
-from pipeline.device import Array, Frame, Frames, Series, dtype_of
+from pipeline.device import Array, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, InputError, shorten
 from pipeline.expression import Expression, column_expression, parse
 from pipeline.matrix import Target
@@ -23,7 +23,7 @@ EXACT = 2**53
 
 
 @dataclass(frozen=True)
-class Summary:
+class TargetSummary:
     """What was seen of the target."""
 
     dtype: str
@@ -38,14 +38,14 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Settled:
+class InferredTarget:
     """The target, and what decided its task: a sentence for the user."""
 
     target: Target
     why: str
 
 
-def expression_of(target: str, names: Collection[str]) -> Expression:
+def parse_target(target: str, names: Collection[str]) -> Expression:
     """The target as an expression; the name of a column is that column, however odd.
 
     Raises:
@@ -53,12 +53,12 @@ def expression_of(target: str, names: Collection[str]) -> Expression:
     """
     if target in names:
         return column_expression(target)
-    with of_target():
+    with name_target_in_errors():
         return parse(target)
 
 
 @contextmanager
-def of_target() -> Iterator[None]:
+def name_target_in_errors() -> Iterator[None]:
     """Says of an expression's mistakes that it is the target's."""
     try:
         yield
@@ -68,28 +68,23 @@ def of_target() -> Iterator[None]:
         ) from None
 
 
-def summarise(frame: Frame, expression: Expression, device: Frames) -> Summary:
-    """The target's values in one partition."""
-    return summary_of(expression.evaluate(frame, device), device)
-
-
-def summary_of(series: Series, device: Frames) -> Summary:
-    """What is seen of the target's column in one partition."""
+def summarise_target(series: Series, device: Frames) -> TargetSummary:
+    """Summarise the target's values in one partition."""
     dtype, xp = dtype_of(series), device.xp
     codes, values = device.to_codes(series) if dtype == "text" else device.to_device_codes(series)
     present = len(series) - int((codes < 0).sum())
-    counts = _counts(codes, values, dtype, device)
+    counts = _count_values(codes, values, dtype, device)
     missing = len(series) - present
     if dtype == "text" or present == 0:
-        return Summary(dtype, missing, counts)
+        return TargetSummary(dtype, missing, counts)
     numbers, absent = device.to_arrays(series)
     numbers = numbers[~absent].astype("float64")
     whole = bool((xp.isfinite(numbers) & (numbers == xp.floor(numbers))).all())
     whole = whole and bool((xp.abs(numbers) <= EXACT).all())
-    return Summary(dtype, missing, counts, whole, float(numbers.min()), float(numbers.max()))
+    return TargetSummary(dtype, missing, counts, whole, float(numbers.min()), float(numbers.max()))
 
 
-def _counts(codes: Array, values: Array, dtype: str, device: Frames) -> dict[Any, int] | None:
+def _count_values(codes: Array, values: Array, dtype: str, device: Frames) -> dict[Any, int] | None:
     """Rows by value; None if there are too many values."""
     # of these some may have no rows: a text's dictionary, what stands where a number is missing
     if dtype != "text" and len(values) > MAX_VALUES + 1:
@@ -98,10 +93,10 @@ def _counts(codes: Array, values: Array, dtype: str, device: Frames) -> dict[Any
     known = values if dtype == "text" else device.to_host(values)
     if int((rows > 0).sum()) > MAX_VALUES:
         return None
-    return {_plain(v, dtype): int(n) for v, n in zip(known, rows, strict=True) if n}
+    return {_to_python(v, dtype): int(n) for v, n in zip(known, rows, strict=True) if n}
 
 
-def _plain(value: Any, dtype: str) -> Any:
+def _to_python(value: Any, dtype: str) -> Any:
     """As natural Python value; -0.0 is 0.0."""
     if dtype == "text":
         return str(value)
@@ -110,7 +105,7 @@ def _plain(value: Any, dtype: str) -> Any:
     return float(value) + 0.0 if dtype == "float64" else int(value)
 
 
-def merge(a: Summary, b: Summary) -> Summary:
+def merge_summaries(a: TargetSummary, b: TargetSummary) -> TargetSummary:
     """The values in two partitions."""
     counts = None
     if a.counts is not None and b.counts is not None:
@@ -120,13 +115,13 @@ def merge(a: Summary, b: Summary) -> Summary:
         counts = counts if len(counts) <= MAX_VALUES else None
     lows = [s.low for s in (a, b) if s.low is not None]
     highs = [s.high for s in (a, b) if s.high is not None]
-    return Summary(
+    return TargetSummary(
         a.dtype, a.missing + b.missing, counts, a.whole and b.whole,
         min(lows, default=None), max(highs, default=None),
     )  # fmt: skip
 
 
-def settle(summary: Summary, data: Data) -> Settled:
+def infer_target(summary: TargetSummary, data: Data) -> InferredTarget:
     """The task and the classes, and what decided.
 
     Bool, text or two distinct values: classes; whole numbers with at most 20 values: multiclass;
@@ -136,19 +131,19 @@ def settle(summary: Summary, data: Data) -> Settled:
         DataError: no value, or a single one; infinite numbers; too many classes.
         ConfigError: ``data.task`` or ``data.positive`` does not fit the values.
     """
-    _refuse_hopeless(summary, data)
+    _check_learnable(summary, data)
     if data.task == "auto":
-        task, why = _chosen(summary, data)
+        task, why = _infer_task(summary, data)
     else:
         task, why = data.task, f"data.task is {data.task}"
     if task == "regression":
         _check_regression(summary, data)
-        return Settled(Target("regression"), why)
-    classes = _classes(summary, data, task)
-    return Settled(Target(task, _with_positive_last(classes, data, task)), why)
+        return InferredTarget(Target("regression"), why)
+    classes = _list_classes(summary, data, task)
+    return InferredTarget(Target(task, _put_positive_last(classes, data, task)), why)
 
 
-def _refuse_hopeless(summary: Summary, data: Data) -> None:
+def _check_learnable(summary: TargetSummary, data: Data) -> None:
     if summary.counts is not None and len(summary.counts) < 2:
         seen = [f"{shorten(v)}: {n} rows" for v, n in summary.counts.items()]
         what = "has only one value" if seen else "is missing in every row"
@@ -163,7 +158,7 @@ def _refuse_hopeless(summary: Summary, data: Data) -> None:
         )
 
 
-def _chosen(summary: Summary, data: Data) -> tuple[Any, str]:
+def _infer_task(summary: TargetSummary, data: Data) -> tuple[Any, str]:
     """The task by the values, and why."""
     values = None if summary.counts is None else len(summary.counts)
     shown = f"more than {MAX_VALUES}" if values is None else str(values)
@@ -177,22 +172,22 @@ def _chosen(summary: Summary, data: Data) -> tuple[Any, str]:
         return "multiclass", f"the target has {shown} distinct whole numbers"
     kind = "whole numbers" if summary.whole else "numbers"
     if data.positive is not None:
-        raise _positive_alone(data, "regression")
+        raise _positive_error(data, "regression")
     return "regression", f"the target has {shown} distinct {kind}"
 
 
-def _check_regression(summary: Summary, data: Data) -> None:
+def _check_regression(summary: TargetSummary, data: Data) -> None:
     if summary.dtype == "text":
         raise ConfigError(
             f"data.task: regression needs numbers, and data.target {data.target!r} is text",
-            examples=_examples(summary), fix="task: multiclass, or types: {column: float}",
+            examples=_list_examples(summary), fix="task: multiclass, or types: {column: float}",
         )  # fmt: skip
     if data.positive is not None:
-        raise _positive_alone(data, "regression")
-    _refuse_infinite(summary, data)
+        raise _positive_error(data, "regression")
+    _check_finite(summary, data)
 
 
-def _refuse_infinite(summary: Summary, data: Data) -> None:
+def _check_finite(summary: TargetSummary, data: Data) -> None:
     if not np.isfinite([v for v in (summary.low, summary.high) if v is not None]).all():
         raise DataError(
             f"data.target: {data.target!r} has infinite values",
@@ -201,7 +196,7 @@ def _refuse_infinite(summary: Summary, data: Data) -> None:
         )
 
 
-def _classes(summary: Summary, data: Data, task: str) -> tuple[Any, ...]:
+def _list_classes(summary: TargetSummary, data: Data, task: str) -> tuple[Any, ...]:
     """The classes, sorted; whole float64 values as int."""
     if summary.counts is None:
         raise _classes_error(
@@ -210,7 +205,7 @@ def _classes(summary: Summary, data: Data, task: str) -> tuple[Any, ...]:
             summary,
             data,
         )
-    _refuse_infinite(summary, data)
+    _check_finite(summary, data)
     if task == "binary" and len(summary.counts) != 2:
         raise _classes_error(
             ConfigError, f"has {len(summary.counts)} distinct values, and task: binary takes 2",
@@ -223,20 +218,22 @@ def _classes(summary: Summary, data: Data, task: str) -> tuple[Any, ...]:
 
 
 def _classes_error(
-    kind: type[InputError], message: str, summary: Summary, data: Data
+    kind: type[InputError], message: str, summary: TargetSummary, data: Data
 ) -> InputError:
     fix = "write an expression that has the wanted classes, for example "
     fix += f'{data.target} == "…"' if summary.dtype == "text" else f"{data.target} > 15"
     if summary.dtype != "text":
         fix += ", or task: regression"
-    return kind(f"data.target: {data.target!r} {message}", examples=_examples(summary), fix=fix)
+    return kind(
+        f"data.target: {data.target!r} {message}", examples=_list_examples(summary), fix=fix
+    )
 
 
-def _with_positive_last(classes: tuple[Any, ...], data: Data, task: str) -> tuple[Any, ...]:
+def _put_positive_last(classes: tuple[Any, ...], data: Data, task: str) -> tuple[Any, ...]:
     if data.positive is None:
         return classes
     if task != "binary":
-        raise _positive_alone(data, task)
+        raise _positive_error(data, task)
     wanted = data.positive
     same = [c for c in classes if c == wanted or str(c) == str(wanted)]
     if not same:
@@ -248,28 +245,24 @@ def _with_positive_last(classes: tuple[Any, ...], data: Data, task: str) -> tupl
     return (*(c for c in classes if c != same[0]), same[0])
 
 
-def _positive_alone(data: Data, task: str) -> ConfigError:
+def _positive_error(data: Data, task: str) -> ConfigError:
     return ConfigError(
         f"data.positive: {data.positive!r} is for two classes, and this is a {task} target",
         fix=f"leave positive out, or make two classes: target: {data.target} == {data.positive!r}",
     )
 
 
-def _examples(summary: Summary) -> list[str]:
+def _list_examples(summary: TargetSummary) -> list[str]:
     common = sorted((summary.counts or {}).items(), key=lambda item: (-item[1], str(item[0])))
     return [f"{shorten(value)}: {rows} rows" for value, rows in common]
 
 
-def label(frame: Frame, expression: Expression, target: Target, device: Frames) -> Array:
-    """float64 (n,): the class's position or the value; NaN where the target is missing.
+def encode_labels(series: Series, target: Target, device: Frames) -> Array:
+    """Encode the target's column as float64 labels (n,).
 
-    A value that was no class when the target was settled is NaN too.
+    A label is the position of its class, or the value itself for a regression. It is NaN where the
+    target is missing, or where the value is none of the classes.
     """
-    return label_of(expression.evaluate(frame, device), target, device)
-
-
-def label_of(series: Series, target: Target, device: Frames) -> Array:
-    """`label` of the target's column."""
     if target.task == "regression":
         return device.to_floats(series)
     if dtype_of(series) == "bool":

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.ingest.sources.files import File
-from pipeline.ingest.sources.filesystems import opened
+from pipeline.ingest.sources.filesystems import open_file
 
 LONGEST = 16 << 20
 """Bytes of a line: what goes on longer is no table."""
@@ -18,13 +18,13 @@ CHUNK = 256 << 10  # fits the cache: counting newlines is fastest so (0.15 s for
 
 
 @contextmanager
-def stream(file: File, options: Mapping[str, Any]) -> Iterator[Any]:
+def open_stream(file: File, options: Mapping[str, Any]) -> Iterator[Any]:
     """The file's content as a stream, decompressed by its ending.
 
     Raises:
         DataError: it is not compressed as its ending says, or cut off.
     """
-    with opened(file.path, options) as raw:
+    with open_file(file.path, options) as raw:
         if file.compression is None:
             yield raw
             return
@@ -38,9 +38,9 @@ def stream(file: File, options: Mapping[str, Any]) -> Iterator[Any]:
             ) from None
 
 
-def head(file: File, options: Mapping[str, Any], size: int) -> bytes:
+def read_head(file: File, options: Mapping[str, Any], size: int) -> bytes:
     """The first lines, as many as ``size`` bytes hold (at least one)."""
-    with stream(file, options) as inner:
+    with open_stream(file, options) as inner:
         data = bytes(inner.read(size))
         while len(data) >= size and b"\n" not in data[-size:]:
             more = inner.read(size)
@@ -48,13 +48,13 @@ def head(file: File, options: Mapping[str, Any], size: int) -> bytes:
                 return data
             data += bytes(more)
             if len(data) > LONGEST:
-                raise _endless(file, 0)
+                raise _line_too_long_error(file, 0)
     return data if len(data) < size else data[: data.rfind(b"\n") + 1]
 
 
-def piece(file: File, options: Mapping[str, Any], start: int, size: int) -> bytes:
+def read_piece(file: File, options: Mapping[str, Any], start: int, size: int) -> bytes:
     """Whole lines that begin after ``start`` within about ``size`` bytes; local or remote."""
-    with opened(file.path, options) as raw:
+    with open_file(file.path, options) as raw:
         raw.seek(start)
         data = raw.read(size)
     first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
@@ -63,13 +63,13 @@ def piece(file: File, options: Mapping[str, Any], start: int, size: int) -> byte
     return data[first:last] if first else b""
 
 
-def span(file: File, options: Mapping[str, Any], start: int, stop: int | None) -> bytes:
+def read_range(file: File, options: Mapping[str, Any], start: int, stop: int | None) -> bytes:
     """The bytes from ``start`` to ``stop`` (None: the end) of the content.
 
     Raises:
         DataError: the file is shorter than when the blocks were planned.
     """
-    with stream(file, options) as inner:
+    with open_stream(file, options) as inner:
         if file.compression is None:
             inner.seek(start)
         else:
@@ -80,9 +80,9 @@ def span(file: File, options: Mapping[str, Any], start: int, stop: int | None) -
     return data
 
 
-def chunks(file: File, options: Mapping[str, Any], start: int) -> Iterator[bytes]:
+def read_chunks(file: File, options: Mapping[str, Any], start: int) -> Iterator[bytes]:
     """The content from byte ``start`` on, in chunks of `CHUNK` bytes."""
-    with stream(file, options) as inner:
+    with open_stream(file, options) as inner:
         if file.compression is None:
             inner.seek(start)
         elif start:
@@ -94,10 +94,10 @@ def chunks(file: File, options: Mapping[str, Any], start: int) -> Iterator[bytes
             if (newline := chunk.rfind(b"\n")) >= 0:
                 ended = at - len(chunk) + newline + 1
             if at - ended > LONGEST:
-                raise _endless(file, ended)
+                raise _line_too_long_error(file, ended)
 
 
-def _endless(file: File, at: int) -> DataError:
+def _line_too_long_error(file: File, at: int) -> DataError:
     return DataError(
         f"{file.path}: the line that begins at byte {at:,} is longer than {LONGEST >> 20} MB",
         fix="a CSV has a record a line: are its line ends newlines, and its quotes closed?",

@@ -16,7 +16,13 @@ from pipeline.config.model import Source
 from pipeline.config.urls import Url, is_container, is_url, parse_url
 from pipeline.errors import DataError, InputError, SchemaError, check_utf8
 from pipeline.ingest.sources import http_files
-from pipeline.ingest.sources.filesystems import check_bucket, explained, filesystem, opened, reason
+from pipeline.ingest.sources.filesystems import (
+    check_bucket,
+    describe_os_error,
+    open_file,
+    open_filesystem,
+    translate_errors,
+)
 
 CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
@@ -43,7 +49,7 @@ class File:
     @property
     def format(self) -> str:
         """``csv``, ``parquet``, or an empty text where the ending tells nothing."""
-        ending = _ending(self.path)
+        ending = _get_ending(self.path)
         if ending in CSV_ENDINGS:
             return "csv"
         return "parquet" if ending in PARQUET_ENDINGS else ""
@@ -51,21 +57,21 @@ class File:
     @property
     def compression(self) -> str | None:
         """``gzip``, ``zstd`` or None, by the ending."""
-        return COMPRESSION.get(os.path.splitext(_name(self.path))[1])
+        return COMPRESSION.get(os.path.splitext(_lower_path(self.path))[1])
 
 
-def _name(path: str) -> str:
+def _lower_path(path: str) -> str:
     """The path in lower case, without the query of an HTTP URL."""
     is_http = is_url(path) and parse_url(path).is_http
     return (path.partition("?")[0] if is_http else path).lower()
 
 
-def _ending(path: str) -> str:
-    stem, last = os.path.splitext(_name(path))
+def _get_ending(path: str) -> str:
+    stem, last = os.path.splitext(_lower_path(path))
     return os.path.splitext(stem)[1] if last in COMPRESSION else last
 
 
-def find(source: Source) -> list[File]:
+def find_files(source: Source) -> list[File]:
     """The files of a source: those of a folder or glob sorted by path, a list's as listed.
 
     Folders are searched to their bottom; names that begin with ``.`` or ``_`` are left out, and so
@@ -89,7 +95,7 @@ def find(source: Source) -> list[File]:
     return found
 
 
-def format_of(files: list[File], source: Source) -> str:
+def detect_format(files: list[File], source: Source) -> str:
     """The one format of all files.
 
     Raises:
@@ -99,9 +105,9 @@ def format_of(files: list[File], source: Source) -> str:
         return source.format
     by_format: dict[str, str] = {}
     for file in files:
-        by_format.setdefault(file.format or _magic(file, source), file.path)
+        by_format.setdefault(file.format or _sniff_format(file, source), file.path)
     if "" in by_format:
-        raise _no_format(by_format[""])
+        raise _unknown_format_error(by_format[""])
     if len(by_format) > 1:
         raise SchemaError(
             "CSV and Parquet files are mixed",
@@ -111,26 +117,26 @@ def format_of(files: list[File], source: Source) -> str:
     return next(iter(by_format))
 
 
-def _no_format(path: str) -> SchemaError:
-    if _ending(path) in PACKED:
+def _unknown_format_error(path: str) -> SchemaError:
+    if _get_ending(path) in PACKED:
         fix = "unpack it, or compress it with gzip or zstd"
         return SchemaError(f"{path} is compressed in a way that is not read", fix=fix)
-    if _ending(path) in OTHERS:
+    if _get_ending(path) in OTHERS:
         fix = "write it as Parquet; in pandas: frame.to_parquet('new.parquet')"
         return SchemaError(f"{path} is neither CSV nor Parquet", fix=fix)
     fix = "say format: csv or format: parquet beside path (or --set data.format=csv)"
     return SchemaError(f"{path}: the ending does not tell the format", fix=fix)
 
 
-def _magic(file: File, source: Source) -> str:
-    with opened(file.path, source.storage_options) as stream:
+def _sniff_format(file: File, source: Source) -> str:
+    with open_file(file.path, source.storage_options) as stream:
         return "parquet" if stream.read(4) == b"PAR1" else ""
 
 
-def with_folders(file: File, keys: Sequence[str]) -> File:
+def add_folder_keys(file: File, keys: Sequence[str]) -> File:
     """The file with those of the ``key=value`` folders anywhere above it that are named."""
     place = file.path if is_url(file.path) else os.path.abspath(file.path)
-    above = dict(_keys(place, ""))
+    above = dict(_parse_folder_keys(place, ""))
     more = tuple((key, above[key]) for key in keys if key in above)
     return replace(file, partitions=(*file.partitions, *more))
 
@@ -139,24 +145,24 @@ def _expand(path: str, source: Source) -> list[File]:
     if not path:
         raise InputError("path is empty", fix="name a file, a folder, a glob or a URL")
     remote = is_url(path)
-    listed, kind = _remote(path, source) if remote else _local(os.path.expanduser(path))
+    listed, kind = _find_remote(path, source) if remote else _find_local(os.path.expanduser(path))
     if kind == "file":
         return listed
     wanted = [f for f in listed if _is_data(f, path, source)]
     if wanted:
         return sorted(wanted, key=lambda f: f.path)
     if kind == "glob":
-        raise InputError(f"no file matches {path!r}", fix=f"looked in {_where(path)}")
+        raise InputError(f"no file matches {path!r}", fix=f"looked in {_describe_place(path)}")
     if listed:
         raise InputError(
             f"the folder {path!r} has no {_format_words(source)} file",
             examples=[f.path for f in listed],
             fix="say format: csv or format: parquet if the endings are unusual",
         )
-    raise InputError(f"the folder {path!r} is empty", fix=f"looked in {_where(path)}")
+    raise InputError(f"the folder {path!r} is empty", fix=f"looked in {_describe_place(path)}")
 
 
-def _where(path: str) -> str:
+def _describe_place(path: str) -> str:
     return path if is_url(path) else os.path.abspath(path)
 
 
@@ -165,13 +171,13 @@ def _format_words(source: Source) -> str:
 
 
 def _is_data(file: File, path: str, source: Source) -> bool:
-    root = _root(path)
+    root = _find_root(path)
     below = file.path[len(root) :] if file.path.startswith(root) else file.path
     hidden = any(part[:1] in (".", "_") for part in re.split(r"[/\\]", below) if part)
     return not hidden and (source.format != "auto" or bool(file.format))
 
 
-def _root(path: str) -> str:
+def _find_root(path: str) -> str:
     """The part of a folder's or glob's path before the first wildcard's folder."""
     if not local_glob.has_magic(path):
         return path
@@ -180,7 +186,7 @@ def _root(path: str) -> str:
     return "/".join(parts[:first])
 
 
-def _keys(path: str, root: str) -> tuple[tuple[str, str], ...]:
+def _parse_folder_keys(path: str, root: str) -> tuple[tuple[str, str], ...]:
     """``key=value`` folders of a path below the root (a root inside the path counts from there)."""
     below = path[len(root) :] if path.startswith(root) else path
     folders = [part for part in re.split(r"[/\\]", below)[:-1] if "=" in part[1:]]
@@ -190,25 +196,27 @@ def _keys(path: str, root: str) -> tuple[tuple[str, str], ...]:
 # -- local ------------------------------------------------------------------------------------
 
 
-def _local(path: str) -> tuple[list[File], str]:
+def _find_local(path: str) -> tuple[list[File], str]:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         if not local_glob.has_magic(path):
-            raise _missing(path) from None
+            raise _missing_error(path) from None
         matches = local_glob.glob(path, recursive=True)
         names = [
-            n for match in matches for n in (_walk(match) if os.path.isdir(match) else [match])
+            n
+            for match in matches
+            for n in (_list_folder(match) if os.path.isdir(match) else [match])
         ]
-        return [_local_file(n, _root(path)) for n in sorted(set(names))], "glob"
+        return [_local_file(n, _find_root(path)) for n in sorted(set(names))], "glob"
     except (OSError, ValueError) as error:
-        raise InputError(f"{path!r} cannot be read: {reason(error)}") from None
+        raise InputError(f"{path!r} cannot be read: {describe_os_error(error)}") from None
     if stat.S_ISDIR(mode):
-        return [_local_file(name, path) for name in _walk(path)], "folder"
+        return [_local_file(name, path) for name in _list_folder(path)], "folder"
     return [_local_file(path, path)], "file"
 
 
-def _walk(folder: str) -> list[str]:
+def _list_folder(folder: str) -> list[str]:
     return [
         os.path.join(at, name)
         for at, _, names in os.walk(folder, followlinks=True)
@@ -224,12 +232,12 @@ def _local_file(path: str, root: str) -> File:
         if not os.access(path, os.R_OK):
             raise PermissionError(13, "permission denied")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {reason(error)}") from None
-    keys = () if path == root else _keys(path, root)
+        raise InputError(f"{path} cannot be read: {describe_os_error(error)}") from None
+    keys = () if path == root else _parse_folder_keys(path, root)
     return File(path, info.st_size, f"{info.st_size}-{info.st_mtime_ns}", keys)
 
 
-def _missing(path: str) -> InputError:
+def _missing_error(path: str) -> InputError:
     from difflib import get_close_matches
 
     if os.path.islink(path):
@@ -252,11 +260,11 @@ def _missing(path: str) -> InputError:
 # -- remote -----------------------------------------------------------------------------------
 
 
-def _remote(path: str, source: Source) -> tuple[list[File], str]:
-    fs, url = filesystem(path, source.storage_options), parse_url(path)
+def _find_remote(path: str, source: Source) -> tuple[list[File], str]:
+    fs, url = open_filesystem(path, source.storage_options), parse_url(path)
     if url.is_http:
         return [_http_file(fs, path)], "file"
-    with explained(path):
+    with translate_errors(path):
         fs.invalidate_cache()  # an earlier listing of this process may be out of date
         bare = fs._strip_protocol(path)
         found = _info(fs, bare)
@@ -264,7 +272,7 @@ def _remote(path: str, source: Source) -> tuple[list[File], str]:
             return [_remote_file(fs, url, found, ())], "file"
         if local_glob.has_magic(path):
             names = [n for m in fs.glob(bare) for n in (fs.find(m) if fs.isdir(m) else [m])]
-            kind, root = "glob", fs._strip_protocol(_root(path))
+            kind, root = "glob", fs._strip_protocol(_find_root(path))
         elif found is not None:
             names, kind, root = fs.find(bare), "folder", bare
         else:
@@ -274,7 +282,7 @@ def _remote(path: str, source: Source) -> tuple[list[File], str]:
         if kind == "nothing":
             raise InputError(f"there is no {path!r}", fix="check the name and the permissions")
         infos = (fs.info(name) for name in sorted(set(names)))
-        return [_remote_file(fs, url, i, _keys(i["name"], root)) for i in infos], kind
+        return [_remote_file(fs, url, i, _parse_folder_keys(i["name"], root)) for i in infos], kind
 
 
 def _http_file(fs: Any, path: str) -> File:
@@ -283,8 +291,8 @@ def _http_file(fs: Any, path: str) -> File:
             f"{path}: an HTTP server has no folders to search",
             fix="name each file: path: [https://host/a.csv, https://host/b.csv]",
         )
-    with explained(path):
-        found = http_files.describe(fs, expand_url(path), path)
+    with translate_errors(path):
+        found = http_files.describe_file(fs, expand_url(path), path)
     return File(path, found.size, found.fingerprint)
 
 
@@ -307,7 +315,7 @@ def _remote_file(
     return File(path, size, str(tag or size).strip('"'), keys)
 
 
-def unchanged(file: File) -> None:
+def check_unchanged(file: File) -> None:
     """Checks that a local file is what it was when the schema was settled.
 
     Raises:

@@ -14,11 +14,20 @@ from pipeline.config.urls import EXTRAS, is_url, parse_url
 from pipeline.errors import InputError, MachineError, PipelineError
 from pipeline.ingest.sources import http_files
 
-STORES = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs", "requests")
+STORE_MODULES = (
+    "botocore",
+    "aiobotocore",
+    "aiohttp",
+    "gcsfs",
+    "google",
+    "azure",
+    "adlfs",
+    "requests",
+)
 """Top-level modules whose errors say what a store, or the network before it, did."""
 
 
-def filesystem(path: str, options: Mapping[str, Any]) -> Any:
+def open_filesystem(path: str, options: Mapping[str, Any]) -> Any:
     """Open the fsspec file system of a URL.
 
     The class is looked up by the protocol that was checked; fsspec never parses the URL for another
@@ -49,7 +58,7 @@ def filesystem(path: str, options: Mapping[str, Any]) -> Any:
         raise InputError(f"{path}: {redact(str(error))}", fix="check storage_options") from None
 
 
-def reason(error: Exception) -> str:
+def describe_os_error(error: Exception) -> str:
     """What the system said, in its own words."""
     return redact(str(getattr(error, "strerror", None) or error)).lower()
 
@@ -67,7 +76,7 @@ HTTP_FIX = (
 
 
 @contextmanager
-def explained(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """Turns what a disk or a store says into our errors."""
     try:
         yield
@@ -77,15 +86,18 @@ def explained(path: str) -> Iterator[None]:
         raise InputError(f"{path} is not there any more", fix="start again") from None
     except PermissionError as error:
         raise InputError(
-            f"{path} cannot be read: {reason(error) or 'permission denied'}", fix=CREDENTIALS
+            f"{path} cannot be read: {describe_os_error(error) or 'permission denied'}",
+            fix=CREDENTIALS,
         ) from None
     except Exception as error:
-        if (found := _refusal(path, error)) is not None:
+        if (found := _translate_http_status(path, error)) is not None:
             raise found from None
         # aiohttp's errors of a connection are OSErrors too, but the file is not at fault
-        is_store = any(kind.__module__.partition(".")[0] in STORES for kind in type(error).__mro__)
+        is_store = any(
+            kind.__module__.partition(".")[0] in STORE_MODULES for kind in type(error).__mro__
+        )
         if isinstance(error, OSError) and not is_store:
-            raise InputError(f"{path} cannot be read: {reason(error)}") from None
+            raise InputError(f"{path} cannot be read: {describe_os_error(error)}") from None
         if not is_store:
             raise
         if "credentials" in type(error).__name__.lower():
@@ -102,7 +114,7 @@ def explained(path: str) -> Iterator[None]:
         ) from None
 
 
-def _refusal(path: str, error: Exception) -> PipelineError | None:
+def _translate_http_status(path: str, error: Exception) -> PipelineError | None:
     """What an HTTP server's status means; None for any other error."""
     status = getattr(error, "status", None)
     if not isinstance(status, int) or type(error).__module__.partition(".")[0] != "aiohttp":
@@ -133,55 +145,55 @@ def check_bucket(fs: Any, path: str) -> None:
 
 
 @contextmanager
-def sent(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
+def upload_on_success(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
     """A local file to write to, which is sent to the URL if the block succeeds.
 
     Raises:
         InputError: it is no object store, there is no such bucket, or it may not be written to.
     """
-    fs = filesystem(path, options)
+    fs = open_filesystem(path, options)
     if not parse_url(path).is_writable:
         raise InputError(
             f"{path} cannot be written to", fix="name a local file, or s3://, gs://, abfs://"
         )
-    with explained(path):
+    with translate_errors(path):
         check_bucket(fs, path)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / path.rpartition("/")[2]
         yield local
-        with explained(path):
+        with translate_errors(path):
             fs.put_file(str(local), path)
 
 
-def reached(path: str, options: Mapping[str, Any]) -> None:
+def check_reachable(path: str, options: Mapping[str, Any]) -> None:
     """Asks a store for one file's size.
 
     Raises:
         InputError, MachineError: why the file cannot be read from here.
     """
-    fs = filesystem(path, options)
-    with explained(path):
+    fs = open_filesystem(path, options)
+    with translate_errors(path):
         if parse_url(path).is_http:
-            http_files.describe(fs, expand_url(path), path)
+            http_files.describe_file(fs, expand_url(path), path)
         else:
             fs.info(path)
 
 
 @contextmanager
-def opened(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
+def open_file(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
     """The file's bytes as stored, a binary stream that can seek.
 
     Raises:
         InputError: it vanished or cannot be read.
     """
-    with explained(path), _open(path, options) as stream:
+    with translate_errors(path), _open(path, options) as stream:
         yield stream
 
 
 def _open(path: str, options: Mapping[str, Any]) -> Any:
     if not is_url(path):
-        return open(path, "rb")  # noqa: SIM115 (`opened` closes it)
-    fs = filesystem(path, options)
+        return open(path, "rb")  # noqa: SIM115 (`open_file` closes it)
+    fs = open_filesystem(path, options)
     if parse_url(path).is_http:
-        return http_files.open_file(fs, expand_url(path), path)
+        return http_files.open_http_file(fs, expand_url(path), path)
     return fs.open(path, "rb")

@@ -44,7 +44,7 @@ _lock = threading.Lock()  # Dask's threads open the same file at once: it is dow
 _folder: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def describe(fs: Any, url: str, shown: str) -> HttpFile:
+def describe_file(fs: Any, url: str, shown: str) -> HttpFile:
     """Ask a server about a file; download it if the server sends no ranges of it.
 
     Args:
@@ -64,16 +64,16 @@ def describe(fs: Any, url: str, shown: str) -> HttpFile:
         if size is not None:
             known = HttpFile(size, tag or str(size), None)
         elif known is None or not tag or known.fingerprint != tag:
-            path = Path(_temporary(), f"{len(_described)}")
+            path = Path(_temporary_folder(), f"{len(_described)}")
             size, digest = sync(fs.loop, _download, fs, url, path, shown)
             known = HttpFile(size, tag or digest, path)
         _described[url] = known
     return known
 
 
-def open_file(fs: Any, url: str, shown: str) -> Any:
-    """Open a file for reading, as a binary stream that can seek; raises as `describe`."""
-    known = _described.get(url) or describe(fs, url, shown)
+def open_http_file(fs: Any, url: str, shown: str) -> Any:
+    """Open a file for reading, as a binary stream that can seek; raises as `describe_file`."""
+    known = _described.get(url) or describe_file(fs, url, shown)
     if known.download is not None:
         return known.download.open("rb")
     return io.BufferedReader(_Ranges(fs, url, known.size, shown), BLOCK)
@@ -124,7 +124,7 @@ class _Ranges(io.RawIOBase):
 
     async def _fetch(self, start: int, count: int) -> bytes:
         data, wanted = bytearray(), f"bytes={start}-{start + count - 1}"
-        async with _answer(self.fs, self.url, self.shown, Range=wanted) as answer:
+        async with _request(self.fs, self.url, self.shown, Range=wanted) as answer:
             answer.raise_for_status()
             sent = answer.headers.get("Content-Range", "")
             is_asked = sent == f"bytes {start}-{start + count - 1}/{self.size}"
@@ -144,13 +144,13 @@ def _is_encoded(answer: Any) -> bool:
     return answer.headers.get("Content-Encoding", "identity") not in ("identity", "")
 
 
-def _temporary() -> str:
+def _temporary_folder() -> str:
     if not _folder:
         _folder.append(tempfile.TemporaryDirectory(prefix="pipeline-http-"))
     return _folder[0].name
 
 
-def _request(fs: Any, **headers: str) -> dict[str, Any]:
+def _request_options(fs: Any, **headers: str) -> dict[str, Any]:
     from aiohttp import ClientTimeout
 
     asked = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity", **headers}
@@ -159,11 +159,11 @@ def _request(fs: Any, **headers: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _answer(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterator[Any]:
+async def _request(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterator[Any]:
     """Ask for a file; yield the answer before its body is read."""
     session = await fs.set_session()
     try:
-        answer = await session.get(fs.encode_url(url), **_request(fs, **headers))
+        answer = await session.get(fs.encode_url(url), **_request_options(fs, **headers))
     except ValueError as error:  # of yarl, and of Python for a host name; redirects lead anywhere
         raise InputError(
             f"{shown}, or what its server redirects to, is not a valid address: {error}",
@@ -175,7 +175,7 @@ async def _answer(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterato
 
 async def _probe(fs: Any, url: str, shown: str) -> tuple[int | None, str]:
     """(size, or None if the server sends no ranges; ETag or date)."""
-    async with _answer(fs, url, shown, Range="bytes=0-0") as answer:
+    async with _request(fs, url, shown, Range="bytes=0-0") as answer:
         if answer.status != 416:  # an empty file has no first byte
             answer.raise_for_status()
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
@@ -187,7 +187,7 @@ async def _probe(fs: Any, url: str, shown: str) -> tuple[int | None, str]:
 async def _download(fs: Any, url: str, path: Path, shown: str) -> tuple[int, str]:
     """(bytes, SHA-256) of the file, which lies at ``path`` then."""
     size, digest = 0, hashlib.sha256()
-    async with _answer(fs, url, shown) as answer:
+    async with _request(fs, url, shown) as answer:
         answer.raise_for_status()
         with path.open("wb") as file:
             async for chunk in answer.content.iter_chunked(1 << 20):

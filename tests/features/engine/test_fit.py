@@ -66,7 +66,7 @@ def prepared(frame, label, which):
 def fitted(client, frame, label, which, *, entries=ENTRIES, count=3):
     schema, whole = prepared(frame, label, which)
     if "lag" not in {next(iter(e)) for e in entries}:
-        schema = schema.without(["when"])
+        schema = schema.drop(["when"])
     parts = [whole.iloc[i] for i in np.array_split(np.arange(len(whole)), count)]
     delayed = partitions.persist(client, partitions.map_partitions(range(count), parts.__getitem__))
     return fit.fit(

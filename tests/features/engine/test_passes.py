@@ -142,7 +142,7 @@ def wide_and_narrow():
     columns[SET] = cpu.make_series(rng.choice(np.array([0, 1], dtype="int32"), n), "int32")
     frame = cpu.make_frame(columns)
     frame.index = pd.Index(np.arange(40, 40 + n), dtype="int64")
-    return frame, assign.packed(frame, "cpu", Target("binary", (False, True)))
+    return frame, assign.pack_frame(frame, "cpu", Target("binary", (False, True)))
 
 
 def test_a_packed_frame_is_small_and_ops_see_what_it_was():
@@ -191,5 +191,5 @@ def test_labels_that_are_missing_or_numbers_are_not_packed():
     lost = frame.assign(
         **{LABEL: cpu.make_series(np.full(300, np.nan), "float64").set_axis(frame.index)}
     )
-    assert assign.packed(lost, "cpu", Target("binary", (False, True)))[LABEL].dtype == "float64"
-    assert assign.packed(frame, "cpu", Target("regression"))[LABEL].dtype == "float64"
+    assert assign.pack_frame(lost, "cpu", Target("binary", (False, True)))[LABEL].dtype == "float64"
+    assert assign.pack_frame(frame, "cpu", Target("regression"))[LABEL].dtype == "float64"

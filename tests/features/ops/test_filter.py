@@ -5,7 +5,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.features.registry import dump_op, parse_op
 from pipeline.features.try_op import make_frame
-from pipeline.ingest.labels.assign import passing
+from pipeline.ingest.labels.assign import evaluate_filter
 
 
 @pytest.mark.parametrize("entry", ["x > 1", {"where": "x > 1"}])
@@ -13,7 +13,7 @@ def test_missing_counts_as_false(entry, device):
     op = parse_op({"filter": entry})
     schema, host = make_frame({"x": [0.5, 2.0, None], "y": [1, 2, 3]})
     host.index = [10, 11, 12]
-    kept = device.to_host(passing(device.to_device(host), op.expression(), device))
+    kept = device.to_host(evaluate_filter(device.to_device(host), op.expression(), device))
     assert kept.dtype == "bool"
     assert kept.tolist() == [False, True, False]
     assert op.reads(schema) == ["x"]
@@ -24,7 +24,7 @@ def test_missing_counts_as_false(entry, device):
 def test_an_empty_partition(device):
     _, host = make_frame({"x": [1.0]})
     op = parse_op({"filter": "x > 1"})
-    kept = passing(device.to_device(host.iloc[:0]), op.expression(), device)
+    kept = evaluate_filter(device.to_device(host.iloc[:0]), op.expression(), device)
     assert len(kept) == 0
 
 

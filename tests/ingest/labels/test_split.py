@@ -23,11 +23,13 @@ def drawn(data, split, device=cpu, *, parts=1, seed=0, rate=1.0, n=None):
     """(sets of all rows in order, cuts), made partition by partition."""
     _, host = make_frame(data if n is None else {"x": np.arange(n)})
     frames = [device.to_device(host.iloc[i]) for i in np.array_split(np.arange(len(host)), parts)]
-    merged = splitting.summarise(frames[0], split, device, seed, rate)
+    merged = splitting.sample_times(frames[0], split, device, seed, rate)
     for frame in frames[1:]:
-        merged = splitting.merge(splitting.summarise(frame, split, device, seed, rate), merged)
-    cuts = splitting.cuts(merged, split)
-    sets = [device.to_host(splitting.assign(f, split, cuts, device, seed)) for f in frames]
+        merged = splitting.merge_times(
+            splitting.sample_times(frame, split, device, seed, rate), merged
+        )
+    cuts = splitting.choose_cuts(merged, split)
+    sets = [device.to_host(splitting.assign_sets(f, split, cuts, device, seed)) for f in frames]
     assert all(s.dtype == "int8" for s in sets)
     return np.concatenate(sets), cuts
 
@@ -149,9 +151,9 @@ def test_a_missing_time_shows_the_row(what, device):
     frame, split = device.to_device(host), Split(by="time", column="my time")
     with pytest.raises(DataError, match=r"(?s)my time.*row 41.*is_missing\(`my time`\)"):
         if what == "summarise":
-            splitting.summarise(frame, split, device, 0)
+            splitting.sample_times(frame, split, device, 0)
         else:
-            splitting.assign(frame, split, Cuts(1, 2), device, 0)
+            splitting.assign_sets(frame, split, Cuts(1, 2), device, 0)
 
 
 def test_one_time_cannot_be_split():
@@ -188,14 +190,14 @@ SCHEMA = Schema(tuple(Column(n, d) for n, d in [("n", "int64"), ("s", "text"), (
 
 def test_check_refuses_before_reading():
     for by, name in [("time", "n"), ("time", "d"), ("group", "s"), ("group", "n"), ("column", "s")]:
-        splitting.check(Split(by=by, column=name), SCHEMA)
-    splitting.check(Split(), SCHEMA)
+        splitting.check_split(Split(by=by, column=name), SCHEMA)
+    splitting.check_split(Split(), SCHEMA)
     with pytest.raises(ConfigError, match="(?s)'s' is text, not a time.*datetime"):
-        splitting.check(Split(by="time", column="s"), SCHEMA)
+        splitting.check_split(Split(by="time", column="s"), SCHEMA)
     with pytest.raises(ConfigError, match="'n' is numeric"):
-        splitting.check(Split(by="column", column="n"), SCHEMA)
+        splitting.check_split(Split(by="column", column="n"), SCHEMA)
     with pytest.raises(ConfigError, match="no column 'm'"):
-        splitting.check(Split(by="group", column="m"), SCHEMA)
+        splitting.check_split(Split(by="group", column="m"), SCHEMA)
 
 
 def test_empty_sets_are_told():
@@ -215,12 +217,16 @@ def test_empty_sets_are_told():
 
 def test_a_random_split_of_rows_with_one_time_tells_the_other(tmp_path):
     one = Schema((Column("it's: a day", "datetime"), Column("x", "float64")))
-    (told,) = splitting.advice(one, Split())
+    (told,) = splitting.suggest_time_split(one, Split())
     override = shlex.split(told)[-1]
     tree = {"data": {"path": "a", "target": "x"}}
     asked = Config.parse(tree, [override]).split
     assert (asked.by, asked.column) == ("time", "it's: a day")
-    assert not splitting.advice(one, asked)
+    assert not splitting.suggest_time_split(one, asked)
     two = one.with_columns([Column("t", "datetime")])
-    assert not splitting.advice(two, Split()) and not splitting.advice(one.only(["x"]), Split())
-    assert not splitting.advice(replace(one, target=frozenset({"it's: a day"})), Split())
+    assert not splitting.suggest_time_split(two, Split()) and not splitting.suggest_time_split(
+        one.select(["x"]), Split()
+    )
+    assert not splitting.suggest_time_split(
+        replace(one, target=frozenset({"it's: a day"})), Split()
+    )

@@ -18,21 +18,25 @@ NOTHING = pd.Series([None, None], dtype=object)
 def seen(values, text="y", device=cpu, parts=1):
     """The summary over partitions, the frame and the expression."""
     schema, host = make_frame({"y": values})
-    expression = target.expression_of(text, schema.names)
+    expression = target.parse_target(text, schema.names)
     frames = [
         device.to_device(host.iloc[i].reset_index(drop=True))
         for i in np.array_split(np.arange(len(host)), parts)
     ]
-    merged = target.summarise(frames[0], expression, device)
+    merged = target.summarise_target(expression.evaluate(frames[0], device), device)
     for frame in frames[1:]:
-        merged = target.merge(merged, target.summarise(frame, expression, device))
+        merged = target.merge_summaries(
+            merged, target.summarise_target(expression.evaluate(frame, device), device)
+        )
     return merged, device.to_device(host), expression
 
 
 def settled(values, text="y", device=cpu, **data):
     merged, frame, expression = seen(values, text, device)
-    found = target.settle(merged, Data(path="x", target=text, **data))
-    labels = device.to_host(target.label(frame, expression, found.target, device))
+    found = target.infer_target(merged, Data(path="x", target=text, **data))
+    labels = device.to_host(
+        target.encode_labels(expression.evaluate(frame, device), found.target, device)
+    )
     assert found.why
     assert labels.dtype == "float64"
     return found.target, labels.tolist()
@@ -78,7 +82,7 @@ def test_an_expression_is_a_target(device):
 def test_a_column_comes_before_the_expression_of_its_name(device):
     schema, host = make_frame({"a b": [1, 2], "a > 1": [5, 6], "a": [0, 9]})
     for name, expected in [("a b", [1, 2]), ("a > 1", [5, 6]), ("a > 2", [False, True])]:
-        made = target.expression_of(name, schema.names).evaluate(device.to_device(host), device)
+        made = target.parse_target(name, schema.names).evaluate(device.to_device(host), device)
         assert device.to_host(made).tolist() == expected
 
 
@@ -138,9 +142,11 @@ def test_a_class_of_one_row_is_a_class():
 
 def test_a_value_that_was_no_class_has_no_label(device):
     merged, _, expression = seen(["a", "b"], device=device)
-    found = target.settle(merged, Data(path="x", target="y")).target
+    found = target.infer_target(merged, Data(path="x", target="y")).target
     _, host = make_frame({"y": ["b", "c", None]})
-    labels = device.to_host(target.label(device.to_device(host), expression, found, device))
+    labels = device.to_host(
+        target.encode_labels(expression.evaluate(device.to_device(host), device), found, device)
+    )
     assert same(labels, [1.0, np.nan, np.nan])
 
 

@@ -12,7 +12,7 @@ from pipeline.device import cpu
 from pipeline.errors import ConfigError, InputError, MachineError, SchemaError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
-from pipeline.ingest.schema import settle
+from pipeline.ingest.schema import infer_contract
 from pipeline.ingest.sources import files, filesystems
 
 
@@ -42,24 +42,24 @@ def tree(tmp_path):
 
 
 def test_folders_are_sorted_and_searched_to_the_bottom(tree):
-    assert names(files.find(source(tree))) == ["a.csv", "b.csv", "c.csv.gz"]
+    assert names(files.find_files(source(tree))) == ["a.csv", "b.csv", "c.csv.gz"]
 
 
 def test_globs_are_sorted_and_lists_are_not(tree):
-    assert names(files.find(source(tree / "*.csv"))) == ["a.csv", "b.csv"]
-    assert names(files.find(source(tree / "**/*.csv*"))) == ["a.csv", "b.csv", "c.csv.gz"]
-    assert names(files.find(source(tree / "b.csv", tree / "a.csv"))) == ["b.csv", "a.csv"]
+    assert names(files.find_files(source(tree / "*.csv"))) == ["a.csv", "b.csv"]
+    assert names(files.find_files(source(tree / "**/*.csv*"))) == ["a.csv", "b.csv", "c.csv.gz"]
+    assert names(files.find_files(source(tree / "b.csv", tree / "a.csv"))) == ["b.csv", "a.csv"]
 
 
 def test_a_file_whose_name_looks_like_a_glob(tmp_path):
     (tmp_path / "a[1].csv").write_text("n\n1\n")
-    assert names(files.find(source(tmp_path / "a[1].csv"))) == ["a[1].csv"]
+    assert names(files.find_files(source(tmp_path / "a[1].csv"))) == ["a[1].csv"]
 
 
 def test_fingerprints_follow_the_content(tree):
-    before = files.find(source(tree / "a.csv"))[0]
+    before = files.find_files(source(tree / "a.csv"))[0]
     (tree / "a.csv").write_text("n,s\n1,a\n2,b\n")
-    after = files.find(source(tree / "a.csv"))[0]
+    after = files.find_files(source(tree / "a.csv"))[0]
     assert before.fingerprint != after.fingerprint
     assert after.size == 12
 
@@ -68,9 +68,9 @@ def test_the_format_is_found_or_said(tmp_path):
     (tmp_path / "data.bin").write_text("n,s\n1,a\n")
     pd.DataFrame({"n": [1]}).to_parquet(tmp_path / "table")
     with pytest.raises(SchemaError, match="does not tell the format"):
-        settle(source(tmp_path / "data.bin"))
-    assert settle(source(tmp_path / "data.bin", format="csv")).format == "csv"
-    assert settle(source(tmp_path / "table")).format == "parquet"
+        infer_contract(source(tmp_path / "data.bin"))
+    assert infer_contract(source(tmp_path / "data.bin", format="csv")).format == "csv"
+    assert infer_contract(source(tmp_path / "table")).format == "parquet"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_nothing_found(tmp_path, make, path, message):
     for name, text in make.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=message) as raised:
-        files.find(source(tmp_path / path))
+        files.find_files(source(tmp_path / path))
     assert raised.value.status == 2
 
 
@@ -95,9 +95,9 @@ def test_mixtures_and_doubles(tmp_path):
     (tmp_path / "a.csv").write_text("n\n1\n")
     pd.DataFrame({"n": [1]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(SchemaError, match="mixed"):
-        settle(source(tmp_path))
+        infer_contract(source(tmp_path))
     with pytest.raises(SchemaError, match="named twice"):
-        files.find(source(tmp_path / "a.csv", tmp_path / "*.csv"))
+        files.find_files(source(tmp_path / "a.csv", tmp_path / "*.csv"))
 
 
 def test_key_value_folders(tmp_path):
@@ -105,7 +105,7 @@ def test_key_value_folders(tmp_path):
         folder = tmp_path / f"year={year}" / f"place={place}"
         folder.mkdir(parents=True)
         (folder / "part.csv").write_text("n\n1\n2\n")
-    contract = settle(source(tmp_path))
+    contract = infer_contract(source(tmp_path))
     assert [(c.name, c.dtype) for c in contract.schema] == [
         ("n", "int64"), ("year", "int64"), ("place", "text"),
     ]  # fmt: skip
@@ -115,14 +115,14 @@ def test_key_value_folders(tmp_path):
     assert frame["place"].to_list()[:2] == ["a b", "a b"]
     assert frame["place"].isna().to_list() == [False, False, True, True]
     assert list(frame.index) == [0, 1, 2, 3]
-    only = settle(source(tmp_path / "year=2020"))
+    only = infer_contract(source(tmp_path / "year=2020"))
     assert only.schema.names == ["n", "place"]
-    glob = settle(source(tmp_path / "year=*/*/*.csv"))
+    glob = infer_contract(source(tmp_path / "year=*/*/*.csv"))
     assert glob.schema.names == ["n", "year", "place"]
-    text = settle(source(tmp_path, types={"year": "text"}))
+    text = infer_contract(source(tmp_path, types={"year": "text"}))
     assert text.schema["year"].dtype == "text"
     with pytest.raises(SchemaError, match="place=a b is not an integer"):
-        settle(source(tmp_path, types={"place": "integer"}))
+        infer_contract(source(tmp_path, types={"place": "integer"}))
 
 
 def test_key_value_folders_that_differ(tmp_path):
@@ -130,10 +130,10 @@ def test_key_value_folders_that_differ(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.csv").write_text("n\n1\n")
     with pytest.raises(SchemaError, match="same key=value folders"):
-        settle(source(tmp_path))
+        infer_contract(source(tmp_path))
     (tmp_path / "year=1" / "a.csv").write_text("year\n1\n")
     with pytest.raises(SchemaError, match="'year' is a folder's key and a column"):
-        settle(source(tmp_path / "year=*"))
+        infer_contract(source(tmp_path / "year=*"))
 
 
 def test_urls(tmp_path, monkeypatch):
@@ -142,17 +142,17 @@ def test_urls(tmp_path, monkeypatch):
     memory.pipe("/data_urls/k=1/b.csv", b"n,s\n3,x\n")
     memory.pipe("/data_urls/k=1/a.csv", b"n,s\n1,x\n2,y\n")
     for path in ("memory://data_urls", "memory://data_urls/*/*.csv", "memory://data_urls/k=1/"):
-        contract = settle(source(path))
+        contract = infer_contract(source(path))
         blocks = plan_blocks(contract, 4)
         frame = cpu.concat([read_block(b, contract, ["n"], cpu)[0] for b in blocks])
         assert frame["n"].to_list() == [1, 2, 3]
         assert ("k" in contract.schema) == ("k=1" not in path)
     pd.DataFrame({"n": [5]}).to_parquet(tmp_path / "a.parquet")
     memory.pipe("/data_urls/a.parquet", (tmp_path / "a.parquet").read_bytes())
-    contract = settle(source("memory://data_urls/a.parquet"))
+    contract = infer_contract(source("memory://data_urls/a.parquet"))
     assert read_block(plan_blocks(contract)[0], contract, ["n"], cpu)[0]["n"].to_list() == [5]
     with pytest.raises(InputError, match="there is no 'memory://nothing.csv'"):
-        files.find(source("memory://nothing.csv"))
+        files.find_files(source("memory://nothing.csv"))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_missing_library_is_named_with_its_extra(url, extra, monkeypatch):
 
     monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     with pytest.raises(MachineError, match=rf'pip install "pipeline\[{extra}\]"'):
-        files.find(source(url))
+        files.find_files(source(url))
 
 
 def test_unknown_protocols_and_absent_secrets(monkeypatch):
@@ -172,7 +172,7 @@ def test_unknown_protocols_and_absent_secrets(monkeypatch):
         source("nonsense://a/b.csv")
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        files.find(source("s3://a/a.csv", storage_options={"key": "${NO_SUCH_KEY}"}))
+        files.find_files(source("s3://a/a.csv", storage_options={"key": "${NO_SUCH_KEY}"}))
 
 
 def test_a_container_keeps_its_account():
@@ -187,12 +187,12 @@ def test_permission_denied(tmp_path):
     (tmp_path / "a.csv").write_text("n\n1\n")
     (tmp_path / "a.csv").chmod(0)
     with pytest.raises(InputError, match="permission denied"):
-        files.find(source(tmp_path / "a.csv"))
+        files.find_files(source(tmp_path / "a.csv"))
 
 
 def test_a_file_that_is_gone_when_opened(tmp_path):
     with (
         pytest.raises(InputError, match="not there any more"),
-        filesystems.opened(str(tmp_path / "a.csv"), {}),
+        filesystems.open_file(str(tmp_path / "a.csv"), {}),
     ):
         pass

@@ -130,7 +130,7 @@ def test_files_are_read_with_and_without_ranges(server, kind, ending, tmp_path, 
 
 def test_a_file_is_described_by_tag_or_hash(server):
     def find(path):
-        return files.find(Source(path=(f"{server.url}/{path}",)))[0]
+        return files.find_files(Source(path=(f"{server.url}/{path}",)))[0]
 
     assert find("whole-tagged/a.csv").fingerprint == find("ranges-tagged/a.csv").fingerprint == "v1"
     assert len(find("whole/a.csv").fingerprint) == 64
@@ -143,7 +143,7 @@ def test_a_file_is_described_by_tag_or_hash(server):
 def test_a_download_is_bounded(server, monkeypatch):
     monkeypatch.setattr(http_files, "LARGEST", 100)
     with pytest.raises(InputError, match=r"(?s)sends no ranges.*download it"):
-        files.find(Source(path=(f"{server.url}/whole-bounded/a.csv",)))
+        files.find_files(Source(path=(f"{server.url}/whole-bounded/a.csv",)))
 
 
 @pytest.mark.parametrize("lie", ["bomb", "short", "other", "whole"])
@@ -151,7 +151,7 @@ def test_another_range_than_was_asked_for_is_refused(server, lie):
     path = f"{server.url}/ranges-lying-{lie}/a.csv"
     with (
         pytest.raises(InputError, match="sent other bytes"),
-        filesystems.opened(path, {}) as stream,
+        filesystems.open_file(path, {}) as stream,
     ):
         stream.read()
 
@@ -159,17 +159,17 @@ def test_another_range_than_was_asked_for_is_refused(server, lie):
 @pytest.mark.parametrize("host", ["127.0.0.1:99999", "a..b", "a" * 64, "[::::]"])
 def test_a_redirect_to_what_is_no_address_is_refused(server, host):
     with pytest.raises(InputError, match="is not a valid address"):
-        files.find(Source(path=(f"{server.url}/redirects/{host}.csv",)))
+        files.find_files(Source(path=(f"{server.url}/redirects/{host}.csv",)))
 
 
 def test_no_more_is_read_of_an_answer_than_was_asked_for(server):
-    with filesystems.opened(f"{server.url}/ranges-lying-endless/a.csv", {}) as stream:
+    with filesystems.open_file(f"{server.url}/ranges-lying-endless/a.csv", {}) as stream:
         assert stream.read() == CSV
 
 
 def test_a_file_of_ranges_reads_as_a_local_one(server, monkeypatch):
     monkeypatch.setattr(http_files, "BLOCK", 100)
-    with filesystems.opened(f"{server.url}/ranges/a.csv", {}) as stream:
+    with filesystems.open_file(f"{server.url}/ranges/a.csv", {}) as stream:
         assert stream.read(3) == CSV[:3] and stream.tell() == 3
         assert stream.seek(-10, 2) == len(CSV) - 10 and stream.read() == CSV[-10:]
         assert stream.read() == b"" and stream.seek(len(CSV) + 9) and stream.read(1) == b""
@@ -188,19 +188,19 @@ def test_a_file_of_ranges_reads_as_a_local_one(server, monkeypatch):
 )  # fmt: skip
 def test_a_refusal_is_named(server, status, kind, told):
     with pytest.raises(kind, match=told) as caught:
-        files.find(Source(path=(f"{server.url}/status/{status}.csv",)))
+        files.find_files(Source(path=(f"{server.url}/status/{status}.csv",)))
     assert f"HTTP {status}" in str(caught.value)
 
 
 def test_a_server_that_does_not_answer(server):
     with pytest.raises(MachineError, match="cannot be reached"):
-        files.find(Source(path=("http://127.0.0.1:9/a.csv",)))
+        files.find_files(Source(path=("http://127.0.0.1:9/a.csv",)))
 
 
 @pytest.mark.parametrize("path", ["ranges/*.csv", "ranges/"])
 def test_a_server_has_no_folders(server, path):
     with pytest.raises(InputError, match="name each file"):
-        files.find(Source(path=(f"{server.url}/{path}",)))
+        files.find_files(Source(path=(f"{server.url}/{path}",)))
     assert not server.seen
 
 
@@ -210,16 +210,16 @@ def test_credentials_come_from_the_environment_and_are_not_shown(server, monkeyp
     monkeypatch.setenv("TOKEN", "abc%2Bdef")
     monkeypatch.setenv("BEARER", "hush-hush")
     url = f"http://${{ME}}:${{WORD}}@127.0.0.1:{server.port}/whole/a.csv?token=${{TOKEN}}"
-    found = files.find(Source(path=(url,)))[0]
+    found = files.find_files(Source(path=(url,)))[0]
     assert found.path == url and found.format == "csv"
     basic = base64.b64encode(b"me@example:pa/ss@word").decode()
     assert {(query, sent) for _, query, sent, _ in server.seen} == {
         ("token=abc%2Bdef", f"Basic {basic}")
     }
-    with filesystems.opened(found.path, {}) as stream:
+    with filesystems.open_file(found.path, {}) as stream:
         assert stream.read() == CSV
     options = {"headers": {"Authorization": "Bearer ${BEARER}"}}
-    files.find(Source(path=(f"{server.url}/ranges/a.csv",), storage_options=options))
+    files.find_files(Source(path=(f"{server.url}/ranges/a.csv",), storage_options=options))
     assert server.seen[-1][2] == "Bearer hush-hush"
     shown = redact("GET http://me%40example:pa%2Fss%40word@127.0.0.1/a?token=abc%2Bdef hush-hush")
     assert "pa" not in shown.replace("path", "") and "abc" not in shown and "hush" not in shown
@@ -228,6 +228,6 @@ def test_credentials_come_from_the_environment_and_are_not_shown(server, monkeyp
 def test_predictions_are_not_written_to_a_server(server, tmp_path):
     with (
         pytest.raises(InputError, match="cannot be written to"),
-        filesystems.sent(f"{server.url}/o.csv", {}),
+        filesystems.upload_on_success(f"{server.url}/o.csv", {}),
     ):
         pass

@@ -91,7 +91,7 @@ def reference(tmp_path_factory):
 
 @pytest.mark.parametrize("path", ["s3://air/parquet", "s3://air/csv/*.csv", "s3://air/*/b.parquet"])
 def test_folders_and_globs_in_a_bucket_are_listed_in_order(store, path):
-    found = [file.path for file in files.find(Source(path=(path,)))]
+    found = [file.path for file in files.find_files(Source(path=(path,)))]
     wanted = {"s3://air/parquet": ["a", "b"], "s3://air/csv/*.csv": ["a", "b"]}.get(path, ["b"])
     assert [Path(p).stem for p in found] == wanted
     assert all(p.startswith("s3://air/") for p in found)
@@ -169,7 +169,7 @@ def test_predict_reads_from_a_bucket_and_writes_to_one(store, reference, tmp_pat
     local = tmp_path / name
     predict_files(reference.folder, ["s3://air/parquet"], local)
     read = pd.read_csv if name.endswith("csv") else pd.read_parquet
-    fs = filesystems.filesystem(made.out, {})
+    fs = filesystems.open_filesystem(made.out, {})
     with fs.open(made.out) as stream:
         pd.testing.assert_frame_equal(read(stream), read(local))
     newer = predict_files(
@@ -216,7 +216,7 @@ def test_predict_opens_urls_with_the_options_of_the_command_line(
 )
 def test_what_is_not_there_is_named(store, path, message):
     with pytest.raises(InputError, match=message.replace("*", r"\*")):
-        files.find(Source(path=(path,)))
+        files.find_files(Source(path=(path,)))
 
 
 def test_without_credentials_the_error_says_how_to_give_them(store, monkeypatch, tmp_path):
@@ -226,7 +226,7 @@ def test_without_credentials_the_error_says_how_to_give_them(store, monkeypatch,
         monkeypatch.setenv(name, str(tmp_path / "none"))
     forget()
     with pytest.raises(InputError, match="(?i)unable to locate credentials") as caught:
-        files.find(Source(path=("s3://air/parquet",)))
+        files.find_files(Source(path=("s3://air/parquet",)))
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
 
 
@@ -236,11 +236,11 @@ def test_refused_credentials_are_named(store, path):
     requests.post(f"{store}/moto-api/reset-auth", data=b"0", timeout=60)  # from now on all count
     try:
         with pytest.raises(InputError, match="cannot be read: forbidden") as caught:
-            files.find(Source(path=(path,)))
+            files.find_files(Source(path=(path,)))
     finally:
         requests.post(f"{store}/moto-api/reset-auth", data=b"inf", timeout=60)
     assert "credentials" in caught.value.fix and SECRET not in str(caught.value)
-    assert files.find(Source(path=(path,)))
+    assert files.find_files(Source(path=(path,)))
 
 
 def test_a_store_that_does_not_answer_is_the_machines_fault(store, monkeypatch):
@@ -248,7 +248,7 @@ def test_a_store_that_does_not_answer_is_the_machines_fault(store, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     forget()
     with pytest.raises(MachineError, match="cannot be reached.*127") as caught:
-        files.find(Source(path=("s3://air/parquet",)))
+        files.find_files(Source(path=("s3://air/parquet",)))
     assert "AWS_ENDPOINT_URL" in caught.value.fix
 
 
@@ -257,7 +257,7 @@ def test_without_s3fs_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)  # the import fails
     monkeypatch.delitem(registry._registry, "s3", raising=False)  # what an earlier one left
     with pytest.raises(MachineError, match="no library for s3://") as caught:
-        files.find(Source(path=("s3://air/parquet",)))
+        files.find_files(Source(path=("s3://air/parquet",)))
     assert caught.value.fix == 'pip install "pipeline[s3]"'
 
 
