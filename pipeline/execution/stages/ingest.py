@@ -23,7 +23,7 @@ from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import partitions as load
 from pipeline.ingest.blocks import BlockGroup
 from pipeline.ingest.labels import assign, split, target
-from pipeline.ingest.labels.assign import LabelCounts, LabelSpec
+from pipeline.ingest.labels.assign import LabelCounts, LabelSpec, merge_scans, scan_partition
 from pipeline.ingest.labels.label_state import LabelState
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import device_capacity, host_capacity
@@ -243,9 +243,8 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
         classes=tuple(str(c) for c in settled.target.classes) if classes > 2 else (),
     )
     context = TransformContext(device, config.seed, settled.target.task, classes, spec.sample_rate)
-    meta = frames_of(device).empty_frame(
-        [*source.select(job.kept), *assign.list_added_columns(spec)]
-    )
+    columns = [*source.select(job.kept), *assign.list_added_columns(spec)]
+    meta = frames_of(device).empty_frame(columns)
     return LabeledData(
         parts, source, meta, settled.target, settled.why, settled.counts, context, plan, spec,
         settled.cuts, found.device,
@@ -258,9 +257,7 @@ def _settled(
     """The rows with labels and sets, and what two passes over them settled."""
     config, client = session.job.config, session.client
     frames = _crossed(found, spec.device)
-    seen = partitions.reduce_partitions(
-        client, frames, assign.scan_partition, assign.merge_scans, spec
-    )
+    seen = partitions.reduce_partitions(client, frames, scan_partition, merge_scans, spec)
     notes += dropped_notes(seen)
     if config.features is None:  # nobody has looked at the columns yet
         notes += split.suggest_time_split(session.job.source, config.split)
@@ -300,11 +297,7 @@ def _prepared(
 
 
 def _refuse_few(session: RunContext, counts: LabelCounts, found: RawData) -> None:
-    """Refuse a sample of fewer than `LEAST_ROWS`: filters and splits leave what no plan knew.
-
-    Raises:
-        MachineError: the message says how much memory enough rows need.
-    """
+    """Refuse a sample of fewer than `LEAST_ROWS` rows; the error says which memory enough need."""
     train_rows = counts.rows["train"]
     if found.plan.train_rate < 1 and counts.sampled < min(LEAST_ROWS, train_rows):
         _planned(session, found.device, train_rows)  # which raises: it says what is needed

@@ -61,7 +61,7 @@ class File:
 
 
 def _lower_path(path: str) -> str:
-    """The path in lower case, without the query of an HTTP URL."""
+    """Return the path in lower case, without the query of an HTTP URL."""
     is_http = is_url(path) and parse_url(path).is_http
     return (path.partition("?")[0] if is_http else path).lower()
 
@@ -151,19 +151,16 @@ def _expand(path: str, source: Source) -> list[File]:
     wanted = [f for f in listed if _is_data(f, path, source)]
     if wanted:
         return sorted(wanted, key=lambda f: f.path)
+    searched = path if remote else os.path.abspath(path)
     if kind == "glob":
-        raise InputError(f"no file matches {path!r}", fix=f"looked in {_describe_place(path)}")
+        raise InputError(f"no file matches {path!r}", fix=f"looked in {searched}")
     if listed:
         raise InputError(
             f"the folder {path!r} has no {_format_words(source)} file",
             examples=[f.path for f in listed],
             fix="say format: csv or format: parquet if the endings are unusual",
         )
-    raise InputError(f"the folder {path!r} is empty", fix=f"looked in {_describe_place(path)}")
-
-
-def _describe_place(path: str) -> str:
-    return path if is_url(path) else os.path.abspath(path)
+    raise InputError(f"the folder {path!r} is empty", fix=f"looked in {searched}")
 
 
 def _format_words(source: Source) -> str:
