@@ -214,11 +214,8 @@ def _find_local(path: str) -> tuple[list[File], str]:
 
 
 def _list_folder(folder: str) -> list[str]:
-    return [
-        os.path.join(at, name)
-        for at, _, names in os.walk(folder, followlinks=True)
-        for name in names
-    ]
+    walked = os.walk(folder, followlinks=True)
+    return [os.path.join(at, name) for at, _, names in walked for name in names]
 
 
 def _local_file(path: str, root: str) -> File:
