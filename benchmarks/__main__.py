@@ -1,9 +1,9 @@
-"""Our run beside what a user would write: ``python -m benchmarks --help``.
+"""The comparison of the pipeline with scripts that users write: ``python -m benchmarks --help``.
 
-Every cell is a fresh process. Within a size and format the contestants take turns (ours, peer,
-peer, ours, …), so that a machine whose speed drifts slows all of them; the ratios are of medians.
-All contestants get the same environment. Each turn has another seed (of the folds of the target
-encoding), the same for all: on the real flights two seeds differed by 0.0016 in AUC.
+Every measurement is a fresh process. Within a size and format the contestants alternate (ours,
+peer, peer, ours, …), so that a machine whose speed drifts slows all of them. Ratios are ratios of
+medians. All contestants get the same environment. Each turn has its own seed (for the folds of the
+target encoding), the same for all: on the real flights two seeds differed by 0.0016 in AUC.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PEERS = {
     "skrub": "skrub_boosting", "cudf": "cudf_xgboost",
 }  # fmt: skip
 SAME_AUC = 0.003
+# Without this, idle threads of XGBoost spin, which slows it on a shared machine.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Else XGBoost's threads spin while they wait, which slows it on a shared machine."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One contestant's run."""
+    """Measurements of one contestant's run."""
 
     who: str
     rows: int
@@ -52,10 +52,10 @@ class Cell:
 
 
 def main() -> int:
-    """The command line; 1 if a score differs by more than SAME_AUC."""
+    """Run the command; return 1 if a score differs by more than SAME_AUC."""
     asked = _arguments()
     started, cells = datetime.now(UTC), []
-    found = {"machine": describe_machine(), "arguments": sys.argv[1:], "environment": ENVIRONMENT}
+    results = {"machine": describe_machine(), "arguments": sys.argv[1:], "environment": ENVIRONMENT}
     asked.work.mkdir(parents=True, exist_ok=True)
     asked.results.mkdir(parents=True, exist_ok=True)
     out = asked.results / f"{started:%Y%m%d-%H%M%S}.json"
@@ -64,16 +64,16 @@ def main() -> int:
         for kind in asked.formats:
             turns = list(_turns(asked, rows, kind))
             cells += turns
-            summary = summarised(turns)
+            summary = summarize(turns)
             print(table(summary), flush=True)
             wrong += [line for line in summary if not line["same_scores"]]
-            found |= {
+            results |= {
                 "load_after": describe_machine()["load_before"],
                 "cells": [asdict(c) for c in cells],
             }
-            found["summary"] = found.get("summary", []) + summary
-            out.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"written: {out}")
+            results["summary"] = results.get("summary", []) + summary
+            out.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"results: {out}")
     for line in wrong:
         print(f"{line['who']}: AUC {line['auc']:.4f} differs from ours by more than {SAME_AUC}")
     return int(bool(wrong))
@@ -90,11 +90,13 @@ def _arguments() -> argparse.Namespace:
         "--peers", type=_names(*PEERS), default=["pandas", "polars"], help=", ".join(PEERS)
     )
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--device", default="cpu", help="for ours: cpu, gpu or auto")
+    parser.add_argument("--device", default="cpu", help="device of the pipeline: cpu, gpu or auto")
     parser.add_argument(
         "--work", type=Path, default=Path("data/cache/benchmarks"), help="data and models"
     )
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="where JSON goes")
+    parser.add_argument(
+        "--results", type=Path, default=HERE / "results", help="folder of the results"
+    )
     return parser.parse_args()
 
 
@@ -106,7 +108,7 @@ def _names(*allowed: str) -> Any:
     def parse(text: str) -> list[str]:
         names = text.split(",")
         if wrong := [name for name in names if name not in allowed]:
-            raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(allowed)}")
+            raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not one of {', '.join(allowed)}")
         return names
 
     return parse
@@ -116,8 +118,8 @@ def _names(*allowed: str) -> Any:
 
 
 def _turns(asked: argparse.Namespace, rows: int, kind: str) -> Iterator[Cell]:
-    data = prepared(rows, kind, asked.work)
-    data.read_bytes()  # into the page cache, for all
+    data = prepare_data(rows, kind, asked.work)
+    data.read_bytes()  # fills the page cache, for all contestants alike
     for turn in range(asked.repeat):
         for who in [OURS, *asked.peers][:: 1 if turn % 2 == 0 else -1]:
             cell = _cell(who, data, turn, rows=rows, kind=kind, asked=asked)
@@ -128,8 +130,8 @@ def _turns(asked: argparse.Namespace, rows: int, kind: str) -> Iterator[Cell]:
             yield cell
 
 
-def prepared(rows: int, kind: str, folder: Path) -> Path:
-    """The data of a cell, generated if absent."""
+def prepare_data(rows: int, kind: str, folder: Path) -> Path:
+    """Return the file of a size and format; generate it if it is absent."""
     path = folder / f"flights-{rows}.{kind}"
     if path.exists():
         return path
@@ -179,43 +181,43 @@ def _ours(out: Path, output: str) -> tuple[dict[str, float], float]:
 
 
 def _theirs(out: Path) -> tuple[dict[str, float], float]:
-    found = json.loads((out / "job.json").read_text())
-    return found["stages"], found["auc"]
+    job = json.loads((out / "job.json").read_text())
+    return job["stages"], job["auc"]
 
 
 # -- results ---------------------------------------------------------------------------------------
 
 
-def summarised(cells: list[Cell]) -> list[dict[str, Any]]:
-    """A line per contestant: medians, and our median divided by theirs."""
+def summarize(cells: list[Cell]) -> list[dict[str, Any]]:
+    """Return one line per contestant: medians, and our median divided by theirs."""
     ours = [cell for cell in cells if cell.who == OURS]
     lines = []
     for who in dict.fromkeys(cell.who for cell in cells):
-        own = [cell for cell in cells if cell.who == who]
+        runs = [cell for cell in cells if cell.who == who]
         line: dict[str, Any] = {
-            "who": who, "rows": own[0].rows, "format": own[0].format, "runs": len(own),
-            "auc": _middle(own, "auc"),
+            "who": who, "rows": runs[0].rows, "format": runs[0].format, "runs": len(runs),
+            "auc": _median(runs, "auc"),
             "stages": {
-                name: statistics.median(cell.stages[name] for cell in own)
-                for name in own[0].stages
+                name: statistics.median(cell.stages[name] for cell in runs)
+                for name in runs[0].stages
             },
         }  # fmt: skip
         for figure in ("seconds", "cpu_seconds", "peak_mb"):
-            line[figure] = _middle(own, figure)
-            line[f"{figure}_range"] = [f(getattr(c, figure) for c in own) for f in (min, max)]
-            line[f"ours/this {figure}"] = round(_middle(ours, figure) / line[figure], 3)
-        difference = abs(line["auc"] - _middle(ours, "auc"))
+            line[figure] = _median(runs, figure)
+            line[f"{figure}_range"] = [f(getattr(c, figure) for c in runs) for f in (min, max)]
+            line[f"ours/this {figure}"] = round(_median(ours, figure) / line[figure], 3)
+        difference = abs(line["auc"] - _median(ours, "auc"))
         line["same_scores"] = math.isfinite(difference) and difference <= SAME_AUC
         lines.append(line)
     return lines
 
 
-def _middle(cells: list[Cell], figure: str) -> float:
+def _median(cells: list[Cell], figure: str) -> float:
     return float(statistics.median(getattr(cell, figure) for cell in cells))
 
 
 def table(summary: list[dict[str, Any]]) -> str:
-    """The lines as a Markdown table."""
+    """Format the lines as a Markdown table."""
     first = summary[0]
     head = ["who", "s (min-max)", "cpu s", "peak MB", "AUC", "ours/this: s", "cpu", "MB", "stages"]
     rows = [head, ["---"] * len(head)]

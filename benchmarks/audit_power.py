@@ -1,11 +1,11 @@
-"""How often `audit` finds a planted leak, and how often it is wrong.
+"""The power of `audit`: how often it finds a planted leak, and how often it is wrong.
 
 ``python -m benchmarks.audit_power [--kind KIND] [--seeds N]``
 
-Each table is made from a seed, split at random and given to the checks that look at the sample, as
+Each table is made from a seed, split at random and given to the checks that read the sample, as
 if its numeric columns were the models' matrix: nothing is trained, so that many tables can be
 tried. A line of the output is one kind of table at one size and strength: of how many seeds the
-check that looks for the leak failed or warned, and which other findings there were.
+check for the leak failed or warned, and which other findings there were.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Kind:
     """Tables of one kind."""
 
     make: Make
-    """Of a generator, the rows and the strength."""
+    """Receives a generator, the rows and the strength; returns the table."""
     check: str
-    """What has to find it; empty for tables without a leak."""
+    """Check that must find the leak; empty for tables without a leak."""
     grid: Sequence[tuple[int, Any]]
     """Rows and strengths."""
     sampled: float = 1.0
@@ -58,7 +58,7 @@ class Kind:
 
 
 def features(rng: np.random.Generator, rows: int) -> pd.DataFrame:
-    """Make honest columns and a target that they tell something of."""
+    """Make honest columns and a target that depends on some of them."""
     x, z = rng.normal(size=rows), rng.normal(size=rows)
     return pd.DataFrame(
         {
@@ -140,7 +140,7 @@ def near_rows(rng: np.random.Generator, rows: int, strength: tuple[float, float]
 
 
 def clean(rng: np.random.Generator, rows: int, form: str) -> pd.DataFrame:
-    """Make a table without a leak that looks like one in some respect."""
+    """Make a table without a leak that resembles one in some respect."""
     return CLEAN[form](features(rng, rows), rng, rows)
 
 
@@ -196,7 +196,7 @@ def _codes(frame: pd.DataFrame, rng: np.random.Generator, rows: int) -> pd.DataF
 
 
 def _known_mean(frame: pd.DataFrame, rng: np.random.Generator, rows: int) -> pd.DataFrame:
-    """The mean of an earlier period, which is legitimate, and the true rate of each entity."""
+    """Make the mean of an earlier period, which is legitimate, and the true rate per entity."""
     entities = max(rows // 10, 1)
     number, rate = rng.integers(0, entities, rows), rng.beta(2, 3, entities)
     before = rng.binomial(20, rate) / 20
@@ -218,7 +218,7 @@ def _classes(frame: pd.DataFrame, rng: np.random.Generator, rows: int) -> pd.Dat
 
 
 def _forecast(frame: pd.DataFrame, rng: np.random.Generator, rows: int) -> pd.DataFrame:
-    """A forecast in the target's units, and last year's value of a persistent quantity."""
+    """Make a forecast in the target's units, and last year's value of a persistent quantity."""
     level = rng.normal(100, 10, rows)
     return frame.assign(
         y=level + rng.normal(0, 5, rows), forecast=level, last=level + rng.normal(0, 5, rows)
@@ -267,24 +267,27 @@ KINDS = {
 
 
 def facts_of(frame: pd.DataFrame, rng: np.random.Generator, sampled: float) -> Evidence:
-    """Make what the checks look at: 70 % of the rows train, 10 % stop the training, 20 % test."""
+    """Make the evidence for the checks, with 70 % of the rows for training and 20 % for test."""
     y, columns = frame["y"], frame.drop(columns="y").reset_index(drop=True)
     classes = () if y.dtype.kind == "f" else tuple(np.unique(y).tolist())
     task = "regression" if not classes else "binary" if len(classes) == 2 else "multiclass"
     label = y.to_numpy("float64") if not classes else np.searchsorted(classes, y).astype("float64")
     sets = rng.choice(3, len(frame), p=[0.7, 0.1, 0.2]).astype("int32")
     schema, storage = make_frame(columns)
-    own = {LABEL: cpu.make_series(label, "float64"), SET: cpu.make_series(sets, "int32")}
-    whole = storage.assign(**own)[rng.random(len(frame)) < sampled]
+    sampled_columns = {
+        LABEL: cpu.make_series(label, "float64"),
+        SET: cpu.make_series(sets, "int32"),
+    }
+    whole = storage.assign(**sampled_columns)[rng.random(len(frame)) < sampled]
     numeric = [c.name for c in schema if c.kind == "numeric"]
     plan = FittedPlan(Schema(schema.columns), (), tuple(Feature(n, "q") for n in numeric))
     spec = scan.plan_scan("cpu", 0, len(whole), features=numeric, entities=(), times=())
     look = replace(scan.scan_partition(whole, spec), rows=len(frame))
     x = np.stack([cpu.to_floats(whole[n]) for n in numeric], axis=1).astype("float32")
-    kept, label = cpu.to_arrays(whole[SET])[0], cpu.to_floats(whole[LABEL])
+    sets_of_sample, label = cpu.to_arrays(whole[SET])[0], cpu.to_floats(whole[LABEL])
 
     def rows(which: int) -> Matrix:
-        at = kept == which
+        at = sets_of_sample == which
         return Matrix(x[at], label[at], None, np.flatnonzero(at))
 
     made_of = {n: frozenset({n}) for n in numeric}
@@ -308,15 +311,15 @@ def measure(name: str, rows: int, strength: Any, seeds: int) -> str:
     for seed in range(seeds):
         rng = np.random.default_rng([seed, rows])
         findings = find(kind.make(rng, rows, strength), rng, kind.sampled)
-        own = {f.severity for f in findings if f.check == kind.check}
-        count[next((s for s in ("fail", "warn") if s in own), "none")] += 1
+        severities = {f.severity for f in findings if f.check == kind.check}
+        count[next((s for s in ("fail", "warn") if s in severities), "none")] += 1
         others.update({
             f"{f.severity} {f.name}" for f in findings
             if f.check != kind.check and f.severity != "info"
         })  # fmt: skip
-    told = ", ".join(f"{n} × {what}" for what, n in sorted(others.items()))
+    wrong = ", ".join(f"{n} × {what}" for what, n in sorted(others.items()))
     shown = f"fail {count['fail']}, warn {count['warn']} of {seeds}" if kind.check else ""
-    return f"{name} · {rows:,} rows · {strength} · {shown} · {told or 'nothing else'}"
+    return f"{name} · {rows:,} rows · {strength} · {shown} · {wrong or 'nothing else'}"
 
 
 def main() -> None:

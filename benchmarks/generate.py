@@ -2,9 +2,9 @@
 
 Each row is a row of data/flights/flights.parquet, drawn at random, with noise: other minutes, other
 delays, sometimes another aeroplane. The columns, their types and what is missing stay as they are;
-``time_hour`` stays too, so that the weather can be joined. Rows are made in blocks and written as
-they are made: memory is flat. The same seed and number of rows give the same bytes, and the first
-blocks are the same for any number of rows.
+``time_hour`` stays too, so that the weather can be joined. Rows are made and written in
+blocks: memory is flat. The same seed and number of rows give the same bytes, and the first blocks
+are the same for any number of rows.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ import pyarrow.parquet as pq
 
 SOURCE = Path(__file__).parent.parent / "data" / "flights" / "flights.parquet"
 BLOCK = 50_000
-"""Rows made at a time."""
+"""Rows per block."""
 GROUP = 1_000_000
 """Rows of a Parquet row group."""
 PROCESSES = 2
-"""That render CSV lines."""
+"""Number of processes that render CSV lines."""
 NUMBERS = [
     "year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time",
     "sched_arr_time", "arr_delay", "flight", "air_time", "distance", "hour", "minute",
@@ -62,7 +62,7 @@ class Source:
 
 
 def source(path: Path = SOURCE) -> Source:
-    """Reads the real flights."""
+    """Read the real flights."""
     table = pq.read_table(path)
     numbers = {n: table[n].fill_null(LOWEST).to_numpy().astype("int32") for n in NUMBERS}
     texts = {n: table[n].fill_null("").combine_chunks().dictionary_encode() for n in TEXTS}
@@ -82,29 +82,29 @@ def numbered(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def block(real: Source, seed: int, number: int, rows: int) -> Block:
-    """A block's columns by name, and ``row``, the real row that each row comes from.
+    """Return the columns of a block by name, and ``row``, the real row of each row.
 
     Text columns are codes into ``real.values``; ``time_hour`` is not among them: take
     ``real.times[block["row"]]``.
     """
-    made = _whole(real, np.random.default_rng([seed, number]))
-    return {name: values[:rows] for name, values in made.items()}
+    columns = _whole(real, np.random.default_rng([seed, number]))
+    return {name: values[:rows] for name, values in columns.items()}
 
 
 def _whole(real: Source, rng: np.random.Generator) -> Block:
     row = rng.integers(0, len(real), BLOCK)
-    made = {name: values[row] for name, values in (real.numbers | real.codes).items()}
-    made["minute"] = np.clip(made["minute"] + rng.integers(-2, 3, BLOCK), 0, 59)
-    made["sched_dep_time"] = made["hour"] * 100 + made["minute"]
+    columns = {name: values[row] for name, values in (real.numbers | real.codes).items()}
+    columns["minute"] = np.clip(columns["minute"] + rng.integers(-2, 3, BLOCK), 0, 59)
+    columns["sched_dep_time"] = columns["hour"] * 100 + columns["minute"]
     for kind in ("dep", "arr"):
         later = np.rint(rng.normal(0, 4, BLOCK)).astype("int32")
-        made[f"{kind}_delay"] = _noisy(made[f"{kind}_delay"], later, -90, HIGHEST)
-        made[f"{kind}_time"] = _moved(made[f"{kind}_time"], later)
-    made["air_time"] = _noisy(made["air_time"], rng.integers(-3, 4, BLOCK), 15, HIGHEST)
+        columns[f"{kind}_delay"] = _noisy(columns[f"{kind}_delay"], later, -90, HIGHEST)
+        columns[f"{kind}_time"] = _moved(columns[f"{kind}_time"], later)
+    columns["air_time"] = _noisy(columns["air_time"], rng.integers(-3, 4, BLOCK), 15, HIGHEST)
     other = rng.random(BLOCK) < 0.02
     planes = real.codes["tailnum"][rng.integers(0, len(real), BLOCK)]
-    made["tailnum"] = np.where(other, planes, made["tailnum"])
-    return made | {"row": row}
+    columns["tailnum"] = np.where(other, planes, columns["tailnum"])
+    return columns | {"row": row}
 
 
 def _noisy(values: np.ndarray, change: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def _noisy(values: np.ndarray, change: np.ndarray, low: int, high: int) -> np.nd
 
 
 def _moved(clock: np.ndarray, minutes: np.ndarray) -> np.ndarray:
-    """Times of day written as hhmm, some minutes later; midnight is 2400."""
+    """Shift times of day, written as hhmm, by minutes; midnight is 2400."""
     of_day = (clock // 100 * 60 + clock % 100 + minutes - 1) % 1440 + 1
     return np.where(clock == LOWEST, LOWEST, of_day // 60 * 100 + of_day % 60)
 
@@ -138,7 +138,7 @@ class CsvWriter:
         self.fields = self._fields()
 
     def _fields(self) -> list[tuple[tuple[str, ...], int]]:
-        """The columns of each field of a line, in the file's order, and its width."""
+        """Return the columns of each field of a line, in the file's order, and its width."""
         fields, left = [], list(self.real.schema.names)
         while left:
             names = next((u for u in UNCHANGED if u[0] == left[0]), (left[0],))
@@ -148,7 +148,7 @@ class CsvWriter:
         return fields
 
     def _rendered(self, names: tuple[str, ...]) -> np.ndarray:
-        """The real rows' values of some neighbouring columns."""
+        """Return the real rows' values of neighbouring columns."""
         if names == ("time_hour",):
             stamps = np.datetime_as_string(self.real.times.astype("datetime64[ms]"), unit="s")
             return np.char.add(stamps.astype("S19"), b"Z\n")
@@ -165,22 +165,22 @@ class CsvWriter:
         return self.real.numbers[name] - LOWEST
 
     def lines(self, block: Block) -> bytes:
-        """The block's lines."""
+        """Render the lines of a block."""
         dtype = np.dtype([(names[0], f"S{width}") for names, width in self.fields])
-        made = np.empty(len(block["row"]), dtype)
+        columns = np.empty(len(block["row"]), dtype)
         for names, _ in self.fields:
             name = names[0]
             if names in self.whole:
-                made[name] = self.whole[names][block["row"]]
+                columns[name] = self.whole[names][block["row"]]
             elif name in TEXTS:
-                made[name] = self.text[name][block[name]]
+                columns[name] = self.text[name][block[name]]
             else:
-                made[name] = self.number[block[name] - LOWEST]
-        return made.tobytes().translate(None, b"\0")
+                columns[name] = self.number[block[name] - LOWEST]
+        return columns.tobytes().translate(None, b"\0")
 
 
 class _Worker:
-    """What a process that renders lines keeps: the writer."""
+    """State of a rendering process: the writer."""
 
     writer: CsvWriter
 
@@ -194,7 +194,7 @@ class _Worker:
 
 
 def write_csv(path: Path, origin: Path, rows: int, seed: int) -> Iterator[int]:
-    """Writes the file, its lines rendered by PROCESSES processes; yields the rows written so far.
+    """Write the file, its lines rendered by PROCESSES processes; yield the rows written so far.
 
     Few blocks are ahead of the file at any time, so memory is flat on a slow disk too.
     """
@@ -215,7 +215,7 @@ def write_csv(path: Path, origin: Path, rows: int, seed: int) -> Iterator[int]:
 
 
 def rows_of_bytes(origin: Path, size: float, seed: int) -> int:
-    """How many rows make a CSV file of about this many bytes, from its first block."""
+    """Estimate the rows of a CSV file of about this many bytes, from its first block."""
     real = source(origin)
     first = block(real, seed, 0, BLOCK)
     return max(1, round(size * BLOCK / len(CsvWriter(real).lines(first))))
@@ -225,7 +225,7 @@ def rows_of_bytes(origin: Path, size: float, seed: int) -> int:
 
 
 def write_parquet(path: Path, origin: Path, rows: int, seed: int) -> Iterator[int]:
-    """Writes the file in row groups of GROUP rows, snappy; yields the rows written so far."""
+    """Write the file in row groups of GROUP rows; yield the rows written so far."""
     real, done, waiting = source(origin), 0, []
     with pq.ParquetWriter(path, real.schema, compression="snappy", use_dictionary=TEXTS) as writer:
         for number, count in numbered(rows):
@@ -238,7 +238,7 @@ def write_parquet(path: Path, origin: Path, rows: int, seed: int) -> Iterator[in
 
 
 def as_table(real: Source, block: Block) -> pa.Table:
-    """The block with the real table's schema."""
+    """Return the block with the schema of the real table."""
     columns = []
     for field in real.schema:
         if field.name in NUMBERS:
@@ -257,7 +257,7 @@ def as_table(real: Source, block: Block) -> pa.Table:
 
 
 def generate(path: Path, rows: int, seed: int = 0, *, origin: Path = SOURCE) -> Iterator[int]:
-    """Writes ``rows`` rows to a CSV or Parquet file, by its ending; yields the rows written so far.
+    """Write ``rows`` rows to a CSV or Parquet file, by its ending; yield the rows written so far.
 
     The file is written beside its place and renamed when complete.
     """
@@ -269,7 +269,7 @@ def generate(path: Path, rows: int, seed: int = 0, *, origin: Path = SOURCE) -> 
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.generate", description="Writes flights-like rows."
     )
@@ -291,10 +291,11 @@ def main() -> None:
         if not asked.quiet and (taken - shown > 1 or done == rows):
             print(f"\r{done:,} of {rows:,} rows, {taken:.0f} s", end="", file=sys.stderr)
             shown = taken
-    taken, written = time.perf_counter() - started, asked.out.stat().st_size / 1e6
+    taken, megabytes = time.perf_counter() - started, asked.out.stat().st_size / 1e6
     print(file=sys.stderr)
     print(
-        f"{asked.out}: {rows:,} rows, {written:,.0f} MB, {taken:.1f} s, {written / taken:.0f} MB/s"
+        f"{asked.out}: {rows:,} rows, {megabytes:,.0f} MB, {taken:.1f} s, "
+        f"{megabytes / taken:.0f} MB/s"
     )
 
 

@@ -1,9 +1,10 @@
-"""Planned beside measured peak memory, by shape of the data: ``python -m benchmarks.memory_plan``.
+"""The planned and the measured peak memory, by shape of the data.
 
-Each shape is written to a scratch folder, run by ``python -m pipeline run`` in a process of its own
-and deleted. What the plan said and what the ledger metered stand side by side, stage by stage; the
-peak of the whole run is the process's own high-water mark. Sizes are such that the data weigh more
-than the imports. The constants of `pipeline/memory/planner.py` are fitted to what this prints.
+``python -m benchmarks.memory_plan``: each shape is written to a scratch folder, run by
+``python -m pipeline run`` in its own process and deleted. The output compares the plan with the
+ledger, stage by stage; the peak of the whole run is the high-water mark of the process. The data
+are large enough to outweigh the imports. The constants of `pipeline/memory/planner.py` are fitted
+to this output.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ from pipeline.memory.estimate import Sizes
 from pipeline.tools.plan import describe_plan
 
 CHUNK = 100_000
-"""Rows made at a time."""
+"""Rows per generated table."""
 GROUP = 500_000
-"""Rows of a Parquet row group."""
+"""Rows per Parquet row group."""
 MODELS = {"xgboost": {"rounds": 10, "max_depth": 6}, "forest": {"trees": 10, "max_depth": 12}}
 Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A table that is made, and how it is run."""
+    """A generated table and the config of its run."""
 
     make: Callable[[np.random.Generator, int], Columns]
     rows: int
@@ -54,14 +55,14 @@ class Shape:
     models: tuple[str, ...] = ("xgboost", "forest")
 
     def tree(self, path: Path) -> dict[str, Any]:
-        """The run's config."""
+        """Return the config of the run."""
         models = {name: MODELS[name] if name in self.models else None for name in MODELS}
         base = {"name": "shape", "data": {"path": str(path), "target": "y"}, "models": models}
         return {**base, "cluster": {"kind": "process", "dashboard": False}, **self.config}
 
 
 def _floats(width: int, missing: float = 0.0) -> Callable[[np.random.Generator, int], Columns]:
-    def made(rng: np.random.Generator, rows: int) -> Columns:
+    def make(rng: np.random.Generator, rows: int) -> Columns:
         x = rng.normal(size=(width, rows)).round(4)
         y = (x[0] + x[1] + rng.normal(size=rows) > 0).astype("int64")
         gone = rng.random((width, rows)) < missing if missing else np.zeros((width, 1), bool)
@@ -70,7 +71,7 @@ def _floats(width: int, missing: float = 0.0) -> Callable[[np.random.Generator, 
         }
         return {"y": y, **numbers}
 
-    return made
+    return make
 
 
 def _texts(
@@ -80,14 +81,14 @@ def _texts(
     def words(column: int) -> pa.Array:
         return pa.array([f"{column}_{i:0{letters - 2}d}" for i in range(count)])
 
-    def made(rng: np.random.Generator, rows: int) -> Columns:
+    def make(rng: np.random.Generator, rows: int) -> Columns:
         codes = rng.integers(0, count, size=(width, rows))
         x = rng.normal(size=(numbers, rows)).round(4)
         y = ((codes[0] % 3 == 0) + rng.normal(size=rows) > 0.5).astype("int64")
         texts = {f"t{i}": words(i).take(pa.array(codes[i])) for i in range(width)}
         return {"y": y, **texts, **{f"x{i}": x[i] for i in range(numbers)}}
 
-    return made
+    return make
 
 
 def _encoded(width: int, op: str, **parameters: Any) -> dict[str, Any]:
@@ -113,8 +114,8 @@ FULL: Mapping[str, Shape] = {
 }
 
 
-def written(shape: Shape, folder: Path, seed: int = 0) -> Path:
-    """The shape's table as a file in the folder."""
+def write_shape(shape: Shape, folder: Path, seed: int = 0) -> Path:
+    """Write the table of a shape to a file in the folder."""
     path = folder / f"data.{shape.format}"
     tables = _tables(shape, np.random.default_rng(seed))
     first = next(tables)
@@ -146,10 +147,10 @@ def _grouped(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
-    """Makes the data, runs them, and returns planned and measured bytes; leaves nothing."""
+    """Generate the data, run the pipeline on them, and return planned and measured bytes."""
     folder = Path(tempfile.mkdtemp(prefix="memory-plan-", dir=scratch))
     try:
-        path = written(shape, folder)
+        path = write_shape(shape, folder)
         config = folder / "run.yaml"
         config.write_text(yaml.safe_dump(shape.tree(path)))
         command = [sys.executable, "-m", "pipeline", "run", str(config), "--json", "-q"]
@@ -174,7 +175,7 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
 
 
 def sizes(config: Path) -> Sizes:
-    """What the plan was made of."""
+    """Return the sizes from which the plan is computed."""
     job = prepare_job(Config.load(config))
     parts = partitions.plan_partitions(
         job.contract,
@@ -186,32 +187,32 @@ def sizes(config: Path) -> Sizes:
 
 
 def main() -> None:
-    """Prints a line per shape and stage; ``--json FILE`` keeps them."""
+    """Print one line per shape and stage; ``--json FILE`` stores them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shapes", help="names, separated by semicolons; all if absent")
     parser.add_argument("--scratch", type=Path, help="folder for the data")
     parser.add_argument("--json", type=Path, help="file for the figures")
     asked = parser.parse_args()
     names = asked.shapes.split(";") if asked.shapes else list(FULL)
-    found = []
+    results = []
     for name in names:
-        found.append(run(name, FULL[name], asked.scratch))
-        print_shape(found[-1])
+        results.append(run(name, FULL[name], asked.scratch))
+        print_shape(results[-1])
     if asked.json:
         asked.json.write_text(
-            json.dumps({"machine": process_meter.describe_machine(), "shapes": found}, indent=1)
+            json.dumps({"machine": process_meter.describe_machine(), "shapes": results}, indent=1)
         )
 
 
-def print_shape(found: Mapping[str, Any]) -> None:
-    """The shape's line, and one per stage: MB planned and measured."""
+def print_shape(result: Mapping[str, Any]) -> None:
+    """Print the planned and measured MB of a shape and of its stages."""
     print(
-        f"{found['shape']:<24} {found['rows']:>10,} rows, file {found['bytes'] / 1e6:,.0f} MB: "
-        f"planned {found['planned'] / 1e6:,.0f}, measured {found['measured'] / 1e6:,.0f} MB, "
-        f"ratio {found['ratio']}, {found['cpu_seconds']} cpu s",
+        f"{result['shape']:<24} {result['rows']:>10,} rows, file {result['bytes'] / 1e6:,.0f} MB: "
+        f"planned {result['planned'] / 1e6:,.0f}, measured {result['measured'] / 1e6:,.0f} MB, "
+        f"ratio {result['ratio']}, {result['cpu_seconds']} cpu s",
         flush=True,
     )
-    for stage in found["stages"]:
+    for stage in result["stages"]:
         print(
             f"    {stage['stage']:<16} {stage['planned_host'] / 1e6:>8,.0f} "
             f"{stage['peak_host'] / 1e6:>8,.0f} {'; '.join(stage['notes'])[:90]}"

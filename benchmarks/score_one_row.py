@@ -1,4 +1,4 @@
-"""How long a loaded run takes for one row: ``python -m benchmarks.score_one_row RUN DATA``.
+"""The latency of one row with a loaded run: ``python -m benchmarks.score_one_row RUN DATA``.
 
 Prints the median and the 95th percentile in milliseconds over 200 single rows of DATA (Parquet),
 for each model, after one warm-up call; and the seconds that loading the run took.
@@ -20,7 +20,7 @@ CALLS = 200
 
 
 def main(run: str, data: str) -> None:
-    """Prints the times for each model of the run."""
+    """Print the times for each model of the run."""
     rows = pd.read_parquet(data).head(CALLS)
     manifest = read_json(Path(run) / "manifest.json")
     for model in manifest["models"]:

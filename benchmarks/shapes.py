@@ -17,18 +17,18 @@ import pandas as pd
 
 
 def table(rows: int, columns: int, words: int, seed: int) -> pd.DataFrame:
-    """The rows: normal numbers, a target that the first of them bends, perhaps a text column."""
+    """Make normal numbers, a target that depends on the first, and optionally a text column."""
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(rows, columns)).round(4)
     frame = pd.DataFrame(numbers, columns=[f"x{i}" for i in range(columns)])
-    own = {"y": (numbers[:, 0] + rng.normal(size=rows) > 0).astype("int64")}
+    added = {"y": (numbers[:, 0] + rng.normal(size=rows) > 0).astype("int64")}
     if words:
-        own["w"] = np.char.add("word ", rng.integers(0, words, rows).astype(str))
-    return frame.assign(**own)
+        added["w"] = np.char.add("word ", rng.integers(0, words, rows).astype(str))
+    return frame.assign(**added)
 
 
 def write(frame: pd.DataFrame, folder: Path, files: int, kind: str) -> None:
-    """The rows in so many files of nearly one size."""
+    """Split the rows into files of nearly equal size."""
     folder.mkdir(parents=True)
     edges = np.linspace(0, len(frame), files + 1).astype(int)
     for i, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
@@ -37,7 +37,7 @@ def write(frame: pd.DataFrame, folder: Path, files: int, kind: str) -> None:
 
 
 def main() -> None:
-    """Writes one table into a new folder."""
+    """Write one table into a new folder."""
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("folder", type=Path)

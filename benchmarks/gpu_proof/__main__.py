@@ -1,12 +1,11 @@
-"""All evidence about the GPU, in steps of under ten minutes, the most telling first.
+"""The proof of the GPU path, in steps of under ten minutes, the most informative first.
 
     python -m benchmarks.gpu_proof                     on a GPU host, from the repository's root
-    python -m benchmarks.gpu_proof --seconds 540       ends before; started again it goes on
+    python -m benchmarks.gpu_proof --seconds 540       stops in time; the next call resumes
     python -m benchmarks.gpu_proof --devices cpu --scale 0.0005 --out /tmp/proof     to try it out
 
-Results lie in docs/gpu-results/<date>-<gpu>.json and .md, written after each step. Steps that are
-done are not done again, also those that failed; ``--again NAME`` does one again, ``--again failed``
-all that failed.
+Results are written after each step, to docs/gpu-results/<date>-<gpu>.json and .md. A step runs
+once, also if it fails; ``--again NAME`` repeats one step, ``--again failed`` all that failed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_proof import page
-from benchmarks.gpu_proof.steps import NotHere, Proof, Step, steps
+from benchmarks.gpu_proof.steps import NotApplicable, Proof, Step, plan_steps
 from pipeline.artifacts.files import read_json, write_json, write_text
 from pipeline.bench import bandwidth, process_meter
 from pipeline.device.probe import Gpu, probe_gpus
@@ -31,61 +30,65 @@ Json = dict[str, Any]
 
 
 def main() -> int:
-    """The command line; 3 without the GPU that was asked for, 1 if a step has failed."""
-    asked = _arguments()
-    found = probe_gpus()
-    gpus = found.gpus if "gpu" in asked.devices else ()
-    if "gpu" in asked.devices and found.reason:
-        print(f"no GPU: {found.reason}; --devices cpu tries the steps out", file=sys.stderr)
+    """Run the command; return 3 without the requested GPU, 1 if a step failed."""
+    asked = _parse_arguments()
+    machine = probe_gpus()
+    gpus = machine.gpus if "gpu" in asked.devices else ()
+    if "gpu" in asked.devices and machine.reason:
+        print(f"no GPU: {machine.reason}; --devices cpu tries the steps", file=sys.stderr)
         return 3
     asked.work.mkdir(parents=True, exist_ok=True)
-    commit = _commit()
-    path, state = opened(asked.out, _name(gpus), asked.devices, asked.scale, commit)
+    commit = _describe_commit()
+    path, state = find_results(asked.out, name_machine(gpus), asked.devices, asked.scale, commit)
     if not state:
-        state.update(_begun(asked, gpus, found.driver, commit))
-    _forget(state, asked.again)
-    _go_on(asked, state, path)
-    print(f"written: {path} and .md", file=sys.stderr)
+        state.update(_new_state(asked, gpus, machine.driver, commit))
+    _forget_steps(state, asked.again)
+    run_steps(asked, state, path)
+    print(f"results: {path} and .md", file=sys.stderr)
     return int(any("failed" in step for step in state["steps"].values()))
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu_proof", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--devices", type=lambda t: t.split(","), default=["gpu", "cpu"])
-    parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of rows")
-    parser.add_argument("--seconds", type=float, help="begin no step that may not end by then")
-    parser.add_argument("--only", help="steps whose names match this regular expression")
-    parser.add_argument("--again", default="", help="a step to do again, or: failed")
-    parser.add_argument("--work", type=Path, default=Path("data/cache/gpu-proof"), help="for data")
-    parser.add_argument("--out", type=Path, default=Path("docs/gpu-results"), help="of the results")
-    parser.add_argument("--list", action="store_true", help="name the steps and do nothing")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor of all numbers of rows")
+    parser.add_argument("--seconds", type=float, help="start only steps that end by then")
+    parser.add_argument("--only", help="run the steps whose names match this regular expression")
+    parser.add_argument("--again", default="", help="repeat this step, or: failed")
+    parser.add_argument(
+        "--work", type=Path, default=Path("data/cache/gpu-proof"), help="folder of the data"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/gpu-results"), help="folder of the results"
+    )
+    parser.add_argument("--list", action="store_true", help="list the steps and exit")
     asked = parser.parse_args()
     if wrong := [d for d in asked.devices if d not in ("cpu", "gpu")]:
         parser.error(f"--devices: {wrong[0]!r} is neither cpu nor gpu")
     if asked.list:
-        print("\n".join(step.name for step in steps(asked.devices)))
+        print("\n".join(step.name for step in plan_steps(asked.devices)))
         sys.exit(0)
     return asked
 
 
-def _name(gpus: tuple[Gpu, ...]) -> str:
-    """The machine in a file name: ``nvidia-h200``, ``2x-nvidia-l4``, ``cpu``."""
+def name_machine(gpus: tuple[Gpu, ...]) -> str:
+    """Return the machine's part of a file name: ``nvidia-h200``, ``2x-nvidia-l4``, ``cpu``."""
     if not gpus:
         return "cpu"
     many = f"{len(gpus)}x-" if len(gpus) > 1 else ""
     return many + re.sub(r"[^a-z0-9]+", "-", gpus[0].name.lower()).strip("-")
 
 
-def opened(
+def find_results(
     out: Path, name: str, devices: tuple[str, ...], scale: float, commit: str
 ) -> tuple[Path, Json]:
-    """The results to go on with: unfinished ones of this machine, or those of this commit.
+    """Find the results to extend: unfinished ones of this machine, or those of this commit.
 
     Returns:
-        Their file and what it holds; nothing where they are new.
+        The file and its content; for a new proof, a new name and an empty dict.
     """
     for path in sorted(out.glob(f"*-{name}*.json"), reverse=True):
         state: Json = read_json(path)
@@ -97,18 +100,18 @@ def opened(
     return out / f"{stem}{f'-{taken + 1}' if taken else ''}.json", {}
 
 
-def _begun(asked: argparse.Namespace, gpus: tuple[Gpu, ...], driver: str, commit: str) -> Json:
-    told = {"gpu": bandwidth.read_gpu_limits(gpus)} if gpus else {}
+def _new_state(asked: argparse.Namespace, gpus: tuple[Gpu, ...], driver: str, commit: str) -> Json:
+    limits = {"gpu": bandwidth.read_gpu_limits(gpus)} if gpus else {}
     return {
         "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", "finished": False,
         "commit": commit, "devices": asked.devices, "scale": asked.scale,
         "machine": process_meter.describe_machine(), "gpus": [asdict(gpu) for gpu in gpus],
         "driver": driver,
-        "rates": {device: asdict(one) for device, one in told.items()}, "steps": {},
+        "rates": {device: asdict(one) for device, one in limits.items()}, "steps": {},
     }  # fmt: skip
 
 
-def _commit() -> str:
+def _describe_commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -117,60 +120,66 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _forget(state: Json, again: str) -> None:
+def _forget_steps(state: Json, again: str) -> None:
     for name in list(state["steps"]):
         if again == name or (again == "failed" and "failed" in state["steps"][name]):
             del state["steps"][name]
 
 
-def _go_on(asked: argparse.Namespace, state: Json, path: Path) -> None:
-    """Does the steps that are left, as far as the time reaches; keeps the results of each."""
+def run_steps(asked: argparse.Namespace, state: Json, path: Path) -> None:
+    """Run the remaining steps within the time; write the results after each."""
     begun = time.monotonic()
-    planned = steps(asked.devices)
+    planned = plan_steps(asked.devices)
     for step in planned:
         if step.name in state["steps"] or (asked.only and not re.search(asked.only, step.name)):
             continue
         left = None if asked.seconds is None else asked.seconds - (time.monotonic() - begun)
         if left is not None and left < step.seconds:
             print(
-                f"{step.name}: not begun, {left:.0f} s are left of {step.seconds}", file=sys.stderr
+                f"{step.name}: not started, {left:.0f} s are left of {step.seconds}",
+                file=sys.stderr,
             )
             continue
         print(f"{step.name} …", file=sys.stderr, flush=True)
-        state["steps"][step.name] = done = _tried(step, asked, state)
-        told = done.get("failed") or done.get("absent") or "done"
-        print(f"{step.name}: {done['seconds']:.1f} s, {told}", file=sys.stderr, flush=True)
-        keep(state, path, asked.work)
+        state["steps"][step.name] = done = run_step(step, asked, state)
+        outcome = done.get("failed") or done.get("absent") or "done"
+        print(f"{step.name}: {done['seconds']:.1f} s, {outcome}", file=sys.stderr, flush=True)
+        write_state(state, path, asked.work)
     state["finished"] = all(step.name in state["steps"] for step in planned)
-    keep(state, path, asked.work)
+    write_state(state, path, asked.work)
 
 
-def _tried(step: Step, asked: argparse.Namespace, state: Json) -> Json:
-    """The step's result, or why there is none; anything but an interruption is a failed step."""
+def run_step(step: Step, asked: argparse.Namespace, state: Json) -> Json:
+    """Run a step; return its result or the reason for its absence. Any exception is a failure."""
     results = {name: s["result"] for name, s in state["steps"].items() if "result" in s}
     proof = Proof(tuple(asked.devices), asked.scale, asked.work, results)
-    begun, found = time.monotonic(), {}
+    begun, outcome = time.monotonic(), {}
     try:
-        found = {"result": step.run(proof, step.seconds)}
-    except NotHere as reason:
-        found = {"absent": str(reason)}
+        outcome = {"result": step.run(proof, step.seconds)}
+    except NotApplicable as reason:
+        outcome = {"absent": str(reason)}
     except process_meter.CommandFailedError as error:
-        found = {"failed": f"status {error.status}: {error.errors[-1500:]}"}
-    except Exception as error:  # a step that is wrong must not keep the others from running
-        found = {"failed": f"{type(error).__name__}: {error}"}
+        outcome = {"failed": f"status {error.status}: {error.errors[-1500:]}"}
+    except Exception as error:  # a faulty step must not keep the others from running
+        outcome = {"failed": f"{type(error).__name__}: {error}"}
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    return {"at": at, "commit": _commit(), "seconds": round(time.monotonic() - begun, 1), **found}
+    return {
+        "at": at,
+        "commit": _describe_commit(),
+        "seconds": round(time.monotonic() - begun, 1),
+        **outcome,
+    }
 
 
-def keep(state: Json, path: Path, work: Path) -> None:
-    """Writes the results so far, and the page."""
+def write_state(state: Json, path: Path, work: Path) -> None:
+    """Write the results so far, and the page."""
     tables = sorted(work.glob("wide-*/*.parquet"))
     if tables and "cpu" in state["devices"] and "cpu" not in state["rates"]:
         state["rates"]["cpu"] = asdict(
             bandwidth.measure_cpu(tables[0], process_meter.count_cores())
         )
-    write_json(path, {**state, "targets": page.targets(state)})
-    write_text(path.with_suffix(".md"), page.page(state))
+    write_json(path, {**state, "targets": page.check_targets(state)})
+    write_text(path.with_suffix(".md"), page.render_page(state))
 
 
 if __name__ == "__main__":

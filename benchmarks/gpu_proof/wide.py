@@ -1,7 +1,7 @@
 """A table of 30 columns and any number of rows, as Parquet files made by many processes at once.
 
-18 float32, 8 integers, 3 texts and a label that depends on some of each. A folder that is complete
-is not made again. The same number of rows gives the same values on any machine.
+18 float32, 8 integers, 3 texts and a label that depends on some of each. A complete
+folder is reused. A number of rows gives the same values on every machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FILE, GROUP = 5_000_000, 1_000_000
-"""Rows of a file, and of a row group."""
+"""Rows per file and per row group."""
 FLOATS = 18
 INTEGERS = {
     "i0": 2,
@@ -35,8 +35,8 @@ TEXTS = {"t0": 8, "t1": 200, "t2": 5_000}
 ROUNDS, DEPTH = 200, 8
 
 
-def config(folder: Path) -> dict[str, Any]:
-    """The run that is timed: Parquet to a trained XGBoost and a scored test set."""
+def make_config(folder: Path) -> dict[str, Any]:
+    """Return the config of the timed run: Parquet to a trained XGBoost and a scored test set."""
     return {
         "name": "wide",
         "data": {"path": str(folder), "target": "y"},
@@ -57,36 +57,38 @@ def config(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def made(folder: Path, rows: int, processes: int) -> int:
-    """Writes the table, one file after the other where it is not there yet; its bytes.
+def write_table(folder: Path, rows: int, processes: int) -> int:
+    """Write the missing files of the table; return its bytes.
 
     Args:
-        folder: of the files; those of an interrupted call are kept.
+        folder: folder of the table; files of an interrupted call are reused.
+        rows: rows of the table.
+        processes: number of processes that write files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         (folder, number, min(FILE, rows - at)) for number, at in enumerate(range(0, rows, FILE))
     ]
     with ProcessPoolExecutor(min(processes, len(files)), get_context("spawn")) as pool:
-        return sum(pool.map(_file, files))
+        return sum(pool.map(_write_file, files))
 
 
-def _file(which: tuple[Path, int, int]) -> int:
+def _write_file(which: tuple[Path, int, int]) -> int:
     folder, number, rows = which
     path = folder / f"{number:04d}-{rows}.parquet"
     if not path.exists():
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        first = block(number, 0, min(GROUP, rows))
+        first = make_row_group(number, 0, min(GROUP, rows))
         with pq.ParquetWriter(beside, first.schema, compression="snappy") as out:
             out.write_table(first)
             for group, at in enumerate(range(GROUP, rows, GROUP), start=1):
-                out.write_table(block(number, group, min(GROUP, rows - at)))
+                out.write_table(make_row_group(number, group, min(GROUP, rows - at)))
         beside.replace(path)
     return path.stat().st_size
 
 
-def block(number: int, group: int, rows: int) -> pa.Table:
-    """The rows of a row group."""
+def make_row_group(number: int, group: int, rows: int) -> pa.Table:
+    """Return the rows of a row group."""
     rng = np.random.default_rng([number, group])
     x = rng.standard_normal((FLOATS, rows), dtype="float32")
     whole = {name: rng.integers(0, count, rows, dtype="int32") for name, count in INTEGERS.items()}
@@ -105,4 +107,4 @@ def _words(name: str) -> pa.Array:
 
 
 if __name__ == "__main__":
-    print(made(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    print(write_table(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -1,1 +1,1 @@
-"""What a user would write instead of the pipeline, by hand and well; each file runs by itself."""
+"""The scripts that a user would write instead of the pipeline, well; each file runs by itself."""

@@ -16,7 +16,7 @@ TEXT = ["carrier", "tailnum", "origin", "dest"]
 
 
 def read(job: j.Job) -> cudf.DataFrame:
-    """The used columns of the rows whose target is known, text as categories."""
+    """Read the used columns of the rows with a target, text as categories."""
     if job.csv:
         types = dict.fromkeys(TEXT, "str") | dict.fromkeys(j.NUMBERS, "int32")
         types |= {"arr_delay": "float32", "time_hour": "str"}
@@ -31,13 +31,13 @@ def read(job: j.Job) -> cudf.DataFrame:
 
 
 def stamps(text: cudf.Series) -> cudf.Series:
-    """Times in UTC."""
+    """Convert times to UTC."""
     times = cudf.to_datetime(text.str.slice(0, 19), format="%Y-%m-%dT%H:%M:%S")
     return times.astype("datetime64[ms]")
 
 
 def joined(rows: cudf.DataFrame) -> cudf.DataFrame:
-    """The rows with the weather at the origin and what is known of the aeroplane."""
+    """Join the weather at the origin and the data of the aeroplane."""
     weather = cudf.read_csv(j.SIDE / "weather.csv", usecols=["origin", "time_hour", *j.WEATHER])
     weather["time_hour"] = stamps(weather["time_hour"])
     planes = cudf.read_csv(
@@ -48,7 +48,7 @@ def joined(rows: cudf.DataFrame) -> cudf.DataFrame:
 
 
 def with_times(rows: cudf.DataFrame) -> cudf.DataFrame:
-    """The rows with the parts of the times."""
+    """Add the parts of the times."""
     departure = rows["sched_dep_time"].astype("int32")
     rows["minute_of_day"] = departure // 100 * 60 + departure % 100
     local = rows["time_hour"].dt.tz_localize("UTC").dt.tz_convert(j.LOCAL)
@@ -112,7 +112,7 @@ def matrix(
 
 
 def main() -> None:
-    """The whole job."""
+    """Run the whole job."""
     job = j.Job(__doc__)
     rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
     with job.stage("read"):

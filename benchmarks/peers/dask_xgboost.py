@@ -14,7 +14,7 @@ TEXT = ["carrier", "tailnum", "origin", "dest"]
 
 
 def read(job: j.Job) -> dd.DataFrame:
-    """The used columns of the rows whose target is known, with the label."""
+    """Read the used columns of the rows with a target, with the label."""
     if job.csv:
         types = dict.fromkeys(TEXT, "string") | dict.fromkeys(j.NUMBERS, "int32")
         rows = dd.read_csv(
@@ -27,7 +27,7 @@ def read(job: j.Job) -> dd.DataFrame:
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a label in the place of the delay."""
+    """Replace the delay by the label."""
     rows = rows[rows["arr_delay"].notna()]
     label = (rows["arr_delay"] > 15).astype("int8")
     stamps = rows["time_hour"].astype("datetime64[ms, UTC]")
@@ -52,7 +52,7 @@ def prepared(
     rows: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame, cut: pd.Timestamp,
     *, seed: int, partition_info: dict | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Joins, parts of times, and ``fold``: -1 for test rows."""
+    """Add joins, parts of times, and ``fold``: -1 for test rows."""
     number = (partition_info or {"number": 0})["number"]
     fold = np.random.default_rng([seed, number]).integers(0, j.FOLDS, len(rows), "int8")
     fold = np.where(rows["time_hour"] < cut, fold, -1).astype("int8")
@@ -80,18 +80,18 @@ def mean_table(sums: pd.DataFrame, name: str) -> tuple[pd.DataFrame, dict[int, f
 
 def finished(rows: pd.DataFrame, means: dict, codes: dict, medians: dict) -> pd.DataFrame:
     """float32 features, with ``fold`` and ``label``."""
-    made = rows[["fold", "label"]].copy()
+    columns = rows[["fold", "label"]].copy()
     for name in j.FEATURES:
         if name in means:
             table, priors = means[name]
-            found = rows[[name, "fold"]].merge(table, on=[name, "fold"], how="left")["mean"]
-            column = found.fillna(rows["fold"].map(priors).reset_index(drop=True)).to_numpy()
+            encoded = rows[[name, "fold"]].merge(table, on=[name, "fold"], how="left")["mean"]
+            column = encoded.fillna(rows["fold"].map(priors).reset_index(drop=True)).to_numpy()
         elif name in codes:
             column = rows[name].map(codes[name]).fillna(0).where(rows[name].notna())
         else:
             column = rows[name].fillna(medians[name])
-        made[name] = np.asarray(column, dtype="float32")
-    return made
+        columns[name] = np.asarray(column, dtype="float32")
+    return columns
 
 
 def fitted(rows: dd.DataFrame) -> tuple[dict, dict, dict]:
@@ -110,13 +110,13 @@ def fitted(rows: dd.DataFrame) -> tuple[dict, dict, dict]:
     }
     codes = {}
     for name, count in zip(j.CATEGORIES, counts, strict=True):
-        kept = count[count >= j.MIN_COUNT].sort_values(ascending=False).index
-        codes[name] = {value: code for code, value in enumerate(kept, 1)}
+        frequent = count[count >= j.MIN_COUNT].sort_values(ascending=False).index
+        codes[name] = {value: code for code, value in enumerate(frequent, 1)}
     return means, codes, medians.to_dict()
 
 
 def main() -> None:
-    """The whole job."""
+    """Run the whole job."""
     job = j.Job(__doc__)
     with job.stage("cluster"):
         cluster = LocalCluster(

@@ -1,4 +1,4 @@
-"""What all scripts share: the job's numbers, the command line, and the clock."""
+"""The shared parts of all scripts: the job's numbers, the command line, and the clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SIDE = Path(__file__).parent.parent.parent / "data" / "flights"
 
 
 def first_test_time(times: np.ndarray) -> np.datetime64:
-    """The first time of the last fifth of the rows, at the nearest change of the time."""
+    """Return the first time of the last fifth of the rows, at the nearest change of the time."""
     at = round(len(times) * (1 - TEST))
     cut = np.partition(times, at)[at]
     below, equal = (times < cut).sum(), (times == cut).sum()
@@ -63,13 +63,13 @@ class Job:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times the block."""
+        """Time the block."""
         started = time.perf_counter()
         yield
         self.stages[name] = round(time.perf_counter() - started, 3)
 
     def done(self, *, auc: float, train: int, test: int) -> None:
-        """Writes ``job.json`` and prints it: what the benchmark reads."""
-        found = {"stages": self.stages, "auc": float(auc), "rows": {"train": train, "test": test}}
-        (self.out / "job.json").write_text(json.dumps(found))
-        print(json.dumps(found))
+        """Write ``job.json``, which the benchmark reads, and print it."""
+        result = {"stages": self.stages, "auc": float(auc), "rows": {"train": train, "test": test}}
+        (self.out / "job.json").write_text(json.dumps(result))
+        print(json.dumps(result))

@@ -13,7 +13,7 @@ from benchmarks.peers import job as j
 
 
 def read(job: j.Job) -> pd.DataFrame:
-    """The used columns of the rows whose target is known."""
+    """Read the used columns of the rows with a target."""
     text = ["carrier", "tailnum", "origin", "dest"]
     if job.csv:
         types = dict.fromkeys(text, "category") | dict.fromkeys(j.NUMBERS, "int32")
@@ -32,7 +32,7 @@ def read(job: j.Job) -> pd.DataFrame:
 
 
 def joined(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the weather at the origin and what is known of the aeroplane."""
+    """Join the weather at the origin and the data of the aeroplane."""
     weather = pd.read_csv(
         j.SIDE / "weather.csv", usecols=["origin", "time_hour", *j.WEATHER],
         dtype=dict.fromkeys(j.WEATHER, "float32"), parse_dates=["time_hour"],
@@ -51,7 +51,7 @@ def joined(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_times(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the parts of the times."""
+    """Add the parts of the times."""
     minutes = rows["sched_dep_time"] // 100 * 60 + rows["sched_dep_time"] % 100
     local = rows["time_hour"].dt.tz_convert(j.LOCAL)
     return rows.assign(
@@ -112,7 +112,7 @@ def matrix(
 
 
 def main() -> None:
-    """The whole job."""
+    """Run the whole job."""
     job = j.Job(__doc__)
     with job.stage("read"):
         rows = read(job)

@@ -12,7 +12,7 @@ UTC = pl.Datetime("ms", "UTC")
 
 
 def scanned(job: j.Job) -> pl.LazyFrame:
-    """The rows with a known target, joined, with the parts of the times and the label."""
+    """Read the rows with a target, joined, with the parts of the times and the label."""
     if job.csv:
         types = dict.fromkeys(j.NUMBERS, pl.Int32) | dict.fromkeys(TEXT, pl.Categorical)
         rows = pl.scan_csv(
@@ -38,21 +38,21 @@ def scanned(job: j.Job) -> pl.LazyFrame:
 
 
 def weather() -> pl.LazyFrame:
-    """The weather by airport and hour."""
+    """Read the weather by airport and hour."""
     types = dict.fromkeys(j.WEATHER, pl.Float32) | {"origin": pl.Categorical}
     table = pl.scan_csv(j.SIDE / "weather.csv", try_parse_dates=True, schema_overrides=types)
     return table.select("origin", pl.col("time_hour").cast(UTC), *j.WEATHER)
 
 
 def planes() -> pl.LazyFrame:
-    """The aeroplanes."""
+    """Read the aeroplanes."""
     types = {"tailnum": pl.Categorical, "manufacturer": pl.Categorical}
     table = pl.scan_csv(j.SIDE / "planes.csv", schema_overrides=types)
     return table.select("tailnum", "seats", "manufacturer", planes__year="year")
 
 
 def encoded(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The column as smoothed means: out of fold for training rows; fold -1 are the others."""
+    """Encode the column as smoothed means: out of fold for training rows, fold -1 else."""
     sums = (
         rows.lazy()
         .filter(pl.col("fold") >= 0)
@@ -70,17 +70,17 @@ def encoded(rows: pl.DataFrame, name: str) -> pl.DataFrame:
             .agg(pl.col("n", "s").sum())
             .select(name, pl.lit(fold, pl.Int8).alias("fold"), mean.cast(pl.Float32).alias("mean"))
         )
-    found = rows.lazy().join(pl.concat(tables).lazy(), on=[name, "fold"], how="left",
+    encoded = rows.lazy().join(pl.concat(tables).lazy(), on=[name, "fold"], how="left",
                              nulls_equal=True)  # fmt: skip
     unseen = pl.col("fold").replace_strict(priors, return_dtype=pl.Float32)
-    return found.drop(name).rename({"mean": name}).with_columns(
+    return encoded.drop(name).rename({"mean": name}).with_columns(
         pl.col(name).fill_null(unseen)
     ).collect()  # fmt: skip
 
 
 def coded(rows: pl.DataFrame, name: str) -> pl.Expr:
     """1…k by frequency among the training rows, 0 for rare values."""
-    kept = (
+    frequent = (
         rows.lazy()
         .filter(pl.col("fold") >= 0, pl.col(name).is_not_null())
         .group_by(name)
@@ -90,13 +90,15 @@ def coded(rows: pl.DataFrame, name: str) -> pl.Expr:
         .collect()[name]
         .cast(pl.String)
     )
-    codes = {value: code for code, value in enumerate(kept, 1)}
-    known = pl.col(name).cast(pl.String).replace_strict(codes, default=0, return_dtype=pl.Float32)
-    return pl.when(pl.col(name).is_not_null()).then(known).alias(name)
+    codes = {value: code for code, value in enumerate(frequent, 1)}
+    coded_values = (
+        pl.col(name).cast(pl.String).replace_strict(codes, default=0, return_dtype=pl.Float32)
+    )
+    return pl.when(pl.col(name).is_not_null()).then(coded_values).alias(name)
 
 
 def featured(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """The rows with numbers only, and with ``fold`` and ``label``."""
+    """Convert the rows to numbers, with ``fold`` and ``label``."""
     cut = j.first_test_time(rows["time_hour"].dt.replace_time_zone(None).to_numpy())
     fold = pl.Series("fold", np.random.default_rng(seed).integers(0, j.FOLDS, len(rows), "int8"))
     train = pl.col("time_hour").dt.replace_time_zone(None) < pl.lit(cut)
@@ -110,7 +112,7 @@ def featured(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def main() -> None:
-    """The whole job."""
+    """Run the whole job."""
     job = j.Job(__doc__)
     with job.stage("read"):
         rows = scanned(job).collect(engine="streaming")

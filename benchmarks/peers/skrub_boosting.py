@@ -19,7 +19,7 @@ from benchmarks.peers.pandas_xgboost import joined, read, with_times
 
 
 def pipeline(seed: int):
-    """Encodings and model as one estimator."""
+    """Build encodings and model as one estimator."""
     folds = StratifiedKFold(j.FOLDS, shuffle=True, random_state=seed)
     encoder = TargetEncoder(cv=folds, smooth=j.SMOOTH)
     model = HistGradientBoostingClassifier(
@@ -37,7 +37,7 @@ def pipeline(seed: int):
 
 
 def main() -> None:
-    """The whole job."""
+    """Run the whole job."""
     job = j.Job(__doc__)
     with job.stage("read"):
         rows = read(job)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.__main__ import CONFIG, PEERS, Cell, prepared, summarised, table
+from benchmarks.__main__ import CONFIG, PEERS, Cell, prepare_data, summarize, table
 from benchmarks.peers import job, pandas_xgboost
 from pipeline.bench.process_meter import CommandFailedError, describe_machine, run_measured
 
@@ -75,7 +75,7 @@ def cell(who, seconds, auc=0.7):
 
 def test_ratios_are_of_medians_and_scores_are_compared():
     cells = [cell("ours", s) for s in (1, 2, 9)] + [cell("pandas", s, 0.71) for s in (4, 4, 5)]
-    ours, pandas = summarised(cells)
+    ours, pandas = summarize(cells)
     assert ours["ours/this seconds"] == 1
     assert pandas["ours/this seconds"] == 0.5
     assert pandas["seconds_range"] == [4, 5]
@@ -84,12 +84,12 @@ def test_ratios_are_of_medians_and_scores_are_compared():
 
 
 def test_a_score_that_is_no_number_is_not_the_same():
-    assert not summarised([cell("ours", 1), cell("pandas", 1, float("nan"))])[1]["same_scores"]
+    assert not summarize([cell("ours", 1), cell("pandas", 1, float("nan"))])[1]["same_scores"]
 
 
 def test_the_real_flights_as_csv_hold_the_same_values(tmp_path):
-    text = pd.read_csv(prepared(336_776, "csv", tmp_path), parse_dates=["time_hour"])
-    real = pd.read_parquet(prepared(336_776, "parquet", tmp_path))
+    text = pd.read_csv(prepare_data(336_776, "csv", tmp_path), parse_dates=["time_hour"])
+    real = pd.read_parquet(prepare_data(336_776, "parquet", tmp_path))
     assert len(text) == len(real)
     assert text["dep_time"].equals(real["dep_time"].astype("float64"))
     assert (text["time_hour"].dt.tz_convert("UTC") == real["time_hour"]).all()

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.gpu_proof import __main__ as proof
 from benchmarks.gpu_proof import page, steps, wide
-from benchmarks.gpu_proof.steps import NotHere, Proof, Step
+from benchmarks.gpu_proof.steps import NotApplicable, Proof, Step
 from pipeline.bench.measurements import Measurement, StageMeasurement
 from pipeline.bench.process_meter import CommandFailedError
 from pipeline.bench.roofline import WorkItem
@@ -19,17 +19,17 @@ from pipeline.config.model import Config
 
 def test_steps_have_names_of_their_own_and_end_within_ten_minutes():
     for devices in (("gpu", "cpu"), ("gpu",), ("cpu",)):
-        found = steps.steps(devices)
+        found = steps.plan_steps(devices)
         assert len({step.name for step in found}) == len(found)
         assert all(step.seconds < 600 for step in found)
-    names = [step.name for step in steps.steps(("gpu", "cpu"))]
+    names = [step.name for step in steps.plan_steps(("gpu", "cpu"))]
     assert names[:2] == ["doctor", "flights"]
-    assert names.index("wide 1e+08 gpu 0") < names.index("peer cudf 0") < names.index("ladder 0.5")
+    assert names.index("wide 1e+08 gpu 0") < names.index("peer cudf 0") < names.index("memory 0.5")
     assert not [n for n in names if "1e+08 cpu" in n]  # half an hour on 16 cores
 
 
 def _run(monkeypatch, tmp_path, planned, *more):
-    monkeypatch.setattr(proof, "steps", lambda devices: planned)
+    monkeypatch.setattr(proof, "plan_steps", lambda devices: planned)
     folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["proof", "--devices", "cpu", *folders, *more])
     status = proof.main()
@@ -47,7 +47,7 @@ def test_steps_that_are_done_or_failed_are_not_done_again(monkeypatch, tmp_path)
             if name == "bad":
                 raise CommandFailedError("", -9, "out of memory")
             if name == "absent":
-                raise NotHere("needs a GPU")
+                raise NotApplicable("needs a GPU")
             return {"seconds": 1.5}
 
         return Step(name, seconds, run)
@@ -97,7 +97,7 @@ def state():
         "steps": {
             "wide 1e+07 gpu 0": _wide("gpu", 10.0), "wide 1e+07 gpu 1": _wide("gpu", 12.0),
             "wide 1e+07 cpu 0": _wide("cpu", 242.0), "wide 1e+08 gpu 0": _wide("gpu", 80.0, rows=10**8),
-            "ladder 0.5": _wide("gpu", 30.0, 0.8011), **peers,
+            "memory 0.5": _wide("gpu", 30.0, 0.8011), **peers,
             "parity": {"seconds": 9.0, "result": {"compared": {}, "differs": False}},
             "tests contract": {"seconds": 1.0, "result": counts},
             "flights": {"seconds": 9.0, "result": {"seconds": 8.0, "stages": [
@@ -111,12 +111,12 @@ def state():
 
 
 def test_targets_are_judged_by_what_was_measured(state):
-    found = [(line["measured"], line["met"]) for line in page.targets(state)]
+    found = [(line["measured"], line["met"]) for line in page.check_targets(state)]
     assert found == [
         (80.0, True), (22.0, True), (1.25, False), (0.5, True), (0.0011, True), (1, False),
         (0.0, True),
     ]  # fmt: skip
-    small = page.targets({**state, "scale": 0.1})
+    small = page.check_targets({**state, "scale": 0.1})
     assert {line["met"] for line in small} == {None}
 
 
@@ -138,7 +138,7 @@ def test_parity_that_breaks_is_a_failed_step(monkeypatch, tmp_path):
 
 
 def test_the_page_has_machine_targets_stages_and_steps(state):
-    text = page.page(state)
+    text = page.render_page(state)
     assert "# NVIDIA H200: 2026-11-21" in text and "16 cores, 128.0 GB" in text
     assert "| flights, ours over cuDF + XGBoost | at most 1.05 × | 1.25 | **no** |" in text
     assert "10,000,000 rows × 30, gpu, runs: 2" in text
@@ -154,7 +154,7 @@ def test_a_junit_report_is_counted(tmp_path):
         "<testcase classname='a' name='bad'><failure message='1 != 2'/></testcase>"
         "<testcase classname='a' name='gone'><skipped/></testcase></testsuite></testsuites>"
     )
-    found = steps.counted(path)
+    found = steps.count_tests(path)
     assert (found["collected"], found["passed"], found["failures"], found["skipped"]) == (
         3,
         1,
@@ -168,20 +168,23 @@ def test_the_wide_table_has_30_columns_and_its_config_prepares(tmp_path, monkeyp
     from pipeline.execution.job import prepare_job
 
     monkeypatch.setattr(wide, "GROUP", 300)
-    table = wide.block(0, 0, 500)
+    table = wide.make_row_group(0, 0, 500)
     assert table.num_columns == 30 and 0.3 < table["y"].to_numpy().mean() < 0.7
-    assert wide.block(0, 0, 500).equals(table) and not wide.block(0, 1, 500).equals(table)
-    size = wide._file((tmp_path, 0, 500))
+    assert wide.make_row_group(0, 0, 500).equals(table) and not wide.make_row_group(
+        0, 1, 500
+    ).equals(table)
+    size = wide._write_file((tmp_path, 0, 500))
     (path,) = tmp_path.iterdir()
     assert path.stat().st_size == size and pq.read_metadata(path).num_row_groups == 2
-    job = prepare_job(Config.parse(wide.config(tmp_path) | {"device": "cpu"}))
+    job = prepare_job(Config.parse(wide.make_config(tmp_path) | {"device": "cpu"}))
     assert set(job.models) == {"xgboost"} and len(job.features) == 29
 
 
 def test_contestants_get_the_same_rows(tmp_path):
     known = Proof(("gpu", "cpu"), 0.001, tmp_path, {})
     lines = {
-        w: steps.contestant(w, known, tmp_path / "o", 2) for w in ("ours", "cudf", "cudf.pandas")
+        w: steps.build_peer_command(w, known, tmp_path / "o", 2)
+        for w in ("ours", "cudf", "cudf.pandas")
     }
     assert all(str(tmp_path / "flights-10000.parquet") in line for line in lines.values())
     assert lines["cudf.pandas"][1:5] == ["-m", "cudf.pandas", "-m", "cuml.accel"]
