@@ -19,8 +19,8 @@ def commands() -> dict[str, Any]:
 def usage_of(name: str, command: Any) -> str:
     """Return a command's usage line."""
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    words = ["python -m pipeline", name, *(p.metavar or p.name.upper() for p in arguments)]
-    return " ".join([*words, "[OPTIONS]"] if len(command.params) > len(arguments) else words)
+    usage = ["python -m pipeline", name, *(p.metavar or p.name.upper() for p in arguments)]
+    return " ".join([*usage, "[OPTIONS]"] if len(command.params) > len(arguments) else usage)
 
 
 def option_of(option: Any) -> str:

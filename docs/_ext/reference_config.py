@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return the string literal below each field, by field name; base classes included."""
-    found: dict[str, str] = {}
+    docstrings: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         if not (issubclass(owner, BaseModel) and owner is not BaseModel):
             continue
@@ -39,8 +39,8 @@ def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
         for field, below in zip(node.body, node.body[1:], strict=False):
             is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
             if isinstance(field, ast.AnnAssign) and is_text and isinstance(field.target, ast.Name):
-                found[field.target.id] = " ".join(str(below.value.value).split())
-    return found
+                docstrings[field.target.id] = " ".join(str(below.value.value).split())
+    return docstrings
 
 
 def describe_type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -91,7 +91,7 @@ def inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
     """Yield every key below ``prefix``, depth first, in the order of the model's fields."""
-    texts = field_docstrings(model)
+    meanings = field_docstrings(model)
     schema = model.model_json_schema(by_alias=True)
     for name, field in model.model_fields.items():
         key = field.alias or name
@@ -101,7 +101,7 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
             yield from keys_of(inner, path + (".NAME." if is_mapping else "."))
             continue
         values = describe_type(schema["properties"][key], schema.get("$defs", {}))
-        yield Key(path, values, describe_default(field.default), texts.get(name, ""))
+        yield Key(path, values, describe_default(field.default), meanings.get(name, ""))
 
 
 def all_keys() -> list[Key]:
@@ -122,8 +122,8 @@ def table_of(keys: list[Key]) -> str:
     """Return a Markdown table of keys."""
     lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for key in keys:
-        cells = (f"`{key.path}`", key.values, key.default, key.text)
-        lines.append("| " + " | ".join(map(cell, cells)) + " |")
+        columns = (f"`{key.path}`", key.values, key.default, key.text)
+        lines.append("| " + " | ".join(map(cell, columns)) + " |")
     return "\n".join(lines)
 
 

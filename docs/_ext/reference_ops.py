@@ -16,14 +16,14 @@ from pipeline.schema import Select
 def parameters_of(op: type[Op]) -> list[Key]:
     """Return the parameters of an op's YAML entry."""
     schema = op.model_json_schema(by_alias=True)
-    texts = field_docstrings(op)
+    meanings = field_docstrings(op)
     keys = []
     for name, field in op.model_fields.items():
         key = field.alias or name
         values = describe_type(schema["properties"][key], schema.get("$defs", {}))
         if field.annotation is Select:
             values = "[selection](#selecting-columns)"
-        keys.append(Key(key, values, describe_default(field.default), texts.get(name, "")))
+        keys.append(Key(key, values, describe_default(field.default), meanings.get(name, "")))
     return keys
 
 
@@ -51,8 +51,8 @@ def section_of(name: str) -> str:
     lines = [f"## {name}", "", to_markdown(prose), ""]
     lines += ["| parameter | values | default | meaning |", "|---|---|---|---|"]
     for key in parameters_of(op):
-        cells = (f"`{key.path}`", key.values, key.default, key.text)
-        lines.append("| " + " | ".join(map(cell, cells)) + " |")
+        columns = (f"`{key.path}`", key.values, key.default, key.text)
+        lines.append("| " + " | ".join(map(cell, columns)) + " |")
     if example:
         lines += ["", "```pycon", example, "```"]
     return "\n".join([*lines, ""])
