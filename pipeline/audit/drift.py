@@ -112,8 +112,8 @@ def measure_numbers(train: Array, test: Array) -> Drift:
         train: float64 (n,), missing as NaN.
         test: float64 (m,), missing as NaN.
     """
-    known = np.sort(train[~np.isnan(train)])
-    edges = np.unique(known[(len(known) * np.arange(1, 10)) // 10]) if len(known) else known
+    present = np.sort(train[~np.isnan(train)])
+    edges = np.unique(present[(len(present) * np.arange(1, 10)) // 10]) if len(present) else present
     # Bin 0 is that of missing values: whether a value is missing may drift as well.
     bins = (
         np.where(np.isnan(values), 0, 1 + np.searchsorted(edges, values, side="right"))
@@ -121,9 +121,9 @@ def measure_numbers(train: Array, test: Array) -> Drift:
     )
     train_rows, test_rows = (np.bincount(numbers, minlength=len(edges) + 2) for numbers in bins)
     beyond = 0
-    if len(known):
+    if len(present):
         with np.errstate(invalid="ignore"):
-            beyond = int(((test < known[0]) | (test > known[-1])).sum())
+            beyond = int(((test < present[0]) | (test > present[-1])).sum())
     details = {
         "missing_train": int(np.isnan(train).sum()),
         "missing_test": int(np.isnan(test).sum()),

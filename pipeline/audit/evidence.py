@@ -32,7 +32,7 @@ class CheckResult:
 
     check: str
     summary: str
-    """What was inspected and with what result, in one line; ``said`` in ``audit.json``."""
+    """One line: the data inspected, and the result. ``said`` in ``audit.json``."""
     findings: Sequence[Finding] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""

@@ -1,13 +1,13 @@
-"""A finished run opened again: its config, what its manifest says, and its data as they are now."""
+"""A finished run: its config, the facts of its manifest, and its data as they are now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from pipeline.artifacts import manifest as sealed
+from pipeline.artifacts import manifest as manifests
 from pipeline.audit.suspicious_names import is_entity_name
 from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.model import Cluster, Config
@@ -19,129 +19,147 @@ from pipeline.schema import RESERVED
 
 CONFIG = "config.yaml"
 MAX_ENTITIES = 20
-"""Columns at most that are looked at as names of entities, by name first."""
+"""Maximum number of columns inspected as identifiers of entities, by name first."""
+
+
+class InputFile(TypedDict):
+    """A file of the main table, as the manifest records it."""
+
+    path: str
+    bytes: int
+    fingerprint: str
+
+
+class ManifestFacts(TypedDict):
+    """The part of the manifest that the audit uses."""
+
+    rows: dict[str, int]
+    """Number of rows per set."""
+    inputs: list[InputFile]
+    files: dict[str, str]
+    """Hashes of the config and the plan."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run, and the job that reads its rows again."""
+    """A run, and the job that rereads its rows."""
 
     run: Path
-    manifest: Mapping[str, Any]
-    """Its ``rows`` and ``inputs``; ``files``: hashes of config and plan."""
+    manifest: ManifestFacts
     config: Config
-    """The run's, with the data's new place if one was given."""
+    """The run's config, with the data's new path if one was given."""
     job: Job
-    """On the CPU, in this process; it keeps the columns below beside those of the features."""
+    """Reads on the CPU, in this process; its frames also hold ``entities`` and ``times``."""
     saved_plan: FittedPlan
-    """As the run left it."""
+    """The fitted features as the run saved them."""
     entities: tuple[str, ...]
-    """Columns that may name entities."""
+    """Columns that may identify entities."""
     times: tuple[str, ...]
-    """Columns of times, and what the split is by if that is a time."""
+    """Columns of times, and the split's column if the split is by time."""
     changes: tuple[str, ...]
-    """What is not as it was when the run read it."""
+    """Differences between the data now and when the run read them."""
 
 
 def open_finished_run(run: Path, data: Sequence[str] | None = None) -> FinishedRun:
-    """Checks the run's files and opens them, then its data.
+    """Verify the run's files, then open them and its data.
 
     Args:
-        run: the folder.
-        data: where the run's data are now; None: where they were.
+        run: the run folder.
+        data: the current paths of the run's data; None: the paths in its config.
 
     Raises:
-        InputError: no finished run, a file altered, no data, or others that do not fit.
+        InputError: the run is not finished, a file was altered, or the data are missing or differ
+            from what the run expects.
     """
-    seal = sealed.open_finished_run(run)
+    run_files = manifests.open_finished_run(run)
     path = run / CONFIG
-    config = Config.parse(parse_yaml_bytes(seal.read(path), path))
+    config = Config.parse(parse_yaml_bytes(run_files.read(path), path))
     if data:
         config = config.model_copy(
             update={"data": config.data.model_copy(update={"path": tuple(data)})}
         )
-    with sealed.report_misfits(run):
-        saved = fit.load(run / "features", seal.read)
-        manifest = _plain(seal.manifest)
-    job = _job(config, data)
-    entities, times = _entities(job, saved), _times(job)
-    return FinishedRun(
-        run, manifest, config, _keeping(job, {*entities, *times}), saved, entities, times,
-        tuple(_changed(manifest, job, moved=bool(data))),
-    )  # fmt: skip
+    with manifests.report_misfits(run):
+        saved_plan = fit.load(run / "features", run_files.read)
+        manifest = _select_facts(run_files.manifest)
+    job = _prepare_audit_job(config, has_moved=bool(data))
+    entities, times = _find_entity_columns(job, saved_plan), _find_time_columns(job)
+    # Slices are the columns that a job keeps for metrics: declared as such, the columns that the
+    # checks need reach the frames without any other change of the job.
+    names, evaluate = {*entities, *times}, job.config.evaluate
+    slices = evaluate.model_copy(update={"slices": tuple({*evaluate.slices, *names})})
+    wanted = {*job.reads, *names}
+    job = replace(
+        job,
+        config=job.config.model_copy(update={"evaluate": slices}),
+        reads=tuple(n for n in job.source.names if n in wanted),
+    )
+    changes = tuple(_list_changes(manifest["inputs"], job, has_moved=bool(data)))
+    return FinishedRun(run, manifest, config, job, saved_plan, entities, times, changes)
 
 
-def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the manifest the rows per set, the input files, and what the audit is about."""
-    rows = {str(name): int(n) for name, n in manifest["rows"].items()}
-    inputs = [
-        {"path": str(i["path"]), "bytes": int(i["bytes"]), "fingerprint": str(i["fingerprint"])}
-        for i in manifest["inputs"]
-    ]
-    files = {name: str(manifest["files"][name]) for name in (CONFIG, f"features/{fit.PLAN}")}
-    return {"rows": rows, "inputs": inputs, "files": files}
+def _select_facts(manifest: Mapping[str, Any]) -> ManifestFacts:
+    return {
+        "rows": {str(name): int(n) for name, n in manifest["rows"].items()},
+        "inputs": [
+            {"path": str(i["path"]), "bytes": int(i["bytes"]), "fingerprint": str(i["fingerprint"])}
+            for i in manifest["inputs"]
+        ],
+        "files": {name: str(manifest["files"][name]) for name in (CONFIG, f"features/{fit.PLAN}")},
+    }
 
 
-def _job(config: Config, data: Sequence[str] | None) -> Job:
-    own = {"device": "cpu", "cluster": Cluster(dashboard=False), "refit": "never", "golden": 0}
+def _prepare_audit_job(config: Config, *, has_moved: bool) -> Job:
+    changes = {"device": "cpu", "cluster": Cluster(dashboard=False), "refit": "never", "golden": 0}
     try:
-        return prepare_job(config.model_copy(update=own))
+        return prepare_job(config.model_copy(update=changes))
     except InputError as error:
-        if data:
+        if has_moved:
             raise
-        hint = "if the data have moved: --data PATH"
+        hint = "if the data have moved, pass --data PATH"
         fix = f"{error.fix}; {hint}" if error.fix else hint
         raise type(error)(error.message, examples=error.examples, fix=fix) from None
 
 
-def _entities(job: Job, saved: FittedPlan) -> tuple[str, ...]:
-    """Text and whole numbers that are named like ids, then text that the models use."""
+def _find_entity_columns(job: Job, saved_plan: FittedPlan) -> tuple[str, ...]:
+    """Return text and whole numbers with names of identifiers, then text that the models use."""
+    excluded = {*job.source.target, *RESERVED}
+    # The split's own column is in one set only, by design.
+    if job.config.split.by in ("group", "column") and job.config.split.column:
+        excluded.add(job.config.split.column)
     allowed = [
-        c.name for c in job.source
-        if c.dtype in ("text", "int64") and c.name not in {*job.source.target, *RESERVED}
-        and not (job.config.split.by in ("group", "column") and c.name == job.config.split.column)
-    ]  # fmt: skip
-    used = {name for name in saved.needed if name in job.source and job.source[name].kind == "text"}
+        c.name for c in job.source if c.dtype in ("text", "int64") and c.name not in excluded
+    ]
+    used = {n for n in saved_plan.needed if n in job.source and job.source[n].kind == "text"}
     named = [name for name in allowed if is_entity_name(name)]
     others = [name for name in allowed if name in used and name not in named]
     return tuple([*named, *others][:MAX_ENTITIES])
 
 
-def _times(job: Job) -> tuple[str, ...]:
-    split, found = job.config.split, [c.name for c in job.source if c.kind == "datetime"]
-    found = [n for n in found if n not in {*job.source.target, *RESERVED}]
-    if split.by == "time" and split.column and split.column not in found:
-        found.append(split.column)
-    return tuple(found)
+def _find_time_columns(job: Job) -> tuple[str, ...]:
+    excluded = {*job.source.target, *RESERVED}
+    times = [c.name for c in job.source if c.kind == "datetime" and c.name not in excluded]
+    # A split by time may be by a number, such as a year.
+    split = job.config.split
+    if split.by == "time" and split.column and split.column not in times:
+        times.append(split.column)
+    return tuple(times)
 
 
-def _keeping(job: Job, names: set[str]) -> Job:
-    """The job with these columns in its frames too, as if metrics were sliced by them."""
-    evaluate = job.config.evaluate
-    more = evaluate.model_copy(update={"slices": tuple({*evaluate.slices, *names})})
-    wanted = {*job.reads, *names}
-    return replace(
-        job, config=job.config.model_copy(update={"evaluate": more}),
-        reads=tuple(n for n in job.source.names if n in wanted),
-    )  # fmt: skip
-
-
-def _changed(manifest: Mapping[str, Any], job: Job, *, moved: bool) -> list[str]:
-    """How the main table's files differ from those that the run read."""
-    then = {i["path"]: i for i in manifest["inputs"]}
-    now = {f.path: f for f in job.contract.files}
-    if moved:
-        sizes = [
-            sorted(i["bytes"] for i in then.values()),
-            sorted(f.size for f in now.values()),
-        ]
-        return [] if sizes[0] == sizes[1] else ["the given files have other sizes than the run's"]
-    found = [f"{path} is new" for path in now if path not in then]
-    found += [f"{path} is gone" for path in then if path not in now]
-    for path in (p for p in now if p in then):
-        size = then[path]["bytes"]
+def _list_changes(inputs: Sequence[InputFile], job: Job, *, has_moved: bool) -> list[str]:
+    """List how the main table's files differ from those that the run read."""
+    before = {file["path"]: file for file in inputs}
+    now = {file.path: file for file in job.contract.files}
+    if has_moved:
+        # Paths and time stamps differ after a move; sizes should not.
+        old_sizes = sorted(file["bytes"] for file in before.values())
+        new_sizes = sorted(file.size for file in now.values())
+        return [] if old_sizes == new_sizes else ["the given files differ in size from the run's"]
+    changes = [f"{path} is new" for path in now if path not in before]
+    changes += [f"{path} is missing" for path in before if path not in now]
+    for path in (p for p in now if p in before):
+        size = before[path]["bytes"]
         if size != now[path].size:
-            found.append(f"{path} had {size:,} bytes and has {now[path].size:,}")
-        elif then[path]["fingerprint"] != now[path].fingerprint:
-            found.append(f"{path} was written to since, though its size is the same")
-    return found
+            changes.append(f"{path} had {size:,} bytes and has {now[path].size:,}")
+        elif before[path]["fingerprint"] != now[path].fingerprint:
+            changes.append(f"{path} was modified since the run, though its size is the same")
+    return changes

@@ -1,15 +1,16 @@
-"""Columns that hold the mean of the target per entity, computed over test rows too.
+"""Target means: columns with the mean of the target per entity, computed over test rows too.
 
-The entity's name is not needed. If a column v holds the mean label of each entity over all rows, or
-any straight line of it, then the labels of all rows with one value of v have the mean v to the last
-digit: what the training rows of a value lack to it, its other rows have too much. For a column that
-was known beforehand, training and other rows of a value are off to the same side, or independently.
+The entity's column is not needed. Let a column hold the mean label of each entity over all rows, or
+a linear function of it. Then the labels of all rows with one value v have exactly the mean v: where
+the training rows' labels are below it, the other rows' labels are above it.
+
+For a column that was known beforehand, the residuals of training and of other rows with one value
+have the same sign or are independent.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,55 +20,58 @@ from pipeline.audit.evidence import CheckResult, Evidence, LabeledColumn
 from pipeline.audit.finding import Finding, Severity
 from pipeline.schema import TRAIN
 
-Array = NDArray[Any]
+Array = np.ndarray
 CLOSE = 1e-6
-"""A mean is equal to the column's value within so many standard deviations of the label."""
+"""Tolerance within which a mean equals the column's value, in the label's standard deviations."""
 EQUAL = 0.95
-"""Share of the values that must be equal."""
+"""Minimum share of the values that must be equal."""
 CHANCE, CERTAIN_CHANCE = -3.0, -5.0
-"""Logarithm to base 10 of the chance that so many means are equal by accident, at most: for a
-warning, and to fail."""
+"""Logarithm to base 10 of the probability that so many means are equal by accident: the maximum for
+a warning, and to fail."""
 ERRORS = 4.5
-"""Standard errors of the covariance from which on it is a warning; of 3,000 columns of tables
-without a leak the largest had 3.6 (benchmarks/audit_power.py)."""
+"""Standard errors of the covariance from which on a column is reported; the maximum over 3,000
+columns of tables without a leak was 3.6 (benchmarks/audit_power.py)."""
 CERTAIN = 12.0
-"""Those from which on it fails, where the column is the mean itself."""
+"""Standard errors from which on a column fails if it is the mean itself."""
 FITTED = 2
-"""Values that any straight line goes through."""
+"""Number of values that any straight line passes through."""
 VALUES = 50
-"""Values at least for a covariance."""
+"""Minimum number of values for a covariance."""
 EXPLAINED = 0.01
-"""Share of the label's variance that the column must explain. Groups whose labels have a fixed sum
-(one winner per race) have a negative covariance too; a column that explains nothing is not to
-blame for it, nor for an exact mean that is the same for all values."""
+"""Minimum share of the label's variance that the column must explain.
+
+Groups whose labels have a fixed sum (one winner per race) have a negative covariance too. A column
+that explains nothing did not cause it, nor an exact mean that is the same for all values.
+"""
 PLAIN = 0.05
-"""A slope of 1 within this is that of the mean itself."""
+"""Tolerance within which a slope of 1 is that of the mean itself."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """What the labels by value of one column say."""
+    """Statistics of the labels by value of one column."""
 
     values: int
-    """Values with training and other rows."""
+    """Number of values with training and other rows."""
     equal: float
-    """Share of the values that tell whether all rows' mean is meant, where it is equal."""
+    """Share of the values with an equal mean, among those whose training rows have another mean."""
     chance: float
-    """Logarithm to base 10 of the chance of that, were other rows' labels not in it."""
+    """Logarithm to base 10 of the probability of that if the other rows' labels were not used."""
     z: float
-    """Covariance of training and other rows' residuals in standard errors; 0 without `VALUES`."""
+    """Covariance of training and other rows' residuals in standard errors; 0 below `VALUES`."""
     slope: float
-    """Of the label on the column; ``explained``: the share of its variance."""
+    """Slope of the label on the column."""
     explained: float
+    """Share of the label's variance that the line explains."""
 
     @property
     def is_equal(self) -> bool:
-        """Whether all rows' means are the column's values, and not by chance."""
+        """True if the column's values are the means of all rows, and not by chance."""
         return self.equal >= EQUAL and self.chance <= CHANCE
 
     @property
     def severity(self) -> Severity | None:
-        """Fail where it is certain; None where nothing is found."""
+        """Severity of the finding; None without one."""
         if self.explained < EXPLAINED:
             return None
         if self.is_equal:
@@ -77,89 +81,96 @@ class Means:
         return "fail" if abs(self.slope - 1) < PLAIN and self.z < -CERTAIN else "warn"
 
 
-def measure_means(column: LabeledColumn, label: Array, unit: float) -> Means | None:
-    """Compare each value of a column with the mean label of its rows.
-
-    Args:
-        column: its values and sets.
-        label: float64 (n,), a number or an indicator.
-        unit: the smallest difference of two labels, 0 for real numbers.
-
-    Returns:
-        None where no value has both training and other rows.
-    """
-    known = np.isfinite(column.values)
-    values, y, train = column.values[known], label[known], column.set[known] == TRAIN
-    line = _fit_line(values, y)
-    if line is None:
-        return None
-    slope, left = line
-    distinct, at = np.unique(values, return_inverse=True)
-    groups = _Groups.of(at, train)
-    if not groups.both.any():
-        return None
-    of_train, of_others = groups.sums(left)
-    near = CLOSE * float(y.std()) + abs(slope) * _find_unit(distinct)
-    telling = np.abs(of_train) > (near + CLOSE) * groups.rows
-    equal = telling & (np.abs(of_train + of_others) <= near * groups.rows)
-    spread = np.sqrt(2 * np.pi * groups.others * groups.means(left**2))
-    likely = np.minimum(1.0, (2 * near * groups.rows + unit) / np.maximum(spread, 1e-300))
-    share = float(equal.sum() / telling.sum()) if telling.any() else 0.0
-    explained = 1 - float(left.var()) / float(y.var())
-    z = groups.covariance(left)
-    if z:
-        z = min(z, groups.covariance(_fit_curve(at, y)))
-    chance = float(np.sort(np.log10(likely[equal]))[FITTED:].sum())
-    return Means(
-        int(groups.both.sum()), round(share, 4), round(chance, 2), z, round(slope, 4),
-        round(explained, 4),
-    )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class _Groups:
-    """Rows by value; arrays (k,) of the values with training and other rows."""
+    """Rows grouped by value, with arrays (k,) of the values that have training and other rows."""
 
     at: NDArray[np.int64]
-    """(n,): the position of each row's value."""
+    """(n,): the position of each row's value among all values."""
     train: NDArray[np.bool_]
     """(n,)."""
     both: NDArray[np.bool_]
-    """Of all values, those with training and other rows."""
+    """Mask over all values: those with training and other rows."""
     rows: Array
     others: Array
-    """Rows that do not train."""
+    """Number of rows that do not train."""
 
     @classmethod
-    def of(cls, at: NDArray[np.int64], train: NDArray[np.bool_]) -> _Groups:
+    def count(cls, at: NDArray[np.int64], train: NDArray[np.bool_]) -> _Groups:
         """Count the rows."""
         rows = np.bincount(at).astype("float64")
-        of_train = np.bincount(at, train.astype("float64"))
-        both = (of_train > 0) & (of_train < rows)
-        return cls(at, train, both, rows[both], (rows - of_train)[both])
+        train_rows = np.bincount(at, train.astype("float64"))
+        both = (train_rows > 0) & (train_rows < rows)
+        return cls(at, train, both, rows[both], (rows - train_rows)[both])
 
-    def sums(self, left: Array) -> tuple[Array, Array]:
-        """Sum residuals of training rows, and of others."""
-        of_train = np.bincount(self.at, left * self.train)[self.both]
-        return of_train, np.bincount(self.at, left * ~self.train)[self.both]
+    def sum_residuals(self, residual: Array) -> tuple[Array, Array]:
+        """Sum the residuals of training rows, and of other rows."""
+        train = np.bincount(self.at, residual * self.train)[self.both]
+        return train, np.bincount(self.at, residual * ~self.train)[self.both]
 
-    def means(self, values: Array) -> Array:
-        """Average over all rows of each value."""
-        found: Array = np.bincount(self.at, values)[self.both] / self.rows
-        return found
-
-    def covariance(self, left: Array) -> float:
+    def compute_covariance(self, residual: Array) -> float:
         """Return the covariance of both sums in standard errors; 0 for fewer than `VALUES`."""
         if len(self.rows) < VALUES:
             return 0.0
-        of_train, of_others = self.sums(left)
-        products = of_train * of_others / self.rows
+        train, others = self.sum_residuals(residual)
+        products = train * others / self.rows
         error = float(np.sqrt((products**2).sum()))
         return round(float(products.sum()) / error, 2) if error else 0.0
 
 
+def measure_means(column: LabeledColumn, label: Array, unit: float) -> Means | None:
+    """Compare each value of a column with the mean label of its rows.
+
+    Args:
+        column: the column's values and sets.
+        label: float64 (n,), a number or an indicator.
+        unit: the smallest difference of two labels, 0 for real numbers.
+
+    Returns:
+        None if no value has both training and other rows.
+    """
+    is_finite = np.isfinite(column.values)
+    values, y = column.values[is_finite], label[is_finite]
+    train = column.set[is_finite] == TRAIN
+    # The line allows for a column that is the mean in other units, such as percent.
+    line = _fit_line(values, y)
+    if line is None:
+        return None
+    slope, residual = line
+    distinct, at = np.unique(values, return_inverse=True)
+    groups = _Groups.count(at, train)
+    if not groups.both.any():
+        return None
+    train_sums, other_sums = groups.sum_residuals(residual)
+    # A column that was rounded equals the mean to half a unit of its last digit.
+    tolerance = CLOSE * float(y.std()) + abs(slope) * _find_unit(distinct)
+    # Where the training rows alone have the mean, nothing shows whether others were used.
+    informative = np.abs(train_sums) > (tolerance + CLOSE) * groups.rows
+    equal = informative & (np.abs(train_sums + other_sums) <= tolerance * groups.rows)
+    # The probability of an accident is the normal density of the other rows' sum, at its highest,
+    # times the width of the tolerance. The values through which the line was fitted do not count.
+    variance = np.bincount(at, residual**2)[groups.both] / groups.rows
+    spread = np.sqrt(2 * np.pi * groups.others * variance)
+    likely = np.minimum(1.0, (2 * tolerance * groups.rows + unit) / np.maximum(spread, 1e-300))
+    chance = float(np.sort(np.log10(likely[equal]))[FITTED:].sum())
+    share = float(equal.sum() / informative.sum()) if informative.any() else 0.0
+    explained = 1 - float(residual.var()) / float(y.var())
+    z = groups.compute_covariance(residual)
+    if z:
+        # A straight line leaves residuals of one sign if the mean was transformed.
+        z = min(z, groups.compute_covariance(_fit_curve(at, y)))
+    return Means(
+        int(groups.both.sum()),
+        round(share, 4),
+        round(chance, 2),
+        z,
+        round(slope, 4),
+        round(explained, 4),
+    )
+
+
 def _fit_line(values: Array, label: Array) -> tuple[float, Array] | None:
-    """The slope of the label on the values, and what the line leaves; None without one."""
+    """Return the slope of the label on the values, and the residual; None without a line."""
     if len(values) < 3 or not label.var():
         return None
     with np.errstate(over="ignore"):
@@ -172,16 +183,16 @@ def _fit_line(values: Array, label: Array) -> tuple[float, Array] | None:
 
 
 def _fit_curve(at: NDArray[np.int64], label: Array) -> Array:
-    """What a cubic in the values' ranks leaves of the label: a mean may have been transformed."""
+    """Return the residual of the label on a cubic in the values' ranks."""
     rows = np.bincount(at)
     rank = ((np.cumsum(rows) - rows / 2) / len(at) * 2 - 1)[at]
     curve = np.polynomial.legendre.legfit(rank, label, 3)
-    left: Array = label - np.polynomial.legendre.legval(rank, curve)
-    return left
+    residual: Array = label - np.polynomial.legendre.legval(rank, curve)
+    return residual
 
 
 def _find_unit(distinct: Array) -> float:
-    """The unit that all values are multiples of: a power of ten from 1e-6 on; else 0."""
+    """Return the largest power of ten down to 1e-6 that divides all values, or 0."""
     some = distinct[:: max(len(distinct) // 1000, 1)]
     for digits in range(7):
         scaled = some * 10.0**digits

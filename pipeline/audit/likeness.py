@@ -1,8 +1,8 @@
-"""Labels of rows with equal numbers: how alike they are beyond what the number's size explains.
+"""Likeness of labels of rows with equal numbers, beyond what the number's size explains.
 
-A number that names an entity has no size: the labels of rows with one value have nothing to do with
-those of the next smaller and the next larger value. A number that measures something has: for it,
-the labels of equal values differ as much as those of neighbouring values do.
+The size of an identifier is meaningless: labels of rows with one value are unrelated to those of
+the next smaller and the next larger value. For a number that measures something, labels of equal
+values differ as much as labels of neighbouring values.
 """
 
 from __future__ import annotations
@@ -17,32 +17,30 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Likeness:
-    """Training labels by the value of one column."""
+    """Comparison of training labels by the value of one column."""
 
     values: int
-    """Values with several training rows, not counting the smallest and the largest."""
+    """Number of values with several training rows, without the smallest and the largest."""
     ratio: float
     """Variance of labels of equal values, divided by their variance around the mean of the next
     smaller and the next larger value's labels: about 1 without entities, near 0 with them."""
     z: float
-    """Standard errors that the difference of the two variances is away from 0; below 0 where equal
-    values are more alike."""
+    """Difference of the two variances in standard errors; below 0 if equal values are alike."""
 
 
 def compare_labels(codes: NDArray[np.int64], label: Array) -> Likeness | None:
     """Compare labels within values with those of neighbouring values.
 
-    Rows y of a value, p of the next smaller and q of the next larger one have
-    ``E[(y - (p + q) / 2)²] = 1.5 σ²`` where the value's size alone matters and the mean label is a
-    straight line over three values. Values weigh as much as they have rows beyond the first. The
-    standard error is taken from the values' own differences, so that heavy tails raise it.
+    Let y be a row of a value, p one of the next smaller and q one of the next larger value. Then
+    ``E[(y - (p + q) / 2)²] = 1.5 σ²`` if the value's size alone matters and the mean label is a
+    straight line over three values.
 
     Args:
         codes: (n,) each row's position among the sorted values.
         label: (n, k).
 
     Returns:
-        None where fewer than three values occur or no value has several rows.
+        None if fewer than three values occur or no value has several rows.
     """
     present, at = np.unique(codes, return_inverse=True)
     rows = np.bincount(at).astype("float64")
@@ -54,21 +52,24 @@ def compare_labels(codes: NDArray[np.int64], label: Array) -> Likeness | None:
     several = count > 1
     if not several.any():
         return None
-    own = (square - (mean**2).sum(axis=1)) * count / np.maximum(count - 1, 1)
+    within = (square - (mean**2).sum(axis=1)) * count / np.maximum(count - 1, 1)
     cross = squares[:-2] + squares[2:] + 2 * (means[:-2] * means[2:]).sum(axis=1)
+    # The mean of (y - (p + q) / 2)² over all triples of rows, by moments.
     near = square - (mean * (means[:-2] + means[2:])).sum(axis=1) + cross / 4
+    # A value with n rows has n - 1 degrees of freedom, which is its weight.
     weight = np.where(several, count - 1, 0.0)
-    difference = weight * (own - near / 1.5)
-    whole = float((weight * near / 1.5).sum())
+    difference = weight * (within - near / 1.5)
+    total = float((weight * near / 1.5).sum())
+    # The error comes from the values' own differences, so that heavy tails raise it.
     error = float(np.sqrt((difference**2).sum()))
-    if whole <= 0 or error == 0:
+    if total <= 0 or error == 0:
         return None
-    ratio = max(float((weight * own).sum()) / whole, 0.0)
+    ratio = max(float((weight * within).sum()) / total, 0.0)
     return Likeness(int(several.sum()), round(ratio, 4), round(float(difference.sum()) / error, 2))
 
 
 def rank_labels(label: Array) -> Array:
-    """Return float64 (n,): each label's mean rank as a share of n, which outliers do not move."""
+    """Return float64 (n,): each label's mean rank as a share of n; outliers do not matter."""
     _, at, rows = np.unique(label, return_inverse=True, return_counts=True)
-    found: Array = ((np.cumsum(rows) - rows / 2) / max(len(label), 1))[at]
-    return found
+    ranks: Array = ((np.cumsum(rows) - rows / 2) / max(len(label), 1))[at]
+    return ranks

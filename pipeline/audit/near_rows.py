@@ -1,10 +1,12 @@
-"""Test rows that are training rows but for a small change in their numbers.
+"""Near copies: test rows that are training rows with their numbers changed a little.
 
 No distance is small in itself. A copy is much nearer to its original than to the other rows around
-it: the distance to the nearest training row is compared with that to the sixteenth. For rows that
-were drawn independently, with a density in d dimensions, the ratio is below q with the probability
-``1 - (1 - q^d)^15``; d follows from the ratio of the eighth distance to the sixteenth, which a few
-copies of a row do not move (the volumes' ratio is Beta(8, 8), whose median is 1/2).
+it, so the distance to the nearest training row is compared with the distance to the sixteenth.
+
+For rows drawn independently, with a density in d dimensions, the ratio is below q with probability
+``1 - (1 - q^d)^15``. The dimension d follows from the ratio of the eighth distance to the
+sixteenth, which a few copies of a row do not change: the ratio of the volumes is Beta(8, 8)
+distributed, with a median of 1/2.
 """
 
 from __future__ import annotations
@@ -28,43 +30,74 @@ NEIGHBOURS = 16
 CLOSE = 0.01
 """A nearest training row at less than this share of the sixteenth's distance is a copy."""
 TREE_COLUMNS = 6
-"""Numeric columns, those with the most values, by which neighbours are looked for."""
+"""Number of numeric columns, those with the most values, used to search for neighbours."""
 TEST_ROWS = 10_000
-"""Test rows at most that are compared."""
+"""Maximum number of test rows that are compared."""
 ENOUGH = 5
-"""Copies at least."""
+"""Minimum number of copies."""
 CONTINUOUS = 50
-"""Different values that one of the columns must have."""
+"""Minimum number of different values that one of the columns must have."""
 EXCESS = 5.0
-"""How many times the number expected by chance."""
+"""Minimum ratio of copies to those expected by chance."""
 
 
 @dataclass(frozen=True)
 class Nearness:
-    """Test rows and the training rows next to them."""
+    """Measurements of test rows and the training rows next to them."""
 
     test: int
-    """Test rows that were compared; those equal to a training row are not."""
+    """Test rows that were compared; those equal to a training row are left out."""
     near: int
-    """Of these, copies; ``expected``: by chance."""
+    """Test rows that are near copies."""
     expected: float
+    """Near copies expected by chance."""
     share: float
-    """Of all test rows, where the sample holds only some of the training rows."""
+    """Near copies as a share of all test rows, corrected for the sample's share of all rows."""
     dimensions: float
     spread: float
-    """How much the copies' labels differ from their originals', as a share of how much all do."""
+    """Difference between labels of copies and originals, as a share of that of all labels."""
     farthest: float
-    """The distance of nine in ten copies, at most: in interquartile ranges of the columns."""
+    """The 0.9 quantile of the copies' distances, in interquartile ranges of the columns."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The training rows next to each of m test rows, among those found by `TREE_COLUMNS`."""
+    """The training rows next to each of m test rows, among candidates from `TREE_COLUMNS`."""
 
     distance: Array
     """(m, `NEIGHBOURS`), ascending."""
     first: Positions
-    """(m,): the position of the nearest one."""
+    """(m,): the position of the nearest row."""
+
+
+def check_near_rows(evidence: Evidence) -> CheckResult:
+    """Check whether test rows are altered copies of training rows."""
+    train, test, distinct_share = _select_rows(evidence)
+    if len(train) <= NEIGHBOURS or len(test) < ENOUGH:
+        return CheckResult("near_rows", "too few rows to compare")
+    numbers = _scale_numbers(evidence, train)
+    if numbers is None:
+        return CheckResult("near_rows", "no numeric column with many values")
+    names = [n for n in evidence.input_columns if evidence.source[n].kind == "text"]
+    codes = [cpu.to_codes(evidence.scan.sample[n])[0].astype("int64") for n in names]
+    texts = np.stack(codes, axis=1) if codes else np.zeros((len(numbers), 0), "int64")
+    neighbours = find_neighbours(numbers[train], numbers[test], texts[train], texts[test])
+    nearest, farthest = neighbours.distance[:, 0], neighbours.distance[:, -1]
+    is_near = (nearest <= CLOSE * farthest) & (farthest > 0)
+    nearness = _measure_nearness(neighbours, is_near, (train, test), distinct_share, evidence)
+    summary = (
+        f"{nearness.near:,} of {nearness.test:,} test rows are next to a training row, "
+        f"{nearness.expected:.1f} expected"
+    )
+    # Counts of chance are Poisson distributed: six standard errors exclude an accident.
+    excess = nearness.near - nearness.expected
+    is_significant = excess > 6 * np.sqrt(nearness.expected + 1)
+    is_frequent = nearness.near >= max(ENOUGH, EXCESS * nearness.expected)
+    if not (is_significant and is_frequent) or nearness.share < SOME:
+        return CheckResult("near_rows", summary, (), asdict(nearness))
+    pairs = train[neighbours.first[is_near]], test[is_near]
+    finding = _report_copies(nearness, pairs, evidence)
+    return CheckResult("near_rows", summary, [finding], asdict(nearness))
 
 
 def find_neighbours(
@@ -73,13 +106,16 @@ def find_neighbours(
     """Find the nearest training rows of each test row.
 
     Args:
-        train: (n, d) scaled numbers, those with the most values first; ``test``: (m, d).
-        train_text: (n, t) codes; a different code is a distance of 1. ``test_text``: (m, t).
+        train: (n, d) scaled numbers, columns with the most values first.
+        test: (m, d), as ``train``.
+        train_text: (n, t) codes; a different code is a distance of 1.
+        test_text: (m, t), as ``train_text``.
     """
     from scipy.spatial import cKDTree
 
-    # midpoint splits: with medians a tree of many equal points degenerates
+    # Midpoint splits: with medians, a tree of many equal points degenerates.
     tree = cKDTree(train[:, :TREE_COLUMNS], balanced_tree=False, compact_nodes=False)
+    # A tree of more columns would visit nearly all rows; the candidates are reordered by all.
     _, at = tree.query(test[:, :TREE_COLUMNS], k=NEIGHBOURS)
     squared = np.zeros(at.shape)
     for number in range(train.shape[1]):
@@ -99,122 +135,102 @@ def estimate_dimensions(distance: Array) -> float:
     return float(np.log(0.5) / np.log(np.clip(median, 1e-6, 1 - 1e-6)))
 
 
-def check_near_rows(evidence: Evidence) -> CheckResult:
-    """Check whether test rows are altered copies of training rows."""
-    train, test, unlike = _sides(evidence)
-    if len(train) <= NEIGHBOURS or len(test) < ENOUGH:
-        return CheckResult("near_rows", "too few rows to compare")
-    numbers, texts = _numbers(evidence, train, test), _texts(evidence, train, test)
-    if numbers is None:
-        return CheckResult("near_rows", "no column of numbers with many values")
-    found = find_neighbours(*numbers, *texts)
-    near = (found.distance[:, 0] <= CLOSE * found.distance[:, -1]) & (found.distance[:, -1] > 0)
-    measured = _measure(found, near, (train, test), unlike, evidence)
-    said = (
-        f"{measured.near:,} of {measured.test:,} test rows are next to a training row, "
-        f"{measured.expected:.1f} expected"
-    )
-    excess = measured.near - measured.expected
-    enough = measured.near >= max(ENOUGH, EXCESS * measured.expected) and excess > 6 * np.sqrt(
-        measured.expected + 1
-    )
-    if not enough or measured.share < SOME:
-        return CheckResult("near_rows", said, (), asdict(measured))
-    pairs = train[found.first[near]], test[near]
-    return CheckResult("near_rows", said, [_finding(measured, pairs, evidence)], asdict(measured))
-
-
-def _sides(evidence: Evidence) -> tuple[Positions, Positions, float]:
-    """Positions in the sample: training rows, and test rows that are equal to none of them.
+def _select_rows(evidence: Evidence) -> tuple[Positions, Positions, float]:
+    """Select positions in the sample: training rows, and test rows that equal none of them.
 
     Returns:
-        Both, at most `TEST_ROWS` of the test rows, and the share of all test rows that are unequal.
+        Both, with at most `TEST_ROWS` test rows, and the share of test rows that equal none.
     """
     hashes, sets = evidence.row_hashes
     train, test = np.flatnonzero(sets == TRAIN), np.flatnonzero(sets == TEST)
-    unlike = test[~np.isin(hashes[test], hashes[train])]
-    share = len(unlike) / max(len(test), 1)
-    return train, unlike[:: max(-(-len(unlike) // TEST_ROWS), 1)], share
+    distinct = test[~np.isin(hashes[test], hashes[train])]
+    share = len(distinct) / max(len(test), 1)
+    return train, distinct[:: max(-(-len(distinct) // TEST_ROWS), 1)], share
 
 
-def _numbers(evidence: Evidence, train: Positions, test: Positions) -> tuple[Array, Array] | None:
-    """The scaled numbers of both sides, columns with the most values first."""
-    made: list[tuple[int, Array]] = []
+def _scale_numbers(evidence: Evidence, train: Positions) -> Array | None:
+    """Return (rows, d): numbers in units of their interquartile range in the training rows.
+
+    Columns with the most values come first. None: no column has enough values.
+    """
+    scaled: list[tuple[int, Array]] = []
     for name in evidence.input_columns:
         if evidence.source[name].kind == "text":
             continue
         values = cpu.to_floats(evidence.scan.sample[name])
-        known = np.sort(values[train][np.isfinite(values[train])])
-        if not len(known) or known[0] == known[-1]:
+        finite = np.sort(values[train][np.isfinite(values[train])])
+        if not len(finite) or finite[0] == finite[-1]:
             continue
-        quarter = len(known) // 4
-        scale = float(known[-1 - quarter] - known[quarter]) or float(known.std())
+        quarter = len(finite) // 4
+        # More than half of the values may be equal, so that the interquartile range is 0.
+        scale = float(finite[-1 - quarter] - finite[quarter]) or float(finite.std())
         if not np.isfinite(scale) or scale == 0:
             continue
-        limit = float(np.abs(known).max())
-        filled = np.nan_to_num(
-            values, nan=float(known[len(known) // 2]), posinf=limit, neginf=-limit
-        )
-        some = known[:: max(len(known) // 5000, 1)]
-        made.append((len(np.unique(some)), filled / scale))
-    made.sort(key=lambda pair: -pair[0])
-    if not made or made[0][0] < CONTINUOUS:
+        limit, median = float(np.abs(finite).max()), float(finite[len(finite) // 2])
+        filled = np.nan_to_num(values, nan=median, posinf=limit, neginf=-limit)
+        some = finite[:: max(len(finite) // 5000, 1)]
+        scaled.append((len(np.unique(some)), filled / scale))
+    scaled.sort(key=lambda pair: -pair[0])
+    if not scaled or scaled[0][0] < CONTINUOUS:
         return None
-    whole = np.stack([values for _, values in made], axis=1)
-    return whole[train], whole[test]
+    return np.stack([values for _, values in scaled], axis=1)
 
 
-def _texts(evidence: Evidence, train: Positions, test: Positions) -> tuple[Positions, Positions]:
-    names = [n for n in evidence.input_columns if evidence.source[n].kind == "text"]
-    codes = [cpu.to_codes(evidence.scan.sample[n])[0].astype("int64") for n in names]
-    whole = np.stack(codes, axis=1) if codes else np.zeros((len(evidence.scan.sample), 0), "int64")
-    return whole[train], whole[test]
-
-
-def _measure(
-    found: Neighbours, near: NDArray[np.bool_], sides: tuple[Positions, Positions], unlike: float,
+def _measure_nearness(
+    neighbours: Neighbours,
+    is_near: NDArray[np.bool_],
+    rows: tuple[Positions, Positions],
+    distinct_share: float,
     evidence: Evidence,
-) -> Nearness:  # fmt: skip
-    train, test = sides
-    dimensions = estimate_dimensions(found.distance)
+) -> Nearness:
+    train, test = rows
+    dimensions = estimate_dimensions(neighbours.distance)
     chance = 1 - (1 - CLOSE**dimensions) ** (NEIGHBOURS - 1)
     label = cpu.to_floats(evidence.scan.sample[LABEL])
     if evidence.target.task == "regression":
-        each = rank_labels(label)[:, None]
+        targets = rank_labels(label)[:, None]
     else:
         labels = univariate.group_labels(label, label[:0], evidence.target)
-        each = univariate.encode_indicators(labels.train, labels)
-    whole = float(each.var(axis=0).sum()) or 1.0
-    differs = ((each[train[found.first[near]]] - each[test[near]]) ** 2).sum(axis=1)
+        targets = univariate.encode_indicators(labels.train, labels)
+    total = float(targets.var(axis=0).sum()) or 1.0
+    copies = test[is_near]
+    differs = ((targets[train[neighbours.first[is_near]]] - targets[copies]) ** 2).sum(axis=1)
+    # A copy is seen only if its original is in the sample too.
     sampled = len(evidence.scan.sample) / evidence.scan.rows
-    share = float(near.mean()) * unlike / sampled
+    share = float(is_near.mean()) * distinct_share / sampled
+    spread, farthest = 1.0, 0.0
+    if len(copies):
+        spread = round(float(differs.mean()) / 2 / total, 4)
+        farthest = float(np.quantile(neighbours.distance[is_near, 0], 0.9))
     return Nearness(
-        len(test), int(near.sum()), round(chance * len(test), 2), round(min(share, 1.0), 4),
-        round(dimensions, 2), round(float(differs.mean()) / 2 / whole, 4) if near.any() else 1.0,
-        float(np.quantile(found.distance[near, 0], 0.9)) if near.any() else 0.0,
-    )  # fmt: skip
+        len(test),
+        len(copies),
+        round(chance * len(test), 2),
+        round(min(share, 1.0), 4),
+        round(dimensions, 2),
+        spread,
+        farthest,
+    )
 
 
-def _finding(found: Nearness, pairs: tuple[Positions, Positions], evidence: Evidence) -> Finding:
+def _report_copies(
+    nearness: Nearness, pairs: tuple[Positions, Positions], evidence: Evidence
+) -> Finding:
     severity: Severity = "warn"
-    if found.share >= MANY and found.spread < COPIES and evidence.split.by != "time":
+    if nearness.share >= MANY and nearness.spread < COPIES and evidence.split.by != "time":
         severity = "fail"
     what = (
-        f"{found.share:.1%} of the test rows are copies of training rows with their numbers "
-        f"changed a little (nine in ten by less than {found.farthest:.1e} interquartile ranges; "
-        f"{found.expected:.1f} rows expected by chance, {found.near:,} found); their labels differ "
-        f"{found.spread:.0%} as much as all labels"
+        f"{nearness.share:.1%} of the test rows are copies of training rows with slightly changed "
+        f"numbers (nine in ten by less than {nearness.farthest:.1e} interquartile ranges; "
+        f"{nearness.near:,} rows found, {nearness.expected:.1f} expected by chance); their labels "
+        f"differ {nearness.spread:.0%} as much as all labels"
     )
-    return Finding("near_rows", severity, "", what, asdict(found), _together(pairs, evidence))
-
-
-def _together(pairs: tuple[Positions, Positions], evidence: Evidence) -> str:
-    """A split by a column that copies share with their originals; empty where there is none."""
-    best, column = ENTITIES - 1, ""
+    # Suggest a split by the column with the most values that all copies share with originals.
+    most, column = ENTITIES - 1, ""
     for name in evidence.input_columns if evidence.split.by != "time" else []:
-        series = evidence.scan.sample[name]
-        codes, _ = cpu.to_codes(series)
+        codes, _ = cpu.to_codes(evidence.scan.sample[name])
         values = len(np.unique(codes))
-        if values > best and (codes >= 0).all() and (codes[pairs[0]] == codes[pairs[1]]).all():
-            best, column = values, name
-    return evidence.suggest_split("group", column) if column else ""
+        if values > most and (codes >= 0).all() and (codes[pairs[0]] == codes[pairs[1]]).all():
+            most, column = values, name
+    config = evidence.suggest_split("group", column) if column else ""
+    return Finding("near_rows", severity, "", what, asdict(nearness), config)

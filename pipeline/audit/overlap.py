@@ -98,13 +98,13 @@ def count_duplicates(rows: RowHashes, task: Task) -> DuplicateRows:
     )
 
 
-def _is_among(values: Array, known: Array) -> Array:
-    """Return bool (n,): which values are among the sorted values of ``known``."""
-    if not len(known):
+def _is_among(values: Array, among: Array) -> Array:
+    """Return bool (n,): which values are among the sorted values of ``among``."""
+    if not len(among):
         return np.zeros(len(values), dtype=bool)
-    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    among: Array = known[at] == values
-    return among
+    at = np.minimum(np.searchsorted(among, values), len(among) - 1)
+    is_among: Array = among[at] == values
+    return is_among
 
 
 def _measure_spread(hashes: Array, label: Array, task: Task) -> tuple[float, float | None]:

@@ -77,7 +77,7 @@ _ENTITY = {
 
 
 def is_entity_name(name: str) -> bool:
-    """Whether a column's name is that of a person or thing that may have several rows."""
+    """Return whether a column's name is that of a person or thing that may have several rows."""
     parts = split_words(name)
     # ``id`` alone numbers the rows; ``patient_id`` identifies patients.
     has_suffix = bool(parts) and parts[-1] in ("id", "ids", "key", "uuid", "guid", "no", "nr")

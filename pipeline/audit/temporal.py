@@ -114,16 +114,16 @@ def _find_future_columns(evidence: Evidence) -> list[Finding]:
         if name == base or name not in evidence.used_columns:
             continue
         values = evidence.get_column(name).train
-        known = ~(np.isnan(values) | np.isnan(start))
-        if not known.any():
+        present = ~(np.isnan(values) | np.isnan(start))
+        if not present.any():
             continue
-        after = float(np.mean(values[known] > start[known]))
-        not_before = float(np.mean(values[known] >= start[known]))
+        after = float(np.mean(values[present] > start[present]))
+        not_before = float(np.mean(values[present] >= start[present]))
         if after < LATER or not_before < NEVER_BEFORE:
             continue
         hint, reason = detect_future_hint(name, sorted(evidence.source.target))
         score = evidence.find_best_score(name)
-        # A due date is later than its row, and known: a name or a score has to confirm it.
+        # A due date is later than its row, yet it is not a leak: a name or a score must confirm it.
         is_confirmed = bool(hint) or (score is not None and score.strength != "")
         what = f"in {after:.1%} of the rows it is later than {base}, and never before it"
         what += f"; {reason}" if hint else ""
