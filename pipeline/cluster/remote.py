@@ -170,12 +170,12 @@ def choose_worker_device(
         reason = own.message if isinstance(own, DeviceError) else str(getattr(own, "reason", own))
         if isinstance(own, DeviceChoice) and own.name == "gpu":
             continue
-        if choice.asked == "gpu":
+        if choice.requested == "gpu":
             fix = getattr(own, "fix", "") or "run with --device cpu (or auto)"
             raise DeviceError(f"worker {address}: {reason}", fix=fix)
-        return DeviceChoice(choice.asked, "cpu", f"worker {address}: {reason}")
+        return DeviceChoice(choice.requested, "cpu", f"worker {address}: {reason}")
     return DeviceChoice(
-        choice.asked, "gpu", f"{choice.reason}; {len(found)} workers have one each", choice.gpus
+        choice.requested, "gpu", f"{choice.reason}; {len(found)} workers have one each", choice.gpus
     )
 
 

@@ -1,10 +1,11 @@
-"""Which device runs a stage, and what both devices can do to a frame.
+"""The devices that run a stage, and what differs between pandas/NumPy and cuDF/CuPy.
 
-`Frames` is everything that differs between pandas/NumPy and cuDF/CuPy; `pipeline.device.cpu` and
-`pipeline.device.gpu.frames` are the two modules that have these functions. Everything else is
-written against what pandas and cuDF share, or against NumPy's array functions through ``xp``.
+Everything may import from here; modules here import only from schema, config and errors.
+`Frames` is the protocol of the functions in which the devices differ. Two modules implement it:
+`pipeline.device.cpu` and `pipeline.device.gpu.frames`. All other code uses what pandas and cuDF
+share, or NumPy's array functions through ``xp``.
 
-An *array* below is a NumPy or CuPy array, a *series* and a *frame* a pandas or cuDF object with
+An *array* below is a NumPy or CuPy array. A *series* and a *frame* are pandas or cuDF objects with
 n rows and a RangeIndex. *Host* values are NumPy arrays and pandas objects on either device.
 """
 
@@ -27,14 +28,12 @@ Array = Any
 Series = Any
 Frame = Any
 
-UNSEEN, MISSING = (
-    -1,
-    -2,
-)  # what `find_positions` says of values that are no key, and of missing ones
+UNSEEN, MISSING = -1, -2
+"""Results of `Frames.find_positions` for a value that is not among the keys, and a missing one."""
 
 
 def dtype_of(series: Series) -> Dtype:
-    """The storage dtype (`pipeline.schema`) of a column of either library."""
+    """Return the storage dtype (`pipeline.schema`) of a column of either library."""
     name = str(series.dtype).lower()
     if name == "category":
         return "text"
@@ -44,9 +43,9 @@ def dtype_of(series: Series) -> Dtype:
 
 
 class FileReaders(Protocol):
-    """A device's own file readers, which decode on the device: `pipeline.device.gpu.reading`.
+    """The file readers of a device, which decode on the device: `pipeline.device.gpu.reading`.
 
-    They say nothing of what is wrong in a file; `pipeline.ingest.gpu_read_block` sees to that.
+    They do not check the file; `pipeline.ingest.gpu_read_block` does.
     """
 
     name: str  # the library that reads
@@ -54,30 +53,36 @@ class FileReaders(Protocol):
     def csv_fields(
         self, data: bytes, fields: int, used: Sequence[int], delimiter: str, quote: str | None
     ) -> Frame:
-        """The fields of CSV records as text: a column ``"<position>"`` for each of ``used``.
+        """Return the fields of CSV records as text: a column ``"<position>"`` for each of ``used``.
 
-        Quotes are taken off, an empty field is an empty text. Fields that a record lacks are
-        missing, those beyond the first ``fields`` are dropped, lines without a byte are skipped.
+        Quotes are removed, and an empty field is an empty text. A field that a record lacks is
+        missing. Fields beyond the first ``fields`` are dropped, and empty lines are skipped.
 
         Args:
             data: lines that all end with a newline (no carriage returns).
-            fields: how many a record may have.
-            used: positions of those wanted, ascending.
+            fields: the most fields that a record may have.
+            used: positions of the wanted fields, ascending.
             delimiter: one ASCII character.
-            quote: another, or None: quotes are characters like others.
+            quote: another one, or None: quotes are ordinary characters.
         """
 
     def row_groups(
         self, path: str, groups: Sequence[int], names: Sequence[str], size: int
     ) -> Frame:
-        """Columns of row groups of a local Parquet file in the library's dtypes, zones as UTC.
+        """Return columns of row groups of a local Parquet file in the library's dtypes.
 
-        Columns that the file lacks are left out. ``size``: the columns' bytes in the file.
+        Times with a zone are converted to UTC. Columns that the file lacks are left out.
+
+        Args:
+            path: the file.
+            groups: numbers of the row groups.
+            names: the columns.
+            size: bytes of these columns in the file.
         """
 
 
 class Frames(Protocol):
-    """The named functions in which the devices differ."""
+    """The functions in which the devices differ."""
 
     name: str  # "cpu" or "gpu"
     lib: ModuleType  # pandas or cudf
@@ -85,125 +90,130 @@ class Frames(Protocol):
 
     # -- building and converting ---------------------------------------------------------------
     def empty_frame(self, columns: list[Column]) -> Frame:
-        """A frame of no rows with these columns, in storage dtypes: Dask's ``meta``."""
+        """Return a frame without rows with these columns, in storage dtypes: Dask's ``meta``."""
 
     def make_series(self, values: Array, dtype: Dtype, missing: Array | None = None) -> Series:
-        """A column from an array of n values and an optional bool array, True where missing.
+        """Return a column from an array of n values and an optional mask, True where missing.
 
         ``dtype`` is a name of `pipeline.schema.Dtype`, but not ``text`` (see `make_text`). NaN in
         ``values`` of a float dtype is missing. ``datetime`` takes int64 µs since 1970, UTC.
-        The column may share the arrays: they must not be changed afterwards.
+        The column may share the arrays, so the caller must not change them afterwards.
         """
 
     def make_text(self, codes: Array, values: np.ndarray) -> Series:
-        """A text column from int codes (-1 missing) into ``values`` (host, object, unique)."""
+        """Return a text column from int codes (-1 missing) into ``values`` (host, unique str)."""
 
     def make_frame(self, columns: dict[str, Series]) -> Frame:
-        """A frame of these columns, without copying them where the library allows it."""
+        """Return a frame of these columns, without copying them if the library allows it."""
 
     def frame_with_ids(self, columns: dict[str, Series], ids: Array) -> Frame:
-        """A frame of these columns of n rows, with an int64 array of row ids as its index."""
+        """Return a frame of these columns of n rows, with int64 row ids as its index."""
 
     def row_ids(self, frame: Frame) -> Array:
-        """The frame's index as an int64 array: the row ids."""
+        """Return the frame's index as an int64 array: the row ids."""
 
     def concat(self, frames: list[Frame]) -> Frame:
-        """Rows of all frames, one below the other, index kept; text categories are united."""
+        """Concatenate the rows of all frames; the index is kept, and text categories are united."""
 
     def pack_integers(self, frame: Frame) -> Frame:
-        """The frame with its integers in as few bytes as their values need, for holding it.
+        """Return the frame with its integers in as few bytes as their values need, for storage.
 
-        `to_arrays`, `to_floats`, `to_codes` and the hashes take such columns; ops do not.
+        `to_arrays`, `to_floats`, `to_codes` and the hashes accept such columns; ops do not.
         """
 
     def unpack_integers(self, series: Series) -> Series:
-        """The column of a packed frame as int64; any other column as it is. The index is kept."""
+        """Return a packed column as int64, and any other column as it is. The index is kept."""
 
     # -- columns as arrays -----------------------------------------------------------------------
     def to_arrays(self, series: Series) -> tuple[Array, Array]:
-        """(values, missing): values as int64, int32, float, bool, or int64 µs for datetime.
+        """Return (values, missing): int64, int32, float, bool, or int64 µs for a datetime.
 
         Where ``missing`` is True the value is 0 (NaN for floats). Not for text: see `to_codes`.
         """
 
     def to_floats(self, series: Series) -> Array:
-        """The column as a float64 array, missing as NaN. Not for text; datetimes are µs."""
+        """Return the column as float64, missing as NaN. Not for text; datetimes are µs."""
 
     def to_codes(self, series: Series) -> tuple[Array, np.ndarray]:
-        """(codes int32, -1 for missing; distinct values on the host) of a column of any dtype.
+        """Return (codes int32, -1 for missing; distinct values on the host) of any column.
 
-        Text: the values are the partition's dictionary (object array of str; may hold values
-        that no row has). Other dtypes: the distinct values, in any order.
+        For text, the values are the partition's dictionary: an object array of str, which may
+        contain values that no row has. For other dtypes they are the distinct values in any order.
         """
 
     def to_device_codes(self, series: Series) -> tuple[Array, Array]:
-        """As `to_codes`, with the values on the device too. Not for text."""
+        """Return the same as `to_codes`, with the values on the device. Not for text."""
 
     def find_positions(
         self, series: Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
     ) -> Array:
-        """int64: where each row's value stands in ``keys``; `UNSEEN` or `MISSING` otherwise.
+        """Return the position of each row's value in ``keys``, or `UNSEEN` or `MISSING`, as int64.
 
-        ``keys`` is a host array of unique values: object of str for text, else numbers (int64 µs
-        for datetimes). A float column finds integer keys of the same value and the reverse.
-        ``of``: the fitted table and the column that the keys are; the GPU then caches them.
+        A float column matches integer keys of the same value, and the reverse.
+
+        Args:
+            series: a column of n rows.
+            keys: host array of unique values: object of str for text, else numbers (int64 µs for
+                datetimes).
+            of: the fitted table and its column that ``keys`` is; a GPU then caches the keys.
         """
 
     def cache_array(self, table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Array:
-        """``make()`` on the device: what is made of a fitted table, and passes the bus once.
+        """Return ``make()`` on the device; a GPU transfers it once per fitted table.
 
-        ``name``: tells it from whatever else is made of the table.
+        ``name`` distinguishes it from the other arrays that are derived from the table.
         """
 
     def release(self) -> None:
-        """Free what `cache_array` and `find_positions` keep; the next call recomputes it."""
+        """Free what `cache_array` and `find_positions` cache; the next call recomputes it."""
 
     # -- reductions and hashes -------------------------------------------------------------------
     def bincount(self, codes: Array, length: int, weights: Array | None = None) -> np.ndarray:
-        """Host array of ``length``: rows per code (int64) or sums of weights (float64).
+        """Return rows per code (int64), or sums of weights (float64), on the host.
 
-        Negative codes are left out. Rows are added in order.
+        The array has ``length`` entries. Negative codes are skipped. Rows are added in order.
         """
 
     def hash_ints(self, values: Array, seed: int) -> Array:
-        """murmur3_x86_32 of each int64's 8 little-endian bytes, as an int64 array in [0, 2^32)."""
+        """Hash each int64's 8 little-endian bytes with murmur3_x86_32: int64 in [0, 2^32)."""
 
     def hash_values(self, series: Series, seed: int) -> Array:
-        """A hash in [0, 2^32) as int64 of a column of any dtype; text over its UTF-8 bytes.
+        """Hash a column of any dtype to int64 in [0, 2^32); text over its UTF-8 bytes.
 
-        Text is hashed on the host over the distinct values; -0.0 hashes as 0.0; missing is 0.
+        The host hashes the distinct values of a text; -0.0 hashes as 0.0; missing is 0.
         """
 
     # -- reading files ---------------------------------------------------------------------------
     def file_readers(self) -> FileReaders | None:
-        """The device's own file readers; None where the host's are the device's."""
+        """Return the device's own file readers; None if the device uses those of the host."""
 
-    # -- when it cannot ----------------------------------------------------------------------------
+    # -- errors ------------------------------------------------------------------------------------
     def translate_error(self, error: BaseException) -> DeviceError | None:
-        """What an error says of the device; None when it is not about the device."""
+        """Return the device error that an exception means; None if it is not about the device."""
 
     def external_memory(self) -> AbstractContextManager[None]:
-        """A block in which XGBoost may keep its bins outside the device's memory."""
+        """Return a block in which XGBoost may keep its bins outside the device's memory."""
 
-    # -- what the ledger says -------------------------------------------------------------------
+    # -- counters for the ledger -----------------------------------------------------------------
     def read_meter(self) -> dict[str, int]:
-        """Bytes since the last call: ``h2d``, ``d2h`` over the bus, ``peak_device`` in use.
+        """Return the bytes since the last call, for the ledger.
 
-        ``h2d_files`` are those of ``h2d`` that are bytes of the input files.
+        ``h2d`` and ``d2h`` are bytes of transfers; ``h2d_files`` are those of ``h2d`` that are
+        bytes of input files. ``peak_device`` is the peak of the device's memory.
         """
 
-    # -- crossing the bus --------------------------------------------------------------------------
+    # -- transfers -----------------------------------------------------------------------------
     def to_host(self, value: Array | Series | Frame) -> Any:
-        """NumPy array, pandas Series or DataFrame of the same content; bytes are counted."""
+        """Return a NumPy array, pandas Series or DataFrame of the same content; count the bytes."""
 
     def to_device(self, value: np.ndarray | pd.DataFrame) -> Any:
-        """The inverse of `to_host`; bytes are counted."""
+        """Invert `to_host`; count the bytes."""
 
     def to_host_unordered(self, values: Array) -> np.ndarray:
-        """The values on the host, in any order; equal ones pass the bus together."""
+        """Return the values on the host in any order; equal values are transferred once."""
 
     def to_matrix(self, frame: Frame, names: list[str], rows: Array | None = None) -> Array:
-        """C-ordered float32 array (n, len(names)); missing is NaN. Columns are not text.
+        """Return a C-ordered float32 array (n, len(names)); missing is NaN. Not for text.
 
-        ``rows``: int64 (n,), the positions of the rows wanted; None: all of them, in order.
+        ``rows`` are int64 positions (n,) of the wanted rows; None: all of them, in order.
         """

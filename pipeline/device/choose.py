@@ -1,4 +1,4 @@
-"""Which device a run uses, and why."""
+"""The choice of the device of a run, and the reason for it."""
 
 from __future__ import annotations
 
@@ -16,70 +16,72 @@ from pipeline.errors import ConfigError, DeviceError, suggest_or_list
 
 DOCTOR = "python -m pipeline doctor"
 MODULES = {"cpu": "pipeline.device.cpu", "gpu": "pipeline.device.gpu.frames"}
-"""The `Frames` of each device; tests put devices of their own beside them."""
+"""The module of each device that implements `Frames`; tests add devices of their own."""
 
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """What was asked for, what is used, and why."""
+    """The requested device, the device that is used, and the reason."""
 
-    asked: str
+    requested: str
+    """"auto", "cpu" or "gpu"."""
     name: str
     """"cpu" or "gpu"."""
     reason: str
     gpus: tuple[Gpu, ...] = ()
-    """Those that work, when a GPU is used."""
-    lost: bool = False
-    """The run had a GPU, and goes on without it."""
+    """The GPUs that work; empty unless a GPU is used."""
+    gpu_lost: bool = False
+    """True if the run had a GPU and now continues without it."""
 
 
 GPU_LOST_VARIABLE = "PIPELINE_DEVICE_LOST"
-"""Environment variable: why the run that goes on here has lost its GPU (`pipeline.cli.restart`)."""
+"""Environment variable: why the run that continues here lost its GPU (`pipeline.cli.restart`)."""
 
 
 def choose_device(
-    asked: str,
-    look: Callable[[], Probe] = probe_gpus,
-    prove_it: Callable[[], str | None] = check_gpu,
+    requested: str,
+    probe: Callable[[], Probe] = probe_gpus,
+    check: Callable[[], str | None] = check_gpu,
 ) -> DeviceChoice:
-    """The device of a run. ``cpu`` never looks for a GPU; ``auto`` takes one that works.
+    """Choose the device of a run. ``cpu`` never probes for a GPU; ``auto`` uses one that works.
 
     Args:
-        asked: "auto", "gpu" or "cpu".
-        look: finds GPUs without using them.
-        prove_it: uses the GPU in another process; returns what went wrong.
+        requested: "auto", "gpu" or "cpu".
+        probe: finds GPUs without using them.
+        check: uses the GPU in another process; returns what failed, or None.
 
     Raises:
-        DeviceError: ``gpu`` was asked for and there is none that works; the reason and the fix.
-        ConfigError: ``asked`` is something else.
+        DeviceError: ``gpu`` is requested and no GPU works; gives the reason and the fix.
+        ConfigError: ``requested`` is something else.
     """
-    if asked not in ("auto", "gpu", "cpu"):
-        raise ConfigError(f"device: {asked!r}", fix=suggest_or_list(asked, ("auto", "gpu", "cpu")))
-    if asked == "cpu":
-        return DeviceChoice(asked, "cpu", "asked for")
-    if asked == "auto" and (lost := os.environ.get(GPU_LOST_VARIABLE)):
-        return DeviceChoice(asked, "cpu", f"goes on with the CPU: {lost}", lost=True)
-    found = look()
-    reason, fix = found.reason, found.fix
-    if reason is None:
-        reason, fix = prove_it(), f"`{DOCTOR}` examines the installation"
-    if reason is None:
-        names = ", ".join(gpu.name for gpu in found.gpus)
-        why = f"{'asked for' if asked == 'gpu' else 'it works'}: {names}"
-        return DeviceChoice(asked, "gpu", why, found.gpus)
-    if asked == "gpu":
+    if requested not in ("auto", "gpu", "cpu"):
+        fix = suggest_or_list(requested, ("auto", "gpu", "cpu"))
+        raise ConfigError(f"device: {requested!r}", fix=fix)
+    if requested == "cpu":
+        return DeviceChoice(requested, "cpu", "asked for")
+    if requested == "auto" and (why := os.environ.get(GPU_LOST_VARIABLE)):
+        return DeviceChoice(requested, "cpu", f"continues on the CPU: {why}", gpu_lost=True)
+    machine = probe()
+    problem, fix = machine.reason, machine.fix
+    if problem is None:
+        problem, fix = check(), f"run `{DOCTOR}` to examine the installation"
+    if problem is None:
+        names = ", ".join(gpu.name for gpu in machine.gpus)
+        why = "asked for" if requested == "gpu" else "it works"
+        return DeviceChoice(requested, "gpu", f"{why}: {names}", machine.gpus)
+    if requested == "gpu":
         raise DeviceError(
-            f"device: gpu, but {reason}", fix=f"{fix}; or run with --device cpu (or auto)"
+            f"device: gpu, but {problem}", fix=f"{fix}; or run with --device cpu (or auto)"
         )
-    return DeviceChoice(asked, "cpu", f"no GPU: {reason}")
+    return DeviceChoice(requested, "cpu", f"no GPU: {problem}")
 
 
 def set_memory_limit(name: str, limit: int | None) -> None:
-    """Says how much of the device's memory may be used, before the first `frames_of`.
+    """Limit the device's memory that a run may use, before the first `frames_of`.
 
     Args:
         name: "cpu" or "gpu".
-        limit: bytes; None: what there is.
+        limit: bytes; None: all of the device's memory.
     """
     if name == "gpu":
         importlib.import_module("pipeline.device.gpu.memory").set_limit(limit)
@@ -87,13 +89,14 @@ def set_memory_limit(name: str, limit: int | None) -> None:
 
 @cache
 def frames_of(name: str) -> Frames:
-    """The module of frame functions of a device, imported when first asked for.
+    """Return a device's module of frame functions; import it on the first call.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: the device does not exist.
     """
     if name not in MODULES:
-        raise ConfigError(f"there is no device {name!r}", fix=suggest_or_list(name, MODULES))
+        raise ConfigError(f"device {name!r} does not exist", fix=suggest_or_list(name, MODULES))
     if name == "gpu":
+        # RMM must be the allocator before cuDF or CuPy allocate anything
         importlib.import_module("pipeline.device.gpu.memory").set_up()
     return cast("Frames", importlib.import_module(MODULES[name]))

@@ -117,7 +117,7 @@ class RunContext:
         if self.recorded:
             choice = self.job.choice
             # what a GPU has done is kept by a run that goes on without it, as it lost it
-            devices = [choice.name, *(["gpu"] if choice.lost else [])]
+            devices = [choice.name, *(["gpu"] if choice.gpu_lost else [])]
             self.kept.decide(bases(self.job, plan), devices)
             if (split := self.kept.found("split")) is not None:
                 rows = sum(LabelState.from_json(split).counts.rows.values())

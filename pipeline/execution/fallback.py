@@ -140,7 +140,7 @@ def _lower(
             if _helps(rung, work, stage):
                 session.rung = rung
                 return rung.name, work.remade
-    if session.job.choice.asked == "auto" and not is_distributed(session.client):
+    if session.job.choice.requested == "auto" and not is_distributed(session.client):
         session.runs_on("cpu", found.message)
         return CPU, None if work.complete else work.remade
     tried = [f["rung"] for f in session.ledger.fallbacks if f["stage"] == stage]
@@ -155,7 +155,7 @@ def _fix(session: RunContext, found: DeviceError) -> str:
     if not is_distributed(session.client):
         return found.fix or "a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
     fix = found.fix or "more workers, GPUs with more memory, or fewer rows (--rows N)"
-    if session.job.choice.asked != "auto":
+    if session.job.choice.requested != "auto":
         return fix
     return f"{fix} (only where there is one process does the CPU take over a stage)"
 
@@ -173,7 +173,7 @@ def _helps(rung: FallbackLevel, work: RunState, stage: str) -> bool:
         )
     if rung.stream:
         found = work.rows or work.read
-        return found is None or found.plan.hold
+        return found is None or found.plan.in_memory
     parts = planning.divide_into_parts(session.job, session.concurrent_partitions, rung)
     return len(parts) > session.partitions
 

@@ -112,7 +112,7 @@ def _train(job: Job, plan: MemoryPlan, name: str) -> Facts:
 
 def _evaluate(job: Job, plan: MemoryPlan) -> Facts:
     config = {"evaluate.slices": list(job.config.evaluate.slices), "models": list(job.models)}
-    return {"config": config, "memory": {"share of the rows judged": plan.scored}}
+    return {"config": config, "memory": {"share of the rows judged": plan.scored_share}}
 
 
 def _slice(section: Any, where: str, *names: str) -> dict[str, Any]:

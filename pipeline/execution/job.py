@@ -67,7 +67,7 @@ class Job:
         """Device and cluster: what was asked for, what is used, and why; for ``--json``."""
         own, asked = self.choice, self.config.cluster.kind
         return {
-            "device": {"asked": own.asked, "chosen": own.name, "reason": own.reason},
+            "device": {"asked": own.requested, "chosen": own.name, "reason": own.reason},
             "cluster": {
                 "asked": asked, "chosen": self.cluster.kind, "reason": self.moved or "the config's",
             },

@@ -44,18 +44,18 @@ def collect_sizes(
     histograms, trees = _boosting(job, rows, found)
     return Sizes(
         rows=rows, train=1 - split.valid - split.test, valid=split.valid,
-        read_row=row(job.reads, {}), held_row=row(job.reads, found.packed_bytes),
-        kept_row=row(job.kept, found.packed_bytes),
+        read_row=row(job.reads, {}), packed_row=row(job.reads, found.packed_bytes),
+        feature_row=row(job.kept, found.packed_bytes),
         staged_row=found.staged_row_bytes,
         block_rows=most, threads=min(threads, len(parts)), features=job.width,
         block_bytes=max((part.size for part in parts), default=0) if csv else 0,
         present=_present(job, found.missing),
-        words=sum(
+        distinct_texts=sum(
             summary_bytes(w.estimate_distinct, w.mean_bytes, learnt, len(parts)) for w in texts
         ),
         scores=found.predictions_per_row,
         forest_rows=_forest_rows(job, rows), forest_nodes=_forest_nodes(job, rows),
-        models=sort_for_training(job.models), again=again,
+        models=sort_for_training(job.models), refit=again,
         keep_frames=again or bool(job.config.evaluate.slices), device=job.choice.name,
         device_memory=device or 0, histograms=histograms, boosted_trees=trees,
     )  # fmt: skip

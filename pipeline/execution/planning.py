@@ -51,12 +51,12 @@ def plan_parts(
         free = 0 if folder is None else free_disk_at(folder)
         sizes = collect_sizes(asked, parts, threads, device)
         return parts, planner.plan_memory(
-            memory_of, sizes, free=free, shared=shared, device=device, rung=rung,
+            memory_of, sizes, free=free, shared=shared, device=device, level=rung,
             train_rows=train_rows,
         )  # fmt: skip
 
     parts, plan = planned(job.config.memory, device)
-    if not plan.enough:
+    if not plan.has_enough_rows:
         least = _enough(plan, job.config.memory, planned, shared)
         everything = job.config.memory.model_copy(update={"sample": "never"})
         full = _enough(planned(everything, device)[1], everything, planned, shared)
@@ -69,8 +69,8 @@ def _enough(plan: MemoryPlan, asked: Memory, planned: Planner, shared: int | Non
 
     Larger limits make larger blocks, which need more in turn.
     """
-    while not plan.enough and shared is None:
-        limits = {"host": max(plan.limit, _rounded(plan.total))}
+    while not plan.has_enough_rows and shared is None:
+        limits = {"host": max(plan.limit, _rounded(plan.host_peak))}
         if plan.device_limit is not None:
             limits["gpu"] = max(plan.device_limit, _rounded(plan.device))
         plan = planned(asked.model_copy(update=limits), limits.get("gpu"))[1]
@@ -93,7 +93,7 @@ def _too_little(
         partly = f"to train on {some:,} of {rows:,} training rows, {_gb(whole)} GB on all of them"
         messages.append(what + (f"for {rows:,} training rows" if never or some == rows else partly))
         fixes.append(f"{key}: {_gb(need)}GB")
-    fix = " and ".join(fixes) if shared is None else _more_for_workers(job, least.total, shared)
+    fix = " and ".join(fixes) if shared is None else _more_for_workers(job, least.host_peak, shared)
     if fix.startswith("memory.host") and job.config.memory.host is None:
         fix += " (auto is 0.7 of the machine's memory, or what ulimit -v leaves)"
     if never:
@@ -104,7 +104,7 @@ def _too_little(
 def _limit(found: MemoryPlan, key: str, shared: int | None) -> int:
     """The limit that is enough for a plan of `_enough`."""
     if key == "memory.host":
-        return found.limit if shared is None else found.total
+        return found.limit if shared is None else found.host_peak
     return (found.device_limit or 0) if shared is None else found.device
 
 
@@ -141,9 +141,9 @@ def free_disk_at(folder: Path) -> int:
 
 def describe_plan(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
     """What the ledger says of a plan that does not simply hold all rows."""
-    if plan.hold:
+    if plan.in_memory:
         return []
-    held, limit = plan.held / 1e9, plan.limit / 1e9
+    held, limit = plan.in_memory_peak / 1e9, plan.limit / 1e9
     whose = "the workers' limit" if workers else "the limit"
     found = [f"streaming: held rows would take {held:.1f} GB, {whose} is {limit:.1f} GB"]
     if csv and not plan.staging:

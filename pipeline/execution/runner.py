@@ -111,7 +111,7 @@ def _run(
     listener = _heard_by(listener, progress, timeline)
     choice, cluster = job.choice, job.cluster
     ledger = Ledger(
-        folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
+        folder / "ledger.jsonl", choice.requested, choice.name, choice.reason,
         on_stage=listener.stage,
         span=nvtx_ranges.annotate,
     )  # fmt: skip
@@ -248,7 +248,7 @@ def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:
         "limit": plan.limit,
         "planned": max(e.planned_host for e in entries),
         "measured": max(e.peak_host for e in entries),
-        "held": plan.hold,
+        "held": plan.in_memory,
         "train_rate": plan.train_rate,
         "stages": [
             {"stage": e.stage, "planned": e.planned_host, "measured": e.peak_host} for e in entries

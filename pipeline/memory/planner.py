@@ -1,14 +1,13 @@
-"""The memory plan: what a run will hold, and whether its rows are held or streamed."""
+"""The memory plan: the bytes a run needs, and whether its rows stay in memory or are streamed."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pipeline.config.model import Memory
 from pipeline.device.probe import Gpu
@@ -16,20 +15,28 @@ from pipeline.memory import address_space
 from pipeline.memory.estimate import Bins, Sizes, StageEstimate, drawn_rows, estimate_stages
 
 AUTO_SHARE = 0.7
-"""Of the machine's memory, when ``memory.host`` is auto: the rest is page cache and others'."""
+"""Share of the machine's memory for a run when ``memory.host`` is auto.
+
+The rest is left to the page cache and to other processes.
+"""
 BLOCK_BYTES = 32 << 20
 SMALLEST_BLOCK = 4 << 20
 DEVICE_SHARE = 0.9
-"""Of a GPU's free memory, when ``memory.gpu`` is auto: CUDA's context and kernels take the rest."""
+"""Share of a GPU's free memory for a run when ``memory.gpu`` is auto.
+
+CUDA's context and kernels take the rest.
+"""
 DEVICE_BLOCK_BYTES = 256 << 20
-"""On a GPU, as RAPIDS reads by default: a smaller block leaves most of it idle. Not measured."""
+"""Bytes per block on a GPU: the default of RAPIDS. A smaller block leaves most of a GPU idle."""
 STAGING_SHARE = 0.9
-"""Of the free disk that staging may take."""
+"""Share of the free disk that staging may take."""
 LEAST_ROWS = 10_000
 """Rows that a sample has at least, or all rows if there are fewer: fewer make no model."""
 WANTED_ROWS = 11_000
-"""Rows that the plan of a sample wants. The sample follows hashes, so its size varies: this is ten
-standard deviations above `LEAST_ROWS`."""
+"""Rows that the plan asks of a sample.
+
+A sample follows hashes, so its size varies. This is ten standard deviations above `LEAST_ROWS`.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,11 @@ class FallbackLevel:
 
     name: str
     smaller: int = 1
-    """Blocks are so many times smaller than planned."""
+    """Factor by which blocks are smaller than planned."""
     stream: bool = False
-    """Rows are not held, whatever the estimate says."""
+    """Stream the rows, whatever the estimate says."""
     external: bool = False
-    """XGBoost's bins are outside the GPU."""
+    """Keep XGBoost's bins outside the GPU."""
 
 
 PLANNED = FallbackLevel("as planned")
@@ -56,67 +63,68 @@ FALLBACK_LEVELS = (
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a run will hold, stage by stage, and what follows from it."""
+    """The bytes that each stage of a run needs, and the decisions that follow from them."""
 
     limit: int
+    """Bytes that the run may use on the host."""
     stages: tuple[StageEstimate, ...]
-    """As the run is planned."""
-    held: int
-    """The peak, were the rows held."""
-    hold: bool
-    """Rows are held between passes; else each pass reads them again."""
+    """Estimates for the run as it is planned."""
+    in_memory_peak: int
+    """Peak bytes if all rows stayed in memory."""
+    in_memory: bool
+    """True if rows stay in memory between passes; else each pass reads them again."""
     train_rate: float
     """Share of the training rows that the models get: 1.0 unless even streaming does not fit."""
     train_rows: int
     """Training rows that the models get."""
     forest_rows: int
     """Rows that the forest draws from at most."""
-    scored: float
-    """Share of the held-out rows that the metrics are computed of; predictions have all."""
+    scored_share: float
+    """Share of the held-out rows that the metrics use; predictions cover all of them."""
     staging: int
-    """Bytes on disk of CSV staged once; 0 where nothing is staged."""
+    """Bytes on disk of the staged CSV; 0 if nothing is staged."""
     block_bytes: int
     bins: Bins = "memory"
-    """Where XGBoost has its bins: on disk where they do not fit beside what else it holds."""
+    """Where XGBoost keeps its bins: on disk if they do not fit beside the rest."""
     cache: int = 0
     """Bytes of those bins on disk, or on the host."""
     device_limit: int | None = None
-    """What the run may hold on its GPUs together; None: no GPU, or nobody knows."""
+    """Bytes that the run may use on its GPUs together; None: no GPU, or an unknown size."""
     short_of: str = "memory.host"
-    """The key of the limit for which rows are sampled."""
-    enough: bool = True
-    """The models get the rows that they must have. Else `stages` say what that would take."""
+    """Config key of the limit because of which rows are sampled."""
+    has_enough_rows: bool = True
+    """True if the models get the rows that they must have. Else `stages` show what that needs."""
 
     @property
     def fits(self) -> bool:
-        """Whether all stages are within the limits."""
-        return all(map(self.allows, self.stages))
+        """True if all stages are within the limits."""
+        return all(map(self.is_within_limits, self.stages))
 
-    def allows(self, stage: StageEstimate) -> bool:
-        """Whether a stage is within the limits."""
+    def is_within_limits(self, stage: StageEstimate) -> bool:
+        """Return whether a stage is within the limits."""
         return stage.host <= self.limit and stage.device <= (self.device_limit or stage.device)
 
     @property
-    def total(self) -> int:
-        """The peak of the run as it is planned."""
+    def host_peak(self) -> int:
+        """Peak bytes on the host of the run as it is planned."""
         return max(stage.host for stage in self.stages)
 
     @property
     def device(self) -> int:
-        """The peak on the device."""
+        """Peak bytes on the GPU."""
         return max(stage.device for stage in self.stages)
 
-    def of(self, stage: str) -> StageEstimate | None:
-        """A stage's estimate, by its name in the ledger."""
+    def find_stage(self, stage: str) -> StageEstimate | None:
+        """Return the estimate of a stage by its name in the ledger; None if it has none."""
         return next((s for s in self.stages if s.stage == stage), None)
 
 
 def choose_block_bytes(limit: int, device_limit: int | None = None) -> int:
-    """Bytes of the source that are read at a time.
+    """Return the bytes of the source to read at a time.
 
     Args:
-        limit: what the run may hold on the host.
-        device_limit: on a GPU; None: it uses none.
+        limit: bytes that the run may use on the host.
+        device_limit: the same on a GPU; None: the run uses no GPU.
     """
     if device_limit is None:
         return max(min(BLOCK_BYTES, limit // 100), SMALLEST_BLOCK)
@@ -124,132 +132,158 @@ def choose_block_bytes(limit: int, device_limit: int | None = None) -> int:
 
 
 def device_limit(memory: Memory, gpus: Sequence[Gpu]) -> int | None:
-    """Bytes that the run may hold on each of these GPUs; None: there is none."""
+    """Return the bytes that the run may use on each of these GPUs; None without a GPU."""
     if not gpus:
         return None
     if memory.gpu is not None:
         return memory.gpu
+    # every GPU gets the same share of the rows, so the one with the least free memory decides
     return int(DEVICE_SHARE * min(gpu.free for gpu in gpus))
 
 
 def host_limit(memory: Memory) -> int:
-    """Bytes that the run may hold on the host."""
+    """Return the bytes that the run may use on the host."""
     if memory.host is not None:
         return memory.host
-    share, room = int(AUTO_SHARE * available_memory()), address_space.resident_limit()
-    return share if room is None else min(share, room)
+    share, addressable = int(AUTO_SHARE * available_memory()), address_space.resident_limit()
+    return share if addressable is None else min(share, addressable)
 
 
 def plan_memory(
-    memory: Memory, sizes: Sizes, *, free: int, shared: int | None = None,
-    device: int | None = None, rung: FallbackLevel = PLANNED, train_rows: int | None = None,
-) -> MemoryPlan:  # fmt: skip
-    """Plan whether the rows fit, and what gives way if they do not.
+    memory: Memory,
+    sizes: Sizes,
+    *,
+    free: int,
+    shared: int | None = None,
+    device: int | None = None,
+    level: FallbackLevel = PLANNED,
+    train_rows: int | None = None,
+) -> MemoryPlan:
+    """Decide whether the rows fit in memory, and what the run gives up if they do not.
 
     Args:
-        sizes: what the estimates are made of.
-        free: bytes of disk where CSV would be staged, and bins be kept.
-        shared: what the workers of a cluster may hold together, instead of ``memory.host``.
-        device: what the GPUs may hold together.
-        rung: what gives way whether the rows fit or not.
+        sizes: the counts and widths that the estimates use.
+        free: free bytes on the disk for staged CSV and for bins.
+        shared: bytes that the workers of a cluster have together, instead of ``memory.host``.
+        device: bytes that the GPUs have together.
+        level: what the run gives up even if the rows fit.
         train_rows: the training rows, once they are counted; None: those of ``sizes``.
 
     Returns:
-        The plan; not ``enough`` where the training rows do not fit and ``memory.sample`` is never,
-        or where fewer than `LEAST_ROWS` of them do.
+        The plan. It does not have enough rows if the training rows do not fit and
+        ``memory.sample`` is never, or if fewer than `LEAST_ROWS` of them fit.
     """
     limit = host_limit(memory) if shared is None else max(shared, 0)
-    held = tuple(estimate_stages(sizes, hold=True))
-    peak = max(stage.host for stage in held)
-    found = MemoryPlan(
-        limit, held, peak, True, 1.0, sizes.train_rows, sizes.forest_rows, 1.0, 0,
-        sizes.block_bytes, device_limit=device,
-    )  # fmt: skip
-    if found.fits and not rung.stream:
-        return found
-    streamed = tuple(estimate_stages(sizes, hold=False))
-    found = replace(found, stages=streamed, hold=False, staging=_staging(sizes, free))
-    if rung.external or not found.fits:
-        found = _paged(sizes, found, free, always=rung.external)
-    if found.fits:
-        return found
+    stages = tuple(estimate_stages(sizes, in_memory=True))
+    plan = MemoryPlan(
+        limit=limit,
+        stages=stages,
+        in_memory_peak=max(stage.host for stage in stages),
+        in_memory=True,
+        train_rate=1.0,
+        train_rows=sizes.train_rows,
+        forest_rows=sizes.forest_rows,
+        scored_share=1.0,
+        staging=0,
+        block_bytes=sizes.block_bytes,
+        device_limit=device,
+    )
+    if plan.fits and not level.stream:
+        return plan
+    streamed = tuple(estimate_stages(sizes, in_memory=False))
+    # without room on the disk, each pass parses the CSV again
+    staging = int(sizes.rows * sizes.staged_row)
+    staging = staging if staging < STAGING_SHARE * free else 0
+    plan = replace(plan, stages=streamed, in_memory=False, staging=staging)
+    if level.external or not plan.fits:
+        plan = _move_bins_out(sizes, plan, free, always=level.external)
+    if plan.fits:
+        return plan
     if memory.sample == "never":
-        return replace(found, enough=False)
-    return _sampled(sizes, found, train_rows or sizes.train_rows)
+        return replace(plan, has_enough_rows=False)
+    return _sample_rows(sizes, plan, train_rows or sizes.train_rows)
 
 
-def _staging(sizes: Sizes, free: int) -> int:
-    """What staging takes; 0 where there is nothing to stage, or the disk has no room."""
-    need = int(sizes.rows * sizes.staged_row)
-    return need if need < STAGING_SHARE * free else 0
-
-
-def _paged(sizes: Sizes, found: MemoryPlan, free: int, *, always: bool) -> MemoryPlan:
-    """The plan with XGBoost's bins out of its memory, where that helps and there is room.
-
-    On the CPU they go to disk, from a GPU to the host.
-    """
-    need = _cache(sizes, 1.0)
+def _move_bins_out(sizes: Sizes, plan: MemoryPlan, free: int, *, always: bool) -> MemoryPlan:
+    """Return the plan with XGBoost's bins on disk (CPU) or on the host (GPU), if that helps."""
     if "xgboost" not in sizes.models:
-        return found
+        return plan
+    cache = _cache_bytes(sizes, 1.0)
     if sizes.device == "gpu":
-        paged = tuple(estimate_stages(sizes, hold=False, bins="host"))
-        full = max(s.device for s in found.stages if s.stage.endswith("xgboost"))
-        wanted = always or full > (found.device_limit or full)
-        return replace(found, stages=paged, bins="host", cache=need) if wanted else found
-    if need > STAGING_SHARE * free - found.staging:
-        return found
-    paged = tuple(estimate_stages(sizes, hold=False, bins="disk"))
-    trained = {s.stage: s.host for s in found.stages if s.stage.endswith("xgboost")}
+        paged = tuple(estimate_stages(sizes, in_memory=False, bins="host"))
+        full = max(s.device for s in plan.stages if s.stage.endswith("xgboost"))
+        wanted = always or full > (plan.device_limit or full)
+        return replace(plan, stages=paged, bins="host", cache=cache) if wanted else plan
+    if cache > STAGING_SHARE * free - plan.staging:
+        return plan
+    paged = tuple(estimate_stages(sizes, in_memory=False, bins="disk"))
+    trained = {s.stage: s.host for s in plan.stages if s.stage.endswith("xgboost")}
+    # each page has a buffer of its own, so that few rows take more memory in pages than without
     smaller = any(s.host < trained.get(s.stage, 0) for s in paged)
-    needed = max(trained.values()) > found.limit
-    return replace(found, stages=paged, bins="disk", cache=need) if smaller and needed else found
+    needed = max(trained.values()) > plan.limit
+    return replace(plan, stages=paged, bins="disk", cache=cache) if smaller and needed else plan
 
 
-def _cache(sizes: Sizes, rate: float) -> int:
-    """Bytes of paged bins: of the training rows that XGBoost gets, and all valid ones.
-
-    Beside the bins a page has an offset for each row and a bit for each value (XGBoost 3.2): 57
-    bytes a row of 23 columns without missing values, measured and computed.
-    """
-    share = rate if sizes.again else sizes.train * rate + sizes.valid
-    more = 0 if sizes.device == "gpu" else 8 + sizes.features / 8  # ELLPACK has neither
+def _cache_bytes(sizes: Sizes, rate: float) -> int:
+    """Return the bytes of paged bins: of XGBoost's training rows and of all validation rows."""
+    share = rate if sizes.refit else sizes.train * rate + sizes.valid
+    # Beside the bins, a page of XGBoost 3.2 has an offset for each row and a bit for each value:
+    # 57 bytes per row of 23 columns without missing values, measured and computed. ELLPACK, the
+    # format on a GPU, has neither.
+    more = 0 if sizes.device == "gpu" else 8 + sizes.features / 8
     return int(sizes.rows * share * (sizes.bins_row + more))
 
 
-def _sampled(sizes: Sizes, found: MemoryPlan, train_rows: int) -> MemoryPlan:
-    """The plan with as many training rows, and rows for the metrics, as fit."""
+def _sample_rows(sizes: Sizes, plan: MemoryPlan, train_rows: int) -> MemoryPlan:
+    """Return the plan with as many training rows, and rows for the metrics, as fit."""
 
-    def of(shares: dict[str, Any]) -> tuple[StageEstimate, ...]:
-        return tuple(estimate_stages(sizes, hold=False, bins=found.bins, **shares))
+    def estimate(shares: Mapping[str, float]) -> tuple[StageEstimate, ...]:
+        return tuple(
+            estimate_stages(
+                sizes,
+                in_memory=False,
+                bins=plan.bins,
+                train_rate=shares.get("train_rate", 1.0),
+                scored_share=shares.get("scored_share", 1.0),
+                drawn_share=shares.get("drawn_share", 1.0),
+            )
+        )
 
-    def largest(model: str, share: str, rows: float) -> float:
-        """The largest share of the rows with which a model's stages fit."""
+    def find_share(model: str, share: str, rows: float) -> float:
+        """Return the largest share of the rows with which a model's stages fit."""
 
         def fits(value: float) -> bool:
-            return all(found.allows(s) for s in of({share: value}) if s.stage.endswith(model))
+            stages = [s for s in estimate({share: value}) if s.stage.endswith(model)]
+            return all(map(plan.is_within_limits, stages))
 
-        return _largest(fits, min(1.0, WANTED_ROWS / max(rows, 1)))
+        return _find_largest(fits, min(1.0, WANTED_ROWS / max(rows, 1)))
 
-    drawn_of = drawn_rows(sizes)
+    drawn_from = drawn_rows(sizes)
     shares = {
-        "rate": largest("xgboost", "rate", train_rows),
-        "drawn": largest("forest", "drawn", drawn_of),
-        "scored": largest("evaluate", "scored", sizes.held_out),
+        "train_rate": find_share("xgboost", "train_rate", train_rows),
+        "drawn_share": find_share("forest", "drawn_share", drawn_from),
+        "scored_share": find_share("evaluate", "scored_share", sizes.held_out),
     }
-    rate, drawn = shares["rate"], shares["drawn"]
-    reduced = of(shares)
+    rate, drawn = shares["train_rate"], shares["drawn_share"]
+    stages = estimate(shares)
     return replace(
-        found, stages=reduced, train_rate=rate, train_rows=int(sizes.train_rows * rate),
-        forest_rows=sizes.forest_rows if drawn == 1 else int(drawn_of * drawn),
-        scored=shares["scored"], cache=_cache(sizes, rate) if found.cache else 0,
-        short_of="memory.gpu" if found.total <= found.limit else "memory.host",
-        enough=all(found.allows(s) for s in reduced if s.stage.endswith(sizes.models)),
-    )  # fmt: skip
+        plan,
+        stages=stages,
+        train_rate=rate,
+        train_rows=int(sizes.train_rows * rate),
+        forest_rows=sizes.forest_rows if drawn == 1 else int(drawn_from * drawn),
+        scored_share=shares["scored_share"],
+        cache=_cache_bytes(sizes, rate) if plan.cache else 0,
+        # the streamed plan fits the host: then it is the GPU that lacks memory
+        short_of="memory.gpu" if plan.host_peak <= plan.limit else "memory.host",
+        has_enough_rows=all(
+            plan.is_within_limits(s) for s in stages if s.stage.endswith(sizes.models)
+        ),
+    )
 
 
-def _largest(fits: Callable[[float], bool], least: float) -> float:
-    """The largest share that fits, to a millionth; the least one where none does."""
+def _find_largest(fits: Callable[[float], bool], least: float) -> float:
+    """Return the largest share that fits, to a millionth; the least share if none fits."""
     if fits(1.0):
         return 1.0
     low, high = least, 1.0
@@ -260,7 +294,7 @@ def _largest(fits: Callable[[float], bool], least: float) -> float:
 
 
 def available_memory() -> int:
-    """Bytes of memory that this process may use: the container's limit or the machine's."""
+    """Return the bytes that this process may use: the container's limit or the machine's."""
     from distributed.system import MEMORY_LIMIT
 
     return int(MEMORY_LIMIT)
@@ -268,12 +302,12 @@ def available_memory() -> int:
 
 @contextmanager
 def freeze_objects() -> Iterator[None]:
-    """Exclude existing objects from garbage collection while the block runs.
+    """Exclude the objects that exist now from garbage collection while the block runs.
 
     `release_memory` collects after every stage. Scanning a million objects of libraries takes
     0.2 s each time.
     """
-    gc.collect()  # what is garbage now would stay until the end
+    gc.collect()  # garbage that exists now would stay until the end
     gc.freeze()
     try:
         yield
@@ -282,10 +316,10 @@ def freeze_objects() -> Iterator[None]:
 
 
 def release_memory() -> None:
-    """Returns what the allocators keep: a third of the resident memory at a stage's end."""
+    """Return unused memory of the allocators to the system: a third of it after a stage."""
     import pyarrow as pa
 
-    gc.collect()  # Dask's graphs are cycles, and hold partitions
+    gc.collect()  # Dask's graphs are cycles, and refer to partitions
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it

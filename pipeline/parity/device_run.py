@@ -125,7 +125,7 @@ def start_device_run(
     folder.mkdir(parents=True)
     choice = job.choice
     ledger = Ledger(
-        folder / "ledger.jsonl", choice.asked, choice.name, choice.reason,
+        folder / "ledger.jsonl", choice.requested, choice.name, choice.reason,
         on_stage=listener.stage, meter=lambda: frames_of(choice.name).read_meter(),
     )  # fmt: skip
     told = replace(listener, say=lambda text: listener.say(f"{choice.name}: {text}"))

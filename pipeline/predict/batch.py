@@ -65,7 +65,7 @@ class PredictResult:
             "out": self.out, "model": self.model, "rows": self.rows,
             "unscored": self.unscored, "ignored_columns": list(self.extra),
             "device": {
-                "asked": self.device.asked, "chosen": self.device.name,
+                "asked": self.device.requested, "chosen": self.device.name,
                 "reason": self.device.reason,
             },
             "seconds": self.seconds,

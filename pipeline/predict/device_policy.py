@@ -45,7 +45,7 @@ def fall_back_to_cpu(choice: DeviceChoice, error: Exception) -> DeviceChoice:
     found = frames_of(choice.name).translate_error(error)
     if found is None:
         raise error
-    if choice.asked != "auto":
+    if choice.requested != "auto":
         fix = found.fix or "score fewer files at a time, or use --device cpu"
         raise type(found)(found.message, fix=fix) from error
-    return DeviceChoice(choice.asked, "cpu", found.message)
+    return DeviceChoice(choice.requested, "cpu", found.message)

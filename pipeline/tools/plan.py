@@ -71,9 +71,9 @@ def describe_plan(config: Config) -> dict[str, Any]:
 def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
     passed = count_passes(job, memory, phases)
     return {
-        "limit": memory.limit, "available": available_memory(), "total": memory.total,
+        "limit": memory.limit, "available": available_memory(), "total": memory.host_peak,
         "device": memory.device, "device_limit": memory.device_limit,
-        "held": memory.held, "hold": memory.hold,
+        "held": memory.in_memory_peak, "hold": memory.in_memory,
         "train_rate": memory.train_rate, "train_rows": memory.train_rows,
         "block_bytes": memory.block_bytes, "passes": sum(passed.values()),
         "bins": memory.bins, "cache": memory.cache,
@@ -92,14 +92,14 @@ def _csv(job: Job, memory: MemoryPlan) -> str | None:
     """What becomes of CSV files; None for Parquet."""
     if job.contract.format != "csv":
         return None
-    if memory.hold:
+    if memory.in_memory:
         return "read once"
     return "staged" if memory.staging else "read again in each pass"
 
 
 def count_passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
     """How often each stage goes over the data: reads them, or their staged files."""
-    if memory.hold:
+    if memory.in_memory:
         return {"read": 1}
     aside = 1 if job.config.data.on_bad_rows == "quarantine" else 0
     chosen = 1 if job.ops is None else 0

@@ -260,7 +260,7 @@ def test_streamed_csv_is_audited_as_held_parquet_is(tmp_path, monkeypatch):
     held = audited(config(frame, tmp_path), tmp_path / "held")
     true_plan = planner.plan_memory
     monkeypatch.setattr(
-        planner, "plan_memory", lambda *a, **o: replace(true_plan(*a, **o), hold=False)
+        planner, "plan_memory", lambda *a, **o: replace(true_plan(*a, **o), in_memory=False)
     )
     monkeypatch.setattr(planner, "choose_block_bytes", lambda *limits: 8_000)
     monkeypatch.setattr(partitions, "SMALL_BLOCK", 1_000)

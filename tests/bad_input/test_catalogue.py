@@ -101,7 +101,7 @@ def test_bad_input_is_refused_with_one_message(case, done, tmp_path, monkeypatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr("pipeline.config.loader._filled_in", {})  # by an earlier test
     # a run of seconds saves by it, hundreds of runs of milliseconds pay for it
-    monkeypatch.setattr("pipeline.execution.runner.settled", contextlib.nullcontext)
+    monkeypatch.setattr("pipeline.execution.runner.freeze_objects", contextlib.nullcontext)
     made(found, tmp_path, done)
     before = listing(tmp_path)
     status = run_command_line(list(found.command))

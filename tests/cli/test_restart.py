@@ -49,8 +49,8 @@ def test_the_same_command_goes_on_in_the_folder(replaced, tmp_path):
 
 def test_auto_is_then_the_cpu_and_says_why(monkeypatch):
     monkeypatch.setenv(GPU_LOST_VARIABLE, "features: the GPU failed: cudaErrorIllegalAddress")
-    found = choose_device("auto", look=lambda: pytest.fail("a GPU was looked for"))
-    assert (found.asked, found.name, found.lost) == ("auto", "cpu", True)
+    found = choose_device("auto", probe=lambda: pytest.fail("a GPU was looked for"))
+    assert (found.requested, found.name, found.gpu_lost) == ("auto", "cpu", True)
     assert "cudaErrorIllegalAddress" in found.reason
 
 

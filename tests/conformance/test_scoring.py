@@ -20,7 +20,7 @@ from pipeline.matrix import Feature, Matrix, Target
 from pipeline.parity import device_run
 from pipeline.predict import scorer
 from pipeline.predict.scorer import Scorer
-from pipeline.train.model import Fitted
+from pipeline.train.model import FittedModel
 
 
 @pytest.fixture(params=["plain", "nullable"])
@@ -49,7 +49,7 @@ def scorer_on(name, schema):
         current = op.output_schema(current)
     features = tuple(Feature(n, "c" if n == "code" else "q") for n in ("y", "x", "lat", "code"))
     plan = FittedPlan(schema, tuple(steps), features, filters=("code > 0",))
-    model = Fitted(
+    model = FittedModel(
         "m", Target("regression"), features, score=lambda x: x[:, 0] + x[:, 3], content=None,
         importances={}, rounds=0, history={}, notes=(), device="cpu", details={},
     )  # fmt: skip

@@ -54,8 +54,8 @@ def worked():
     run = Progress("r")
     stages = (StageEstimate("train xgboost", {"imports": 3}),)
     plan = MemoryPlan(
-        limit=5, stages=stages, held=3, hold=True, train_rate=1.0, train_rows=8, forest_rows=8,
-        scored=1.0, staging=0, block_bytes=1,
+        limit=5, stages=stages, in_memory_peak=3, in_memory=True, train_rate=1.0, train_rows=8, forest_rows=8,
+        scored_share=1.0, staging=0, block_bytes=1,
     )  # fmt: skip
     run.planned(plan, [10, 20])
     run.stage(Entry("train xgboost", "auto", "cpu", ""), False)

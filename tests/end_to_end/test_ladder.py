@@ -196,7 +196,7 @@ def test_a_lost_context_ends_the_run_with_what_to_do(config, tmp_path, monkeypat
     assert lines(tmp_path / "run")[-1]["rung"] == "nothing, the run ends"
     # what `pipeline.cli.restart` does, in a process of its own
     monkeypatch.setattr(
-        job, "choose_device", lambda asked: DeviceChoice(asked, "cpu", "lost", lost=True)
+        job, "choose_device", lambda asked: DeviceChoice(asked, "cpu", "lost", gpu_lost=True)
     )
     done = run(config(), resume=tmp_path / "run")
     assert done.resumed["split"] == "kept: nothing that it depends on has changed"

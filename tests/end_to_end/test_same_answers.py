@@ -131,7 +131,7 @@ def laid_out(tree, out, *, hold=True, block=None, cluster=None):
     true_plan = planner.plan_memory
 
     def planned(*arguments, **options):
-        return replace(true_plan(*arguments, **options), hold=hold, staging=0 if hold else 1)
+        return replace(true_plan(*arguments, **options), in_memory=hold, staging=0 if hold else 1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)

@@ -45,7 +45,7 @@ def prepared(
     def planned(*arguments, **options):
         found = true_plan(*arguments, **options)
         disk = 0 if hold or not name.endswith("csv") or not staging else 1
-        return replace(found, hold=hold, train_rate=rate, staging=disk, bins=bins)
+        return replace(found, in_memory=hold, train_rate=rate, staging=disk, bins=bins)
 
     monkeypatch.setattr(planner, "plan_memory", planned)
     monkeypatch.setattr(planner, "choose_block_bytes", lambda *limits: 16_000)
@@ -209,10 +209,10 @@ def test_workers_stream_what_they_cannot_hold(tmp_path, monkeypatch, name):
 
 def sizes(rows=10_000_000, **changes):
     known = {
-        "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 136.0,
-        "held_row": 136.0, "staged_row": 0.0, "block_rows": 250_000, "block_bytes": 32 << 20, "threads": 2,
-        "features": 16, "present": 1.0, "words": 0.0, "scores": 1, "models": ("xgboost",),
-        "forest_rows": 1_000_000, "forest_nodes": 250_000, "again": False, "keep_frames": False, "device": "cpu",
+        "rows": rows, "train": 0.7, "valid": 0.1, "read_row": 136.0, "feature_row": 136.0,
+        "packed_row": 136.0, "staged_row": 0.0, "block_rows": 250_000, "block_bytes": 32 << 20, "threads": 2,
+        "features": 16, "present": 1.0, "distinct_texts": 0.0, "scores": 1, "models": ("xgboost",),
+        "forest_rows": 1_000_000, "forest_nodes": 250_000, "refit": False, "keep_frames": False, "device": "cpu",
     }  # fmt: skip
     return Sizes(**known | changes)
 
@@ -222,14 +222,14 @@ def planned(host, sample="auto", free=0, **changes):
 
 
 def test_the_plan_holds_streams_or_samples_by_the_limit():
-    assert planned("20GB").hold
+    assert planned("20GB").in_memory
     streams = planned("2GB")
-    assert not streams.hold and streams.train_rate == 1.0
-    assert streams.total <= 2e9 < streams.held
+    assert not streams.in_memory and streams.train_rate == 1.0
+    assert streams.host_peak <= 2e9 < streams.in_memory_peak
     samples = planned("900MB")
-    assert not samples.hold and 0 < samples.train_rate < 1 and samples.total <= 9.01e8
+    assert not samples.in_memory and 0 < samples.train_rate < 1 and samples.host_peak <= 9.01e8
     never = planned("900MB", sample="never")
-    assert not never.enough and never.train_rate == 1 and 1e9 < never.total < 2e9
+    assert not never.has_enough_rows and never.train_rate == 1 and 1e9 < never.host_peak < 2e9
 
 
 def test_bins_go_to_disk_where_they_do_not_fit_and_it_has_room():
@@ -237,7 +237,7 @@ def test_bins_go_to_disk_where_they_do_not_fit_and_it_has_room():
     assert planned("2GB", free=10**12, **wide).bins == "memory"
     found = planned("1.3GB", free=10**12, **wide)
     assert (found.bins, found.cache) == ("disk", pytest.approx(882_000_000))
-    assert found.train_rate == 1.0 and found.total <= 1.3e9
+    assert found.train_rate == 1.0 and found.host_peak <= 1.3e9
     for options in ({"free": 8 * 10**8}, {"free": 10**12, "device": "gpu"}):
         other = planned("1.3GB", **options, **wide)
         assert (other.bins, other.cache) == ("memory", 0)
@@ -259,43 +259,43 @@ def test_csv_is_staged_where_the_disk_has_room():
 def on_gpu(device, *, rung=planner.PLANNED, sample="auto", **changes):
     changes = {"device": "gpu", "device_memory": device, **changes}
     own = Memory(host="200GB", sample=sample)
-    return planner.plan_memory(own, sizes(**changes), free=10**12, device=device, rung=rung)
+    return planner.plan_memory(own, sizes(**changes), free=10**12, device=device, level=rung)
 
 
 def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
     holds = on_gpu(20 * 10**9)
-    assert holds.hold and holds.bins == "memory" and 0 < holds.device <= 20 * 10**9
+    assert holds.in_memory and holds.bins == "memory" and 0 < holds.device <= 20 * 10**9
     streams = on_gpu(holds.device - 1)
-    assert not streams.hold and streams.bins == "memory" and streams.device < holds.device
+    assert not streams.in_memory and streams.bins == "memory" and streams.device < holds.device
     trained = next(s for s in streams.stages if s.stage == "train xgboost")
     wide = {"models": ("xgboost",), "features": 500}
     paged = on_gpu(on_gpu(10**12, rung=planner.FALLBACK_LEVELS[2], **wide).device - 1, **wide)
-    assert not paged.hold and paged.bins == "host" and paged.cache > 0
+    assert not paged.in_memory and paged.bins == "host" and paged.cache > 0
     assert trained.parts.get("bins") is None
-    assert paged.of("train xgboost").parts["bins"] == pytest.approx(paged.cache)
+    assert paged.find_stage("train xgboost").parts["bins"] == pytest.approx(paged.cache)
     for own in (on_gpu(10**8, sample="never"), on_gpu(10**8)):
-        assert not own.enough and own.device > 10**8
+        assert not own.has_enough_rows and own.device > 10**8
     sampled = on_gpu(on_gpu(10**8).device + 10**7)
-    assert sampled.enough and sampled.train_rate < 1 and sampled.short_of == "memory.gpu"
+    assert sampled.has_enough_rows and sampled.train_rate < 1 and sampled.short_of == "memory.gpu"
 
 
 def test_each_rung_gives_up_more():
     planned_, smaller, streams, external = (
         on_gpu(10**12, rung=rung) for rung in planner.FALLBACK_LEVELS
     )
-    assert planned_.hold and smaller.hold
-    assert not streams.hold and streams.bins == "memory"
-    assert not external.hold and external.bins == "host"
+    assert planned_.in_memory and smaller.in_memory
+    assert not streams.in_memory and streams.bins == "memory"
+    assert not external.in_memory and external.bins == "host"
     assert planner.choose_block_bytes(10**12, 10**11) == 256 << 20
     assert planner.choose_block_bytes(10**12) == 32 << 20
 
 
 def test_workers_that_cannot_hold_the_rows_stream_them_or_say_what_they_need():
-    assert planner.plan_memory(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).hold
+    assert planner.plan_memory(Memory(host="600MB"), sizes(), free=0, shared=20 * 10**9).in_memory
     streams = planner.plan_memory(Memory(), sizes(), free=0, shared=2 * 10**9)
-    assert not streams.hold and streams.staging == 0 and streams.limit == 2 * 10**9
+    assert not streams.in_memory and streams.staging == 0 and streams.limit == 2 * 10**9
     never = planner.plan_memory(Memory(sample="never"), sizes(), free=0, shared=600_000_000)
-    assert not never.enough and never.total > 600_000_000
+    assert not never.has_enough_rows and never.host_peak > 600_000_000
 
 
 def test_memory_is_auto_or_a_size():

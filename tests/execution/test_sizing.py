@@ -48,7 +48,7 @@ def sizes(data, ops, **xgboost):
 def test_every_bin_of_every_node_has_a_histogram(data, ops, xgboost, bins):
     found = sizes(data, ops, **xgboost)
     assert found.histograms == pytest.approx(16 * bins * 7, rel=0.01)
-    stage = next(s for s in estimate_stages(found, hold=True) if s.stage == "train xgboost")
+    stage = next(s for s in estimate_stages(found, in_memory=True) if s.stage == "train xgboost")
     assert stage.parts["training"] >= found.histograms
 
 

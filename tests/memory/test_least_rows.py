@@ -105,34 +105,36 @@ def test_a_filter_that_leaves_few_rows_of_the_sample_ends_the_run(numbers, tmp_p
 
 def sizes(**changes):
     known = {
-        "rows": 10_000_000, "train": 0.7, "valid": 0.1, "read_row": 136.0, "kept_row": 136.0,
-        "held_row": 136.0, "staged_row": 0.0, "block_rows": 50_000, "block_bytes": 4 << 20,
-        "threads": 2, "features": 16, "present": 1.0, "words": 0.0, "scores": 1,
+        "rows": 10_000_000, "train": 0.7, "valid": 0.1, "read_row": 136.0, "feature_row": 136.0,
+        "packed_row": 136.0, "staged_row": 0.0, "block_rows": 50_000, "block_bytes": 4 << 20,
+        "threads": 2, "features": 16, "present": 1.0, "distinct_texts": 0.0, "scores": 1,
         "models": ("xgboost", "forest"), "forest_rows": 1_000_000, "forest_nodes": 250_000,
-        "again": False, "keep_frames": False, "device": "cpu",
+        "refit": False, "keep_frames": False, "device": "cpu",
     }  # fmt: skip
     return Sizes(**known | changes)
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"models": ("forest",)}, {"models": ("xgboost",)}, {"again": True}, {"rows": 30_000, "again": True},
+    {}, {"models": ("forest",)}, {"models": ("xgboost",)}, {"refit": True}, {"rows": 30_000, "refit": True},
     {"rows": 12_000}, {"features": 500}, {"forest_rows": 10_000_000}, {"histograms": 10**8},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("free", [0, 10**12])
 def test_what_a_refusal_needs_is_enough_and_a_little_less_is_not(changes, free):
     own = sizes(**changes)
     refused = planner.plan_memory(Memory(host="64MB"), own, free=free)
-    assert not refused.enough
+    assert not refused.has_enough_rows
     training = max(s.host for s in refused.stages if s.stage.endswith(own.models))
     for limit, enough in ((training, True), (training - 1, False)):
         found = planner.plan_memory(Memory(host=limit), own, free=free)
-        assert found.enough == enough or found.hold  # few rows need less where they are held
+        assert (
+            found.has_enough_rows == enough or found.in_memory
+        )  # few rows need less where they are held
     found = planner.plan_memory(Memory(host=training + 1), own, free=free)
     if "xgboost" in own.models:
         assert found.train_rows >= min(LEAST_ROWS, own.train_rows)
     if "forest" in own.models:
         assert found.forest_rows >= min(LEAST_ROWS, own.train_rows)
-    assert found.scored * own.held_out >= min(LEAST_ROWS, own.held_out) - 1
+    assert found.scored_share * own.held_out >= min(LEAST_ROWS, own.held_out) - 1
 
 
 def test_workers_are_told_what_they_need(numbers, tmp_path):

@@ -79,7 +79,7 @@ def test_everything_that_the_gpu_scores_was_put_there(made, tmp_path, gpu, monke
 
 def test_auto_takes_the_gpu_for_many_rows_and_the_cpu_for_few(made, tmp_path, gpu, monkeypatch):
     few = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
-    assert (few.device.name, few.device.asked) == ("cpu", "auto")
+    assert (few.device.name, few.device.requested) == ("cpu", "auto")
     assert f"{N} rows" in few.device.reason
     monkeypatch.setattr(device_policy, "FEW", N - 1)
     many = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
@@ -162,7 +162,7 @@ def test_without_a_gpu_the_command_ends_with_the_reason(made, tmp_path, capsys, 
 
 def test_from_python_the_device_is_an_argument(made, gpu, monkeypatch):
     monkeypatch.setattr(
-        "pipeline.predict.scorer.choose", lambda asked: DeviceChoice(asked, asked, "t")
+        "pipeline.predict.scorer.choose_device", lambda asked: DeviceChoice(asked, asked, "t")
     )
     frame = pd.read_parquet(made[1])
     here, there = (Scorer.load(made[0], device=d).predict(frame) for d in ("cpu", "gpu"))

@@ -10,7 +10,7 @@ def counts(h2d, peak):
 
 
 def test_workers_on_gpus_are_asked_too(monkeypatch):
-    own = SimpleNamespace(meter=lambda: counts(5, 30))
+    own = SimpleNamespace(read_meter=lambda: counts(5, 30))
     monkeypatch.setattr(transfer_meters, "frames_of", lambda name: own)
     asked = []
 

@@ -80,7 +80,7 @@ def _evaluated(
     write_json(folder / "curves.json", curves.collect(rows.target, sets, models, found))
     _write_predictions(session, scores, rows.target)
     entry.rows = sum(rows.counts.rows[which] for which in JUDGED)
-    if rows.plan.scored < 1:
+    if rows.plan.scored_share < 1:
         kept = sum(len(own.label) for own in sets.values())
         note = f"metrics of a sample of {kept:,} of {entry.rows:,} rows: {rows.plan.short_of}"
         entry.notes.append(note)
@@ -98,9 +98,9 @@ def scoring(models: Mapping[str, FittedModel], device: str) -> dict[str, FittedM
 
 def _judged(rows: LabeledData, scores: SetScores) -> SetScores:
     """The rows that the metrics are computed of: all, or the hash sample that fits."""
-    if rows.plan.scored >= 1:
+    if rows.plan.scored_share >= 1:
         return scores
-    bound, seed = int(rows.plan.scored * 2**32), rows.context.seed + 2
+    bound, seed = int(rows.plan.scored_share * 2**32), rows.context.seed + 2
     parts = range(0, len(scores.ids), WRITTEN_AT_ONCE)
     under = [cpu.hash_ints(scores.ids[i : i + WRITTEN_AT_ONCE], seed) < bound for i in parts]
     kept = np.concatenate(under) if under else np.empty(0, bool)

@@ -208,7 +208,7 @@ def _feed(
         )
 
     parts_of: Callable[..., Partitions] = made
-    if rows.plan.hold:
+    if rows.plan.in_memory:
         if last and result.parts.items is not rows.parts.items:  # they were regrouped
             rows.parts.release()
         frames = result.parts if last else None
@@ -267,7 +267,7 @@ def _trained(
             name, session.job.models[name], _fed(session, built, last),
             seed=session.job.config.seed, threads=session.threads, checkpoint=doing.spare,
             rounds=rounds, cache=_cache(session, rows),
-            most=None if rows.plan.hold else rows.plan.forest_rows,  # rows that fit, if streamed
+            most=None if rows.plan.in_memory else rows.plan.forest_rows,
             progress=session.listener.progress,
         )  # fmt: skip
         model_io.save(found, doing.place)

@@ -79,7 +79,7 @@ def read(session: RunContext) -> RawData:
         session.decide(plan)
         total = sum(part.rows for part in parts)
         if not _looked_at(session):
-            plan = replace(plan, hold=False, staging=0)
+            plan = replace(plan, in_memory=False, staging=0)
         load.collect_reader_notes(session.client)  # of whatever read before
         reads = _reads(session, parts, plan, session.device)
         notes = doing.entry.notes
@@ -132,7 +132,7 @@ def rebuild_labeled_data(
     found = rebuild_raw_data(session, device or rows.read_on)
     own = device or rows.spec.device
     plan = _held_by(found, own)
-    spec = replace(rows.spec, hold=plan.hold, device=own)
+    spec = replace(rows.spec, hold=plan.in_memory, device=own)
     parts = _prepared(session, found, spec, rows.target, rows.cuts)
     same = on(replace(rows, parts=parts), own)
     return replace(same, parts=parts, plan=plan, spec=spec, read_on=found.device)
@@ -140,7 +140,7 @@ def rebuild_labeled_data(
 
 def _held_by(found: RawData, device: str) -> MemoryPlan:
     """The plan where that device has the rows: only the one that reads them has room for them."""
-    return replace(found.plan, hold=found.plan.hold and found.device == device)
+    return replace(found.plan, in_memory=found.plan.in_memory and found.device == device)
 
 
 def on(rows: LabeledData, device: str) -> LabeledData:
@@ -152,7 +152,7 @@ def on(rows: LabeledData, device: str) -> LabeledData:
         rows, parts=partitions.map_partitions(rows.parts, transfer.transfer_frame, own, device),
         meta=transfer.transfer_frame(rows.meta, own, device),
         # what is made there has no place in the plan
-        plan=replace(rows.plan, hold=False),
+        plan=replace(rows.plan, in_memory=False),
         context=replace(rows.context, device=device),
     )  # fmt: skip
 
@@ -168,7 +168,7 @@ def _planned(
     """
     job, client, rung = session.job, session.client, session.rung
     if device != job.choice.name:
-        job = replace(job, choice=DeviceChoice(job.choice.asked, device, job.choice.reason))
+        job = replace(job, choice=DeviceChoice(job.choice.requested, device, job.choice.reason))
     if is_distributed(client):
         together = host_capacity(client, job.cluster, job.config.memory)
         own = device_capacity(client, job.config.memory) if device == "gpu" else None
@@ -195,7 +195,7 @@ def _reads(
         session.client, parts, job.contract, list(job.reads),
         device=device, on_bad_rows=job.config.data.on_bad_rows,
     )  # fmt: skip
-    if not plan.hold:
+    if not plan.in_memory:
         return reads
     return partitions.persist(
         session.client, partitions.map_partitions(reads, load.pack_read, device)
@@ -225,7 +225,7 @@ def split_rows(session: RunContext, found: RawData) -> LabeledData:
     config, plan = job.config, _held_by(found, device)
     spec = LabelSpec(
         device, job.target, job.filters, config.split, config.seed,
-        min(1.0, SAMPLE_ROWS / max(found.total, 1)), config.data.weight, job.kept, plan.hold,
+        min(1.0, SAMPLE_ROWS / max(found.total, 1)), config.data.weight, job.kept, plan.in_memory,
     )  # fmt: skip
     with session.stage("split") as doing:
         if doing.kept is None:
