@@ -114,7 +114,7 @@ def test_a_file_that_grows_while_a_block_is_read_is_noticed(tmp_path, monkeypatc
             file.write("1,2,a,1\n")
         return read_range(*arguments)
 
-    monkeypatch.setattr(read_block, "span", grown)
+    monkeypatch.setattr(read_block, "read_range", grown)
     (block,) = plan_blocks(contract)
     with pytest.raises(DataError, match="changed while the run was reading it"):
         read_block.read_block(block, contract, ["x"], cpu)

@@ -23,9 +23,9 @@ def test_the_corpus_is_small():
 
 
 BROKEN = {
-    "config": ("pipeline.config.loader.tree_of", b"data: {path: d.csv, target: y}\n"),
+    "config": ("pipeline.config.loader.parse_yaml", b"data: {path: d.csv, target: y}\n"),
     "csv": ("pipeline.ingest.csv.block.compute_row_ids", b"\0a,b\n1,x\n2,y\n"),
-    "expression": ("pipeline.expression.arithmetic.integers", b"i + j"),
+    "expression": ("pipeline.expression.arithmetic.apply_to_integers", b"i + j"),
     "schema": ("pipeline.ingest.csv.type_inference.find_misfits", b"\0a,b\n1,x\n2,y\n"),
 }
 
