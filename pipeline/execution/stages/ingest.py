@@ -23,8 +23,8 @@ from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import partitions as load
 from pipeline.ingest.blocks import BlockGroup
 from pipeline.ingest.labels import assign, split, target
-from pipeline.ingest.labels.assign import LabelCounts, LabelSpec, merge_scans, scan_partition
-from pipeline.ingest.labels.label_state import LabelState
+from pipeline.ingest.labels.assign import LabelSpec, merge_scans, scan_partition
+from pipeline.ingest.labels.label_state import LabelCounts, LabelState
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import device_capacity, host_capacity
 from pipeline.memory.planner import LEAST_ROWS, MemoryPlan

@@ -1,4 +1,4 @@
-"""Target, labels and split: which rows train, and what they are trained on.
+"""Target, labels, sets and weights of the rows.
 
 Modules here import from ingest, expression and everything below.
 """

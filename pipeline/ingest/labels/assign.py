@@ -6,28 +6,31 @@ Two passes. `scan_partition` collects what needs all rows: classes, times of a t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.config.model import Split
-from pipeline.device import Array, Frame, Frames
+from pipeline.device import Array, Frame, Frames, Series
 from pipeline.device.choose import frames_of
 from pipeline.errors import DataError
 from pipeline.expression import Expression
 from pipeline.ingest.labels import split as splitting
 from pipeline.ingest.labels import target as targets
+from pipeline.ingest.labels.label_state import LabelCounts
+from pipeline.ingest.labels.split import Cuts
+from pipeline.ingest.labels.target import TargetSummary
 from pipeline.matrix import Target
-from pipeline.schema import LABEL, SET, SETS, TRAIN, VALID, WEIGHT, Column
+from pipeline.schema import LABEL, SET, SETS, TRAIN, VALID, WEIGHT, Column, Dtype
 
+# XGBoost stores weights, and squares of what they multiply, as float32: sums of smaller or larger
+# weights would vanish or overflow.
 LIGHTEST, HEAVIEST = 1e-18, 1e18
-"""Bounds of a weight that is not 0: XGBoost holds weights, and squares of what they multiply, as
-float32, and sums of fewer or more than these would vanish or overflow."""
+"""Range of a weight other than 0."""
 
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """What the partition functions below need; picklable and small."""
+    """Parameters of the functions below; small, because each task carries them to its worker."""
 
     device: str
     target: Expression
@@ -37,77 +40,77 @@ class LabelSpec:
     sample_rate: float
     weight: str | None
     keep: tuple[str, ...]
-    """Columns that go on to the features."""
+    """Columns that the features need."""
     hold: bool = False
-    """The frames stay in memory, `pack_frame`."""
+    """True if the frames stay in memory; `pack_frame` packs them then."""
 
 
 @dataclass(frozen=True)
 class LabelScan:
-    """What one pass over all rows found; merges by addition."""
+    """Counts and values of the first pass over the rows; scans merge by addition."""
 
     rows: int
     filtered: int
     target_missing: int
-    target: Any
-    times: Any
+    target: TargetSummary
+    times: splitting.Times
 
 
 @dataclass(frozen=True)
 class _Selection:
-    """Which rows of a frame go on, and their target."""
+    """Rows of a frame that pass the filters and have a target."""
 
-    kept: Array | None
-    """bool (n,); None: all of them."""
-    target: Any
-    """The target's column for the kept rows."""
+    mask: Array | None
+    """bool (n,); None selects all rows."""
+    target: Series
+    """Target of the selected rows."""
     filtered: int
     target_missing: int
 
-    def rows(self, frame: Frame) -> Frame:
-        """The kept rows of the frame."""
-        return frame if self.kept is None else frame[self.kept]
+    def select(self, frame: Frame) -> Frame:
+        """Return the selected rows of the frame."""
+        return frame if self.mask is None else frame[self.mask]
 
 
 def _select_rows(frame: Frame, spec: LabelSpec, device: Frames) -> _Selection:
     used = {n for e in (spec.target, *spec.filters) for n in e.columns}
     frame = _unpack_columns(frame, used, device)
-    kept = device.xp.ones(len(frame), dtype=bool)
+    mask = device.xp.ones(len(frame), dtype=bool)
     for expression in spec.filters:
-        kept = kept & evaluate_filter(frame, expression, device)
+        mask = mask & evaluate_filter(frame, expression, device)
     column = spec.target.evaluate(frame, device)
-    missing = device.to_arrays(column.isna())[0] & kept
-    filtered, lost = len(frame) - int(kept.sum()), int(missing.sum())
-    if not filtered and not lost:
-        return _Selection(None, column, 0, 0)
-    kept = kept & ~missing
-    return _Selection(kept, column[kept].reset_index(drop=True), filtered, lost)
+    missing = device.to_arrays(column.isna())[0] & mask
+    filtered, target_missing = len(frame) - int(mask.sum()), int(missing.sum())
+    if not filtered and not target_missing:
+        return _Selection(None, column, 0, 0)  # spares a copy of the frame
+    mask = mask & ~missing
+    selected = column[mask].reset_index(drop=True)
+    return _Selection(mask, selected, filtered, target_missing)
 
 
 def _unpack_columns(frame: Frame, names: Collection[str], device: Frames) -> Frame:
-    """The frame with these columns in storage dtypes."""
+    """Return the frame with these columns in storage dtypes."""
     return frame.assign(**{name: device.unpack_integers(frame[name]) for name in names})
 
 
 def evaluate_filter(frame: Frame, expression: Expression, device: Frames) -> Array:
-    """bool (n,): where the expression is true; missing counts as false."""
+    """Return a bool array (n,), True where the expression is true; missing counts as false."""
     values, missing = device.to_arrays(expression.evaluate(frame, device))
     return (values != 0) & ~missing
 
 
 def is_target_missing(frame: Frame, expression: Expression, device: Frames) -> Array:
-    """bool (n,): where the target has no value."""
+    """Return a bool array (n,), True where the target has no value."""
     return device.to_arrays(expression.evaluate(frame, device).isna())[0]
 
 
 def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
-    """One partition's counts, target values and sampled times."""
+    """Collect a partition's counts, target values and sampled times."""
     device, rows = frames_of(spec.device), len(frame)
     selection = _select_rows(frame, spec, device)
     if spec.split.by == "time" and spec.split.column is not None:
-        frame = selection.rows(
-            _unpack_columns(frame[[spec.split.column]], [spec.split.column], device)
-        )
+        times = _unpack_columns(frame[[spec.split.column]], [spec.split.column], device)
+        frame = selection.select(times)
     return LabelScan(
         rows,
         selection.filtered,
@@ -118,15 +121,18 @@ def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
 
 
 def merge_scans(a: LabelScan, b: LabelScan) -> LabelScan:
-    """Two partitions' findings."""
+    """Merge the scans of two partitions."""
     return LabelScan(
-        a.rows + b.rows, a.filtered + b.filtered, a.target_missing + b.target_missing,
-        targets.merge_summaries(a.target, b.target), splitting.merge_times(a.times, b.times),
-    )  # fmt: skip
+        a.rows + b.rows,
+        a.filtered + b.filtered,
+        a.target_missing + b.target_missing,
+        targets.merge_summaries(a.target, b.target),
+        splitting.merge_times(a.times, b.times),
+    )
 
 
-def assign_labels(frame: Frame, spec: LabelSpec, target: Target, cuts: Any) -> Frame:
-    """The frame that the features start from.
+def assign_labels(frame: Frame, spec: LabelSpec, target: Target, cuts: Cuts | None) -> Frame:
+    """Drop rows without a target, add label, set and weight, and keep what the features need.
 
     Raises:
         DataError: a weight is missing, negative, too small or too large; a time or set is missing.
@@ -135,33 +141,36 @@ def assign_labels(frame: Frame, spec: LabelSpec, target: Target, cuts: Any) -> F
     selection = _select_rows(frame, spec, device)
     extra = [n for n in (spec.split.column, spec.weight) if n is not None]
     used = dict.fromkeys([*spec.keep, *extra])
-    frame = selection.rows(frame[[n for n in frame.columns if n in used]])
-    seen = _unpack_columns(frame, extra, device)
-    sets = splitting.assign_sets(seen, spec.split, cuts, device, spec.seed)
-    own: dict[str, tuple[Array, Any]] = {
+    frame = selection.select(frame[[n for n in frame.columns if n in used]])
+    unpacked = _unpack_columns(frame, extra, device)
+    sets = splitting.assign_sets(unpacked, spec.split, cuts, device, spec.seed)
+    added: dict[str, tuple[Array, Dtype]] = {
         LABEL: (targets.encode_labels(selection.target, target, device), "float64"),
         SET: (sets.astype("int32"), "int32"),
     }
     if spec.weight is not None:
-        own[WEIGHT] = (_check_weights(seen, spec.weight, device), "float64")
-    known = set(frame.columns)
-    columns = {n: _align_column(values, dtype, frame, device) for n, (values, dtype) in own.items()}
-    made = frame[[n for n in spec.keep if n in known]].assign(**columns)
-    return pack_frame(made, spec.device, target) if spec.hold else made
+        added[WEIGHT] = (_check_weights(unpacked, spec.weight, device), "float64")
+    present = set(frame.columns)
+    columns = {
+        n: _align_column(values, dtype, frame, device) for n, (values, dtype) in added.items()
+    }
+    labeled = frame[[n for n in spec.keep if n in present]].assign(**columns)
+    return pack_frame(labeled, spec.device, target) if spec.hold else labeled
 
 
-def _align_column(values: Array, dtype: Any, frame: Frame, device: Frames) -> Any:
-    """A column beside those of the frame."""
+def _align_column(values: Array, dtype: Dtype, frame: Frame, device: Frames) -> Series:
+    """Return a column with the frame's index, so that `assign` puts it beside the others."""
     column = device.make_series(values, dtype)
     column.index = frame.index
     return column
 
 
 def pack_frame(frame: Frame, device_name: str, target: Target) -> Frame:
-    """For holding: integers, and positions of classes, in as few bytes as they need."""
+    """Pack a frame for memory: integers and class positions in as few bytes as they need."""
     device = frames_of(device_name)
     if target.task != "regression":
         labels = device.to_floats(frame[LABEL])
+        # a label may be NaN in data that the classes were not inferred from: floats stay then
         if not bool(device.xp.isnan(labels).any()):
             whole = _align_column(labels.astype("int64"), "int64", frame, device)
             frame = frame.assign(**{LABEL: whole})
@@ -169,13 +178,15 @@ def pack_frame(frame: Frame, device_name: str, target: Target) -> Frame:
 
 
 def _check_weights(frame: Frame, name: str, device: Frames) -> Array:
+    """Return the column of weights as float64, once each is known to be valid."""
     weights = device.to_floats(frame[name])
+    # NaN fails both comparisons
     bad = ~((weights == 0) | ((weights >= LIGHTEST) & (weights <= HEAVIEST)))
     if bool(bad.any()):
         ids = device.to_host(device.row_ids(frame)[bad])
         values = device.to_host(weights[bad])
         raise DataError(
-            f"data.weight: {len(ids)} rows of column {name!r} have no weight >= 0: "
+            f"data.weight: column {name!r} has {len(ids)} invalid weights: "
             f"a weight is 0, or from {LIGHTEST:g} to {HEAVIEST:g}",
             examples=[f"row {i}: {v}" for i, v in zip(ids, values, strict=True)],
             fix="fill or correct them in the data; if all are too small or too large, "
@@ -185,40 +196,23 @@ def _check_weights(frame: Frame, name: str, device: Frames) -> Array:
 
 
 def assign_all_to_train(frame: Frame, device_name: str) -> Frame:
-    """The frame with all its rows in the training set: for the refit."""
+    """Return the frame with all its rows in the training set, for the refit."""
     device = frames_of(device_name)
     zeros = device.xp.zeros(len(frame), dtype="int32")
     return frame.assign(**{SET: _align_column(zeros, "int32", frame, device)})
 
 
 def list_added_columns(spec: LabelSpec) -> list[Column]:
-    """The columns that `assign_labels` adds."""
+    """Return the columns that `assign_labels` adds."""
     weight = [Column(WEIGHT, "float64")] if spec.weight is not None else []
     return [Column(LABEL, "float64"), Column(SET, "int32"), *weight]
 
 
-@dataclass(frozen=True)
-class LabelCounts:
-    """Rows per set, and what the training rows' labels weigh: what the baseline predicts from."""
-
-    rows: Mapping[str, int]
-    sampled: int
-    """Training rows of the sample that the models get: all of them at a rate of 1."""
-    classes: Mapping[float, float]
-    """Training rows, or their weight, per class position; empty for a regression."""
-    label: float
-    """Sum of the training labels, each times its weight."""
-    weight: float
-    """Training rows, or their weight."""
-    valid_weight: float
-    """Valid rows, or their weight."""
-
-
 def check_labels(counts: LabelCounts, target: Target) -> None:
-    """Refuses training rows that nothing can be learnt from.
+    """Refuse training rows that no model can learn from.
 
     Raises:
-        DataError: all their weights are 0, or those of the valid rows, or they are of one class.
+        DataError: all training or all valid rows weigh 0, or all training rows have one class.
     """
     if counts.weight == 0:
         raise DataError(
@@ -235,24 +229,27 @@ def check_labels(counts: LabelCounts, target: Target) -> None:
         raise DataError(
             f"the training rows are all of one class, {present[0]!r}: there is nothing to learn",
             examples=[f"classes in all sets: {', '.join(map(repr, target.classes))}"],
-            fix="split by: random, or other shares of valid and test, or take more rows",
+            fix="use split by: random, change the shares of valid and test, or read more rows",
         )
 
 
 def count_rows(frame: Frame, device_name: str, classes: int, seed: int, rate: float) -> LabelCounts:
-    """One partition's counts; ``rate`` is the share of the training rows that the models get."""
+    """Count a partition's rows; ``rate`` is the share of the training rows that the models get."""
     device = frames_of(device_name)
     sets = device.to_arrays(frame[SET])[0]
     per_set = device.bincount(sets, len(SETS))
     train = sets == TRAIN
     ids = device.row_ids(frame)[train]
-    sampled = len(ids) if rate == 1 else _below(device.hash_ints(ids, seed + 2), rate)
+    sampled = len(ids)
+    if rate < 1:
+        # the same hash selects the rows that the models get (decision 5: seed + 2)
+        sampled = int((device.hash_ints(ids, seed + 2) < int(rate * splitting.SPAN)).sum())
     labels = device.to_floats(frame[LABEL])[train]
     weights, valid_weight = device.xp.ones(len(labels)), float(per_set[VALID])
     if WEIGHT in set(frame.columns):
-        every = device.to_floats(frame[WEIGHT])
-        weights, valid_weight = every[train], float(every[sets == VALID].sum())
-    per_class: Any = device.bincount(labels.astype("int64"), classes, weights) if classes else []
+        all_weights = device.to_floats(frame[WEIGHT])
+        weights, valid_weight = all_weights[train], float(all_weights[sets == VALID].sum())
+    per_class = device.bincount(labels.astype("int64"), classes, weights) if classes else ()
     return LabelCounts(
         {name: int(per_set[i]) for i, name in enumerate(SETS)},
         sampled,
@@ -263,12 +260,8 @@ def count_rows(frame: Frame, device_name: str, classes: int, seed: int, rate: fl
     )
 
 
-def _below(hashes: Array, rate: float) -> int:
-    return int((hashes < int(rate * 2**32)).sum())
-
-
 def merge_counts(a: LabelCounts, b: LabelCounts) -> LabelCounts:
-    """Two partitions' counts."""
+    """Merge the counts of two partitions."""
     return LabelCounts(
         {k: a.rows[k] + b.rows[k] for k in a.rows},
         a.sampled + b.sampled,

@@ -1,4 +1,7 @@
-"""What the passes over all rows settled, so that rows read again get the same labels and sets."""
+"""Target, cuts and counts that the passes over all rows inferred.
+
+A stage stores them, so that rows read a second time get the same labels and sets.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +9,90 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, model_validator
+from pydantic import JsonValue, TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import SetName, Task, check_classes
 from pipeline.config.stored import Count, Positive, Scalar, StoredObject, check_stored
-from pipeline.ingest.labels.assign import LabelCounts
 from pipeline.ingest.labels.split import Cuts
 from pipeline.matrix import Target
 
 
 @dataclass(frozen=True)
+class LabelCounts:
+    """Rows per set, and weights of the training labels, from which the baseline predicts."""
+
+    rows: Mapping[str, int]
+    sampled: int
+    """Training rows that the models get: all of them at a sampling rate of 1."""
+    classes: Mapping[float, float]
+    """Training rows, or their weight, per class position; empty for a regression."""
+    label: float
+    """Sum of the training labels, each times its weight."""
+    weight: float
+    """Training rows, or their weight."""
+    valid_weight: float
+    """Valid rows, or their weight."""
+
+
+@dataclass(frozen=True)
 class LabelState:
-    """The target, where the sets are cut, and what they hold."""
+    """Target, cuts and counts of a run."""
 
     target: Target
     why: str
-    """What decided the task."""
+    """Reason for the task, a sentence for the user."""
     cuts: Cuts | None
-    """Of a split by time."""
+    """Cuts of a split by time."""
     counts: LabelCounts
 
-    def to_json(self) -> dict[str, Any]:
-        """For the record of the stage."""
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the content of the stage's record."""
         counts = asdict(self.counts)
         return {
             "task": self.target.task,
             "classes": list(self.target.classes),
             "why": self.why,
             "cuts": None if self.cuts is None else self.cuts.to_json(),
+            # JSON has no float keys: the position in the list says which class it is
             "counts": {**counts, "classes": list(self.counts.classes.values())},
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any], path: Path | str = "stages/split.json") -> LabelState:
+    def from_json(
+        data: Mapping[str, JsonValue], path: Path | str = "stages/split.json"
+    ) -> LabelState:
         """Invert `to_json`.
 
         Raises:
-            InputError: the data are not what it gives; ``path`` is the file in the message.
+            InputError: the data are not such a record; ``path`` is the file in the message.
         """
-        found = check_stored(_label_state_adapter(), data, path)
-        own = found.counts
-        classes = {float(i): n for i, n in enumerate(own.classes)}
+        stored = check_stored(_label_state_adapter(), data, path)
+        counts = stored.counts
         return LabelState(
-            Target(found.task, tuple(found.classes)), found.why,
-            None if found.cuts is None else Cuts(found.cuts.valid, found.cuts.test),
+            Target(stored.task, tuple(stored.classes)),
+            stored.why,
+            None if stored.cuts is None else Cuts(stored.cuts.valid, stored.cuts.test),
             LabelCounts(
-                dict(own.rows.items()), own.sampled, classes, own.label, own.weight,
-                own.valid_weight,
+                dict(counts.rows.items()),
+                counts.sampled,
+                {float(i): n for i, n in enumerate(counts.classes)},
+                counts.label,
+                counts.weight,
+                counts.valid_weight,
             ),
-        )  # fmt: skip
+        )
 
 
 class StoredCuts(StoredObject):
-    """The first times of two sets."""
+    """`Cuts` in a record."""
 
     valid: int | float
     test: int | float
 
 
 class StoredCounts(StoredObject):
-    """Rows per set, and weights of the training labels."""
+    """`LabelCounts` in a record."""
 
     rows: dict[SetName, Count]
     sampled: Count
@@ -78,7 +103,7 @@ class StoredCounts(StoredObject):
 
 
 class StoredLabelState(StoredObject):
-    """What the record of the split holds."""
+    """`LabelState` in the record of the stage ``split``."""
 
     task: Task
     classes: list[Scalar]
@@ -87,7 +112,7 @@ class StoredLabelState(StoredObject):
     counts: StoredCounts
 
     @model_validator(mode="after")
-    def _fits(self) -> StoredLabelState:
+    def _check_lengths(self) -> StoredLabelState:
         check_classes(self.task, self.classes)
         if len(self.counts.classes) != len(self.classes):
             raise ValueError("counts.classes must have a number per class")

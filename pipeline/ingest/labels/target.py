@@ -1,8 +1,8 @@
-"""What is predicted: the target's task, its classes, and the label of each row."""
+"""Inference of the target: its task, its classes, and the label of each row."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,43 +13,46 @@ from pipeline.config.model import Data
 from pipeline.device import Array, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, InputError, shorten
 from pipeline.expression import Expression, column_expression, parse
-from pipeline.matrix import Target
+from pipeline.matrix import Target, Task
 
 MAX_VALUES = 1_000
-"""Distinct values that are told apart; a target has no more classes."""
+"""Distinct target values that are counted; a target has at most so many classes."""
 MAX_INTEGER_CLASSES = 20
-"""Integers with at most so many values are classes."""
+"""Distinct integers up to which they are classes."""
 EXACT = 2**53
+"""Largest integer up to which float64 is exact."""
 
 
 @dataclass(frozen=True)
 class TargetSummary:
-    """What was seen of the target."""
+    """Values of the target in one or more partitions."""
 
     dtype: str
     """int64, float64, bool, text or datetime."""
     missing: int
     counts: Mapping[Any, int] | None
-    """Rows per value (bool, int, float, str); None: more than `MAX_VALUES` values."""
+    """Rows per value (bool, int, float, str); None for more than `MAX_VALUES` values."""
     whole: bool = True
-    """All numbers are whole and exact in float64."""
+    """True if all numbers are whole and exact in float64."""
     low: float | None = None
     high: float | None = None
 
 
 @dataclass(frozen=True)
 class InferredTarget:
-    """The target, and what decided its task: a sentence for the user."""
+    """Task and classes of the target, and the reason for the task: a sentence for the user."""
 
     target: Target
     why: str
 
 
 def parse_target(target: str, names: Collection[str]) -> Expression:
-    """The target as an expression; the name of a column is that column, however odd.
+    """Parse the target as an expression.
+
+    The name of a column means that column, even if it reads like an expression.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a valid expression.
     """
     if target in names:
         return column_expression(target)
@@ -59,7 +62,7 @@ def parse_target(target: str, names: Collection[str]) -> Expression:
 
 @contextmanager
 def name_target_in_errors() -> Iterator[None]:
-    """Says of an expression's mistakes that it is the target's."""
+    """Prefix the errors of an expression with ``data.target:``."""
     try:
         yield
     except ConfigError as error:
@@ -85,28 +88,27 @@ def summarise_target(series: Series, device: Frames) -> TargetSummary:
 
 
 def _count_values(codes: Array, values: Array, dtype: str, device: Frames) -> dict[Any, int] | None:
-    """Rows by value; None if there are too many values."""
-    # of these some may have no rows: a text's dictionary, what stands where a number is missing
+    """Count the rows per value; return None if there are too many values."""
+    # One value more than the limit: the placeholder of missing numbers may be among the values.
     if dtype != "text" and len(values) > MAX_VALUES + 1:
         return None
     rows = device.bincount(codes, len(values))
-    known = values if dtype == "text" else device.to_host(values)
+    # A text's dictionary may hold values that no row has.
     if int((rows > 0).sum()) > MAX_VALUES:
         return None
-    return {_to_python(v, dtype): int(n) for v, n in zip(known, rows, strict=True) if n}
-
-
-def _to_python(value: Any, dtype: str) -> Any:
-    """As natural Python value; -0.0 is 0.0."""
-    if dtype == "text":
-        return str(value)
-    if dtype == "bool":
-        return bool(value)
-    return float(value) + 0.0 if dtype == "float64" else int(value)
+    host_values = values if dtype == "text" else device.to_host(values)
+    # -0.0 and 0.0 are one class: adding 0.0 to either gives 0.0
+    convert: dict[str, Callable[..., object]] = {
+        "text": str,
+        "bool": bool,
+        "float64": lambda v: float(v) + 0.0,
+    }
+    to_python = convert.get(dtype, int)
+    return {to_python(v): int(n) for v, n in zip(host_values, rows, strict=True) if n}
 
 
 def merge_summaries(a: TargetSummary, b: TargetSummary) -> TargetSummary:
-    """The values in two partitions."""
+    """Merge the summaries of two partitions."""
     counts = None
     if a.counts is not None and b.counts is not None:
         counts = dict(a.counts)
@@ -116,50 +118,59 @@ def merge_summaries(a: TargetSummary, b: TargetSummary) -> TargetSummary:
     lows = [s.low for s in (a, b) if s.low is not None]
     highs = [s.high for s in (a, b) if s.high is not None]
     return TargetSummary(
-        a.dtype, a.missing + b.missing, counts, a.whole and b.whole,
-        min(lows, default=None), max(highs, default=None),
-    )  # fmt: skip
+        a.dtype,
+        a.missing + b.missing,
+        counts,
+        a.whole and b.whole,
+        min(lows, default=None),
+        max(highs, default=None),
+    )
 
 
 def infer_target(summary: TargetSummary, data: Data) -> InferredTarget:
-    """The task and the classes, and what decided.
+    """Infer the task and the classes from the values of the target.
 
-    Bool, text or two distinct values: classes; whole numbers with at most 20 values: multiclass;
-    else regression. ``data.task`` overrides. Classes are sorted; ``data.positive`` comes last.
+    Bool, text or two distinct values give classes. Whole numbers with at most 20 distinct values
+    give a multiclass task, all others a regression. ``data.task`` overrides this rule. Classes are
+    sorted; ``data.positive`` comes last.
 
     Raises:
         DataError: no value, or a single one; infinite numbers; too many classes.
         ConfigError: ``data.task`` or ``data.positive`` does not fit the values.
     """
-    _check_learnable(summary, data)
-    if data.task == "auto":
-        task, why = _infer_task(summary, data)
-    else:
-        task, why = data.task, f"data.task is {data.task}"
-    if task == "regression":
-        _check_regression(summary, data)
-        return InferredTarget(Target("regression"), why)
-    classes = _list_classes(summary, data, task)
-    return InferredTarget(Target(task, _put_positive_last(classes, data, task)), why)
-
-
-def _check_learnable(summary: TargetSummary, data: Data) -> None:
     if summary.counts is not None and len(summary.counts) < 2:
-        seen = [f"{shorten(v)}: {n} rows" for v, n in summary.counts.items()]
-        what = "has only one value" if seen else "is missing in every row"
+        examples = [f"{shorten(v)}: {n} rows" for v, n in summary.counts.items()]
+        problem = "has only one value" if examples else "is missing in every row"
         raise DataError(
-            f"data.target: {data.target!r} {what}: there is nothing to learn", examples=seen,
+            f"data.target: {data.target!r} {problem}: there is nothing to learn",
+            examples=examples,
             fix="choose another target, or read more rows",
-        )  # fmt: skip
+        )
     if summary.dtype == "datetime":
         raise ConfigError(
             f"data.target: {data.target!r} is a datetime, which no model predicts",
             fix=f'predict a number of seconds: target: {data.target} - "2020-01-01"',
         )
+    if data.task == "auto":
+        task, why = _infer_task(summary)
+    else:
+        task, why = data.task, f"data.task is {data.task}"
+    if task != "regression":
+        return InferredTarget(Target(task, _list_classes(summary, data, task)), why)
+    if summary.dtype == "text":
+        raise ConfigError(
+            f"data.task: regression needs numbers, and data.target {data.target!r} is text",
+            examples=_list_examples(summary),
+            fix="use task: multiclass, or types: {column: float}",
+        )
+    if data.positive is not None:
+        raise _positive_error(data, task)
+    _check_finite(summary, data)
+    return InferredTarget(Target("regression"), why)
 
 
-def _infer_task(summary: TargetSummary, data: Data) -> tuple[Any, str]:
-    """The task by the values, and why."""
+def _infer_task(summary: TargetSummary) -> tuple[Task, str]:
+    """Return the task that the values suggest, and why."""
     values = None if summary.counts is None else len(summary.counts)
     shown = f"more than {MAX_VALUES}" if values is None else str(values)
     if summary.dtype == "bool":
@@ -171,20 +182,7 @@ def _infer_task(summary: TargetSummary, data: Data) -> tuple[Any, str]:
     if summary.whole and values is not None and values <= MAX_INTEGER_CLASSES:
         return "multiclass", f"the target has {shown} distinct whole numbers"
     kind = "whole numbers" if summary.whole else "numbers"
-    if data.positive is not None:
-        raise _positive_error(data, "regression")
     return "regression", f"the target has {shown} distinct {kind}"
-
-
-def _check_regression(summary: TargetSummary, data: Data) -> None:
-    if summary.dtype == "text":
-        raise ConfigError(
-            f"data.task: regression needs numbers, and data.target {data.target!r} is text",
-            examples=_list_examples(summary), fix="task: multiclass, or types: {column: float}",
-        )  # fmt: skip
-    if data.positive is not None:
-        raise _positive_error(data, "regression")
-    _check_finite(summary, data)
 
 
 def _check_finite(summary: TargetSummary, data: Data) -> None:
@@ -196,56 +194,46 @@ def _check_finite(summary: TargetSummary, data: Data) -> None:
         )
 
 
-def _list_classes(summary: TargetSummary, data: Data, task: str) -> tuple[Any, ...]:
-    """The classes, sorted; whole float64 values as int."""
+def _list_classes(summary: TargetSummary, data: Data, task: Task) -> tuple[Any, ...]:
+    """Return the sorted classes, the positive one last; whole float64 values become int."""
     if summary.counts is None:
-        raise _classes_error(
-            DataError,
-            f"has more than {MAX_VALUES} distinct values, too many classes",
-            summary,
-            data,
-        )
+        problem = f"has more than {MAX_VALUES} distinct values, too many classes"
+        raise _classes_error(DataError, problem, summary, data)
     _check_finite(summary, data)
     if task == "binary" and len(summary.counts) != 2:
-        raise _classes_error(
-            ConfigError, f"has {len(summary.counts)} distinct values, and task: binary takes 2",
-            summary, data,
-        )  # fmt: skip
-    values = sorted(summary.counts)
+        problem = f"has {len(summary.counts)} distinct values, and task: binary takes 2"
+        raise _classes_error(ConfigError, problem, summary, data)
+    classes = sorted(summary.counts)
     if summary.dtype == "float64" and summary.whole:
-        values = [int(v) for v in values]
-    return tuple(values)
-
-
-def _classes_error(
-    kind: type[InputError], message: str, summary: TargetSummary, data: Data
-) -> InputError:
-    fix = "write an expression that has the wanted classes, for example "
-    fix += f'{data.target} == "…"' if summary.dtype == "text" else f"{data.target} > 15"
-    if summary.dtype != "text":
-        fix += ", or task: regression"
-    return kind(
-        f"data.target: {data.target!r} {message}", examples=_list_examples(summary), fix=fix
-    )
-
-
-def _put_positive_last(classes: tuple[Any, ...], data: Data, task: str) -> tuple[Any, ...]:
-    if data.positive is None:
-        return classes
+        classes = [int(v) for v in classes]
+    positive = data.positive
+    if positive is None:
+        return tuple(classes)
     if task != "binary":
         raise _positive_error(data, task)
-    wanted = data.positive
-    same = [c for c in classes if c == wanted or str(c) == str(wanted)]
+    # The config may quote a number, or leave a text unquoted that YAML reads as a number.
+    same = [c for c in classes if c == positive or str(c) == str(positive)]
     if not same:
         raise ConfigError(
-            f"data.positive: {wanted!r} is not a value of the target",
+            f"data.positive: {positive!r} is not a value of the target",
             examples=[shorten(c) for c in classes],
             fix="name one of these; quote texts such as 'yes' and 'no', which are bool in YAML",
         )
     return (*(c for c in classes if c != same[0]), same[0])
 
 
-def _positive_error(data: Data, task: str) -> ConfigError:
+def _classes_error(
+    kind: type[InputError], problem: str, summary: TargetSummary, data: Data
+) -> InputError:
+    fix = "write an expression that has the wanted classes, for example "
+    fix += f'{data.target} == "…"' if summary.dtype == "text" else f"{data.target} > 15"
+    if summary.dtype != "text":
+        fix += ", or task: regression"
+    message = f"data.target: {data.target!r} {problem}"
+    return kind(message, examples=_list_examples(summary), fix=fix)
+
+
+def _positive_error(data: Data, task: Task) -> ConfigError:
     return ConfigError(
         f"data.positive: {data.positive!r} is for two classes, and this is a {task} target",
         fix=f"leave positive out, or make two classes: target: {data.target} == {data.positive!r}",
@@ -253,6 +241,7 @@ def _positive_error(data: Data, task: str) -> ConfigError:
 
 
 def _list_examples(summary: TargetSummary) -> list[str]:
+    """Return the values with their rows, the most frequent first."""
     common = sorted((summary.counts or {}).items(), key=lambda item: (-item[1], str(item[0])))
     return [f"{shorten(value)}: {rows} rows" for value, rows in common]
 
@@ -268,9 +257,10 @@ def encode_labels(series: Series, target: Target, device: Frames) -> Array:
     if dtype_of(series) == "bool":
         values, missing = device.to_arrays(series)
         place = {c: float(i) for i, c in enumerate(target.classes)}
+        # a lookup table: the label of False, of True, and of a missing value
         table = np.array([place.get(c, np.nan) for c in (False, True, None)])
         return device.to_device(table)[device.xp.where(missing, 2, values)]
     kinds = {type(c) for c in target.classes}
-    dtype: Any = object if str in kinds else "float64" if float in kinds else "int64"
-    found = device.find_positions(series, np.array(target.classes, dtype=dtype))
-    return device.xp.where(found < 0, device.xp.nan, found.astype("float64"))
+    dtype = object if str in kinds else np.float64 if float in kinds else np.int64
+    positions = device.find_positions(series, np.array(target.classes, dtype=dtype))
+    return device.xp.where(positions < 0, device.xp.nan, positions.astype("float64"))
