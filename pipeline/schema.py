@@ -1,4 +1,4 @@
-"""What a frame's columns are: names, dtypes and kinds, and how a config selects them.
+"""Columns of a frame: names, dtypes and kinds, and the selections of them in a config.
 
 Storage (decision 12; the same rule on both devices, pandas name | cuDF name):
 
@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, model_validator
 
 from pipeline.config.stored import StoredObject
 from pipeline.errors import ConfigError, suggest_or_list
@@ -26,17 +26,19 @@ from pipeline.errors import ConfigError, suggest_or_list
 Dtype = Literal["int64", "int32", "float64", "float32", "bool", "datetime", "text"]
 Kind = Literal["numeric", "category", "datetime", "text", "bool"]
 
-# The runner's own columns. Data may not use these names for columns that are read.
 LABEL, WEIGHT, SET = "__label__", "__weight__", "__set__"
+"""Columns that the runner adds."""
 RESERVED = frozenset({LABEL, WEIGHT, SET})
+"""Names that columns of the data may not have, because the runner adds columns of these names."""
+# Python, pandas and Arrow share the years 1 to 9999, and no more.
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
-"""µs since 1970: bounds of a datetime, years 1 to 9999, which Python, pandas and Arrow share."""
+"""First and last datetime, in µs since 1970."""
 SETS: tuple[Literal["train"], Literal["valid"], Literal["test"]] = ("train", "valid", "test")
-"""SET holds the position."""
+"""Names of the sets; the column `SET` holds positions in this tuple."""
 TRAIN, VALID, TEST = range(3)
 """Positions in `SETS`."""
 
-# Selector words. "categorical" is every column of labels: text, and codes made from it.
+# "categorical" means every column of labels: text, and the codes that ops make from it.
 SELECTORS: Mapping[str, frozenset[str]] = {
     "all": frozenset({"numeric", "category", "datetime", "text", "bool"}),
     "numeric": frozenset({"numeric"}),
@@ -46,36 +48,38 @@ SELECTORS: Mapping[str, frozenset[str]] = {
     "bool": frozenset({"bool"}),
 }
 
-_KIND_OF: Mapping[str, Kind] = {
-    "int64": "numeric", "int32": "category", "float64": "numeric", "float32": "numeric",
-    "bool": "bool", "datetime": "datetime", "text": "text",
+KINDS_OF: Mapping[Dtype, tuple[Kind, ...]] = {
+    "int64": ("numeric", "category"), "int32": ("category", "numeric"),
+    "float64": ("numeric", "category"), "float32": ("numeric", "category"),
+    "bool": ("bool",), "datetime": ("datetime",), "text": ("text",),
 }  # fmt: skip
+"""Kinds that a column of each dtype may have, the default first."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, storage dtype and kind (by default the dtype's)."""
+    """One column: its name, storage dtype and kind (by default the dtype's first kind)."""
 
     name: str
     dtype: Dtype
-    kind: Kind = None  # type: ignore[assignment]  # settled in __post_init__
+    kind: Kind = None  # type: ignore[assignment]  # replaced in __post_init__
 
     def __post_init__(self) -> None:
         if self.kind is None:
-            object.__setattr__(self, "kind", _KIND_OF[self.dtype])
+            object.__setattr__(self, "kind", KINDS_OF[self.dtype][0])
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a frame, in order, and what its ops must know of the target."""
+    """The columns of a frame, in order, and the facts about the target that ops need."""
 
     columns: tuple[Column, ...]
     target: frozenset[str] = field(default_factory=frozenset)
-    """Columns that the target is made of: no op reads them, but for lag with a gap."""
+    """Columns that the target is computed from: no op reads them, except lag with a gap."""
     classes: tuple[str, ...] = ()
-    """The classes of a multiclass target as text, in label order; empty for other tasks."""
+    """Classes of a multiclass target as text, in label order; empty for other tasks."""
     unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Columns of the files that no frame has, and why: for messages."""
+    """Columns of the files that cannot be read, with the reason, for messages."""
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -95,10 +99,11 @@ class Schema:
             raise ConfigError(message, fix=fix) from None
 
     def explain_absence(self, name: str, others: Iterable[str] = ()) -> tuple[str, str]:
-        """Why there is no column of that name, and what to do.
+        """Return why there is no column of that name, and how to fix it.
 
         Args:
-            others: words that may have been meant instead of a column.
+            name: the name that was asked for.
+            others: words that the user may have meant instead of a column.
         """
         if name in self.unreadable:
             return (
@@ -109,39 +114,32 @@ class Schema:
 
     @property
     def names(self) -> list[str]:
-        """Column names in order."""
+        """Names of the columns, in order."""
         return [c.name for c in self.columns]
 
     def select(self, names: Iterable[str]) -> Schema:
-        """The schema of these columns, in this schema's order."""
+        """Return the schema of these columns, in this schema's order."""
         wanted = set(names)
         return replace(self, columns=tuple(c for c in self.columns if c.name in wanted))
 
     def drop(self, names: Iterable[str]) -> Schema:
-        """The schema less these columns."""
+        """Return the schema without these columns."""
         unwanted = set(names)
         return replace(self, columns=tuple(c for c in self.columns if c.name not in unwanted))
 
     def with_columns(self, new: Iterable[Column]) -> Schema:
-        """Replaces columns of the same name where they stand; appends the others."""
+        """Return the schema with same-named columns replaced in place, and others appended."""
         by_name = {c.name: c for c in self.columns}
         by_name.update({c.name: c for c in new})
         return replace(self, columns=tuple(by_name.values()))
 
-    def to_json(self) -> dict[str, Any]:
-        """For ``schema.json`` and ``plan.json``."""
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the content of ``schema.json`` and of a part of ``plan.json``."""
         return {
             "columns": [{"name": c.name, "dtype": c.dtype, "kind": c.kind} for c in self.columns],
-            "target": sorted(self.target),
+            "target": [*sorted(self.target)],
             "classes": list(self.classes),
         }
-
-
-KINDS_OF: Mapping[Dtype, tuple[Kind, ...]] = {
-    "int64": ("numeric", "category"), "int32": ("numeric", "category"),
-    "float64": ("numeric", "category"), "float32": ("numeric", "category"),
-    "bool": ("bool",), "datetime": ("datetime",), "text": ("text",),
-}  # fmt: skip
 
 
 class StoredColumn(StoredObject):
@@ -152,34 +150,34 @@ class StoredColumn(StoredObject):
     kind: Kind
 
     @model_validator(mode="after")
-    def _fits(self) -> StoredColumn:
+    def _check_kind(self) -> StoredColumn:
         if self.kind not in KINDS_OF[self.dtype]:
             raise ValueError(f"a column of {self.dtype} cannot be {self.kind}")
         return self
 
 
 class StoredSchema(StoredObject):
-    """What `Schema.to_json` gives."""
+    """A `Schema` in a file of a run."""
 
     columns: list[StoredColumn]
     target: list[str]
     classes: list[str]
 
     @model_validator(mode="after")
-    def _once(self) -> StoredSchema:
+    def _check_names(self) -> StoredSchema:
         names = [column.name for column in self.columns]
         if len(set(names)) < len(names):
             raise ValueError("two columns have one name")
         return self
 
     def to_schema(self) -> Schema:
-        """Return the schema."""
+        """Return the schema, which knows nothing of unreadable columns."""
         columns = tuple(Column(c.name, c.dtype, c.kind) for c in self.columns)
         return Schema(columns, frozenset(self.target), tuple(self.classes))
 
 
 class Select(BaseModel):
-    """A selection: names, kinds or ``re:PATTERN`` entries, less the exceptions in ``but``."""
+    """A selection of columns: names, kinds or ``re:PATTERN`` entries, except those in ``but``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -187,17 +185,16 @@ class Select(BaseModel):
     but: tuple[str, ...] = ()
 
     def resolve(self, schema: Schema) -> list[str]:
-        """Names of the selected columns, in schema order.
+        """Return the names of the selected columns, in schema order.
 
-        Columns that the target is made of are never selected by a kind or pattern; naming one is
-        left to the plan, which refuses it with the reason.
+        A kind or pattern never selects columns that the target is computed from. If an entry names
+        one, the planner refuses it and gives the reason.
 
         Raises:
             ConfigError: an entry names no column, or nothing is selected.
         """
-        chosen = _resolve_entries(self.all, schema, "columns") - _resolve_entries(
-            self.but, schema, "but"
-        )
+        excluded = _resolve_entries(self.but, schema, "but")
+        chosen = _resolve_entries(self.all, schema, "columns") - excluded
         if not chosen:
             raise ConfigError(
                 f"columns: {list(self.all)} selects nothing among {schema.names[:20]}"
@@ -206,40 +203,40 @@ class Select(BaseModel):
 
 
 def _resolve_entries(entries: tuple[str, ...], schema: Schema, where: str) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     for entry in entries:
-        if entry in schema:  # a column called "numeric" is meant before the kind of that name
-            found.add(entry)
+        if entry in schema:  # a column called "numeric" has priority over the kind of that name
+            names.add(entry)
         elif entry in SELECTORS:
-            found |= {c.name for c in schema if c.kind in SELECTORS[entry]} - schema.target
+            names |= {c.name for c in schema if c.kind in SELECTORS[entry]} - schema.target
         elif entry.startswith("re:"):
-            found |= _match_pattern(entry[3:], schema.names, where) - schema.target
+            names |= _match_pattern(entry[3:], schema.names, where) - schema.target
         else:
             message, fix = schema.explain_absence(entry, SELECTORS)
             raise ConfigError(f"{where}: {message}", fix=fix)
-    return found
+    return names
 
 
 def _match_pattern(pattern: str, names: list[str], where: str) -> set[str]:
-    """The names in which the pattern occurs, by RE2: in time that grows with their length only.
-
-    Python's ``re`` may take for ever, and the config may be a stranger's.
-    """
+    """Return the names in which a regular expression of RE2 occurs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    # RE2 takes time linear in the names' length. Python's `re` may backtrack for ever, and the
+    # config may come from somebody else.
     try:
-        found = pc.match_substring_regex(pa.array(names, pa.string()), pattern)
+        mask = pc.match_substring_regex(pa.array(names, pa.string()), pattern)
     except pa.ArrowInvalid as error:
-        told = str(error).removeprefix("Invalid regular expression: ")
+        reason = str(error).removeprefix("Invalid regular expression: ")
         raise ConfigError(
-            f"{where}: 're:{pattern}' is not a regular expression of RE2: {told}",
-            fix="RE2 has all but look-around and back-references; `but:` leaves columns out",
+            f"{where}: 're:{pattern}' is not a regular expression of RE2: {reason}",
+            fix="use no look-around or back-reference, which RE2 lacks; `but:` excludes columns",
         ) from None
-    return {name for name, matches in zip(names, found.to_pylist(), strict=True) if matches}
+    return {name for name, matches in zip(names, mask.to_pylist(), strict=True) if matches}
 
 
-def _parse_selection(value: Any) -> Any:
+def _parse_selection(value: object) -> object:
+    # The short forms; pydantic reports whatever is neither of them nor a mapping of texts.
     if isinstance(value, str):
         return {"all": (value,)}
     if isinstance(value, list | tuple):
@@ -251,4 +248,4 @@ def _parse_selection(value: Any) -> Any:
 
 
 Columns = Annotated[Select, BeforeValidator(_parse_selection)]
-"""An op's ``columns`` field: ``a``, ``[a, b]``, ``numeric``, ``re:x``, ``{all:, but:}``."""
+"""Type of an op's ``columns`` field: ``a``, ``[a, b]``, ``numeric``, ``re:x``, ``{all:, but:}``."""
