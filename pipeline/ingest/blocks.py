@@ -1,4 +1,4 @@
-"""Blocks: the parts of the files that are read one at a time, and the ids of their rows."""
+"""Blocks: parts of the files that are read one at a time, and the ids of their rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.ingest.sources.files import File
 
 NEWLINE = 10
 SMALL_BLOCK = 1 << 20
-"""Bytes below which a partition costs more to schedule than to read."""
+"""Bytes below which scheduling a partition costs more than reading it."""
 
 
 @dataclass(frozen=True)
@@ -24,27 +24,27 @@ class Block:
     """Part of one file."""
 
     file: int
-    """Its position in the contract's files."""
+    """Position of the file in the contract."""
     first_row: int
-    """The id of its first row: the records (CSV: lines) of all files before it."""
+    """Id of the first row: the number of records (CSV: lines) in all files before it."""
     rows: int
-    """Records; of CSV the lines, so that fewer may be parsed (blank lines, quoted newlines)."""
+    """Records of Parquet, or lines of CSV; blank lines and quoted newlines parse to fewer rows."""
     start: int = 0
     stop: int | None = None
     """CSV: bytes of the (decompressed) content, header excluded; None is the end."""
     first_line: int = 1
-    """CSV: the line of the file that ``start`` begins, from 1."""
+    """CSV: line of the file that begins at ``start``, counted from 1."""
     groups: tuple[int, ...] = ()
     """Parquet: row groups."""
     limited: bool = False
-    """Only the first ``rows`` records (CSV: lines) of what the range holds."""
+    """True if only the first ``rows`` records (CSV: lines) of the range are read."""
     size: int = 0
     """Bytes to parse, uncompressed."""
 
 
 @dataclass(frozen=True)
 class BlockGroup:
-    """Blocks that follow each other and are read as one partition."""
+    """Consecutive blocks that are read as one partition."""
 
     blocks: tuple[Block, ...]
 
@@ -59,88 +59,90 @@ class BlockGroup:
         return sum(block.size for block in self.blocks)
 
 
-def group_blocks(blocks: Sequence[Block], most: int) -> list[BlockGroup]:
-    """The blocks in parts of at most so many bytes, or of one block.
-
-    A partition costs a run about 45 ms of a processor, whatever it holds (1,000 files of 20 rows:
-    49 CPU seconds with a partition each, 6 in two): of many small files there are to be few.
-    """
-    parts: list[list[Block]] = []
+def group_blocks(blocks: Sequence[Block], max_bytes: int) -> list[BlockGroup]:
+    """Group consecutive blocks up to ``max_bytes``; a larger block is a group of its own."""
+    # A partition costs about 45 ms of processor time, whatever it holds. 1,000 files of 20 rows
+    # took 49 CPU seconds with a partition each, and 6 s in two partitions.
+    groups: list[list[Block]] = []
     size = 0
     for block in blocks:
-        if not parts or size + block.size > most:
-            parts.append([])
+        if not groups or size + block.size > max_bytes:
+            groups.append([])
             size = 0
-        parts[-1].append(block)
+        groups[-1].append(block)
         size += block.size
-    return [BlockGroup(tuple(part)) for part in parts]
+    return [BlockGroup(tuple(group)) for group in groups]
 
 
 def plan_blocks(
     contract: Contract, block_bytes: int = 32 << 20, rows: int | None = None
 ) -> list[Block]:
-    """The blocks of all files in record order; the first ``rows`` records only, if given.
+    """Plan the blocks of all files in record order, or those of the first ``rows`` records.
 
-    A block of Parquet is one row group or several small ones that follow each other; one of CSV is
-    a range of about ``block_bytes`` that ends with a line, or a whole file where lines do not tell
-    records (compressed, or newlines in values).
+    A block of Parquet is one row group, or several small ones in a row. A block of CSV is a range
+    of about ``block_bytes`` that ends with a line. It is a whole file where lines do not delimit
+    records: in compressed files, and where values hold newlines.
     """
     planned: list[Block] = []
     first_row = 0
-    split = _parquet_blocks if contract.format == "parquet" else _csv_blocks
+    split = _split_parquet if contract.format == "parquet" else _split_csv
     for number, file in enumerate(contract.files):
-        for found in split(contract, number, file, block_bytes):
-            block = found
+        for block in split(contract, number, file, block_bytes):
             left = None if rows is None else rows - first_row
             if left is not None and left <= 0:
                 return planned
-            if left is not None and left < block.rows:
-                block = replace(block, rows=left, limited=True)
-            planned.append(replace(block, first_row=first_row))
-            first_row += block.rows
+            count = block.rows if left is None else min(left, block.rows)
+            limited = count < block.rows
+            planned.append(replace(block, first_row=first_row, rows=count, limited=limited))
+            first_row += count
     return planned
 
 
-def _parquet_blocks(
+def _split_parquet(
     contract: Contract, number: int, file: File, block_bytes: int
 ) -> Iterator[Block]:
     groups: list[int] = []
     rows = size = 0
-    for i, (more, bytes_) in enumerate(parquet.list_row_groups(file, contract.storage_options)):
-        if groups and size + bytes_ > block_bytes:
+    row_groups = parquet.list_row_groups(file, contract.storage_options)
+    for i, (group_rows, group_bytes) in enumerate(row_groups):
+        if groups and size + group_bytes > block_bytes:
             yield Block(number, 0, rows, groups=tuple(groups), size=size)
             groups, rows, size = [], 0, 0
-        groups, rows, size = [*groups, i], rows + more, size + bytes_
+        groups, rows, size = [*groups, i], rows + group_rows, size + group_bytes
     if rows:
         yield Block(number, 0, rows, groups=tuple(groups), size=size)
 
 
-def _csv_blocks(contract: Contract, number: int, file: File, block_bytes: int) -> Iterator[Block]:
+def _split_csv(contract: Contract, number: int, file: File, block_bytes: int) -> Iterator[Block]:
     dialect = contract.csv_dialect
     options = contract.storage_options
     start, line = find_data_start(read_head(file, options, HEAD), dialect)
+    # A newline need not end a record, and a compressed file cannot be read from its middle.
     whole = file.compression is not None or dialect.newlines_in_values
     at, rows, last = start, 0, NEWLINE
     for chunk in read_chunks(file, options, start):
-        bytes_ = np.frombuffer(chunk, dtype=np.uint8)
-        last = int(bytes_[-1])
+        data = np.frombuffer(chunk, dtype=np.uint8)
+        last = int(data[-1])
         if whole or at + len(chunk) - start < block_bytes:
-            rows, at = rows + int(np.count_nonzero(bytes_ == NEWLINE)), at + len(chunk)
+            rows, at = rows + int(np.count_nonzero(data == NEWLINE)), at + len(chunk)
             continue
         done = 0
-        for end in _ends(bytes_, block_bytes, at - start):
-            rows += int(np.count_nonzero(bytes_[done:end] == NEWLINE))
+        for end in _find_block_ends(data, block_bytes, at - start):
+            rows += int(np.count_nonzero(data[done:end] == NEWLINE))
             yield Block(number, 0, rows, start, at + end, line, size=at + end - start)
             start, line, rows, done = at + end, line + rows, 0, end
-        rows, at = rows + int(np.count_nonzero(bytes_[done:] == NEWLINE)), at + len(chunk)
-    rows += last != NEWLINE  # the last line need not end
+        rows, at = rows + int(np.count_nonzero(data[done:] == NEWLINE)), at + len(chunk)
+    rows += last != NEWLINE  # the last line may lack its newline
     if rows:
         yield Block(number, 0, rows, start, None if whole else at, line, size=at - start)
 
 
-def _ends(bytes_: np.ndarray, block_bytes: int, before: int) -> Iterator[int]:
-    """Where blocks end in a chunk: after the first newline at or past each multiple of the size."""
-    newlines = np.flatnonzero(bytes_ == NEWLINE) + 1
+def _find_block_ends(data: np.ndarray, block_bytes: int, before: int) -> Iterator[int]:
+    """Yield the ends of blocks in a chunk: each after the first newline that makes it full.
+
+    ``before`` counts the bytes of the first block that lie in earlier chunks.
+    """
+    newlines = np.flatnonzero(data == NEWLINE) + 1
     due = block_bytes - before
     while True:
         at = np.searchsorted(newlines, max(due, 1))

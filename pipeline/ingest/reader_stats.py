@@ -1,4 +1,4 @@
-"""Which reader read how many blocks in this process, and why the host's did: for the ledger."""
+"""Counts of blocks per reader in this process, and reasons for the CPU reader, for the ledger."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from threading import Lock
 
+# Dask's threads count at the same time.
 _lock = Lock()
 _blocks: Counter[tuple[str, str]] = Counter()
 SHOWN = 5
-"""Reasons that a note tells."""
+"""Reasons that a note lists."""
 
 
-def count_block(reader: str, reason: str = "") -> None:
-    """One block more. ``reader`` is the device library's name, or that it had to be the host's."""
+def count_block(library: str, reason: str = "") -> None:
+    """Count a block, read by the device's ``library`` or, for a reason, by the CPU reader."""
     with _lock:
-        _blocks[reader, reason] += 1
+        _blocks[library, reason] += 1
 
 
 def take_counts() -> dict[tuple[str, str], int]:
-    """Blocks since the last call by (library, why the host read them instead: empty if not)."""
+    """Return the blocks per (library, reason) since the last call; empty if the library read."""
     with _lock:
-        found = dict(_blocks)
+        counts = dict(_blocks)
         _blocks.clear()
-    return found
+    return counts
 
 
-def describe_counts(found: Iterable[Mapping[tuple[str, str], int]]) -> list[str]:
-    """One line of what several processes counted; none where the device has no readers."""
+def describe_counts(counts: Iterable[Mapping[tuple[str, str], int]]) -> list[str]:
+    """Summarise the counts of several processes in one line; none if the device has no readers."""
     total: Counter[tuple[str, str]] = Counter()
-    for one in found:
+    for one in counts:
         total.update(one)
     if not total:
         return []
     library = next(iter(total))[0]
-    own = sum(n for (_, reason), n in total.items() if not reason)
-    why = [(reason, n) for (_, reason), n in total.most_common() if reason]
-    line = f"read by {library}: {own:,} blocks"
-    if why:
-        told = "; ".join(f"{n:,}: {reason}" for reason, n in why[:SHOWN])
-        more = "; …" if len(why) > SHOWN else ""
-        line += f", by the host: {sum(n for _, n in why):,} ({told}{more})"
+    on_device = sum(n for (_, reason), n in total.items() if not reason)
+    on_cpu = [(reason, n) for (_, reason), n in total.most_common() if reason]
+    line = f"read by {library}: {on_device:,} blocks"
+    if on_cpu:
+        reasons = "; ".join(f"{n:,}: {reason}" for reason, n in on_cpu[:SHOWN])
+        more = "; …" if len(on_cpu) > SHOWN else ""
+        line += f", by the host: {sum(n for _, n in on_cpu):,} ({reasons}{more})"
     return [line]

@@ -1,4 +1,4 @@
-"""Side tables: read whole, on the host, through the same contract and readers."""
+"""Side tables, which are read whole and on the CPU through the same contract and readers."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from pipeline.schema import Schema
 def read_table(
     name: str, table: Table, columns: list[str] | None = None
 ) -> tuple[Schema, pd.DataFrame]:
-    """A side table's keys and the named columns (None: all) in storage dtypes.
+    """Read a side table's keys and the named columns (None: all) in storage dtypes.
 
     Args:
         name: the table's name in the config.
         table: its source and keys.
-        columns: beside the keys.
+        columns: the columns to read beside the keys.
 
     Returns:
-        (schema, host frame), keys first; the index is the row ids.
+        (schema, CPU frame), keys first; the index holds the row ids.
 
     Raises:
         SchemaError: a key or column does not exist.
     """
     where = f"data.tables.{name}"
     contract = infer_contract(table, where)
-    known = contract.schema.names
+    names = contract.schema.names
     for key in table.keys:
-        if key not in known:
+        if key not in names:
             raise SchemaError(
-                f"{where}.keys: there is no column {key!r}", fix=suggest_or_list(key, known)
+                f"{where}.keys: there is no column {key!r}", fix=suggest_or_list(key, names)
             )
     for column in columns or ():
-        if column not in known:
+        if column not in names:
             message, fix = contract.schema.explain_absence(column)
             raise SchemaError(f"{where}: {message}", fix=fix)
-    wanted = list(dict.fromkeys([*table.keys, *(known if columns is None else columns)]))
+    wanted = list(dict.fromkeys([*table.keys, *(names if columns is None else columns)]))
     blocks = plan_blocks(contract)
     frames = [read_block(block, contract, wanted, cpu)[0] for block in blocks]
     schema = contract.schema.select(wanted)
