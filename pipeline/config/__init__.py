@@ -1,4 +1,4 @@
 """The config: its keys and checks (`model`), its YAML text (`loader`), and URLs that it may name.
 
-Every other room may import from here; this one imports only `pipeline.errors`.
+All other packages may import from here. Modules here import only `pipeline.errors`.
 """

@@ -1,4 +1,4 @@
-"""The config's YAML as a tree: read, overridden, and filled from the environment."""
+"""The config as a tree of values: read from YAML, overridden, filled from the environment."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipeline.config.yaml_text import CSV_WORDS, parse_yaml
 from pipeline.errors import ConfigError, quote_path
 
 MAX_BYTES = 2 << 20
-"""Of a config: 40,000 column names take half of it."""
+"""Maximum size of a config in bytes; 40,000 column names take half of it."""
 DATA_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".zst", ".parquet", ".pq")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The tree in a YAML file, read by the safe loader; of bounded size, aliases included.
+    """Read the tree in a YAML file.
 
     Raises:
-        ConfigError: no such file, not YAML, or not keys with values.
+        ConfigError: The file is missing, too large, not YAML, or not a mapping of keys to values.
     """
     what = repr(str(path))
     try:
@@ -31,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(
             f"there is no config {what}",
-            fix="name a YAML file, or make one: python -m pipeline init DATA --target T",
+            fix="name a YAML file, or create one: python -m pipeline init DATA --target T",
         ) from None
     except IsADirectoryError:
         raise ConfigError(f"{what} is a folder", fix="name a YAML file") from None
@@ -41,46 +41,52 @@ def read_yaml(path: Path) -> dict[str, Any]:
     tree = parse_yaml_bytes(data, path)
     if not isinstance(tree, dict):
         raise ConfigError(
-            f"the config {what} is no mapping of keys",
-            fix=_as_data(path) or "start it with `data:`",
+            f"the config {what} is not a mapping of keys to values",
+            fix=_suggest_data_option(path) or "start it with `data:`",
         )
     return tree
 
 
 def parse_yaml_bytes(data: bytes, path: Path) -> Any:
-    """The tree in the bytes of a YAML file.
+    """Parse the bytes of a YAML file.
 
     Raises:
-        ConfigError: it is not YAML, or too large or too deep; names the line.
+        ConfigError: The file is not YAML, or is too large or too deep; the message names the line.
     """
     what = repr(str(path))
     if len(data) > MAX_BYTES:
         raise ConfigError(
             f"{what} is too large for a config: more than {MAX_BYTES >> 20} MB",
-            fix="was a data file meant? Name that with --data",
+            fix="name a config; if this is a data file, name it with --data",
         )
     try:
         return parse_yaml(data.decode("utf-8-sig"), what)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            f"{what} is not UTF-8 text (line {line})", fix=_as_data(path) or "save it as UTF-8"
+            f"{what} is not UTF-8 text (line {line})",
+            fix=_suggest_data_option(path) or "save it as UTF-8",
         ) from None
 
 
-def _as_data(path: Path) -> str:
-    """What to do with a config that is data."""
+def _suggest_data_option(path: Path) -> str:
+    """Return the fix for a data file that was named as a config; empty for other files."""
     if path.suffix.lower() not in DATA_ENDINGS:
         return ""
-    return f"it looks like data: python -m pipeline run --data {quote_path(path)} --target T"
+    return f"name data with --data: python -m pipeline run --data {quote_path(path)} --target T"
 
 
 def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -> None:
-    """Set ``a.b=value``, which the command line's option gives, in the tree; the value is YAML."""
+    """Set a key of the tree from ``a.b=value``, where the value is YAML.
+
+    Raises:
+        ConfigError: The override has no key, its value is not YAML, or a parent is not a mapping.
+    """
     path, eq, text = override.partition("=")
     if not eq or not path.strip():
         raise ConfigError(
-            f"{option} {override!r} is not key=value", fix="for example models.xgboost.rounds=50"
+            f"{option} {override!r} is not key=value",
+            fix="write KEY=VALUE, for example models.xgboost.rounds=50",
         )
     *parents, last = path.strip().split(".")
     is_list = last != "header" or text.lstrip().startswith("[")
@@ -92,16 +98,19 @@ def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -
         if child is None:
             child = node[part] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"{option} {override!r}: {part!r} holds {child!r}, not keys")
+            raise ConfigError(
+                f"{option} {override!r}: {part!r} is {child!r}, not a mapping of keys to values",
+                fix=f"set {part!r} itself, or correct the path of keys",
+            )
         node = child
     node[last] = value
 
 
 def expand_environment(value: Any) -> Any:
-    """``${NAME}`` in text, however deep, replaced by the environment's value.
+    """Replace ``${NAME}`` in all texts of a value by the variables of the environment.
 
     Raises:
-        ConfigError: the variable is not set.
+        ConfigError: A variable is not set.
     """
     if isinstance(value, str):
         return re.sub(r"\$\{(\w+)\}", _variable, value)
@@ -113,44 +122,46 @@ def expand_environment(value: Any) -> Any:
 
 
 def expand_url(text: str) -> str:
-    """Fill in ``${NAME}`` in the user-info and the query of an HTTP URL.
-
-    User-info is quoted, since ``/`` and ``@`` would end it; a query is taken as it is.
+    """Replace ``${NAME}`` in the user-info and the query of an HTTP URL.
 
     Raises:
-        ValueError: the URL may not be used. ConfigError: a variable is not set.
+        ValueError: The URL is not allowed.
+        ConfigError: A variable is not set.
     """
     url = parse_url(text)
     if not url.is_http:
         return text
+    # Quoted, because ``/`` and ``@`` would end the user-info. A query is used as it is.
     user = re.sub(r"\$\{(\w+)\}", lambda m: quote(_variable(m), safe=""), url.user)
     query = expand_environment(url.parameters)
     at, mark = "@" if user else "", "?" if query else ""
     return f"{url.protocol}://{user}{at}{url.host}{url.path}{mark}{query}"
 
 
-_filled_in: dict[str, str] = {}
-"""Names of the variables that were filled in, by value: what this process must not tell."""
-SHORTEST = 4
-"""Letters; shorter values (a region's "eu") are words that occur anywhere."""
+_secrets: dict[str, str] = {}
+"""Variable name by value, for the values that this process must never print."""
+MIN_SECRET_CHARS = 4
+"""Shorter values (such as the region "eu") occur in ordinary text, so they are not hidden."""
 
 
 def _variable(match: re.Match[str]) -> str:
     name = match[1]
     if name not in os.environ:
-        raise ConfigError(f"the environment has no {name!r}", fix=f"export {name}=…")
+        raise ConfigError(f"the environment has no variable {name!r}", fix=f"export {name}=…")
     value = os.environ[name]
-    if len(value) >= SHORTEST:
-        _filled_in[value] = name
+    if len(value) >= MIN_SECRET_CHARS:
+        _secrets[value] = name
     return value
 
 
 def redact(text: str) -> str:
-    """Replace each value that the environment gave to a config by ``${NAME}``, and hide user-info
-    and queries of URLs: libraries put what they were called with into errors and logs.
+    """Replace secrets by ``${NAME}`` and hide user-info and queries of URLs.
+
+    Libraries put their arguments into errors and logs, so all shown text passes through here.
     """
     text = hide_literals(text)
-    for value in sorted(_filled_in, key=len, reverse=True):
-        for told in (value, repr(value)[1:-1], quote(value, safe="")):
-            text = text.replace(told, f"${{{_filled_in[value]}}}")
+    # The longest first, because one secret may be a part of another.
+    for value in sorted(_secrets, key=len, reverse=True):
+        for spelling in (value, repr(value)[1:-1], quote(value, safe="")):
+            text = text.replace(spelling, f"${{{_secrets[value]}}}")
     return text

@@ -1,7 +1,7 @@
-"""Storage options: what a config may tell the library that opens a URL, protocol by protocol.
+"""Storage options that a config may pass to the library that opens a URL, by protocol.
 
-Keys are an allow-list. A value is literal only where it cannot be a secret; every other one is
-``${NAME}``, filled in from the environment when the store is opened.
+Only listed keys are allowed. A value is literal only if it cannot be a secret. All other values are
+``${NAME}``, which the environment replaces when the store is opened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from pipeline.config.urls import REFERENCE, Url, is_url, parse_url
-from pipeline.config.validation import RULES
+from pipeline.config.validation import describe_rule, list_keys
 from pipeline.errors import suggest_or_list
 
 MAX_HEADERS = 20
@@ -46,33 +46,34 @@ AZURE = (
     ".core.windows.net", ".core.chinacloudapi.cn", ".core.usgovcloudapi.net", ".storage.azure.net",
     ".fabric.microsoft.com",
 )  # fmt: skip
-"""Endings of hosts that Azure's own credentials may be sent to."""
+"""Endings of the hosts to which Azure's own credentials may be sent."""
 
 
 def _azure_host(value: str) -> str:
-    # adlfs adds a token of the environment (AZURE_STORAGE_SAS_TOKEN) to every URL, even if anon
+    # adlfs adds a token from the environment (AZURE_STORAGE_SAS_TOKEN) to every URL, even with
+    # ``anon``, so any other host would receive it.
     if not (re.fullmatch(REFERENCE, value) or value.endswith(AZURE)):
-        raise ValueError("must be a host of Azure's (….core.windows.net), or ${NAME}")
+        raise ValueError("must be a host of Azure (….core.windows.net), or ${NAME}")
     return value
 
 
 Reference = Annotated[str, BeforeValidator(_reference)]
 """``${NAME}``, or ``Bearer ${NAME}``."""
 Plain = Annotated[str, Field(max_length=256, pattern=rf"^([\w.:-]*|{REFERENCE})$")]
-"""A name: of a region, a project, an account, ... or ``${NAME}``."""
+"""Name of a region, project, account or similar, or ``${NAME}``."""
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-"""An HTTP address without user-info or query, or ``${NAME}``."""
+"""HTTP address without user-info or query, or ``${NAME}``."""
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Options(BaseModel):
-    """Base of the options: unknown keys are errors, and types are not converted."""
+    """Base class of the options; unknown keys are errors, and types are not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class S3Client(Options):
-    """``client_kwargs`` of botocore's client."""
+    """Options in ``client_kwargs`` for botocore's client."""
 
     region_name: Plain | None = None
     endpoint_url: Endpoint | None = None
@@ -83,24 +84,24 @@ class S3Client(Options):
 
 
 class S3Addressing(Options):
-    """``config_kwargs.s3``."""
+    """Options in ``config_kwargs.s3``."""
 
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
 
 
 class S3Config(Options):
-    """``config_kwargs`` of botocore's Config."""
+    """Options in ``config_kwargs`` for botocore's Config."""
 
     region_name: Plain | None = None
     signature_version: Literal["s3v4"] | Reference | None = None
-    """Version 2 does not sign the host: a stranger's endpoint could send the request on to AWS."""
+    """Only version 4: version 2 does not sign the host, so an endpoint could pass it to AWS."""
     connect_timeout: Seconds | None = None
     read_timeout: Seconds | None = None
     s3: S3Addressing = S3Addressing()
 
 
 class S3Options(Options):
-    """For s3fs."""
+    """Options for s3fs."""
 
     anon: bool = False
     requester_pays: bool = False
@@ -116,25 +117,26 @@ class S3Options(Options):
 
 
 class GcsOptions(Options):
-    """For gcsfs."""
+    """Options for gcsfs."""
 
     project: Plain | None = None
     token: Literal["anon", "cloud", "google_default"] | Reference | None = None
-    """How to log in, or the name of a variable with a token or the path of its file."""
+    """Way to log in, or ``${NAME}`` of a variable with a token or with the path of its file."""
     requester_pays: bool | Plain = False
     endpoint_url: Endpoint | None = None
     default_location: Plain | None = None
 
     @model_validator(mode="after")
     def _keep_own_token(self) -> GcsOptions:
-        """Check that the user's own token, which serves for all of Google's, stays with Google."""
+        """Check that no other host than Google's receives the user's own token."""
+        # The token that gcsfs finds by itself opens every bucket and service of the user.
         if self.endpoint_url and self.token in (None, "cloud", "google_default"):
             raise ValueError("endpoint_url needs a token for it: token: anon, or token: ${NAME}")
         return self
 
 
 class AzureOptions(Options):
-    """For adlfs."""
+    """Options for adlfs."""
 
     anon: bool | None = None
     account_name: Plain | None = None
@@ -150,14 +152,14 @@ class AzureOptions(Options):
 
 
 class HttpOptions(Options):
-    """For fsspec's HTTP file system."""
+    """Options for fsspec's HTTP file system."""
 
     headers: Annotated[Mapping[Plain, Reference], Field(max_length=MAX_HEADERS)] = {}
-    """Headers of each request, such as ``Authorization: Bearer ${TOKEN}``."""
+    """Headers sent with each request, such as ``Authorization: Bearer ${TOKEN}``."""
 
 
 class OtherOptions(Options):
-    """For a protocol that the command line allows."""
+    """Options for a protocol that the command line allows."""
 
     host: Plain | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -172,17 +174,14 @@ MODELS: Mapping[str, type[Options]] = {
     "abfs": AzureOptions, "abfss": AzureOptions, "http": HttpOptions, "https": HttpOptions,
 }  # fmt: skip
 HARMLESS = frozenset({"anon", "requester_pays"})
-"""Keys that say neither where data are sent nor which secrets go with them."""
+"""Keys that decide neither where data are sent nor which secrets are sent with them."""
 
 
 def check_source(paths: Iterable[str], options: Mapping[str, Any]) -> None:
-    """Check the URLs among the paths, and the options against the protocol of each.
-
-    Options without a URL serve later paths (``predict``): the protocol that knows most of them must
-    take them all.
+    """Check the URLs among the paths, and the options against the protocol of each URL.
 
     Raises:
-        ValueError: a URL or an option may not be used; the message does not repeat a secret.
+        ValueError: A URL or an option is not allowed. The message never repeats a secret.
     """
     urls = [parse_url(path) for path in paths if is_url(path)]
     if not options:
@@ -191,6 +190,8 @@ def check_source(paths: Iterable[str], options: Mapping[str, Any]) -> None:
         for url in urls:
             check_options(url, options)
         return
+    # Options without a URL are for later paths (``predict``). The protocol with most of the keys is
+    # the one that was meant, so it must accept all of them.
     models: list[type[Options]] = [S3Options, GcsOptions, AzureOptions, HttpOptions, OtherOptions]
     model = max(models, key=lambda model: len(options.keys() & model.model_fields.keys()))
     problem = _problem(model, options)
@@ -202,7 +203,7 @@ def check_options(url: Url, options: Mapping[str, Any]) -> None:
     """Check options against the protocol of a URL.
 
     Raises:
-        ValueError: a key is not known, or its value is not allowed.
+        ValueError: A key is unknown, or its value is not allowed.
     """
     problem = _problem(MODELS.get(url.protocol, OtherOptions), options)
     if problem is not None:
@@ -210,32 +211,18 @@ def check_options(url: Url, options: Mapping[str, Any]) -> None:
 
 
 def _problem(model: type[Options], options: Mapping[str, Any]) -> str | None:
-    """What is wrong with the options; None if nothing is."""
+    """Describe the first mistake in the options; return None if they are valid."""
     try:
         model.model_validate(dict(options))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        # Only plain words are repeated: any other text may be a secret in the wrong place.
         keys = [str(part) for part in first["loc"] if re.fullmatch(r"[A-Za-z_]\w{0,63}", str(part))]
         place = ".".join(["storage_options", *keys])
         if first["type"] == "extra_forbidden":
-            known = _fields(model, keys[:-1])
-            return f"{place}: unknown key; {suggest_or_list(keys[-1] if keys else '', known)}"
-        return f"{place} {_rule(first)}"
+            valid = list_keys(model, tuple(keys[:-1]))
+            return f"{place}: unknown key; {suggest_or_list(keys[-1] if keys else '', valid)}"
+        if first["type"] == "string_pattern_mismatch":
+            return f"{place} must be a plain name, or ${{NAME}}"
+        return f"{place} {describe_rule(first)}"
     return None
-
-
-def _rule(item: Mapping[str, Any]) -> str:
-    if item["type"] in RULES:
-        return RULES[item["type"]].format(**item.get("ctx", {}))
-    if item["type"] == "string_pattern_mismatch":
-        return "must be a plain name, or ${NAME}"
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-def _fields(model: type[BaseModel], keys: Iterable[str]) -> list[str]:
-    """The keys that a model, or the one nested at ``keys``, has."""
-    for key in keys:
-        inner = model.model_fields[key].annotation if key in model.model_fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    return sorted(model.model_fields)

@@ -1,6 +1,7 @@
-"""URLs that a config may name: one parser for what is checked and what is opened.
+"""URLs that a config may name.
 
-Local paths never reach fsspec, so that only what `parse_url` lets pass can choose a file system.
+One parser serves the check of a config and the opening of a file, so that both see the same URL.
+Local paths never reach fsspec: only a URL that `parse_url` accepts can choose a file system.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ EXTRAS = {
     "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure",
     "abfss": "azure", "http": "http", "https": "http",
 }  # fmt: skip
-"""Protocols that every config may name, with the extra that installs the library."""
+"""Extra that installs the library, by protocol, for the protocols that every config may name."""
 ALLOWABLE = frozenset({
     "arrow_hdfs", "box", "dbfs", "dropbox", "ftp", "gdrive", "hdfs", "hf", "lakefs", "memory",
     "oci", "oss", "root", "sftp", "smb", "ssh", "tos", "wandb", "webdav", "webhdfs",
 })  # fmt: skip
-"""Protocols that `ALLOWED` may add. fsspec has others that open a second file system, keep caches,
-or unpickle what a server answers (zip, simplecache, reference, dask, ...): these are never used."""
+"""Protocols that `ALLOWED` may add. Other protocols of fsspec are never used: they open a second
+file system, keep caches, or unpickle a server's answer (zip, simplecache, reference, dask, ...)."""
 ALLOWED = "PIPELINE_ALLOW_PROTOCOLS"
-"""The environment variable that names further protocols; worker processes inherit it."""
+"""Environment variable that names further protocols. Worker processes inherit it."""
 
 REFERENCE = r"\$\{\w+\}"
-"""A value that comes from the environment: ``${NAME}``."""
-HOST = r"[\w.-]*(:\d{1,5})?|\[[\da-fA-F:.]+\](:\d{1,5})?|arn:[\w:-]+"  # ARN: an S3 access point
+"""Pattern of a value from the environment: ``${NAME}``."""
+# An ARN names an access point of S3.
+HOST = r"[\w.-]*(:\d{1,5})?|\[[\da-fA-F:.]+\](:\d{1,5})?|arn:[\w:-]+"
 USER = rf"({REFERENCE})(:{REFERENCE})?"
 QUERY = rf"({REFERENCE}|[\w.-]+={REFERENCE})(&({REFERENCE}|[\w.-]+={REFERENCE}))*"
 USER_FIX = "take them from the environment: https://${USER}:${PASSWORD}@host/…, or storage_options"
@@ -35,31 +37,31 @@ QUERY_FIX = "take it from the environment: https://host/path?token=${TOKEN}"
 
 @dataclass(frozen=True)
 class Url:
-    """A URL whose protocol may be used."""
+    """A URL with an allowed protocol and no literal secret."""
 
     protocol: str
     user: str
-    """User-info, only ``${NAME}``, before the ``@``; for Azure the container."""
+    """User-info before the ``@``, only as ``${NAME}``; for Azure the container."""
     host: str
-    """Host and port, or bucket."""
+    """Host and port, or the bucket."""
     path: str
-    """From the first ``/``, without the query."""
+    """Path from the first ``/``, without the query."""
     parameters: str
-    """The query, with only ``${NAME}`` as values; empty where the protocol has none."""
+    """Query with values only as ``${NAME}``; empty for protocols without queries."""
 
     @property
     def is_http(self) -> bool:
-        """Whether an HTTP server answers."""
+        """Return whether the URL is one of an HTTP server."""
         return self.protocol in ("http", "https")
 
     @property
     def is_writable(self) -> bool:
-        """Whether predictions may be written there: object stores."""
+        """Return whether predictions may be written there, as in object stores."""
         return self.protocol in EXTRAS and not self.is_http
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is a URL; ``a/b://c`` is a local path."""
+    """Return whether a path is a URL; ``a/b://c`` is a local path."""
     before, mark, _ = path.partition("://")
     return bool(mark) and "/" not in before
 
@@ -68,7 +70,7 @@ def parse_url(text: str) -> Url:
     """Parse and check a URL.
 
     Raises:
-        ValueError: the protocol may not be used, URLs are chained (``::``), or user-info or a query
+        ValueError: The protocol is not allowed, URLs are chained (``::``), or user-info or a query
             is literal. The message never repeats what may be a secret.
     """
     protocol, _, rest = text.partition("://")
@@ -76,13 +78,13 @@ def parse_url(text: str) -> Url:
         raise ValueError(f"{protocol}://…: chained URLs (::) are not supported")
     check_protocol(protocol)
     is_http = protocol in ("http", "https")
-    # In object stores ? is a wildcard of globs, and # an ordinary character.
+    # In object stores ``?`` is a wildcard of globs, and ``#`` an ordinary character.
     place, fragment, _ = rest.partition("#") if is_http else (rest, "", "")
     place, _, query = place.partition("?") if is_http else (place, "", "")
     authority, slash, path = place.partition("/")
     user, at, host = authority.rpartition("@")
     if at and not is_container(protocol, user) and not (is_http and re.fullmatch(USER, user)):
-        raise ValueError(f"{protocol}://… holds a user name or password: {USER_FIX}")
+        raise ValueError(f"{protocol}://… contains a user name or password: {USER_FIX}")
     if not re.fullmatch(HOST, host, re.ASCII):
         raise ValueError(f"{protocol}://… has no valid host, or a password before it: {USER_FIX}")
     if protocol in EXTRAS and not host:
@@ -90,12 +92,13 @@ def parse_url(text: str) -> Url:
     if is_http:
         _check_address(protocol, host)
     if fragment or (query and not re.fullmatch(QUERY, query)):
-        raise ValueError(f"{protocol}://… holds a query, which may be a secret: {QUERY_FIX}")
+        raise ValueError(f"{protocol}://… contains a query, which may be a secret: {QUERY_FIX}")
     return Url(protocol, user, host, slash + path, query)
 
 
 def _check_address(protocol: str, host: str) -> None:
-    """Check what the libraries refuse late: the port, an IPv6 address, the length of labels."""
+    """Check the port, an IPv6 address and the length of labels."""
+    # The libraries check these only when they connect, and then with other messages.
     name, _, port = host.rpartition(":") if re.search(r"(\]|^[^:]*):\d+$", host) else (host, "", "")
     problem = f"port {port} is not between 0 and 65535" if int(port or 0) > 65535 else ""
     if name.startswith("["):
@@ -104,28 +107,28 @@ def _check_address(protocol: str, host: str) -> None:
         except ValueError:
             problem = f"{name} is not an IPv6 address"
     elif not all(0 < len(label) < 64 for label in name.removesuffix(".").split(".")):
-        problem = "each label of a host name has 1 to 63 letters"
+        problem = "each label of a host name must have 1 to 63 characters"
     if problem:
         raise ValueError(f"{protocol}://… has no valid host: {problem}")
 
 
 def is_container(protocol: str, user: str) -> bool:
-    """Whether what stands before the ``@`` is an Azure container, as in ``abfs://box@account``."""
+    """Return whether the text before the ``@`` is an Azure container, as in ``abfs://box@account``."""
     return protocol in ("az", "abfs", "abfss") and re.fullmatch(r"[\w.$-]+", user) is not None
 
 
 def check_protocol(protocol: str) -> None:
-    """Check that a protocol may be used.
+    """Check that a protocol is allowed.
 
     Raises:
-        ValueError: it may not, or must be allowed on the command line first.
+        ValueError: The protocol is not supported, or the command line must allow it first.
     """
     if protocol in EXTRAS or protocol in allowed_protocols():
         return
     if protocol in ALLOWABLE:
         raise ValueError(
-            f"{protocol}:// is not used unless the command line allows it: if you trust this "
-            f"config, add --allow-protocol {protocol}"
+            f"{protocol}:// is not allowed by default: if you trust this config, add "
+            f"--allow-protocol {protocol}"
         )
     raise ValueError(
         f"{protocol}:// is not supported: use a path or s3://, gs://, abfs://, https://"
@@ -133,40 +136,38 @@ def check_protocol(protocol: str) -> None:
 
 
 def allowed_protocols() -> frozenset[str]:
-    """The protocols that the environment adds."""
+    """Return the protocols that the environment adds."""
     return frozenset(os.environ.get(ALLOWED, "").split(",")) & ALLOWABLE
 
 
 def allow_protocol(protocol: str) -> None:
-    """Allow a protocol in this process and in those that it starts.
+    """Allow a protocol in this process and in the processes that it starts.
 
     Raises:
-        ValueError: the protocol cannot be allowed.
+        ValueError: The protocol cannot be allowed.
     """
     if protocol in EXTRAS:
         return
     if protocol not in ALLOWABLE:
-        known = ", ".join(sorted(ALLOWABLE))
-        raise ValueError(f"{protocol!r} cannot be allowed; known: {known}")
+        valid = ", ".join(sorted(ALLOWABLE))
+        raise ValueError(f"{protocol!r} cannot be allowed; choose one of: {valid}")
     os.environ[ALLOWED] = ",".join(sorted(allowed_protocols() | {protocol}))
 
 
 _WORD = re.compile(r"[^\s'\"]+")
 _PASSWORD = re.compile(r":\D")
-"""A colon before something other than a port."""
+"""Pattern of a colon before something other than a port."""
 _PROTOCOL = re.compile(r"[\w+.-]*\Z")
 MAX_PROTOCOL = 32
-"""Letters before a ``://`` that are shown."""
+"""Characters before a ``://`` that are shown."""
 
 
 def hide_literals(text: str) -> str:
-    """Hide user-info and queries of the URLs in a text, unless they are ``${NAME}``.
-
-    The time is linear in the text: every line that is shown comes here, and a stranger may have
-    written it. One expression for whole URLs would try again at each letter.
-    """
+    """Hide user-info and queries of the URLs in a text, unless they are ``${NAME}``."""
     if "://" not in text:
         return text
+    # Every printed line passes here, and a stranger may have written it, so the time must be linear
+    # in its length. One expression for whole URLs would start anew at each character.
     return _WORD.sub(lambda m: _hide_in(m[0]) if "://" in m[0] else m[0], text)
 
 
@@ -191,7 +192,7 @@ def _hide_in(word: str) -> str:
 
 
 def _hide_query(word: str) -> str:
-    """Hide what follows the first ``?`` of a URL; in object stores that may be a wildcard."""
+    """Hide the text after the first ``?`` of a URL, unless it is a wildcard of an object store."""
     before, _, rest = word.partition("://")
     is_http = before.lower().endswith(("http", "https"))
     match = re.search(r"[?#]" if is_http else r"\?", rest)

@@ -1,4 +1,4 @@
-"""Turns pydantic's complaints into our one-message errors, with the nearest name for a typo."""
+"""Errors of pydantic as one config error, with the closest name for a typo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError, shorten, suggest_name, suggest_or_list
 
 M = TypeVar("M", bound=BaseModel)
 MAX_FIXES = 3
-ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+OTHER_LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "n_estimators": ("trees", "rounds"), "num_boost_round": ("rounds",),
     "early_stopping_rounds": ("early_stopping",), "random_state": ("seed",),
     "sep": ("delimiter",), "quotechar": ("quote",), "names": ("header",),
@@ -22,14 +22,14 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "dtype": ("types",), "nrows": ("rows",), "label": ("target",), "sample_weight": ("weight",),
     "test_size": ("test", "split"), "groups": ("column", "split"),
 }  # fmt: skip
-"""Keys of pandas, scikit-learn and XGBoost, and what says the same here."""
-_FOUND = "leave it out: it is found from the column's values, and `types` may say float"
-KEPT_BY_READING: Mapping[str, str] = {
-    "decimal": _FOUND, "thousands": _FOUND,
-    "encoding": "CSV must be UTF-8 text: iconv -f latin1 -t utf-8 OLD > NEW",
+"""Our keys, by the key of pandas, scikit-learn or XGBoost that means the same."""
+_INFERRED = "leave it out: numbers are parsed by the column's values; `types` may say float"
+PANDAS_ONLY: Mapping[str, str] = {
+    "decimal": _INFERRED, "thousands": _INFERRED,
+    "encoding": "convert the CSV to UTF-8: iconv -f latin1 -t utf-8 OLD > NEW",
 }  # fmt: skip
-"""What pandas must be told of a CSV."""
-KEYS = "must be keys with values, {{key: value}}"
+"""Options of pandas for CSV that have no counterpart here, and what to do instead."""
+MAPPING_RULE = "must be a mapping of keys to values, {{key: value}}"
 RULES: Mapping[str, str] = {
     "extra_forbidden": "unknown key", "missing": "missing", "invalid_key": "a key must be text",
     "string_type": "must be text", "bool_type": "must be true or false",
@@ -37,66 +37,72 @@ RULES: Mapping[str, str] = {
     "int_parsing": "must be a whole number", "int_from_float": "must be a whole number",
     "int_parsing_size": "must be a smaller number", "float_type": "must be a number",
     "float_parsing": "must be a number", "finite_number": "must be a finite number",
-    "tuple_type": "must be a list", "list_type": "must be a list", "dict_type": KEYS,
-    "mapping_type": KEYS, "model_type": KEYS, "too_short": "must not be empty",
+    "tuple_type": "must be a list", "list_type": "must be a list", "dict_type": MAPPING_RULE,
+    "mapping_type": MAPPING_RULE, "model_type": MAPPING_RULE, "too_short": "must not be empty",
     "greater_than": "must be more than {gt}", "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}", "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
-    "string_too_long": "must have at most {max_length} letters",
-    "recursion_loop": "holds itself",
+    "string_too_long": "must have at most {max_length} characters",
+    "recursion_loop": "contains itself",
 }  # fmt: skip
-"""pydantic's types of errors, in words of the config."""
+"""Rules in words of the config, by pydantic's type of error."""
 COMPLETE = frozenset({"extra_forbidden", "missing"})
-"""Told without the value."""
-UNION = re.compile(r"(literal|tuple|list|constrained-|function-).*|int|float|str|bool|none")
+"""Types of errors that are reported without the value."""
+UNION_PART = re.compile(r"(literal|tuple|list|constrained-|function-).*|int|float|str|bool|none")
 
 
 def validate(model: type[M], value: Any, where: str = "") -> M:
-    """``model`` made from ``value``.
+    """Build ``model`` from ``value``.
+
+    Args:
+        model: The class of the section.
+        value: A tree of plain values.
+        where: Path of the section in the config, for messages.
 
     Raises:
-        ConfigError: with a line for each wrong key (at most five): path, value, rule, nearest name.
+        ConfigError: Keys or values are wrong. At most five are listed, each with path, rule, value
+            and the closest valid name.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _explained(model, error, where) from None
-
-
-def _explained(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
+        mistakes = error.errors(include_url=False)
     lines: dict[str, list[str]] = {}
     values: dict[str, str] = {}
     fixes: dict[str, str] = {}
-    for item in error.errors(include_url=False):
+    for item in mistakes:
         path = ".".join(str(part) for part in (where, *strip_union_parts(item["loc"])) if str(part))
         if item["type"] == "extra_forbidden":
-            fixes[path] = _meant(str(item["loc"][-1]), _known(model, item["loc"][:-1]))
-        elif fix := _fix(item):
+            fixes[path] = _fix_unknown_key(str(item["loc"][-1]), list_keys(model, item["loc"][:-1]))
+        elif fix := _fix_value(item):
             fixes[path] = fix
-        lines.setdefault(path, []).append(_rule(item, model))
+        lines.setdefault(path, []).append(_describe_rule_at(item, model))
         values[path] = "" if item["type"] in COMPLETE else show_value(item["input"], path)
-    told = [f"{path}: {' or '.join(rules)}{values[path]}" for path, rules in lines.items()]
-    if len(told) == 1:
-        return ConfigError(told[0], fix=next(iter(fixes.values()), ""))
-    shown = "; ".join(f"{path}: {fix}" for path, fix in list(fixes.items())[:MAX_FIXES])
-    return ConfigError(f"{where or 'config'}: {len(told)} mistakes", examples=told, fix=shown)
+    # One value may break several rules: those of each part of a union.
+    texts = [f"{path}: {' or '.join(rules)}{values[path]}" for path, rules in lines.items()]
+    if len(texts) == 1:
+        raise ConfigError(texts[0], fix=next(iter(fixes.values()), ""))
+    first_fixes = "; ".join(f"{path}: {fix}" for path, fix in list(fixes.items())[:MAX_FIXES])
+    raise ConfigError(
+        f"{where or 'config'}: {len(texts)} mistakes", examples=texts, fix=first_fixes
+    )
 
 
-def _meant(key: str, known: list[str]) -> str:
-    """What an unknown key is called here, where it is one of another library; else the nearest."""
-    if key in KEPT_BY_READING and "delimiter" in known:
-        return KEPT_BY_READING[key]
-    ours = next((name for name in ELSEWHERE.get(key, ()) if name in known), None)
-    return suggest_or_list(key, known) if ours is None else f"here it is {ours!r}"
+def _fix_unknown_key(key: str, valid: list[str]) -> str:
+    """Return a fix with our name for a key of another library, or else with the closest name."""
+    if key in PANDAS_ONLY and "delimiter" in valid:
+        return PANDAS_ONLY[key]
+    ours = next((name for name in OTHER_LIBRARIES.get(key, ()) if name in valid), None)
+    return suggest_or_list(key, valid) if ours is None else f"write {ours!r}, as it is named here"
 
 
 def strip_union_parts(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return the keys of a place, without what pydantic puts there for the parts of a union."""
-    return loc[:-1] if len(loc) > 1 and UNION.fullmatch(str(loc[-1])) else loc
+    """Return the keys of a place, without the name that pydantic appends for a part of a union."""
+    return loc[:-1] if len(loc) > 1 and UNION_PART.fullmatch(str(loc[-1])) else loc
 
 
-def _rule(item: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """What a value must be, in the config's terms."""
+def _describe_rule_at(item: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Describe the rule that a value breaks, with the examples of its field if it has some."""
     if item["type"] == "string_pattern_mismatch":
         field = _model_at(model, item["loc"][:-1]).model_fields.get(str(item["loc"][-1]))
         if field is not None and field.examples:
@@ -105,34 +111,34 @@ def _rule(item: Mapping[str, Any], model: type[BaseModel]) -> str:
 
 
 def describe_rule(item: Mapping[str, Any]) -> str:
-    """Describe what a value must be, from one of pydantic's errors."""
+    """Describe the rule that a value breaks, from one of pydantic's errors."""
     if rule := RULES.get(item["type"]):
         return rule.format(**item.get("ctx", {}))
     return str(item["msg"]).removeprefix("Value error, ")
 
 
-def _fix(item: Mapping[str, Any]) -> str:
-    """What to write instead, where that is clear."""
+def _fix_value(item: Mapping[str, Any]) -> str:
+    """Return what to write instead of a value; empty if that is not clear."""
     value, kind = item["input"], item["type"]
     fix = ""
     if kind == "missing":
-        fix = "add it; `python -m pipeline schema` describes every key"
+        fix = "add it (`python -m pipeline schema` describes every key)"
     elif kind == "string_type" and isinstance(value, bool):
-        fix = "YAML reads yes, no, on and off as true and false: quote the text"
+        fix = "quote the text, because YAML reads yes, no, on and off as true and false"
     elif kind == "string_type" and isinstance(value, int | float):
         fix = f'quote it: "{value}"'
     elif kind == "literal_error" and isinstance(value, str):
         fix = suggest_name(value, re.findall(r"'([^']*)'", str(item["ctx"]["expected"])))
     elif kind in ("int_parsing", "float_parsing"):
-        fix = _as_number(str(value).strip(), whole=kind == "int_parsing")
+        fix = _suggest_number(str(value).strip(), whole=kind == "int_parsing")
     return fix
 
 
-def _as_number(text: str, *, whole: bool) -> str:
-    """How a number is written that people wrote as ``1e3``, ``1,000`` or ``10%``."""
-    share = text.endswith("%")
+def _suggest_number(text: str, *, whole: bool) -> str:
+    """Return a fix for numbers such as ``1e3``, ``1,000`` and ``10%``; empty for other texts."""
+    is_percentage = text.endswith("%")
     try:
-        number = float(text.removesuffix("%").replace(",", "")) / (100 if share else 1)
+        number = float(text.removesuffix("%").replace(",", "")) / (100 if is_percentage else 1)
     except ValueError:
         return ""
     if not math.isfinite(number) or (whole and number != int(number)):
@@ -141,19 +147,19 @@ def _as_number(text: str, *, whole: bool) -> str:
 
 
 def show_value(value: Any, path: str) -> str:
-    """Show the value, unless it is a whole section or may be a secret."""
+    """Show a value for a message; empty for a whole section, and for what may be a secret."""
     hidden = isinstance(value, Mapping) or "storage_options" in path
     return "" if hidden else f" (got {hide_literals(shorten(value))})"
 
 
-def _known(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The keys that the (nested) model at ``path`` knows."""
+def list_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """List the valid keys of the (nested) model at ``path``."""
     fields = _model_at(model, path).model_fields
     return [f.alias or name for name, f in fields.items()]
 
 
 def _model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """The (nested) model at ``path``."""
+    """Find the (nested) model at ``path``; stop where the path leaves the models."""
     for part in path:
         info = model.model_fields.get(str(part)) or next(
             (f for f in model.model_fields.values() if f.alias == part), None

@@ -18,7 +18,7 @@ COMMANDS: dict[str, Case] = {
     "--set without =": bad_command("run c.yaml --set seed", "'seed' is not key=value", "for example"),
     "--set of an unknown key": bad_command("run c.yaml --set sede=1", "sede", "did you mean 'seed'"),
     "--set of a value that is no YAML": bad_command("run c.yaml --set seed=[", "--set seed, line"),
-    "--set below a value": bad_command("run c.yaml --set data.path.x=1", "'path'", "holds"),
+    "--set below a value": bad_command("run c.yaml --set data.path.x=1", "'path'", "not a mapping"),
     "--set of a wrong type": bad_command("run c.yaml --set seed=x", "seed: must be a whole number", "'x'"),
     "--set into a list": bad_command("run c.yaml --set features.0=x", "features"),
     "--device of another framework": bad_command("run c.yaml --device cuda", "device", "'cuda'", "gpu"),

@@ -68,7 +68,11 @@ def check_message(text: str) -> None:
     """One message, short enough to read, and no traceback."""
     assert text.startswith("error: ") and text.count("error: ") == 1, text
     assert text.count("\n") <= MAX_LINES, text
-    examples = [line for line in text.splitlines() if re.match("  (?!Fix:)[^… ]", line)]
+    examples = [
+        line
+        for line in text.splitlines()
+        if re.match("  (?!Fix:|go on with|resume with)[^… ]", line)
+    ]
     assert len(examples) <= MAX_EXAMPLES, text
     assert "Traceback" not in text and "this is a bug" not in text, text
     assert max(map(len, text.splitlines())) < 600, text
@@ -99,7 +103,7 @@ def test_bad_input_is_refused_with_one_message(case, done, tmp_path, monkeypatch
     found = CATALOGUE[case]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("pipeline.config.loader._filled_in", {})  # by an earlier test
+    monkeypatch.setattr("pipeline.config.loader._secrets", {})  # by an earlier test
     # a run of seconds saves by it, hundreds of runs of milliseconds pay for it
     monkeypatch.setattr("pipeline.execution.runner.freeze_objects", contextlib.nullcontext)
     made(found, tmp_path, done)

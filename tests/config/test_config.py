@@ -87,12 +87,12 @@ def test_mistakes_are_named(changes, message):
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("data.csv.sep=x", "csv.sep: unknown key[\\s\\S]*here it is 'delimiter'"),
-        ("data.csv.decimal=x", "found from the column's values"),
+        ("data.csv.sep=x", "csv.sep: unknown key[\\s\\S]*write 'delimiter'"),
+        ("data.csv.decimal=x", "by the column's values"),
         ("data.csv.encoding=x", "iconv"),
-        ("data.dtype=x", "here it is 'types'"),
-        ("split.test_size=x", "here it is 'test'"),
-        ("test_size=x", "here it is 'split'"),
+        ("data.dtype=x", "write 'types'"),
+        ("split.test_size=x", "write 'test'"),
+        ("test_size=x", "write 'split'"),
         ("decimal=x", "choose one of: "),
     ],
 )
@@ -136,14 +136,14 @@ def test_yaml_that_would_run_code_is_refused(tmp_path):
 def test_a_merged_key_is_no_double_one():
     text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: [*b, *a], y: 4}\n"
     assert parse_yaml(text, "it")["c"] == {"x": 3, "y": 4}
-    with pytest.raises(ConfigError, match="line 2, column 11: the key 'x' stands here twice, first in line 2"):  # fmt: skip
+    with pytest.raises(ConfigError, match="line 2, column 11: the key 'x' appears twice, first in line 2"):  # fmt: skip
         parse_yaml("a: 1\nb: {x: 1, x: 2}\n", "it")
 
 
 def test_environment(monkeypatch):
     monkeypatch.setenv("KEY", "abc")
     assert expand_environment({"a": ["${KEY}/x"]}) == {"a": ["abc/x"]}
-    with pytest.raises(ConfigError, match="has no 'NOPE_X'"):
+    with pytest.raises(ConfigError, match="has no variable 'NOPE_X'"):
         expand_environment("${NOPE_X}")
 
 
@@ -201,5 +201,5 @@ def test_a_header_of_csv_may_be_a_boolean_or_names():
 
 
 def test_a_word_and_its_quoted_form_are_one_key_under_csv():
-    with pytest.raises(ConfigError, match="the key 'true' stands here twice"):
+    with pytest.raises(ConfigError, match="the key 'true' appears twice"):
         parse_yaml('csv: {true: [a], "true": [b]}', "it")

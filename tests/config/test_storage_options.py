@@ -34,7 +34,7 @@ REFUSED = [
     ("s3://b/x", {"endpoint_url": "http://me:abc@h"}, "user name or password"),
     ("s3://b/x", {"endpoint_url": "https://h?auth=abc"}, "query"),
     ("s3://b/x", {"endpoint_url": "file:///x"}, "must be a URL"),
-    ("s3://b/x", {"client_kwargs": 5}, "client_kwargs must be keys"),
+    ("s3://b/x", {"client_kwargs": 5}, "client_kwargs must be a mapping"),
     ("s3://b/x", {1: 2}, "storage_options"),
     ("gs://b/x", {"token": "abc"}, "token"),
     ("gs://b/x", {"endpoint_url": "https://h"}, "endpoint_url needs a token"),

@@ -127,7 +127,7 @@ def test_urls_that_are_refused_are_not_repeated(tmp_path, capsys):
 
 
 def test_what_the_environment_gave_is_redacted_longest_first(monkeypatch):
-    monkeypatch.setattr("pipeline.config.loader._filled_in", {})  # not for later tests
+    monkeypatch.setattr("pipeline.config.loader._secrets", {})  # not for later tests
     monkeypatch.setenv("SHORT", "secret")
     monkeypatch.setenv("LONG", "secret and more")
     monkeypatch.setenv("TINY", "eu")
