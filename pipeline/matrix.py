@@ -1,11 +1,11 @@
-"""What is predicted and what models train on: the target, and float32 matrices by set."""
+"""The matrices that models train on: float32 features, labels, weights and ids of a set's rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pipeline.device import Array, Frames, Series
 
@@ -14,7 +14,7 @@ SetName = Literal["train", "valid", "test"]
 
 
 class Matrix(NamedTuple):
-    """The rows of one set in one partition; arrays of the device."""
+    """The rows of one set in one partition, as arrays of the device."""
 
     x: Array
     """float32 (n, k), C-ordered: missing numbers are NaN, categories as in `zero_missing_codes`."""
@@ -26,13 +26,13 @@ class Matrix(NamedTuple):
     """int64 (n,): row ids."""
 
 
-def take_rows(matrix: Matrix, at: Array) -> Matrix:
-    """The matrix's rows at these positions."""
-    return Matrix(*(None if column is None else column[at] for column in matrix))
+def take_rows(matrix: Matrix, positions: Array) -> Matrix:
+    """Return the matrix's rows at these positions."""
+    return Matrix(*(None if column is None else column[positions] for column in matrix))
 
 
 def concatenate_matrices(parts: Iterable[Matrix], xp: ModuleType) -> Matrix:
-    """The rows of all parts, one part below the other; at least one part."""
+    """Stack the rows of at least one matrix, in order."""
     columns = zip(*parts, strict=True)
     return Matrix(*(None if c[0] is None else xp.concatenate(c) for c in columns))
 
@@ -45,35 +45,33 @@ class Feature:
     kind: Literal["q", "int", "c"]
     """XGBoost's feature type: quantity, integer, or category code."""
     size: int | None = None
-    """Number of codes of a category, if known."""
+    """Number of codes of a category; None: unknown, or the column is not a category."""
 
 
 def zero_missing_codes(codes: Series, device: Frames) -> Series:
-    """A column of category codes, one higher and 0 where they are missing.
-
-    Models then never see NaN in a category: one such column would make XGBoost store the bins of
-    all columns in 4 bytes instead of 1, and train a quarter longer (docs/benchmarks.md).
-    """
+    """Shift category codes up by one, so that 0 stands for a missing value."""
     values = device.to_floats(codes)
+    # One NaN in a category would make XGBoost store the bins of all columns in 4 bytes instead
+    # of 1, and train a quarter longer (docs/benchmarks.md).
     return device.make_series(device.xp.where(device.xp.isnan(values), 0, values + 1), "float64")
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted."""
+    """The task and the classes of what is predicted."""
 
     task: Task
-    classes: tuple[Any, ...] = ()
-    """Class values in label order (str, int, float or bool); the binary positive is classes[1]."""
+    classes: tuple[str | int | float | bool, ...] = ()
+    """Class values in label order; the binary positive is classes[1]."""
 
     def __str__(self) -> str:
-        """The task with up to ten classes: ``binary (no, yes)``."""
-        named = ", ".join([*map(str, self.classes[:10]), *("…" for _ in self.classes[10:11])])
-        return f"{self.task} ({named})" if named else self.task
+        """Return the task with up to ten classes: ``binary (no, yes)``."""
+        names = ", ".join([*map(str, self.classes[:10]), *("…" for _ in self.classes[10:11])])
+        return f"{self.task} ({names})" if names else self.task
 
 
 class Feed(Protocol):
-    """The matrices of a run. Every pass gives the same matrices in the same order."""
+    """The matrices of a run; every pass yields the same matrices in the same order."""
 
     @property
     def features(self) -> Sequence[Feature]:
@@ -81,14 +79,14 @@ class Feed(Protocol):
 
     @property
     def target(self) -> Target:
-        """What is predicted."""
+        """The task and the classes."""
 
     @property
     def device(self) -> str:
-        """ "cpu" or "gpu": whose arrays the matrices are."""
+        """The device whose arrays the matrices are: "cpu" or "gpu"."""
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
-        """The set's matrices, one a partition, without empty ones."""
+        """Yield the set's matrices, one per partition, without empty ones."""
 
     def count_rows(self, which: SetName) -> int:
-        """How many rows the set has."""
+        """Count the rows of the set."""

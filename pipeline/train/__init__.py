@@ -1,4 +1,7 @@
-"""Models over float32 matrices: XGBoost and the random forest."""
+"""Models over float32 matrices: parameters, training, files; one package for each model.
+
+Modules here import from artifacts, cluster, device, matrix, memory and below.
+"""
 
 import os
 

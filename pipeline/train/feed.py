@@ -1,85 +1,93 @@
-"""The feed of a run: matrices of partitions, and what is computed of them where they are."""
+"""The feed of a run: matrices in partitions, and computations on them where they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
-from pipeline.device import transfer
+from pipeline.device import Array, transfer
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+MatrixSets = Mapping[SetName, Matrix]
+"""The matrices of one partition by set; a set without rows in it is left out."""
 
 
 @dataclass
 class PersistedMatrices:
     """Persisted partitions of all sets' matrices; sets are released one by one."""
 
-    client: Any
+    client: Client
     parts: Partitions
-    released: tuple[str, ...] = ()
+    released: tuple[SetName, ...] = ()
 
     def __call__(self, *sets: SetName) -> Partitions:
-        """Partitions that have at least these sets."""
-        lost = [which for which in sets if which in self.released]
-        assert not lost, f"the matrices of {lost} were let go"
+        """Return partitions that have at least these sets."""
+        gone = [which for which in sets if which in self.released]
+        assert not gone, f"the matrices of {gone} were released"
         return self.parts
 
     def release(self, which: SetName) -> None:
-        """Frees a set's matrices, which nobody may ask for afterwards."""
+        """Free a set's matrices; nobody may ask for them afterwards."""
         rest = partitions.map_partitions(self.parts, _without, which)
         self.parts = partitions.persist(self.client, rest, instead_of=self.parts)
         self.released += (which,)
 
 
-def _without(found: Mapping[str, Matrix], which: str) -> dict[str, Matrix]:
-    return {name: matrix for name, matrix in found.items() if name != which}
+def _without(sets: MatrixSets, which: SetName) -> MatrixSets:
+    return {name: matrix for name, matrix in sets.items() if name != which}
 
 
 @dataclass(frozen=True)
 class PartitionedFeed:
-    """`pipeline.matrix.Feed` over partitions of ``{set: Matrix}``, held or made at each pass."""
+    """`pipeline.matrix.Feed` over partitions of `MatrixSets`, persisted or computed at each pass."""
 
-    client: Any
+    client: Client
     parts: Callable[..., Partitions]
-    """Of set names: partitions that have at least these sets' matrices."""
+    """Function of set names: returns partitions that have at least these sets' matrices."""
     features: tuple[Feature, ...]
     target: Target
     device: str
     counts: Mapping[str, int]
+    """Rows by set."""
     release_after_binning: bool = False
-    """The training rows are not needed again once they are binned."""
+    """Whether nothing needs the training rows once they are binned."""
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
-        """The set's matrices in partition order."""
-        for found in partitions.iter_results(self.client, self.parts(which)):
-            if which in found:
-                yield found[which]
+        """Yield the set's matrices in partition order."""
+        for sets in partitions.iter_results(self.client, self.parts(which)):
+            if which in sets:
+                yield sets[which]
 
     def count_rows(self, which: SetName) -> int:
-        """How many rows the set has."""
+        """Count the rows of the set."""
         return self.counts[which]
 
     def release_binned_rows(self) -> None:
-        """Lets the training rows' matrices go if they were held for the bins alone."""
+        """Release the training rows' matrices if only their bins are needed from now on."""
         if self.release_after_binning and isinstance(self.parts, PersistedMatrices):
             self.parts.release("train")
 
     def to_device(self, device: str) -> PartitionedFeed:
-        """The feed with arrays of that device: its own, or as they cross over at each pass."""
+        """Return the feed with arrays of that device; they are transferred at each pass."""
         if device == self.device:
             return self
-        made, own = self.parts, self.device
+        source_parts, source = self.parts, self.device
 
-        def crossed(*sets: SetName) -> Partitions:
-            return partitions.map_partitions(made(*sets), transfer.transfer_sets, own, device)
+        def transfer_parts(*sets: SetName) -> Partitions:
+            parts = source_parts(*sets)
+            return partitions.map_partitions(parts, transfer.transfer_sets, source, device)
 
-        return replace(self, parts=crossed, device=device)
+        return replace(self, parts=transfer_parts, device=device)
 
     @property
     def is_distributed(self) -> bool:
@@ -89,74 +97,77 @@ class PartitionedFeed:
     def map_partitions(
         self, sets: Sequence[SetName], function: Callable[..., Any], *arguments: Any
     ) -> Iterator[Any]:
-        """``function({set: Matrix}, *arguments)`` of each partition, where it lives, in order.
+        """Yield ``function({set: Matrix}, *arguments)`` of each partition, in order.
 
         In a cluster the matrices stay where they are, and only what the function returns is sent.
         """
         parts = self.parts(*sets)
         if not self.is_distributed:
-            made = partitions.iter_results(self.client, parts)
-            return (function(found, *arguments) for found in made)
-        sent = partitions.broadcast(self.client, (function, arguments))
+            matrices = partitions.iter_results(self.client, parts)
+            return (function(by_set, *arguments) for by_set in matrices)
+        # Arguments may be large (models): they are sent once to each worker, not per partition.
+        call = partitions.broadcast(self.client, (function, arguments))
         ahead = 2 * sum(clients.worker_threads(self.client).values())
         return partitions.iter_results(
-            self.client, partitions.map_partitions(parts, _called, sent), ahead
+            self.client, partitions.map_partitions(parts, _call, call), ahead
         )
 
 
-def _called(found: Mapping[SetName, Matrix], sent: tuple[Any, Any]) -> Any:
-    function, arguments = sent
-    return function(found, *arguments)
+def _call(sets: MatrixSets, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    function, arguments = call
+    return function(sets, *arguments)
 
 
 def map_blocks(
     feed: Feed, which: SetName, function: Callable[..., Any], *arguments: Any
 ) -> Iterator[Any]:
-    """``function(matrix, *arguments)`` of each of the set's matrices, in order."""
+    """Yield ``function(matrix, *arguments)`` of each of the set's matrices, in order."""
     if isinstance(feed, PartitionedFeed):
-        for found in feed.map_partitions((which,), _of_set, which, function, arguments):
-            yield from found
+        for results in feed.map_partitions((which,), _apply_to_set, which, function, arguments):
+            yield from results
     else:
         yield from (function(block, *arguments) for block in feed.blocks(which))
 
 
-def _of_set(
-    found: Mapping[SetName, Matrix], which: SetName, function: Callable[..., Any], arguments: Any
+def _apply_to_set(
+    sets: MatrixSets, which: SetName, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> list[Any]:
-    return [function(found[which], *arguments)] if which in found else []
+    return [function(sets[which], *arguments)] if which in sets else []
 
 
 @dataclass(frozen=True)
 class WorkerFeed:
     """A worker's part of a feed: its own blocks, but the counts of all workers' rows."""
 
-    made: Callable[[], Iterator[Mapping[str, Matrix]]]
+    partitions: Callable[[], Iterator[MatrixSets]]
+    """Starts a pass over the worker's partitions."""
     features: Sequence[Feature]
     target: Target
     device: str
     counts: Mapping[str, int]
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
-        """The set's matrices that are here; one without rows if there are none."""
+        """Yield the set's matrices on this worker, or one without rows if there are none."""
         empty = True
-        for found in self.made():
-            if which in found:
+        for sets in self.partitions():
+            if which in sets:
                 empty = False
-                yield found[which]
+                yield sets[which]
         if empty:
+            # every worker must take part in the training, and XGBoost needs the columns
             xp = frames_of(self.device).xp
-            none = xp.empty(0, dtype="float64")
+            label = xp.empty(0, dtype="float64")
             x = xp.empty((0, len(self.features)), dtype="float32")
-            yield Matrix(x, none, None, xp.empty(0, dtype="int64"))
+            yield Matrix(x, label, None, xp.empty(0, dtype="int64"))
 
     def count_rows(self, which: SetName) -> int:
-        """How many rows the set has, on all workers."""
+        """Count the rows of the set on all workers."""
         return self.counts[which]
 
 
 @dataclass(frozen=True)
 class SetScores:
-    """A set's rows and what the models say of them, on the host, by ascending row id."""
+    """A set's rows and their scores by every model, on the host, by ascending row id."""
 
     ids: np.ndarray
     """int64 (n,)."""
@@ -164,82 +175,91 @@ class SetScores:
     """(n,): uint8 or int32 class positions, float64 of a regression."""
     weight: np.ndarray | None
     score: Mapping[str, np.ndarray]
-    """By model: float (n,), or (n, k) for multiclass."""
+    """Scores by model: float (n,), or (n, k) for multiclass."""
+
+
+Predict = Callable[[Array], Array]
+Columns = tuple[np.ndarray | None, ...]
+"""Ids, labels, weights and the scores of each model."""
 
 
 def score_sets(
-    feed: PartitionedFeed, sets: Sequence[SetName], predict: Mapping[str, Callable[[Any], Any]]
+    feed: PartitionedFeed, sets: Sequence[SetName], predict: Mapping[str, Predict]
 ) -> dict[SetName, SetScores]:
-    """What models say of sets' rows, in one pass over the data.
+    """Score the rows of sets with models, in one pass over the data.
 
     Rows are in the order of their ids, so that the layout of partitions does not show. 128 million
     rows take 13 bytes each, and 4 or 8 for each binary model.
     """
-    gathered: dict[SetName, _Gathered] = {
-        which: _Gathered(feed.count_rows(which)) for which in sets
-    }
-    for found in feed.map_partitions(sets, _scores, tuple(sets), predict, feed.target, feed.device):
-        for which, made in found.items():
-            gathered[which].add(made)
-    return {which: _scores_of(gathered[which], feed.target, list(predict)) for which in sets}
+    gathered = {which: _GatheredColumns(feed.count_rows(which)) for which in sets}
+    for columns_by_set in feed.map_partitions(
+        sets, _score_partition, tuple(sets), predict, feed.target, feed.device
+    ):
+        for which, columns in columns_by_set.items():
+            gathered[which].append(columns)
+    return {which: _sort_by_id(gathered[which], feed.target, list(predict)) for which in sets}
 
 
 @dataclass
-class _Gathered:
-    """Columns of a set's rows, filled block by block.
-
-    They are made in their full length at the first block: blocks that are kept lie scattered among
-    what each pass frees again, which the allocator then cannot give back. 127 million rows kept in
-    blocks took 9.3 GB until they were one, of the 7.0 planned.
-    """
+class _GatheredColumns:
+    """Columns of a set's rows, filled block by block."""
 
     rows: int
     end: int = 0
-    columns: tuple[Any, ...] = ()
+    columns: Columns = ()
 
-    def add(self, made: tuple[Any, ...]) -> None:
-        """The next block's columns: (m,) or (m, k), or None."""
+    def append(self, block: Columns) -> None:
+        """Copy the next block's columns, (m,) or (m, k) or None, behind those so far."""
         if not self.columns:
+            # Full length at once: blocks that stay would lie scattered among what each pass
+            # frees, which the allocator then cannot return. 127 million rows in blocks took
+            # 9.3 GB until they were concatenated, of the 7.0 planned.
             self.columns = tuple(
-                None if c is None else np.empty((self.rows, *c.shape[1:]), c.dtype) for c in made
+                None if c is None else np.empty((self.rows, *c.shape[1:]), c.dtype) for c in block
             )
-        start, self.end = self.end, self.end + len(made[0])
-        for column, block in zip(self.columns, made, strict=True):
+        assert block[0] is not None
+        start, self.end = self.end, self.end + len(block[0])
+        for column, part in zip(self.columns, block, strict=True):
             if column is not None:
-                column[start : self.end] = block
+                column[start : self.end] = part
 
 
-def _scores(
-    found: Mapping[SetName, Matrix], sets: Sequence[SetName],
-    predict: Mapping[str, Callable[[Any], Any]], target: Target, device_name: str,
-) -> dict[SetName, tuple[Any, ...]]:  # fmt: skip
+def _score_partition(
+    matrices: MatrixSets,
+    sets: Sequence[SetName],
+    predict: Mapping[str, Predict],
+    target: Target,
+    device_name: str,
+) -> dict[SetName, Columns]:
+    """Return each set's columns on the host."""
     device = frames_of(device_name)
-    columns = {}
+    by_set: dict[SetName, Columns] = {}
     for which in sets:
-        if which in found:
-            x, label, weight, ids = found[which]
+        if which in matrices:
+            x, label, weight, ids = matrices[which]
             compact = None if label is None else label.astype(_label_dtype(target))
-            made = (ids, compact, weight, *(own(x) for own in predict.values()))
-            columns[which] = tuple(None if c is None else device.to_host(c) for c in made)
-    return columns
+            columns = (ids, compact, weight, *(score(x) for score in predict.values()))
+            by_set[which] = tuple(None if c is None else device.to_host(c) for c in columns)
+    return by_set
 
 
-def _label_dtype(target: Target) -> Any:
+def _label_dtype(target: Target) -> np.dtype[Any]:
     if target.task == "regression":
         return np.dtype("float64")
     return np.min_scalar_type(max(len(target.classes) - 1, 1))
 
 
-def _scores_of(gathered: _Gathered, target: Target, names: list[str]) -> SetScores:
+def _sort_by_id(gathered: _GatheredColumns, target: Target, models: list[str]) -> SetScores:
     assert gathered.end == gathered.rows, f"{gathered.end} rows of {gathered.rows} were scored"
     if not gathered.columns:
         shape = (0, len(target.classes)) if target.task == "multiclass" else (0,)
-        none = np.empty(0, _label_dtype(target))
-        return SetScores(np.empty(0, "int64"), none, None, {n: np.empty(shape) for n in names})
-    ids, label, weight, *scores = gathered.columns
+        label = np.empty(0, _label_dtype(target))
+        return SetScores(np.empty(0, "int64"), label, None, {m: np.empty(shape) for m in models})
+    columns: tuple[Any, ...] = gathered.columns
+    ids = columns[0]
+    # One partition after the other is sorted already, if the data came in one piece.
     if (ids[1:] < ids[:-1]).any():
         order = np.argsort(ids, kind="stable")
-        ids, label, weight, *scores = (
-            None if c is None else c[order] for c in (ids, label, weight, *scores)
-        )
-    return SetScores(ids, label, weight, dict(zip(names, scores, strict=True)))
+        columns = tuple(None if c is None else c[order] for c in columns)
+    ids, label, weight, *scores = columns
+    return SetScores(ids, label, weight, dict(zip(models, scores, strict=True)))

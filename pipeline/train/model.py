@@ -1,52 +1,149 @@
-"""Which module trains a model, and in which order models train."""
+"""The contract of a model, the registry of all models, and their training.
+
+A model takes three files: its parameters in `pipeline.train.params`, its code in
+``pipeline/train/<name>/model.py`` (the functions of `ModelImplementation`), and its entry in
+`REGISTRY`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, cast, get_args
 
-from pipeline.errors import DataError
-from pipeline.matrix import Feed
-from pipeline.train.feed import PartitionedFeed
-from pipeline.train.fitted_model import FittedModel, Progress
-from pipeline.train.params import ModelParams, XGBoostParams
+from pipeline.config.model import MODELS
+from pipeline.config.validation import validate
+from pipeline.errors import ConfigError, DataError, InputError, suggest_or_list
+from pipeline.matrix import Feed, SetName
+from pipeline.train.fitted_model import FittedModel, TrainingOptions
+from pipeline.train.params import ForestParams, ModelParams, XGBoostParams
+from pipeline.train.sidecar import ForestSidecar, Sidecar
+
+
+class ModelImplementation(Protocol):
+    """The functions that ``pipeline/train/<name>/model.py`` must have."""
+
+    def train(self, params: Any, feed: Feed, options: TrainingOptions) -> FittedModel:
+        """Train on the feed's training rows, on its device; ``params`` have no ``auto``."""
+
+    def to_bytes(self, fitted: FittedModel) -> bytes:
+        """Return the contents of the model's file, which no library needs pickle to read."""
+
+    def is_beginning(self, beginning: bytes) -> bool:
+        """Return whether a model's file may begin with these (up to 4) bytes."""
+
+    def find_fault(self, content: bytes, features: int, classes: int) -> str:
+        """Describe what is malformed in a file's contents, without loading them; empty if fine.
+
+        A malformed file may crash or hang the library that loads it.
+        """
+
+    def load(
+        self, content: bytes, sidecar: Mapping[str, Any], device: str, path: Path, *, bulk: bool
+    ) -> FittedModel:
+        """Load a model that scores on the device; errors name ``path``.
+
+        ``bulk`` makes scores the same to the bit however the rows are divided.
+        """
+
+    def can_load(self, device: str) -> bool:
+        """Return whether a saved model can score on the device with the libraries at hand."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model's entry in the registry."""
+
+    params: type[ModelParams]
+    file: str
+    """Name of the model's own file in ``train/``; its format must not need pickle."""
+    library: str
+    """Name of the library in error messages about the file."""
+    packages: tuple[str, ...]
+    """Distributions whose versions the model's scores depend on."""
+    parity: float
+    """Allowed difference of test metrics between a training on the CPU and one on the GPU."""
+    sidecar: type[Sidecar] = Sidecar
+    trains_last: bool = False
+
+
+REGISTRY: Mapping[str, ModelEntry] = {
+    "xgboost": ModelEntry(
+        params=XGBoostParams,
+        file="xgboost.ubj",
+        library="XGBoost",
+        packages=("xgboost", "xgboost-cpu", "xgboost-cu13"),
+        parity=0.003,  # the devices sum gradients in another order
+        # Its bins are a quarter of the matrices or less: if nothing trains after it, the
+        # matrices are released while it boosts.
+        trains_last=True,
+    ),
+    "forest": ModelEntry(
+        params=ForestParams,
+        file="forest.tl",
+        library="Treelite",
+        packages=("scikit-learn", "treelite", "cuml-cu13", "cuml-cu12"),
+        # cuML draws other rows, and splits at the quantiles of `n_bins`, not at every value
+        parity=0.01,
+        sidecar=ForestSidecar,
+    ),
+}
+
+
+def import_model(name: str) -> ModelImplementation:
+    """Import a model's module, and with it its library."""
+    return cast("ModelImplementation", importlib.import_module(f"pipeline.train.{name}.model"))
+
+
+def damaged_model_error(path: Path, library: str) -> InputError:
+    """Return the error for a file that is not in the library's format."""
+    return InputError(
+        f"{path} is not a model of {library}: it was damaged after the run wrote it",
+        fix="restore it, or run the config again",
+    )
+
+
+def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[str, ModelParams]:
+    """Validate the config's ``models:``; the result is in the order of the registry.
+
+    None or an empty mapping means the default models; a model set to null is left out.
+
+    Raises:
+        ConfigError: an unknown model or key, or a value out of range; names the nearest.
+    """
+    chosen: Mapping[str, Any] = models if models else {name: {} for name in MODELS}
+    for name in chosen:
+        if name not in REGISTRY:
+            raise ConfigError(
+                f"models.{name}: there is no such model", fix=suggest_or_list(name, REGISTRY)
+            )
+    parsed: dict[str, ModelParams] = {
+        name: validate(entry.params, chosen[name], f"models.{name}")
+        for name, entry in REGISTRY.items()
+        if chosen.get(name) is not None
+    }
+    if not parsed:
+        raise ConfigError("models: every model is null", fix="leave `models:` out to train both")
+    return parsed
 
 
 def sort_for_training(models: Iterable[str]) -> tuple[str, ...]:
-    """The models in the order in which they train: XGBoost last.
-
-    Its bins are a quarter of the matrices or less, which can go while it boosts if nothing trains
-    after it.
-    """
-    return tuple(sorted(models, key=lambda name: name == "xgboost"))
+    """Return the models in the order in which they train."""
+    return tuple(sorted(models, key=lambda name: REGISTRY[name].trains_last))
 
 
-def train(
-    name: str,
-    params: ModelParams,
-    feed: Feed,
-    *,
-    seed: int,
-    threads: int,
-    checkpoint: Path | None = None,
-    rounds: int | None = None,
-    cache: Path | None = None,
-    most: int | None = None,
-    progress: Progress = lambda what, done, planned: None,
-) -> FittedModel:
-    """Trains the model on the feed's training rows.
+def train(name: str, params: ModelParams, feed: Feed, options: TrainingOptions) -> FittedModel:
+    """Train a model on the feed's training rows.
+
+    The valid set, if it has rows, stops the boosting early.
 
     Args:
-        name: The model's name in the config.
-        params: Its parameters.
-        feed: The matrices. The valid set, if it has rows, stops the boosting early.
-        seed: Of row and column samples.
-        threads: Of the CPU.
-        checkpoint: A folder for what a killed training goes on from.
-        rounds: Exactly so many rounds of boosting, without early stopping (a refit).
-        cache: A folder for XGBoost's bins, made and removed; None: they are in memory.
-        most: Rows of a forest that fit into memory; None: all.
-        progress: Called as the training goes on.
+        name: the model's name in the config.
+        params: its parameters.
+        feed: the matrices.
+        options: seed, threads, folders and other settings.
 
     Raises:
         DataError: no training rows, no features, labels or values that are not finite.
@@ -62,20 +159,5 @@ def train(
         raise DataError(
             f"{name}: the training set has no rows", fix="check `split:` and the filters"
         )
-    params = params.resolve_auto(
-        feed.count_rows("train") + feed.count_rows("valid") + feed.count_rows("test")
-    )
-    if isinstance(params, XGBoostParams):
-        from pipeline.train.xgboost import train as boosting
-
-        return boosting.train(
-            params, feed, seed=seed, threads=threads, checkpoint=checkpoint, rounds=rounds,
-            cache=cache, progress=progress,
-        )  # fmt: skip
-    if isinstance(feed, PartitionedFeed) and feed.is_distributed:
-        from pipeline.train.forest import distributed
-
-        return distributed.train(params, feed, seed=seed, progress=progress)
-    from pipeline.train.forest import train as forest
-
-    return forest.train(params, feed, seed=seed, threads=threads, progress=progress, most=most)
+    rows = sum(feed.count_rows(which) for which in get_args(SetName))
+    return import_model(name).train(params.resolve_auto(rows), feed, options)

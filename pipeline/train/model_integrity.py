@@ -1,6 +1,6 @@
-"""Validate the trees of a model file before anything walks them: acyclic, every index in range.
+"""Validation of a model file's trees before a library loads them: acyclic, all indices in range.
 
-Libraries that load a model believe it: a node that leads back to itself or out of its tree, or a
+Libraries that load a model trust it: a node that leads back to itself or out of its tree, or a
 feature that does not exist, makes them hang, crash or read foreign memory. A manifest does not
 help, because whoever makes the model can make a manifest that fits.
 """
@@ -20,130 +20,121 @@ from pipeline.train.xgboost import ubjson
 END = -1
 """The child index of a leaf."""
 MAX_CLASSES = 10_000
-"""Of a forest."""
+"""Most classes of a forest."""
 TASKS = (1, 2)
-"""Treelite's numbers of a regression and of a classification."""
+"""Treelite's numbers for a regression and for a classification."""
 POSTPROCESSORS = (
     "identity", "identity_multiclass", "signed_square", "hinge", "sigmoid", "softmax", "max_index",
     "exponential", "exponential_standard_ratio", "logarithm_one_plus_exp", "multiclass_ova",
 )  # fmt: skip
-"""What Treelite can do with the sum of the leaves."""
+"""Functions that Treelite can apply to the sum of the leaves."""
 CATEGORY_FIELDS = ("category_list_right_child", "category_list_begin", "category_list_end")
 OPTIONAL = tuple(
     f"{name}{part}" for name in ("data_count", "sum_hess", "gain") for part in ("", "_present")
 )
 """Fields of a Treelite tree that hold a value for every node, or none."""
 CATEGORY_BYTES = 1 << 30
-"""What the categories of all nodes may take in memory."""
+"""Most bytes that the categories of all nodes may take in memory."""
 
 
 def find_booster_fault(
     content: bytes, features: int | None = None, groups: int | None = None
 ) -> str:
-    """Describe what is malformed in a model of XGBoost's; an empty text if nothing is.
-
-    XGBoost is not asked: it crashes on some of these faults already while it loads them.
+    """Describe what is malformed in an XGBoost model; an empty text if nothing is.
 
     Args:
         content: the model as UBJSON.
-        features: how many there are; None: as many as the model says.
-        groups: trees in each round, one for each class of three or more; None: likewise.
+        features: the number of features; None: as many as the model has.
+        groups: trees per round, one for each class of three or more; None: likewise.
     """
+    # XGBoost itself would crash on some of these faults while it loads the model.
     try:
         learner = ubjson.parse(content)["learner"]
-        facts, model = learner["learner_model_param"], learner["gradient_booster"]["model"]
-        count, own_groups = _number(facts["num_feature"]), max(1, _number(facts["num_class"]))
-        if features not in (None, count) or groups not in (None, own_groups):
+        params, model = learner["learner_model_param"], learner["gradient_booster"]["model"]
+        model_features = _parse_number(params["num_feature"])
+        model_groups = max(1, _parse_number(params["num_class"]))
+        if features not in (None, model_features) or groups not in (None, model_groups):
             return "its features or classes are not those of its sidecar"
-        if _number(facts["num_target"]) > 1 or len(model["cats"]["enc"]):
+        if _parse_number(params["num_target"]) > 1 or len(model["cats"]["enc"]):
             return "it is of a kind that the pipeline does not make"
-        return _rounds_fault(model, own_groups) or _booster_trees_fault(model["trees"], count)
+        trees = model["trees"]
+        if not _has_rounds(model, len(trees), model_groups):
+            return "its trees are not those of its rounds and classes"
+        for number, tree in enumerate(trees):
+            if fault := _find_booster_tree_fault(tree, number, model_features):
+                return f"tree {number}: {fault}"
+        size = sum(_bound_category_bytes(tree) for tree in trees)
+        return f"its categories take {size:,} bytes" if size > CATEGORY_BYTES else ""
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return f"it is not a model of XGBoost's: {type(error).__name__}: {shorten(str(error))}"
 
 
-def _rounds_fault(model: Mapping[str, Any], groups: int) -> str:
-    """Describe what is malformed in the order of the trees."""
-    trees, rounds = model["trees"], np.array(model["iteration_indptr"], dtype="int64")
+def _has_rounds(model: Mapping[str, Any], trees: int, groups: int) -> bool:
+    """Return whether rounds and classes account for all trees, in order."""
+    rounds = np.array(model["iteration_indptr"], dtype="int64")
     owners = np.array(model["tree_info"], dtype="int64")
-    if not (
-        len(trees) == len(owners) == _number(model["gbtree_model_param"]["num_trees"])
+    return bool(
+        trees == len(owners) == _parse_number(model["gbtree_model_param"]["num_trees"])
         and _is_within(owners, 0, groups)
-        and (rounds[0], rounds[-1]) == (0, len(trees)) and (np.diff(rounds) >= 0).all()
-    ):  # fmt: skip
-        return "its trees are not those of its rounds and classes"
-    return ""
+        and (rounds[0], rounds[-1]) == (0, trees)
+        and (np.diff(rounds) >= 0).all()
+    )
 
 
-def _booster_trees_fault(trees: Sequence[Mapping[str, Any]], features: int) -> str:
-    """Describe what is malformed in the first tree in which anything is."""
-    for number, tree in enumerate(trees):
-        if fault := _booster_tree_fault(tree, number, features):
-            return f"tree {number}: {fault}"
-    size = sum(_category_bytes(tree) for tree in trees)
-    return f"its categories take {size:,} bytes" if size > CATEGORY_BYTES else ""
-
-
-def _number(text: str) -> int:
-    """Read a parameter, which XGBoost writes as text."""
+def _parse_number(text: str) -> int:
+    """Parse a parameter, which XGBoost writes as text."""
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
         raise ValueError(f"{text!r} is not a number")
     return int(text)
 
 
-def _booster_tree_fault(tree: Mapping[str, Any], number: int, features: int) -> str:
+def _find_booster_tree_fault(tree: Mapping[str, Any], number: int, features: int) -> str:
     """Describe what is malformed in a tree of XGBoost's."""
     left, right, split = (
-        _integers(tree[n]) for n in ("left_children", "right_children", "split_indices")
+        _to_int64(tree[n]) for n in ("left_children", "right_children", "split_indices")
     )
     param, count = tree["tree_param"], len(left)
     others = ("split_conditions", "split_type", "default_left", "base_weights", "parents")
     if (
         tree["id"] != number
-        or {count, *(len(tree[name]) for name in others)} != {_number(param["num_nodes"])}
-        or _number(param["size_leaf_vector"]) > 1
+        or {count, *(len(tree[name]) for name in others)} != {_parse_number(param["num_nodes"])}
+        or _parse_number(param["size_leaf_vector"]) > 1
     ):
         return "its nodes are not whole"
     if fault := find_tree_fault(left, right, split, features):
         return fault
-    parents, inner = _integers(tree["parents"]), np.flatnonzero(left != END)
+    parents, inner = _to_int64(tree["parents"]), np.flatnonzero(left != END)
     if not (
         _is_within(parents[1:], 0, count)
-        and (parents[left[inner]] == inner).all() and (parents[right[inner]] == inner).all()
-    ):  # fmt: skip
+        and (parents[left[inner]] == inner).all()
+        and (parents[right[inner]] == inner).all()
+    ):
         return "a node has another parent"
-    return _category_fault(tree, np.flatnonzero(_integers(tree["split_type"])), inner)
-
-
-def _category_fault(tree: Mapping[str, Any], tested: np.ndarray, inner: np.ndarray) -> str:
-    """Describe what is malformed in the categories that nodes test.
-
-    Args:
-        tree: of XGBoost's.
-        tested: int (k,): the nodes that test categories.
-        inner: int (m,): the nodes with children.
-    """
     nodes, starts, sizes, codes = (
-        _integers(tree[f"categories{name}"]) for name in ("_nodes", "_segments", "_sizes", "")
+        _to_int64(tree[f"categories{name}"]) for name in ("_nodes", "_segments", "_sizes", "")
     )
+    testing_nodes = np.flatnonzero(_to_int64(tree["split_type"]))
     if not (
-        np.array_equal(nodes, tested) and np.isin(nodes, inner).all()
-        and len(nodes) == len(starts) == len(sizes) and _is_within(starts, 0, len(codes))
-        and _is_within(sizes, 1, len(codes) + 1) and _is_within(starts + sizes, 0, len(codes) + 1)
+        np.array_equal(nodes, testing_nodes)
+        and np.isin(nodes, inner).all()
+        and len(nodes) == len(starts) == len(sizes)
+        and _is_within(starts, 0, len(codes))
+        and _is_within(sizes, 1, len(codes) + 1)
+        and _is_within(starts + sizes, 0, len(codes) + 1)
         and _is_within(codes, 0, 2**24)
-    ):  # fmt: skip
+    ):
         return "its categories are not whole"
     return ""
 
 
-def _category_bytes(tree: Mapping[str, Any]) -> int:
-    """Bound the memory of a tree's categories: XGBoost makes a bit field of each node's."""
+def _bound_category_bytes(tree: Mapping[str, Any]) -> int:
+    """Return the most memory that a tree's categories can take: a bit field per node."""
     codes = tree["categories"]
     return len(tree["categories_nodes"]) * (int(codes.max()) // 8 + 4) if len(codes) else 0
 
 
-def _integers(values: Any) -> np.ndarray:
-    """Check that the values are a typed array of integers, and return them as int64."""
+def _to_int64(values: Any) -> np.ndarray:
+    """Check that the values are a typed array of integers; return them as int64."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
         raise TypeError("an array of integers is of another type")
     return values.astype("int64")
@@ -152,38 +143,37 @@ def _integers(values: Any) -> np.ndarray:
 def find_checkpoint_fault(content: bytes, features: int) -> str:
     """Describe what is malformed in a Treelite checkpoint; an empty text if nothing is.
 
-    Treelite is not asked: it hangs or crashes on some of these faults while it loads them.
-
     Args:
         content: the checkpoint; empty: a forest of one class, without trees.
-        features: how many there are.
+        features: the number of features.
     """
     if not content:
         return ""
+    # Treelite itself would hang or crash on some of these faults while it loads the checkpoint.
     try:
         header, trees = checkpoint_file.parse(content)
         if header["num_feature"] != features:
             return "its features are not those of its sidecar"
-        if fault := _header_fault(header):
+        if fault := _find_header_fault(header):
             return fault
         width = int(header["leaf_vector_shape"][1])
         for number, tree in enumerate(trees):
-            if fault := _checkpoint_tree_fault(tree, features, width):
+            if fault := _find_checkpoint_tree_fault(tree, features, width):
                 return f"tree {number}: {fault}"
     except (LookupError, TypeError, ValueError) as error:
         return f"it is not a Treelite checkpoint: {shorten(str(error))}"
     return ""
 
 
-def _header_fault(header: Mapping[str, Any]) -> str:
-    """Describe what is malformed in the facts about all trees: one target, vectors of classes."""
+def _find_header_fault(header: Mapping[str, Any]) -> str:
+    """Describe what is malformed in the facts about all trees."""
     trees, classes = header["num_tree"], header["num_class"]
     if header["task_type"] not in TASKS or header["average"] != 1:
         return "it is not a random forest"
     if header["num_target"] != 1 or len(classes) != 1 or not 1 <= classes[0] <= MAX_CLASSES:
         return "its targets or classes are not those of a forest of the pipeline"
     if header["postprocessor"].tobytes().decode() not in POSTPROCESSORS:
-        return "nothing is known of its scores"
+        return "its scores are of an unknown kind"
     is_vector = int(header["leaf_vector_shape"][-1]) > 1
     first, end = (-1, 0) if is_vector else (0, classes[0])  # a leaf of one value names its class
     if not (
@@ -192,12 +182,12 @@ def _header_fault(header: Mapping[str, Any]) -> str:
         and _is_within(header["class_id"], first, end)
         and len(header["base_scores"]) == classes[0]
         and header["leaf_vector_shape"].tolist() in ([1, 1], [1, classes[0]])
-    ):  # fmt: skip
+    ):
         return "its trees are not those of its classes"
     return ""
 
 
-def _checkpoint_tree_fault(tree: Mapping[str, Any], features: int, width: int) -> str:
+def _find_checkpoint_tree_fault(tree: Mapping[str, Any], features: int, width: int) -> str:
     """Describe what is malformed in a tree of Treelite's."""
     left, right, split = tree["cleft"], tree["cright"], tree["split_index"]
     count, inner = tree["num_nodes"], left != END
@@ -216,7 +206,7 @@ def _checkpoint_tree_fault(tree: Mapping[str, Any], features: int, width: int) -
         (len(begins) == len(ends) == count or (width == 1 and not values))
         and (not values or (_is_within(begins, 0, values + 1) and _is_within(ends, 0, values + 1)))
         and (not len(begins) or np.array_equal(ends - begins, sizes))
-    ):  # fmt: skip
+    ):
         return "its leaves are not whole"
     return find_tree_fault(left, right, split, features)
 
@@ -224,13 +214,11 @@ def _checkpoint_tree_fault(tree: Mapping[str, Any], features: int, width: int) -
 def find_tree_fault(left: np.ndarray, right: np.ndarray, split: np.ndarray, features: int) -> str:
     """Describe why n nodes do not form a tree below the first one; an empty text if they do.
 
-    No node has two parents and the root has none: then no path from the root enters a cycle,
-    because the node where it did would have two.
-
     Args:
-        left: int (n,): the left child, `END` at a leaf; ``right`` likewise.
+        left: int (n,): the left child, `END` at a leaf.
+        right: int (n,): the right child, likewise.
         split: int (n,): the feature that a node with children tests.
-        features: how many there are.
+        features: the number of features.
     """
     if not (len(left) == len(right) == len(split) and len(left)):
         return "its nodes are not whole"
@@ -238,6 +226,8 @@ def find_tree_fault(left: np.ndarray, right: np.ndarray, split: np.ndarray, feat
     children = np.concatenate([left[inner], right[inner]]).astype("int64")
     if not _is_within(children, 0, len(left)):
         return "a node leads out of the tree"
+    # No node has two parents and the root has none: then no path from the root enters a cycle,
+    # because the node where it did would have two.
     if len(children) and (children.min() == 0 or np.bincount(children).max() > 1):
         return "a node is reached twice"
     if not _is_within(split[inner], 0, features):
@@ -246,6 +236,6 @@ def find_tree_fault(left: np.ndarray, right: np.ndarray, split: np.ndarray, feat
 
 
 def _is_within(values: np.ndarray | Sequence[int], start: int, end: int) -> bool:
-    """Tell whether all values are at least ``start`` and below ``end``."""
+    """Return whether all values are at least ``start`` and below ``end``."""
     array = np.asarray(values)
     return not array.size or bool(array.min() >= start and array.max() < end)

@@ -1,17 +1,14 @@
-"""The parameters of the models, as the config's ``models:`` gives them."""
+"""The parameters of each model, as written in the config's ``models:``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config.model import MODELS
-from pipeline.config.validation import validate
 from pipeline.errors import ConfigError, suggest_or_list
 
-# What XGBoost itself calls the parameters that have a field of their own here.
 ALIASES: Mapping[str, str] = {
     "eta": "learning_rate",
     "num_boost_round": "rounds",
@@ -22,9 +19,10 @@ ALIASES: Mapping[str, str] = {
     "alpha": "reg_alpha",
     "min_split_loss": "gamma",
 }
+"""The config's name of a parameter, by the other names that XGBoost has for it."""
 
-# XGBoost 3.2's other tree and objective parameters (doc/parameter.rst); values are XGBoost's to
-# judge. Names of the same thing stand in ALIASES.
+# XGBoost 3.2's other tree and objective parameters (doc/parameter.rst). Only the names are checked
+# here: XGBoost checks the values itself, on two rows (`make_native_params`).
 NATIVE: frozenset[str] = frozenset({
     "gamma", "max_delta_step", "sampling_method", "colsample_bylevel", "colsample_bynode",
     "reg_lambda", "reg_alpha", "tree_method", "scale_pos_weight", "grow_policy",
@@ -33,12 +31,11 @@ NATIVE: frozenset[str] = frozenset({
     "huber_slope", "quantile_alpha",
 })  # fmt: skip
 
-# Native parameters that the pipeline sets itself, with where the user says the same.
 OWNED: Mapping[str, str] = {
     "device": "the config's `device:` says where to train",
     "gpu_id": "the config's `device:` says where to train",
-    "nthread": "the memory plan and `cluster:` settle the threads",
-    "n_jobs": "the memory plan and `cluster:` settle the threads",
+    "nthread": "the memory plan and `cluster:` set the threads",
+    "n_jobs": "the memory plan and `cluster:` set the threads",
     "seed": "the config's `seed:` is used",
     "random_state": "the config's `seed:` is used",
     "seed_per_iteration": "each segment of rounds has its own seed",
@@ -55,109 +52,130 @@ OWNED: Mapping[str, str] = {
     "enable_categorical": "columns of codes are always categories",
     "feature_types": "they come from the features",
 }
+"""Native parameters that the pipeline sets itself, and what the user sets or does instead."""
 
 
 FEW_ROWS = 10_000
-"""Below so many rows trees are small and slow: docs/decisions/0002-default-parameters.md."""
+"""Rows below which trees are small and learn slowly: docs/decisions/0002-default-parameters.md."""
 INT32 = 2**31 - 1
 """The largest number that XGBoost and cuML take."""
 MANY_ROWS = 100_000
-"""From so many rows on a forest's leaves hold 20 rows at least, else 5."""
+"""Rows from which a forest's leaves hold at least 20 rows, else 5."""
 
-
-def _off(value: Any) -> Any:
-    return 0 if value is None or value is False else value
-
-
-Params = TypeVar("Params", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0, le=1)]
 ClassWeight = None | Literal["balanced"] | dict[str, Annotated[float, Field(ge=1e-9, le=1e9)]]
-
-
-def _text_keys(value: Any) -> Any:
-    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
-
-
-ClassWeights = Annotated[ClassWeight, BeforeValidator(_text_keys)]
+# YAML reads the class `1` as a number and `true` as a bool; weights name classes by their text.
+ClassWeights = Annotated[
+    ClassWeight,
+    BeforeValidator(
+        lambda value: {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
+    ),
+]
 """None; ``balanced``: rows / (classes · rows of the class); or a weight per class, by its text."""
 
 
-class XGBoostParams(BaseModel):
-    """Gradient boosted trees. Any native XGBoost parameter may stand beside these."""
+class ModelParams(BaseModel):
+    """The base of every model's parameters: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def resolve_auto(self, rows: int) -> Self:
+        """Replace what is ``auto`` by numbers, for so many rows in all sets.
+
+        All sets count, so that a refit, which trains on all rows, uses the same numbers.
+        """
+        return self
+
+    def _replace_auto(self, **numbers: float) -> Self:
+        """Return a copy with these numbers where the parameter is "auto"."""
+        update = {name: n for name, n in numbers.items() if getattr(self, name) == "auto"}
+        return self.model_copy(update=update)
+
+
+class XGBoostParams(ModelParams):
+    """Gradient boosted trees. Any native XGBoost parameter is accepted beside these."""
+
+    model_config = ConfigDict(extra="allow")
 
     rounds: int = Field(1000, ge=1, le=INT32)
-    """At most so many rounds; early stopping finds how many."""
-    early_stopping: Annotated[int, BeforeValidator(_off)] = Field(50, ge=0, le=INT32)
-    """Rounds without a better score on the valid set until it stops; null or 0: never."""
+    """Most rounds of boosting; early stopping may end the training sooner."""
+    early_stopping: Annotated[
+        int, BeforeValidator(lambda value: 0 if value is None or value is False else value)
+    ] = Field(50, ge=0, le=INT32)
+    """Rounds without a better score on the valid set before training stops; null or 0: never."""
     max_depth: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = "auto"
-    """Levels of a tree; 0: no limit; auto: 4 below 10,000 rows, else 6."""
+    """Most levels of a tree; 0: no limit; auto: 4 below 10,000 rows, else 6."""
     learning_rate: Literal["auto"] | Fraction = "auto"
-    """How much of each tree's correction is taken; auto: 0.05 below 10,000 rows, else 0.1."""
+    """Share of each tree's correction that is applied; auto: 0.05 below 10,000 rows, else 0.1."""
     min_child_weight: float = Field(1.0, ge=0)
-    """Least sum of second derivatives in a leaf: rows, for squared error; p(1 - p) for log loss."""
+    """Least sum of second derivatives in a leaf: rows for squared error, p(1 - p) for log loss."""
     subsample: Fraction = 0.8
     """Share of the rows that each tree sees."""
     colsample_bytree: Fraction = 0.5
     """Share of the columns that each tree sees."""
     max_bin: int = Field(256, ge=2, le=65_536)
-    """Bins of a column's values."""
+    """Most bins of a column's values."""
     max_leaves: int = Field(0, ge=0, le=INT32)
-    """Leaves of a tree; 0: no limit."""
+    """Most leaves of a tree; 0: no limit."""
     num_parallel_tree: int = Field(1, ge=1, le=10_000)
-    """Trees that each round grows for each score."""
+    """Trees per round and score."""
     bins: Literal["auto", "exact"] = "auto"
-    """auto: above 4 M training rows the bins are those of 1 M of them; exact: of all rows."""
+    """Rows that set the bins; exact: all; auto: above 4 M training rows a sample of 1 M."""
     class_weight: ClassWeights = None
     monotone: dict[str, Literal[-1, 0, 1]] = {}
-    """Columns that the prediction must only rise (1) or fall (-1) with."""
+    """Columns with which the prediction may only rise (1) or only fall (-1)."""
 
     @model_validator(mode="before")
     @classmethod
     def _native_names(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for key, entry in value.items():
-            name = _native_name(str(key))
-            if name in found:
-                raise ConfigError(f"models.xgboost: {key!r} is given twice, as {name!r} too")
-            found[name] = entry
-        return found
+            name = ALIASES.get(str(key), str(key))
+            if name not in cls.model_fields and name not in NATIVE:
+                raise _unknown_parameter(name)
+            if name in entries:
+                raise ConfigError(
+                    f"models.xgboost: {key!r} is given twice, as {name!r} too",
+                    fix=f"keep one of them: {name}",
+                )
+            entries[name] = entry
+        return entries
 
-    def resolve_auto(self, rows: int) -> XGBoostParams:
-        """With numbers for what is ``auto``, by the rows of all sets: a refit has the same."""
+    def resolve_auto(self, rows: int) -> Self:
+        """Replace what is ``auto`` by numbers: few rows get small trees that learn slowly."""
         few = rows < FEW_ROWS
-        return _filled(self, {"max_depth": 4 if few else 6, "learning_rate": 0.05 if few else 0.1})
+        return self._replace_auto(max_depth=4 if few else 6, learning_rate=0.05 if few else 0.1)
 
     @property
     def native(self) -> dict[str, Any]:
-        """The parameters that XGBoost gets as they are, once `resolve_auto` has run."""
-        own = ("max_depth", "learning_rate", "min_child_weight", "subsample", "colsample_bytree")
-        extra = self.model_extra or {}
-        given = {n: getattr(self, n) for n in ("max_leaves", "num_parallel_tree")}
-        given = {n: v for n, v in given.items() if v != type(self).model_fields[n].default}
-        return {**{n: getattr(self, n) for n in (*own, "max_bin")}, **given, **extra}
+        """The parameters that XGBoost gets unchanged, once `resolve_auto` has run."""
+        always = (
+            "max_depth", "learning_rate", "min_child_weight", "subsample", "colsample_bytree",
+            "max_bin",
+        )  # fmt: skip
+        native = {name: getattr(self, name) for name in always}
+        for name in ("max_leaves", "num_parallel_tree"):
+            # left out at their defaults, which are XGBoost's own
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                native[name] = value
+        return native | (self.model_extra or {})
 
 
-def _native_name(key: str) -> str:
-    name = ALIASES.get(key, key)
-    if name in XGBoostParams.model_fields or name in NATIVE:
-        return name
+def _unknown_parameter(name: str) -> ConfigError:
     if name in OWNED:
-        raise ConfigError(
-            f"models.xgboost.{key}: the pipeline sets this", fix=f"leave it out: {OWNED[name]}"
+        return ConfigError(
+            f"models.xgboost.{name}: the pipeline sets this", fix=f"leave it out: {OWNED[name]}"
         )
-    known = [*XGBoostParams.model_fields, *NATIVE, *ALIASES]
-    raise ConfigError(
-        f"models.xgboost.{key}: unknown key, and no parameter of XGBoost",
-        fix=suggest_or_list(key, known),
+    names = [*XGBoostParams.model_fields, *NATIVE, *ALIASES]
+    return ConfigError(
+        f"models.xgboost.{name}: not a parameter of XGBoost", fix=suggest_or_list(name, names)
     )
 
 
-class ForestParams(BaseModel):
-    """Random forest. One table for both libraries:
+class ForestParams(ModelParams):
+    """Random forest: one table of parameters for both libraries.
 
     ================  ==================  ==================
     here              scikit-learn        cuML
@@ -174,14 +192,13 @@ class ForestParams(BaseModel):
     ================  ==================  ==================
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     trees: int = Field(100, ge=1, le=100_000)
+    """Trees of the forest."""
     max_depth: int = Field(16, ge=1, le=64)
-    """Always a number: cuML's default changed to unlimited, and so does the file's size."""
+    """Most levels of a tree; always a number, as unlimited depth makes large files."""
     min_samples_leaf: Literal["auto"] | Annotated[int, Field(ge=1, le=INT32)] = "auto"
-    """Least rows in a leaf; auto: 5 below 100,000 rows, else 20. On flights 20 makes a third of the
-    file that 1 makes, and scores better."""
+    """Least rows in a leaf; auto: 5 below 100,000 rows, else 20. On flights 20 gives better scores
+    than 1, and a third of the file size."""
     max_features: Literal["auto", "sqrt", "log2"] | Fraction = "auto"
     """Columns tried at each split: a rule or a share; auto: sqrt, or a third for a regression."""
     n_bins: int = Field(128, ge=2, le=1024)
@@ -190,43 +207,6 @@ class ForestParams(BaseModel):
     """Share of the rows that each tree draws; auto: all, but at most 50,000 rows of 1,000,000."""
     class_weight: ClassWeights = None
 
-    def resolve_auto(self, rows: int) -> ForestParams:
-        """With a number for what is ``auto``, by the rows of all sets: a refit has the same."""
-        return _filled(self, {"min_samples_leaf": 5 if rows < MANY_ROWS else 20})
-
-
-def _filled(params: Params, numbers: Mapping[str, float]) -> Params:
-    """The parameters with these in place of "auto"."""
-    update = {name: n for name, n in numbers.items() if getattr(params, name) == "auto"}
-    return params.model_copy(update=update)
-
-
-ModelParams = XGBoostParams | ForestParams
-PARAMS: Mapping[str, type[XGBoostParams] | type[ForestParams]] = {
-    "xgboost": XGBoostParams,
-    "forest": ForestParams,
-}
-
-
-def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[str, ModelParams]:
-    """The models to train, in the order xgboost, forest.
-
-    None or an empty mapping means both with their defaults; a model set to null is left out.
-
-    Raises:
-        ConfigError: an unknown model or key, or a value out of range; names the nearest.
-    """
-    chosen: Mapping[str, Any] = models if models else {name: {} for name in MODELS}
-    for name in chosen:
-        if name not in PARAMS:
-            raise ConfigError(
-                f"models.{name}: there is no such model", fix=suggest_or_list(name, PARAMS)
-            )
-    found: dict[str, ModelParams] = {
-        name: validate(kind, chosen[name], f"models.{name}")
-        for name, kind in PARAMS.items()
-        if chosen.get(name) is not None
-    }
-    if not found:
-        raise ConfigError("models: every model is null", fix="leave `models:` out to train both")
-    return found
+    def resolve_auto(self, rows: int) -> Self:
+        """Replace what is ``auto`` by numbers: many rows get larger leaves."""
+        return self._replace_auto(min_samples_leaf=5 if rows < MANY_ROWS else 20)

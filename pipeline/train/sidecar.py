@@ -1,16 +1,13 @@
-"""Required content of ``train/<model>.json``: what the model's own file does not say."""
+"""The contents of ``train/<model>.json``: what the model's own file does not hold."""
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.artifacts.manifest_model import Task, check_classes
-from pipeline.config.stored import Count, Positive, Scalar, StoredObject, check_stored, misfit_error
-from pipeline.errors import InputError, shorten
+from pipeline.config.stored import Count, Positive, Scalar, StoredObject
 
 FORMAT = 2  # 1: category codes were one lower, and missing ones NaN
 MAX_MODEL = 1 << 30
@@ -26,10 +23,10 @@ class SidecarFeature(StoredObject):
 
 
 class Sidecar(StoredObject):
-    """A model's facts; those of a forest have its fill values and classes besides."""
+    """The facts that every model has."""
 
     format: Literal[2]
-    model: Literal["xgboost", "forest"]
+    model: str
     task: Task
     classes: list[Scalar]
     features: Annotated[list[SidecarFeature], Field(min_length=1)]
@@ -39,8 +36,6 @@ class Sidecar(StoredObject):
     notes: list[str]
     device: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
     versions: dict[str, str]
-    fill: list[float] | None = None
-    present: list[Count] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Sidecar:
@@ -50,37 +45,26 @@ class Sidecar(StoredObject):
             raise ValueError("two features have one name")
         if set(self.importances) != set(names):
             raise ValueError("importances must name the features")
-        if self.model == "forest":
-            self._check_forest()
         return self
 
-    def _check_forest(self) -> None:
+
+class ForestSidecar(Sidecar):
+    """The facts of a forest: its fill values and classes besides."""
+
+    fill: list[float] | None = None
+    present: list[Count] | None = None
+
+    @model_validator(mode="after")
+    def _fits_forest(self) -> ForestSidecar:
         if self.fill is None or len(self.fill) != len(self.features):
             raise ValueError("fill must have a number per feature")
-        known, classes = self.present or [], len(self.classes)
-        if self.present is None or sorted(set(known)) != known or any(c >= classes for c in known):
+        present, classes = self.present or [], len(self.classes)
+        if (
+            self.present is None
+            or sorted(set(present)) != present
+            or any(position >= classes for position in present)
+        ):
             raise ValueError("present must list classes by their positions")
-        if self.classes and not known:
+        if self.classes and not present:
             raise ValueError("present must list a class")
-
-
-@cache
-def _sidecars() -> TypeAdapter[Sidecar]:
-    return TypeAdapter(Sidecar)
-
-
-def check_sidecar(facts: Any, name: str, path: Path) -> Sidecar:
-    """Check a model's facts.
-
-    Raises:
-        InputError: they are of another version or model, or not facts; names file and place.
-    """
-    if isinstance(facts, dict) and facts.get("format", FORMAT) != FORMAT:
-        raise InputError(
-            f"{path} has format {shorten(facts['format'])}; this version reads {FORMAT}",
-            fix="use the version of the pipeline that wrote the run (manifest.json names it)",
-        )
-    found = check_stored(_sidecars(), facts, path)
-    if found.model != name:
-        raise misfit_error(path, "model", f"must be {name!r}")
-    return found
+        return self

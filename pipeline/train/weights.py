@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
 
-from pipeline.device import Array, Frames
+from pipeline.device import Frames
 from pipeline.errors import ConfigError, DataError, suggest_or_list
-from pipeline.matrix import Feed, Matrix, SetName, Target, take_rows
+from pipeline.matrix import Feed, Matrix, SetName, take_rows
 from pipeline.train.feed import map_blocks
 from pipeline.train.params import ClassWeight, ForestParams, XGBoostParams
 
 Params = TypeVar("Params", XGBoostParams, ForestParams)
 LARGEST = 1e18
-"""Of a label: XGBoost holds squares of errors as float32, and infinite ones would stop it."""
+"""Largest absolute label: XGBoost holds squared errors as float32, and infinite ones stop it."""
 
 
 def compute_class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
-    """A weight per class in label order, or None where all are 1.
+    """Compute a weight per class in label order; None if all are 1.
 
     ``balanced`` is n / (k · n_c) over the k classes that the training rows have (King and Zeng,
     2001, as in scikit-learn); a class without training rows gets 1.
@@ -36,7 +36,13 @@ def compute_class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
             fix="leave it out, or set data.task",
         )
     if isinstance(asked, dict):
-        return _named(asked, target)
+        names = [str(c) for c in target.classes]
+        for name in asked:
+            if name not in names:
+                raise ConfigError(
+                    f"class_weight: there is no class {name!r}", fix=suggest_or_list(name, names)
+                )
+        return np.array([asked.get(name, 1.0) for name in names])
     counts = count_classes(feed)
     present = counts > 0
     weights = np.ones(len(counts))
@@ -45,89 +51,81 @@ def compute_class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
 
 
 def with_class_weights(params: Params, feed: Feed) -> Params:
-    """The parameters with a weight for each class, of all rows: a worker sees only its own."""
+    """Return the parameters with a weight for each class, computed from the rows of all workers."""
     by_class = compute_class_weights(params.class_weight, feed)
     if by_class is None:
         return params
-    named = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
-    return params.model_copy(update={"class_weight": named})
+    weights = {str(c): float(w) for c, w in zip(feed.target.classes, by_class, strict=True)}
+    return params.model_copy(update={"class_weight": weights})
 
 
 def count_classes(feed: Feed) -> np.ndarray:
-    """float64 (classes,): training rows of each class."""
-    found = map_blocks(feed, "train", _counted, len(feed.target.classes))
-    counts: np.ndarray = np.sum([np.zeros(len(feed.target.classes)), *found], axis=0)
+    """Count the training rows of each class: float64 (classes,)."""
+    classes = len(feed.target.classes)
+    by_block = map_blocks(feed, "train", _count_in_block, classes)
+    counts: np.ndarray = np.sum([np.zeros(classes), *by_block], axis=0)
     return counts
 
 
-def _counted(block: Matrix, classes: int) -> list[float]:
+def _count_in_block(block: Matrix, classes: int) -> list[float]:
     assert block.label is not None
     codes = block.label.astype("int64")
     return [float((codes == c).sum()) for c in range(classes)]
 
 
-def _named(asked: Mapping[str, float], target: Target) -> np.ndarray:
-    names = [str(c) for c in target.classes]
-    for name in asked:
-        if name not in names:
-            raise ConfigError(
-                f"class_weight: there is no class {name!r}", fix=suggest_or_list(name, names)
-            )
-    return np.array([asked.get(name, 1.0) for name in names])
-
-
 def iter_weighted_blocks(
     feed: Feed, which: SetName, by_class: np.ndarray | None
 ) -> Iterator[Matrix]:
-    """The set's blocks with row weight times class weight as their weight.
+    """Yield the set's blocks with row weight times class weight as their weight.
 
     Raises:
-        DataError: a label is not finite.
+        DataError: a label is not finite, or too large for the models.
     """
     for block in feed.blocks(which):
         label = block.label
         assert label is not None
-        bad = ~(abs(label) <= LARGEST)  # NaN too: it is less than nothing
+        bad = ~(abs(label) <= LARGEST)  # true for NaN, too: it is not below anything
         if bool(bad.any()):
             raise DataError(
                 f"{int(bad.sum())} labels of the {which} set are missing, infinite or beyond "
                 f"{LARGEST:.1e}, which models cannot hold",
-                fix="check the target's expression: a division by 0? Or divide it by a unit",
+                fix="check the target's expression for a division by 0, or divide it by a unit",
             )
-        yield block if by_class is None else block._replace(weight=_product(block, by_class))
-
-
-def _product(block: Matrix, by_class: np.ndarray) -> Array:
-    assert block.label is not None
-    weight = block.label * 0 + 1.0 if block.weight is None else block.weight
-    for c, factor in enumerate(by_class):
-        weight = weight * (1 + (block.label == c) * (factor - 1))
-    return weight
+        if by_class is not None:
+            weight = label * 0 + 1.0 if block.weight is None else block.weight
+            # not `by_class[codes]`: an array of the host cannot be indexed by one of the GPU
+            for c, factor in enumerate(by_class):
+                weight = weight * (1 + (label == c) * (factor - 1))
+            block = block._replace(weight=weight)
+        yield block
 
 
 def sample_block(
     block: Matrix, share: float, seed: int, device: Frames, at_most: int | None = None
 ) -> Matrix:
-    """The block's rows whose hash lies under the share: the same sample on every layout."""
-    under = device.hash_ints(block.ids, seed + 2) < int(share * 2**32)
-    rows = device.xp.flatnonzero(under)[:at_most]
-    return take_rows(block, rows)
+    """Take the block's rows whose hash lies below the share.
+
+    The hash is of the row id, so the sample is the same however the rows are divided.
+    """
+    chosen = device.hash_ints(block.ids, seed + 2) < int(share * 2**32)
+    return take_rows(block, device.xp.flatnonzero(chosen)[:at_most])
 
 
 def reject_infinite(feed: Feed) -> None:
-    """Raises DataError naming the first feature with an infinite training or valid value."""
+    """Raise the DataError that names the first feature with infinite values, if there is one."""
     sets: tuple[SetName, ...] = ("train", "valid")
     for which in sets:
-        for infinite in map_blocks(feed, which, _infinite):
+        for infinite in map_blocks(feed, which, _is_infinite):
             for feature, bad in zip(feed.features, infinite, strict=True):
                 if bad:
                     raise DataError(
                         f"feature {feature.name!r} has infinite values in the {which} set",
-                        fix="values beyond 3.4e38 and divisions by 0 become infinite: "
-                        "clip the column, or use log",
+                        fix="clip the column, or use log: values beyond 3.4e38 and divisions by 0 "
+                        "become infinite",
                     )
 
 
-def _infinite(block: Matrix) -> list[bool]:
-    found: list[bool] = (abs(block.x) == float("inf")).any(axis=0).tolist()
-    return found
+def _is_infinite(block: Matrix) -> list[bool]:
+    """Return for each feature whether it has an infinite value."""
+    infinite: list[bool] = (abs(block.x) == float("inf")).any(axis=0).tolist()
+    return infinite

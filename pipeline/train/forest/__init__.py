@@ -1,4 +1,4 @@
-"""The random forest: training in one process or several, and scoring.
+"""Everything about the random forest: training in one process or several, scoring and its file.
 
 Modules here import from train, cluster and everything below.
 """

@@ -1,7 +1,7 @@
-"""Read a Treelite checkpoint (format 4) as arrays, so that it can be checked before it is loaded.
+"""Treelite checkpoints (format 4) as arrays, so that they can be checked before they are loaded.
 
-Treelite believes the lengths that a checkpoint claims: it hangs, crashes or fills the memory on
-some that are wrong. Here a length is compared with the bytes that are left first.
+Treelite trusts the lengths in a checkpoint: it hangs, crashes or fills the memory on some that are
+wrong. Here every length is first compared with the bytes that are left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 MAJOR = 4
 FLOATS = {2: "<f4", 3: "<f8"}
-"""Type of thresholds and leaves, by Treelite's number."""
+"""Types of thresholds and leaves, by Treelite's number."""
 HEADER = (
     ("num_tree", "<u8"), ("num_feature", "<i4"), ("task_type", "u1"), ("average", "u1"),
     ("num_target", "<i4"), ("num_class", ["<i4"]), ("leaf_vector_shape", ["<i4"]),
@@ -21,7 +21,7 @@ HEADER = (
     ("sigmoid_alpha", "<f4"), ("ratio_c", "<f4"), ("base_scores", ["<f8"]), ("attributes", ["u1"]),
     ("more_of_model", "<i4"),
 )  # fmt: skip
-"""Fields and types in their order; a type in brackets: an array, its length (uint64) before it."""
+"""Fields and their types, in order; a type in brackets is an array, after its length (uint64)."""
 TREE = (
     ("num_nodes", "<i4"), ("has_categorical_split", "u1"), ("node_type", ["i1"]),
     ("cleft", ["<i4"]), ("cright", ["<i4"]), ("split_index", ["<i4"]), ("default_left", ["u1"]),
@@ -34,14 +34,14 @@ TREE = (
 )  # fmt: skip
 
 Fields = Mapping[str, Any]
-"""Numbers, and arrays for what is an array."""
+"""Values by field: numbers and NumPy arrays."""
 
 
 def parse(data: bytes) -> tuple[Fields, Iterator[Fields]]:
-    """Read the header, and the trees as they are asked for.
+    """Read the header, and the trees one by one as they are iterated over.
 
     Raises:
-        ValueError: it is not a checkpoint of this format, or is cut, or goes on after its end.
+        ValueError: it is not a checkpoint of this format, or is cut, or has bytes after its end.
     """
     reader = _Reader(data)
     major, _, _ = (reader.number("<i4") for _ in range(3))
@@ -67,27 +67,28 @@ class _Reader:
         self.data, self.at, self.floats = data, 0, ""
 
     def array(self, kind: str, count: int) -> np.ndarray:
-        """Read so many numbers."""
+        """Read ``count`` numbers."""
         dtype = np.dtype(self.floats if kind == "float" else kind)
         end = self.at + count * dtype.itemsize
         if end > len(self.data):
             raise ValueError(f"{count} numbers claimed at {self.at} of {len(self.data)} bytes")
-        found = np.frombuffer(self.data, dtype, count, self.at)
+        values = np.frombuffer(self.data, dtype, count, self.at)
         self.at = end
-        return found
+        return values
 
     def number(self, kind: str) -> Any:
         """Read one number."""
         return self.array(kind, 1)[0].item()
 
     def fields(self, layout: tuple[tuple[str, Any], ...]) -> Fields:
-        """Read fields in their order; there may be none of later versions behind them."""
-        found = {
+        """Read fields in order; fields of later versions after them are an error."""
+        values = {
             name: self.number(kind)
             if isinstance(kind, str)
             else self.array(kind[0], self.number("<u8"))
             for name, kind in layout
         }
-        if any(found[name] for name in found if name.startswith("more_of")):
+        # Treelite counts the optional fields that a later version adds.
+        if any(values[name] for name in values if name.startswith("more_of")):
             raise ValueError(f"fields of a later version at {self.at}")
-        return found
+        return values

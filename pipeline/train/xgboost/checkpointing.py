@@ -1,8 +1,8 @@
-"""Boosting in segments of rounds, each a checkpoint that a killed run goes on from.
+"""Boosting in segments of rounds, and the checkpoint after each, from which a killed run resumes.
 
-XGBoost keeps no state of its random numbers, so a run with row or column samples cannot be
-resumed to the same model, unless it always trains in the same segments, each with its own seed
-(decision 10). Segments end at rounds 25, 50, 100, 200, 400, …
+XGBoost does not save the state of its random numbers. A resumed run therefore grows the same trees
+only because every run trains in the same segments, each with its own seed. Segments end at rounds
+25, 50, 100, 200, 400, …
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from pipeline.train.xgboost.quantile_matrix import summarize_error
 FIRST_SEGMENT = 25
 STATE = "state.json"
 RESCALE = "divide data.weight by its mean, and a target of very large numbers by a unit"
+HIGHER_IS_BETTER = ("auc", "aucpr", "pre", "ndcg", "map")
+"""Metrics of XGBoost that are not losses."""
 
 History = dict[str, dict[str, list[float]]]
-
-# Metrics of XGBoost of which more is better; all others are losses.
-RISING = ("auc", "aucpr", "pre", "ndcg", "map")
+"""Set → metric → value per round."""
 
 
 @dataclass(frozen=True)
 class BoostingPlan:
-    """What is boosted, and when it stops."""
+    """The parameters of a boosting, and when it stops."""
 
     params: Mapping[str, Any]
     seed: int
@@ -51,14 +51,18 @@ class BoostingPlan:
     patience: int
     """Rounds without a better last metric of the valid set; 0: never stop early."""
     identity: str
-    """What the model depends on besides; a checkpoint of something else is not gone on from."""
+    """Everything else that the model depends on; a checkpoint with another one is not used."""
 
     def key(self) -> str:
-        """A hash that a checkpoint must share. Threads and workers may be others by then."""
+        """Hash what a checkpoint must share to be resumed."""
+        # The model is the same for any number of threads and workers, so they may change.
         params = {name: value for name, value in self.params.items() if name != "nthread"}
-        facts = [params, self.seed, self.rounds, self.patience, self.identity]
-        text = json.dumps([*facts, xgb.__version__], sort_keys=True, default=str)
+        parts = [params, self.seed, self.rounds, self.patience, self.identity]
+        text = json.dumps([*parts, xgb.__version__], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+PackedState = tuple[bytes, History, int, bool]
 
 
 @dataclass
@@ -72,27 +76,27 @@ class BoostingState:
 
     @property
     def rounds(self) -> int:
-        """How many there are."""
+        """The number of rounds so far."""
         return self.booster.num_boosted_rounds() if self.booster else 0
 
-    def packed(self) -> tuple[bytes, History, int, bool]:
-        """What `unpacked` takes; the trees as UBJSON, as a file has them."""
+    def pack(self) -> PackedState:
+        """Return the state as plain values, the trees as UBJSON, as `unpack` takes them."""
         trees = bytes(self.booster.save_raw("ubj")) if self.booster else b""
         return trees, self.history, self.segments, self.done
 
     @staticmethod
-    def unpacked(trees: bytes, history: History, segments: int, done: bool) -> BoostingState:
-        """The inverse of `packed`, in any process."""
+    def unpack(trees: bytes, history: History, segments: int, done: bool) -> BoostingState:
+        """Rebuild a packed state, in any process."""
         booster = xgb.Booster(model_file=bytearray(trees)) if trees else None
         return BoostingState(booster, history, segments, done)
 
 
-SaveState = Callable[[BoostingState], None]
-"""Takes the trees so far when a segment ends."""
+OnSegment = Callable[[BoostingState], None]
+"""Callback with the trees so far, at the end of each segment."""
 
 
 def segment_ends(rounds: int) -> Iterator[int]:
-    """25, 50, 100, 200, …, ``rounds``."""
+    """Yield the rounds after which segments end: 25, 50, 100, 200, …, ``rounds``."""
     end = FIRST_SEGMENT
     while end < rounds:
         yield end
@@ -101,24 +105,30 @@ def segment_ends(rounds: int) -> Iterator[int]:
 
 
 def find_best_round(history: Mapping[str, Mapping[str, list[float]]]) -> int:
-    """The first round (from 0) with the best last metric of the valid set."""
+    """Return the first round (from 0) with the best last metric of the valid set."""
     metric, values = list(history["valid"].items())[-1]
-    best = max(values) if _rises(metric) else min(values)
-    return values.index(best)
-
-
-def _rises(metric: str) -> bool:
-    return metric.partition("@")[0] in RISING
+    choose = max if metric.partition("@")[0] in HIGHER_IS_BETTER else min
+    return values.index(choose(values))
 
 
 def boost(
-    plan: BoostingPlan, train: xgb.DMatrix, watched: Sequence[tuple[xgb.DMatrix, str]], *,
-    start: BoostingState, keep: SaveState, progress: Progress,
-) -> Iterator[BoostingState]:  # fmt: skip
-    """Boosts segment after segment, from ``start`` on, each of them kept.
+    plan: BoostingPlan,
+    train: xgb.DMatrix,
+    watched: Sequence[tuple[xgb.DMatrix, str]],
+    *,
+    start: BoostingState,
+    on_segment: OnSegment,
+    progress: Progress,
+) -> Iterator[BoostingState]:
+    """Boost segment after segment, beginning at ``start``.
 
     Args:
-        watched: sets with their names, whose metrics are told after each round.
+        plan: the parameters, and when to stop.
+        train: the training rows.
+        watched: sets with their names, whose metrics are computed after each round.
+        start: the trees that exist already.
+        on_segment: called with the trees so far when a segment ends.
+        progress: called after each round.
 
     Yields:
         The trees so far, after each segment; the last one has ``done``.
@@ -129,28 +139,27 @@ def boost(
         if state.done or number < state.segments:
             continue
         if booster is None or plan.params["device"] != "cpu":
-            # A GPU adds up the scores of a loaded model's trees in another order than tree by tree
+            # A GPU sums the scores of a loaded model's trees in another order than tree by tree.
+            # It reloads after every segment, so that a resumed run is the same to the bit.
             booster = xgb.Booster(dict(plan.params), matrices, model_file=state.booster)
         history = deepcopy(state.history)
-        with signals.defer_signals():
-            _renew(booster, plan, number)
+        with signals.deferred():
+            _reseed(booster, plan, number)
             _grow(
-                booster, plan, end, train=train, watched=watched, history=history,
-                progress=progress,
+                booster, plan, end,
+                train=train, watched=watched, history=history, progress=progress,
             )  # fmt: skip
         done = end == plan.rounds or booster.num_boosted_rounds() < end
         state = BoostingState(booster.reset() if done else booster, history, number + 1, done)
-        keep(state)
+        on_segment(state)
         yield state
 
 
-def _renew(booster: xgb.Booster, plan: BoostingPlan, segment: int) -> None:
-    """Sets the segment's seed, as if the booster had just been loaded from a checkpoint.
-
-    Its updater has random numbers of its own, which go on from tree to tree: loading the
-    configuration makes a new one. What the trees so far predict stays cached, where
-    ``xgb.train(xgb_model=...)`` would predict it again for all rows.
-    """
+def _reseed(booster: xgb.Booster, plan: BoostingPlan, segment: int) -> None:
+    """Set the segment's seed, as if the booster had just been loaded from a checkpoint."""
+    # The booster's updater has random numbers of its own, which continue from tree to tree; loading
+    # the configuration makes a new updater. The predictions of the trees so far stay cached, where
+    # `xgb.train(xgb_model=...)` would compute them again for all rows.
     booster.load_config(booster.save_config())
     # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0: so no
     # segment may have 0, nor its predecessor's.
@@ -158,14 +167,21 @@ def _renew(booster: xgb.Booster, plan: BoostingPlan, segment: int) -> None:
 
 
 def _grow(
-    booster: xgb.Booster, plan: BoostingPlan, end: int, *, train: xgb.DMatrix,
-    watched: Sequence[tuple[xgb.DMatrix, str]], history: History, progress: Progress,
-) -> None:  # fmt: skip
-    """Boosts to round ``end``, unless patience is over, counted across segments."""
+    booster: xgb.Booster,
+    plan: BoostingPlan,
+    end: int,
+    *,
+    train: xgb.DMatrix,
+    watched: Sequence[tuple[xgb.DMatrix, str]],
+    history: History,
+    progress: Progress,
+) -> None:
+    """Boost to round ``end``, unless patience, counted across segments, runs out before."""
     for number in range(booster.num_boosted_rounds(), end):
         try:
             booster.update(train, number)
         except xgb.core.XGBoostError as error:
+            # Only the objective's own errors are about the user's labels and weights.
             if "/objective/" not in str(error):
                 raise
             raise DataError(
@@ -173,21 +189,21 @@ def _grow(
                 fix=RESCALE,
             ) from None
         if watched:
-            _record(history, booster.eval_set(watched, number))
-        progress(_line(number + 1, history), number + 1, plan.rounds)
-        if signals.received_signal():
+            _record_metrics(history, booster.eval_set(watched, number))
+        progress(_describe_round(number + 1, history), number + 1, plan.rounds)
+        if signals.received():
             return
         if plan.patience and number - find_best_round(history) >= plan.patience:
             return
 
 
-def _record(history: History, told: str) -> None:
-    """Add what XGBoost reports of a round: ``[7]\ttrain-logloss:0.5\tvalid-logloss:0.6``.
+def _record_metrics(history: History, report: str) -> None:
+    """Append what XGBoost reports on a round: ``[7]\ttrain-logloss:0.5\tvalid-logloss:0.6``.
 
     Raises:
-        DataError: a metric is infinite or NaN, so that no round can be told from another.
+        DataError: a metric is infinite or NaN, so that rounds cannot be compared.
     """
-    for part in told.split("\t")[1:]:
+    for part in report.split("\t")[1:]:
         name, _, value = part.rpartition(":")
         which, _, metric = name.partition("-")
         if not math.isfinite(float(value)):
@@ -195,63 +211,17 @@ def _record(history: History, told: str) -> None:
         history.setdefault(which, {}).setdefault(metric, []).append(float(value))
 
 
-def _line(rounds: int, history: History) -> str:
-    found = history.get("valid") or history.get("train")
-    if not found:
+def _describe_round(rounds: int, history: History) -> str:
+    which = "valid" if history.get("valid") else "train"
+    metrics = history.get(which)
+    if not metrics:
         return f"round {rounds}"
-    metric, values = list(found.items())[-1]
-    return f"round {rounds}, {'valid' if 'valid' in history else 'train'} {metric} {values[-1]:.5f}"
-
-
-def save_state(
-    plan: BoostingPlan, folder: Path | None, notes: Sequence[str], state: BoostingState
-) -> None:
-    """Writes a checkpoint of the trees so far in the folder, if there is one.
-
-    Args:
-        plan: what is boosted.
-        folder: None: nothing is kept.
-        notes: what is said of the training so far.
-        state: the trees.
-    """
-    if folder is None:
-        return
-    trees, history, segments, done = state.packed()
-    model = f"rounds-{state.rounds:05d}.ubj"
-    with atomic_write(folder / model) as beside:
-        beside.write_bytes(trees)
-    facts = {"key": plan.key(), "model": model, "segments": segments, "done": done}
-    facts |= {"sha256": hashlib.sha256(trees).hexdigest(), "notes": list(notes)}
-    write_json(folder / STATE, {**facts, "history": history})
-    for old in folder.glob("rounds-*.ubj"):  # the state names the new one: the others are spare
-        if old.name != model:
-            old.unlink()
-
-
-def load_state(plan: BoostingPlan, folder: Path | None) -> BoostingState:
-    """The trees of the folder's checkpoint, if it has one of this plan, intact; else none."""
-    if folder is None or not (folder / STATE).is_file():
-        return BoostingState()
-    facts = _read_checkpoint(folder)
-    if facts.key != plan.key():
-        return BoostingState()
-    path = folder / Path(facts.model).name
-    if not path.is_file() or hash_file(path) != facts.sha256:
-        return BoostingState()
-    trees = manifest.read_unverified(path, MAX_MODEL)
-    if trees and model_integrity.find_booster_fault(trees):
-        return BoostingState()
-    return BoostingState.unpacked(trees, facts.history, facts.segments, facts.done)
-
-
-def read_notes(folder: Path | None) -> list[str]:
-    """What was said of the training whose checkpoint is the last."""
-    assert folder is not None
-    return list(_read_checkpoint(folder).notes)
+    metric, values = list(metrics.items())[-1]
+    return f"round {rounds}, {which} {metric} {values[-1]:.5f}"
 
 
 class Checkpoint(StoredObject):
-    """What ``state.json`` holds."""
+    """The contents of ``state.json``."""
 
     key: str
     model: Annotated[str, Field(min_length=1)]
@@ -262,11 +232,58 @@ class Checkpoint(StoredObject):
     history: dict[str, dict[str, list[float]]]
 
 
+def save_state(
+    plan: BoostingPlan, folder: Path | None, notes: Sequence[str], state: BoostingState
+) -> None:
+    """Write a checkpoint of the trees so far.
+
+    Args:
+        plan: the plan, whose key the checkpoint holds.
+        folder: the folder for it; None: write nothing.
+        notes: the notes on the training so far.
+        state: the trees.
+    """
+    if folder is None:
+        return
+    trees, history, segments, done = state.pack()
+    model = f"rounds-{state.rounds:05d}.ubj"
+    with atomic_write(folder / model) as beside:
+        beside.write_bytes(trees)
+    facts = {"key": plan.key(), "model": model, "segments": segments, "done": done}
+    facts |= {"sha256": hashlib.sha256(trees).hexdigest(), "notes": list(notes)}
+    write_json(folder / STATE, {**facts, "history": history})
+    # Only now does the state name the new model: until here a kill leaves the old pair intact.
+    for old in folder.glob("rounds-*.ubj"):
+        if old.name != model:
+            old.unlink()
+
+
+def load_state(plan: BoostingPlan, folder: Path | None) -> BoostingState:
+    """Load the trees of the folder's checkpoint, or none if it is not intact and of this plan."""
+    if folder is None or not (folder / STATE).is_file():
+        return BoostingState()
+    checkpoint = _read_checkpoint(folder)
+    path = folder / Path(checkpoint.model).name
+    if checkpoint.key != plan.key() or not path.is_file() or hash_file(path) != checkpoint.sha256:
+        return BoostingState()
+    trees = manifest.read_unverified(path, MAX_MODEL)
+    # The hash only says that state and model belong together: both may have been replaced.
+    if trees and model_integrity.find_booster_fault(trees):
+        return BoostingState()
+    return BoostingState.unpack(trees, checkpoint.history, checkpoint.segments, checkpoint.done)
+
+
+def read_notes(folder: Path | None) -> list[str]:
+    """Read the notes of the training that the folder's checkpoint ended."""
+    assert folder is not None
+    return list(_read_checkpoint(folder).notes)
+
+
 @cache
-def _checkpoints() -> TypeAdapter[Checkpoint]:
+def _checkpoint_adapter() -> TypeAdapter[Checkpoint]:
     return TypeAdapter(Checkpoint)
 
 
 def _read_checkpoint(folder: Path) -> Checkpoint:
     path = folder / STATE
-    return check_stored(_checkpoints(), read_json(path), path)
+    return check_stored(_checkpoint_adapter(), read_json(path), path)

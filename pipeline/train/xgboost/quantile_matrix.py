@@ -1,11 +1,10 @@
-"""The bins that XGBoost trains on, made block by block: in memory, or in files on disk."""
+"""The bins that XGBoost trains on, built block by block: in memory, or in files on disk."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -18,7 +17,7 @@ import xgboost as xgb
 from pipeline.console import signals
 from pipeline.device.choose import frames_of
 from pipeline.errors import DataError
-from pipeline.matrix import Feature, Feed, Matrix, SetName, concatenate_matrices
+from pipeline.matrix import Feed, Matrix, SetName, concatenate_matrices
 from pipeline.memory.estimate import page_rows
 from pipeline.train.params import XGBoostParams
 from pipeline.train.weights import (
@@ -27,87 +26,96 @@ from pipeline.train.weights import (
     reject_infinite,
     sample_block,
 )
+from pipeline.train.xgboost.scoring import make_feature_names
 
-_Pair = tuple[xgb.DMatrix, xgb.DMatrix | None]
+Matrices = tuple[xgb.DMatrix, xgb.DMatrix | None]
+"""The bins of the training rows, and of the valid rows if there are any."""
+Blocks = Callable[[], Iterator[Matrix]]
+"""Starts a pass over blocks of rows."""
 BIN_ROWS = 1_000_000
-"""Rows whose quantiles are the bins where all rows are too many: AUC -0.0002 at 8 M rows."""
+"""Rows of the sample whose quantiles are the bins: AUC -0.0002 at 8 M rows."""
 EXACT_BELOW = 4_000_000
-"""Training rows up to which all of them make the bins."""
+"""Training rows up to which the bins are the quantiles of all of them."""
 
 
-class _Blocks(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
-    """The blocks of a pass, made again for every pass."""
+class _BlockIterator(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
+    """XGBoost's view of the blocks, which are computed afresh for each of its passes."""
 
-    def __init__(
-        self, blocks: Callable[[], Iterator[Matrix]], like: Mapping[str, Any], files: Path | None
-    ) -> None:
+    def __init__(self, blocks: Blocks, columns: Mapping[str, Any], files: Path | None) -> None:
         super().__init__(str(files) if files else None, release_data=True)
-        self.blocks, self.like = blocks, like
-        self.left = blocks()
+        self.blocks, self.columns = blocks, columns
+        self.remaining = blocks()
 
     def next(self, input_data: Callable[..., Any]) -> bool:
-        block = None if signals.received_signal() else next(self.left, None)
+        # After a signal the pass ends early, instead of reading all blocks first.
+        block = None if signals.received() else next(self.remaining, None)
         if block is None:
             return False
-        input_data(data=block.x, label=block.label, weight=block.weight, **self.like)
+        input_data(data=block.x, label=block.label, weight=block.weight, **self.columns)
         return True
 
     def reset(self) -> None:
-        self.left = self.blocks()
+        self.remaining = self.blocks()
 
 
 def build_matrices(
-    params: XGBoostParams, feed: Feed, native: Mapping[str, Any], *, seed: int, notes: list[str],
+    params: XGBoostParams,
+    feed: Feed,
+    native: Mapping[str, Any],
+    *,
+    seed: int,
+    notes: list[str],
     cache: Path | None,
-) -> _Pair:  # fmt: skip
-    """The bins of the training rows, and of the valid rows if there are any.
+) -> Matrices:
+    """Bin the training rows, and the valid rows if there are any.
 
     Args:
+        params: the parameters as the config gives them.
+        feed: the matrices.
         native: XGBoost's own parameters.
-        seed: of the sample whose quantiles are the bins where all rows are too many.
-        notes: what the ledger says is added to them.
-        cache: the folder where they lie on disk, or the name that they have on the host beside a
-            GPU; None: they are in the memory of the device.
+        seed: seed of the sample whose quantiles are the bins if there are too many rows.
+        notes: notes for the ledger are appended to them.
+        cache: the folder of the bins on disk, or their name on the host beside a GPU; None: they
+            are in the memory of the device.
     """
     by_class = compute_class_weights(params.class_weight, feed)
+    train_rows, xp = feed.count_rows("train"), frames_of(feed.device).xp
 
-    def rows(which: SetName) -> Callable[[], Iterator[Matrix]]:
-        return lambda: iter_weighted_blocks(feed, which, by_class)
+    def start_pass(which: SetName) -> Iterator[Matrix]:
+        return iter_weighted_blocks(feed, which, by_class)
 
-    def quantised(which: SetName, ref: Any) -> xgb.DMatrix:
+    def build(which: SetName, reference: xgb.DMatrix | None) -> xgb.DMatrix:
+        blocks: Blocks = partial(start_pass, which)
         if cache is None:
-            return _quantised(rows(which), feed, native, ref)
-        if native["device"] != "cpu":  # it puts pages together itself, as large as the GPU takes
-            return _quantised(rows(which), feed, native, ref, cache / which)
-        size = page_rows(feed.count_rows("train"), len(feed.features))
-        paged = partial(_pages, rows(which), size, frames_of(feed.device).xp)
-        return _quantised(paged, feed, native, ref, cache / which)
+            return _build_matrix(blocks, feed, native, reference)
+        # From a GPU, XGBoost concatenates pages itself, as large as the GPU allows.
+        if native["device"] == "cpu":
+            size = page_rows(train_rows, len(feed.features))
+            blocks = partial(_iter_pages, blocks, size, xp)
+        return _build_matrix(blocks, feed, native, reference, cache / which)
 
-    ref = None
-    if params.bins == "auto" and feed.count_rows("train") > EXACT_BELOW:
-        share = BIN_ROWS / feed.count_rows("train")
-        notes.append(
-            f"bins of {BIN_ROWS:,} of {feed.count_rows('train'):,} training rows (bins: auto)"
-        )
-        device = frames_of(feed.device)
-        some = [sample_block(block, share, seed, device) for block in rows("train")()]
-        ref = _quantised(lambda: iter(some), feed, native)
-        some.clear()
-    dtrain = quantised("train", ref)
-    dvalid = quantised("valid", dtrain) if feed.count_rows("valid") else None
+    reference = None
+    if params.bins == "auto" and train_rows > EXACT_BELOW:
+        notes.append(f"bins of {BIN_ROWS:,} of {train_rows:,} training rows (bins: auto)")
+        share, device = BIN_ROWS / train_rows, frames_of(feed.device)
+        sample = [sample_block(block, share, seed, device) for block in start_pass("train")]
+        reference = _build_matrix(lambda: iter(sample), feed, native)
+        sample.clear()  # the lambda still refers to the list: 1 M rows would stay in memory
+    train = build("train", reference)
+    valid = build("valid", train) if feed.count_rows("valid") else None
     if cache is not None:
         size = sum(path.stat().st_size for path in cache.iterdir())
         where = f"on disk: {size / 1e9:.2f} GB, removed after training" if size else "on the host"
         notes.append(f"bins {where}")
-    return dtrain, dvalid
+    return train, valid
 
 
 @contextmanager
 def cache_folder(cache: Path | None, device: str) -> Iterator[None]:
-    """Makes the folder, if one is wanted, and removes it whatever happens.
+    """Create the folder, if one is wanted, and remove it whatever happens.
 
-    XGBoost removes its files itself when a matrix goes, and warns of those that are gone already:
-    so the block must not keep the matrices in a variable.
+    The block must not keep the matrices in a variable: XGBoost removes its files itself when a
+    matrix is freed, and warns of files that are gone already.
     """
     if cache is not None:
         cache.mkdir(parents=True)
@@ -115,6 +123,7 @@ def cache_folder(cache: Path | None, device: str) -> Iterator[None]:
         with frames_of(device).external_memory() if cache is not None else nullcontext():
             yield
     except BaseException as error:
+        # the frames of a traceback keep the matrices alive, too
         traceback.clear_frames(error.__traceback__)
         raise
     finally:
@@ -122,38 +131,43 @@ def cache_folder(cache: Path | None, device: str) -> Iterator[None]:
             shutil.rmtree(cache, ignore_errors=True)
 
 
-def _pages(blocks: Callable[[], Iterator[Matrix]], size: int, xp: ModuleType) -> Iterator[Matrix]:
-    """The blocks put together until they have ``size`` rows."""
-    kept: list[Matrix] = []
+def _iter_pages(blocks: Blocks, size: int, xp: ModuleType) -> Iterator[Matrix]:
+    """Concatenate blocks until they have ``size`` rows."""
+    page: list[Matrix] = []
     for block in blocks():
-        kept.append(block)
-        if sum(len(b.x) for b in kept) >= size:
-            yield concatenate_matrices(kept, xp)
-            kept = []
-    if kept:
-        yield concatenate_matrices(kept, xp)
+        page.append(block)
+        if sum(len(b.x) for b in page) >= size:
+            yield concatenate_matrices(page, xp)
+            page = []
+    if page:
+        yield concatenate_matrices(page, xp)
 
 
-def _quantised(
-    blocks: Callable[[], Iterator[Matrix]], feed: Feed, native: Mapping[str, Any], ref: Any = None,
+def _build_matrix(
+    blocks: Blocks,
+    feed: Feed,
+    native: Mapping[str, Any],
+    reference: xgb.DMatrix | None = None,
     files: Path | None = None,
-) -> xgb.DMatrix:  # fmt: skip
-    """The bins of the blocks: in memory, or in files whose names begin with ``files``."""
+) -> xgb.DMatrix:
+    """Bin the blocks: in memory, or in files whose names begin with ``files``."""
     kind = xgb.ExtMemQuantileDMatrix if files else xgb.QuantileDMatrix
-    features = tuple(feed.features)
-    like = {
-        "feature_names": make_feature_names(features),
-        "feature_types": [f.kind for f in features],
+    columns = {
+        "feature_names": make_feature_names(feed.features),
+        "feature_types": [feature.kind for feature in feed.features],
     }
     try:
-        with signals.defer_signals():
+        with signals.deferred():
             return kind(
-                _Blocks(blocks, like, files), max_bin=native["max_bin"], nthread=native["nthread"],
-                enable_categorical=True, ref=ref,
-            )  # fmt: skip
+                _BlockIterator(blocks, columns, files),
+                max_bin=native["max_bin"],
+                nthread=native["nthread"],
+                enable_categorical=True,
+                ref=reference,
+            )
     except xgb.core.XGBoostError as error:
         if "contains `inf`" in str(error):
-            reject_infinite(feed)
+            reject_infinite(feed)  # names the feature, which XGBoost does not
         if "Invalid categorical value" in str(error):
             raise DataError(
                 f"xgboost: a category code is out of range: {summarize_error(error)}"
@@ -161,14 +175,7 @@ def _quantised(
         raise
 
 
-def make_feature_names(features: tuple[Feature, ...]) -> list[str]:
-    """Names that XGBoost takes: ours without ``[ ] <``, made distinct by position."""
-    names = [re.sub(r"[\[\]<]", "_", f.name) for f in features]
-    count = Counter(names)
-    return [n if count[n] == 1 else f"{n}__{i}" for i, n in enumerate(names)]
-
-
 def summarize_error(error: Exception) -> str:
-    """What XGBoost says went wrong, without its stack."""
+    """Return what XGBoost reports, without its stack and source lines."""
     text = str(error).split("Stack trace")[0]
     return " ".join(re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text).split())

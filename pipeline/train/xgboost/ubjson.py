@@ -1,7 +1,7 @@
-"""Read the part of UBJSON that XGBoost writes, so that a model can be checked before it is loaded.
+"""The part of UBJSON that XGBoost writes, so that a model can be checked before it is loaded.
 
-Stricter than XGBoost's own reader, so that both understand the same: no key twice, no bytes after
-the end, bounded depth. A claimed length is compared with the bytes that are left first.
+The reader is stricter than XGBoost's own, so that both understand the same: no key twice, no bytes
+after the end, bounded depth. A length is first compared with the bytes that are left.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 DEPTH = 16
-"""Levels of objects and arrays; XGBoost writes 7."""
+"""Most levels of objects and arrays; XGBoost writes 7."""
 MAX_VALUES = 4_000_000
-"""Values outside of typed arrays; XGBoost writes about 30 for each tree."""
+"""Most values outside of typed arrays; XGBoost writes about 30 per tree."""
 TYPES = {
     b"i": ">i1", b"U": ">u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8",
 }  # fmt: skip
 """Type markers and the NumPy types of their values; UBJSON is big-endian."""
-CONSTANTS = {b"Z": None, b"T": True, b"F": False}
+LITERALS = {b"Z": None, b"T": True, b"F": False}
 
 
 def parse(data: bytes) -> Any:
-    """Parse a whole file: dicts, lists, strings, numbers, and NumPy arrays for typed arrays.
+    """Parse a whole file to dicts, lists, strings, numbers, and NumPy arrays for typed arrays.
 
     Raises:
-        ValueError: it is not what XGBoost writes.
+        ValueError: the bytes are not UBJSON as XGBoost writes it.
     """
     reader = _Reader(data)
     value = reader.value(DEPTH)
@@ -42,21 +42,21 @@ class _Reader:
         self.data, self.at, self.values = data, 0, 0
 
     def take(self, count: int) -> bytes:
-        """Return the next bytes and move behind them."""
+        """Return the next bytes and skip them."""
         if not 0 <= count <= len(self.data) - self.at:
             raise ValueError(f"{count} bytes claimed at {self.at}, {len(self.data)} in all")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def next_is(self, marker: bytes) -> bool:
-        """Tell whether the marker comes next; if so, move behind it."""
+        """Return whether the marker comes next; if so, skip it."""
         is_next = self.data[self.at : self.at + 1] == marker
         self.at += is_next
         return is_next
 
     def length(self) -> int:
-        """Read a length: XGBoost writes all of them as int64."""
-        if not self.next_is(b"L"):
+        """Read a length."""
+        if not self.next_is(b"L"):  # XGBoost writes all lengths as int64
             raise ValueError(f"no length at {self.at}")
         return int(struct.unpack(">q", self.take(8))[0])
 
@@ -76,8 +76,8 @@ class _Reader:
             return self._array(depth - 1)
         if marker == b"S":
             return self.text()
-        if marker in CONSTANTS:
-            return CONSTANTS[marker]
+        if marker in LITERALS:
+            return LITERALS[marker]
         return self._numbers(marker, 1)[0].item()
 
     def _object(self, depth: int) -> dict[str, Any]:
