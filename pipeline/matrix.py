@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pipeline.device import Array, Frames, Series
 
@@ -61,8 +61,8 @@ class Target:
     """The task and the classes of what is predicted."""
 
     task: Task
-    classes: tuple[str | int | float | bool, ...] = ()
-    """Class values in label order; the binary positive is classes[1]."""
+    classes: tuple[Any, ...] = ()
+    """Class values (str, int, float or bool) in label order; the binary positive is classes[1]."""
 
     def __str__(self) -> str:
         """Return the task with up to ten classes: ``binary (no, yes)``."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pipeline.config.model import Config
-from pipeline.train.params import PARAMS
+from pipeline.train.model import MODEL_REGISTRY
 
 
 class Key(NamedTuple):
@@ -107,8 +107,8 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
 def all_keys() -> list[Key]:
     """Return every key of a config file; ``NAME`` stands for a name of your choice."""
     keys = [k for k in keys_of(Config) if k.path not in ("features", "models")]
-    for name, params in PARAMS.items():
-        keys += keys_of(params, f"models.{name}.")
+    for name, entry in MODEL_REGISTRY.items():
+        keys += keys_of(entry.params, f"models.{name}.")
     return keys
 
 

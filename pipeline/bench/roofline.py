@@ -25,7 +25,8 @@ from pipeline.artifacts.files import read_json
 from pipeline.bench.bandwidth import DeviceThroughput
 from pipeline.config.loader import read_yaml
 from pipeline.train.forest.train import MATRIX_ROWS, TREE_ROWS
-from pipeline.train.params import ForestParams, XGBoostParams, parse_models
+from pipeline.train.model import parse_models
+from pipeline.train.params import ForestParams, XGBoostParams
 
 VALUE = 8
 """Bytes per value in a frame."""

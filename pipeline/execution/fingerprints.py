@@ -21,17 +21,13 @@ from pipeline.execution.job import Job
 from pipeline.features.registry import dump_op
 from pipeline.ingest.sources.files import File
 from pipeline.memory.planner import MemoryPlan
-from pipeline.train.model import sort_for_training
+from pipeline.train.model import MODEL_REGISTRY, sort_for_training
 from pipeline.versions import find_versions
 
 Facts = Mapping[str, Any]
 """JSON: section (``config``, ``files``, ``versions``, …) to name to value."""
 
 FRAMES = ("numpy", "pandas", "pyarrow", "cudf-cu13", "cudf-cu12")
-LEARNERS: Mapping[str, tuple[str, ...]] = {
-    "xgboost": ("numpy", "xgboost", "xgboost-cpu", "xgboost-cu13"),
-    "forest": ("numpy", "scikit-learn", "treelite", "cuml-cu13", "cuml-cu12"),
-}
 SHOWN = 3
 """Differences that a reason names."""
 
@@ -106,7 +102,7 @@ def _train(job: Job, plan: MemoryPlan, name: str) -> Facts:
     return {
         "config": _slice(job.models[name], f"models.{name}"),
         "memory": {"rows of the forest": most},
-        **_made_by(LEARNERS[name]),
+        **_made_by(("numpy", *MODEL_REGISTRY[name].packages)),
     }
 
 

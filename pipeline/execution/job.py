@@ -26,7 +26,8 @@ from pipeline.ingest.sources.files import File, find_files
 from pipeline.ingest.tables import read_table
 from pipeline.memory.planner import device_limit
 from pipeline.schema import RESERVED, Schema
-from pipeline.train.params import ModelParams, parse_models
+from pipeline.train.model import parse_models
+from pipeline.train.params import ModelParams
 
 REFIT_BELOW = 500_000  # rows: `refit: auto`
 

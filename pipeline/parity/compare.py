@@ -31,12 +31,10 @@ from pipeline.parity.differences import CLOSE, EXACT, Check, Rule, paired, plain
 from pipeline.schema import LABEL, SET, WEIGHT
 from pipeline.train import golden, model_io
 from pipeline.train.fitted_model import FittedModel
+from pipeline.train.model import MODEL_REGISTRY
 
 JUDGED: Mapping[str, str] = {"binary": "roc_auc", "multiclass": "roc_auc_ovr", "regression": "r2"}
 """The metric of a task that is compared: between 0 and 1 where a model is of use."""
-LIMITS: Mapping[str, float] = {"xgboost": 0.003, "forest": 0.01}
-"""Between two trainings. XGBoost's devices sum gradients in another order; cuML's forest draws
-other rows and splits at the quantiles of ``n_bins``, scikit-learn's at every value."""
 OWN: Mapping[str, str] = {
     LABEL: "label", SET: "set", WEIGHT: "weight", FOLD: "fold hash", SAMPLE: "sample hash",
 }  # fmt: skip
@@ -217,7 +215,7 @@ def _metrics(sides: Sequence[DeviceRun]) -> list[Check]:
     first, second = (side.metrics for side in sides)
     name, checks = JUDGED[first["task"]], []
     for model in first["models"]:
-        rule = within(LIMITS[model])
+        rule = within(MODEL_REGISTRY[model].parity)
         values = [m["models"].get(model, {}).get("test", {}).get(name) for m in (first, second)]
         check = Check("metrics", f"{model} {name} on test", rule.text)
         size = None if None in values else abs(values[0] - values[1])

@@ -26,6 +26,7 @@ from pipeline.ingest import pandas_input
 from pipeline.ingest.labels.assign import evaluate_filter
 from pipeline.train import golden, model_io
 from pipeline.train.fitted_model import FittedModel
+from pipeline.train.model import MODEL_REGISTRY
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
@@ -184,7 +185,7 @@ def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
 
 def _named(path: Path, model: str) -> tuple[Path, str]:
     """The run folder and the model: of a model's file, those that it is of."""
-    names = {file: name for name, file in model_io.CONTENT.items()}
+    names = {entry.file: name for name, entry in MODEL_REGISTRY.items()}
     if path.parent.name == "train" and path.name in names and path.is_file():
         return path.parent.parent, names[path.name]
     return path, model

@@ -23,7 +23,7 @@ from pipeline.features.engine.plan_file import plan_adapter
 from pipeline.ingest.contract_file import contract_adapter
 from pipeline.report.audit_file import get_audit_adapter
 from pipeline.telemetry.timeline_file import timeline_validator
-from pipeline.train.sidecar import check_sidecar
+from pipeline.train.model_io import check_sidecar
 
 Json = dict[str, Any]
 

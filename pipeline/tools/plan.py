@@ -109,7 +109,7 @@ def count_passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
         "features": chosen + phases + golden,
     }  # fmt: skip
     for name, params in job.models.items():
-        balanced = 1 if params.class_weight == "balanced" else 0
+        balanced = 1 if getattr(params, "class_weight", None) == "balanced" else 0
         # XGBoost's bins: passes that fill them, and one more where they have to be found
         filled = 3 if memory.bins == "memory" else 2
         own = 1 + filled + (filled if job.config.split.valid else 0) if name == "xgboost" else 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config.model import Config
 from pipeline.features.registry import REGISTRY, get_op_class
-from pipeline.train.params import PARAMS
+from pipeline.train.model import MODEL_REGISTRY
 
 
 def config_schema() -> dict[str, Any]:
@@ -32,8 +32,8 @@ def config_schema() -> dict[str, Any]:
     schema["properties"]["models"] = {
         "type": ["object", "null"],
         "properties": {
-            name: {"anyOf": [params.model_json_schema(by_alias=True), {"type": "null"}]}
-            for name, params in PARAMS.items()
+            name: {"anyOf": [entry.params.model_json_schema(by_alias=True), {"type": "null"}]}
+            for name, entry in MODEL_REGISTRY.items()
         },
         "additionalProperties": False,
         "default": None,

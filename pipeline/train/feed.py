@@ -49,7 +49,7 @@ def _without(sets: MatrixSets, which: SetName) -> MatrixSets:
 
 @dataclass(frozen=True)
 class PartitionedFeed:
-    """`pipeline.matrix.Feed` over partitions of `MatrixSets`, persisted or computed at each pass."""
+    """A `pipeline.matrix.Feed` over partitions of matrices, persisted or computed at each pass."""
 
     client: Client
     parts: Callable[..., Partitions]

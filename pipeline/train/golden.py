@@ -20,7 +20,7 @@ from pipeline.errors import InputError
 from pipeline.matrix import Feed, Matrix
 from pipeline.train.feed import map_blocks
 from pipeline.train.fitted_model import FittedModel
-from pipeline.train.model import REGISTRY
+from pipeline.train.model import MODEL_REGISTRY
 
 FILE = "golden.parquet"
 TOLERANCE = 1e-5
@@ -89,7 +89,7 @@ def load_scored(
     Raises:
         InputError: the file holds more rows, or more columns than features and scores.
     """
-    width = len(fitted.features) + len(REGISTRY) * max(1, len(fitted.target.classes))
+    width = len(fitted.features) + len(MODEL_REGISTRY) * max(1, len(fitted.target.classes))
     return read_stored_table(path, TableLimits(rows, width), read)
 
 

@@ -2,7 +2,7 @@
 
 A model takes three files: its parameters in `pipeline.train.params`, its code in
 ``pipeline/train/<name>/model.py`` (the functions of `ModelImplementation`), and its entry in
-`REGISTRY`.
+`MODEL_REGISTRY`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ModelEntry:
     trains_last: bool = False
 
 
-REGISTRY: Mapping[str, ModelEntry] = {
+MODEL_REGISTRY: Mapping[str, ModelEntry] = {
     "xgboost": ModelEntry(
         params=XGBoostParams,
         file="xgboost.ubj",
@@ -115,13 +115,13 @@ def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
     """
     chosen: Mapping[str, Any] = models if models else {name: {} for name in MODELS}
     for name in chosen:
-        if name not in REGISTRY:
+        if name not in MODEL_REGISTRY:
             raise ConfigError(
-                f"models.{name}: there is no such model", fix=suggest_or_list(name, REGISTRY)
+                f"models.{name}: there is no such model", fix=suggest_or_list(name, MODEL_REGISTRY)
             )
     parsed: dict[str, ModelParams] = {
         name: validate(entry.params, chosen[name], f"models.{name}")
-        for name, entry in REGISTRY.items()
+        for name, entry in MODEL_REGISTRY.items()
         if chosen.get(name) is not None
     }
     if not parsed:
@@ -131,7 +131,7 @@ def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
 
 def sort_for_training(models: Iterable[str]) -> tuple[str, ...]:
     """Return the models in the order in which they train."""
-    return tuple(sorted(models, key=lambda name: REGISTRY[name].trains_last))
+    return tuple(sorted(models, key=lambda name: MODEL_REGISTRY[name].trains_last))
 
 
 def train(name: str, params: ModelParams, feed: Feed, options: TrainingOptions) -> FittedModel:

@@ -19,19 +19,19 @@ from pipeline.artifacts.files import atomic_write, write_json
 from pipeline.config.stored import check_stored, misfit_error
 from pipeline.errors import InputError, shorten, suggest_or_list
 from pipeline.train.fitted_model import FittedModel
-from pipeline.train.model import REGISTRY, damaged_model_error, import_model
+from pipeline.train.model import MODEL_REGISTRY, damaged_model_error, import_model
 from pipeline.train.sidecar import FORMAT, MAX_MODEL, Sidecar
 from pipeline.versions import find_versions
 
 
 def file_names(name: str) -> list[str]:
     """Return the names of a model's files, in the folder of all models."""
-    return [REGISTRY[name].file, f"{name}.json"]
+    return [MODEL_REGISTRY[name].file, f"{name}.json"]
 
 
 def save(fitted: FittedModel, folder: Path) -> None:
     """Write the model's own file and its sidecar."""
-    with atomic_write(folder / REGISTRY[fitted.name].file) as beside:
+    with atomic_write(folder / MODEL_REGISTRY[fitted.name].file) as beside:
         beside.write_bytes(import_model(fitted.name).to_bytes(fitted))
     write_json(folder / f"{fitted.name}.json", make_sidecar(fitted))
 
@@ -49,7 +49,7 @@ def make_sidecar(fitted: FittedModel) -> dict[str, Any]:
         "history": {which: dict(metrics) for which, metrics in fitted.history.items()},
         "notes": list(fitted.notes),
         "device": fitted.device,
-        "versions": find_versions([p for entry in REGISTRY.values() for p in entry.packages]),
+        "versions": find_versions([p for entry in MODEL_REGISTRY.values() for p in entry.packages]),
         **fitted.details,
     }
 
@@ -75,9 +75,11 @@ def load(
     Raises:
         InputError: a file is missing or damaged, of a later version, or its trees are malformed.
     """
-    if name not in REGISTRY:
-        raise InputError(f"{folder} has no model {name!r}", fix=suggest_or_list(name, REGISTRY))
-    entry, model = REGISTRY[name], import_model(name)
+    if name not in MODEL_REGISTRY:
+        raise InputError(
+            f"{folder} has no model {name!r}", fix=suggest_or_list(name, MODEL_REGISTRY)
+        )
+    entry, model = MODEL_REGISTRY[name], import_model(name)
     sidecar_path, path = folder / f"{name}.json", folder / entry.file
     sidecar = manifest.parse_json(read(sidecar_path), sidecar_path)
     check_sidecar(sidecar, name, sidecar_path)
@@ -100,7 +102,7 @@ def to_device(fitted: FittedModel, device: str) -> FittedModel:
     """Return the model as it scores on that device, as `load` with ``bulk`` does."""
     model = import_model(fitted.name)
     content, sidecar = model.to_bytes(fitted), make_sidecar(fitted)
-    return model.load(content, sidecar, device, Path(REGISTRY[fitted.name].file), bulk=True)
+    return model.load(content, sidecar, device, Path(MODEL_REGISTRY[fitted.name].file), bulk=True)
 
 
 def reload(fitted: FittedModel, folder: Path, device: str) -> FittedModel:
@@ -126,7 +128,9 @@ def check_sidecar(sidecar: Any, name: str, path: Path) -> Sidecar:
             f"{path} has format {shorten(sidecar['format'])}; this version reads {FORMAT}",
             fix="use the version of the pipeline that wrote the run (manifest.json names it)",
         )
-    checked = check_stored(_sidecar_adapter(REGISTRY[name].sidecar), sidecar, path)
+    if name not in MODEL_REGISTRY:
+        raise misfit_error(path, "model", f"must be one of {', '.join(MODEL_REGISTRY)}")
+    checked = check_stored(_sidecar_adapter(MODEL_REGISTRY[name].sidecar), sidecar, path)
     if checked.model != name:
         raise misfit_error(path, "model", f"must be {name!r}")
     return checked

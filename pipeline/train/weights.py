@@ -96,8 +96,9 @@ def iter_weighted_blocks(
             # not `by_class[codes]`: an array of the host cannot be indexed by one of the GPU
             for c, factor in enumerate(by_class):
                 weight = weight * (1 + (label == c) * (factor - 1))
-            block = block._replace(weight=weight)
-        yield block
+            yield block._replace(weight=weight)
+        else:
+            yield block
 
 
 def sample_block(

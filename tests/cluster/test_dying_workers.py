@@ -90,8 +90,8 @@ def test_a_training_goes_on_from_its_last_segment_when_a_worker_dies(
     params = {"rounds": 800, "max_depth": 4, "early_stopping": 0, "learning_rate": 0.02}
     fitted = trained(feed, progress=tell, checkpoint=tmp_path, **params)
     assert killed
-    (lost,) = [note for note in fitted.notes if "went on from round" in note]
-    assert re.search(r"worker tcp://.* ended .*: the others went on from round \d+$", lost)
+    (lost,) = [note for note in fitted.notes if "resumed from round" in note]
+    assert re.search(r"worker tcp://.* ended .*: the others resumed from round \d+$", lost)
     assert sum("boost together" in note for note in fitted.notes) == 2
     assert fitted.rounds == len(fitted.history["valid"]["logloss"]) == 800
     state = json.loads((tmp_path / checkpointing.STATE).read_text())

@@ -10,7 +10,6 @@ from pipeline.matrix import Matrix, Target
 from pipeline.train import model_io
 from pipeline.train.feed import PartitionedFeed
 from pipeline.train.forest import distributed
-from pipeline.train.forest import train as forest
 
 TREES = {"trees": 20, "max_depth": 8, "min_samples_leaf": 5}
 
@@ -77,7 +76,7 @@ def one_class(i):
 def test_a_single_class_is_always_predicted(two):
     feed = feed_of(two, held_by(two, one_class, 2))
     fitted = trained(feed, "forest", **TREES)
-    assert fitted.target == BINARY and fitted.name == forest.NAME
+    assert fitted.target == BINARY and fitted.name == "forest"
     assert (scores_of(feed, fitted).score["m"] == 0).all()
 
 

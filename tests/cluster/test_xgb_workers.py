@@ -16,7 +16,8 @@ from pipeline.errors import DataError, MachineError
 from pipeline.matrix import Feature, Matrix, Target
 from pipeline.train import golden, model
 from pipeline.train.feed import PartitionedFeed, score_sets
-from pipeline.train.params import parse_models
+from pipeline.train.fitted_model import TrainingOptions
+from pipeline.train.model import parse_models
 from pipeline.train.xgboost import checkpointing, distributed
 
 FEATURES = (Feature("a", "q"), Feature("b", "q"), Feature("c", "c", 4))
@@ -60,9 +61,8 @@ def feed_of(client, parts, skipped=()):
 
 def trained(feed, name="xgboost", progress=lambda *_: None, checkpoint=None, **params):
     parsed = parse_models({name: params or PARAMS})[name]
-    return model.train(
-        name, parsed, feed, seed=0, threads=1, progress=progress, checkpoint=checkpoint
-    )
+    options = TrainingOptions(0, 1, progress=progress, checkpoint=checkpoint)
+    return model.train(name, parsed, feed, options)
 
 
 def scores_of(feed, fitted, which="test"):
@@ -135,7 +135,7 @@ def test_a_stopped_training_resumes_from_a_segment_to_the_same_bytes(two, tmp_pa
     assert 1 <= json.loads((tmp_path / checkpointing.STATE).read_text())["segments"] < 6
     monkeypatch.undo()
     resumed = trained(feed, checkpoint=tmp_path, **params)
-    assert any(re.match(r"goes on from round \d+ of 400", note) for note in resumed.process_notes)
+    assert any(re.match(r"resumed from round \d+ of 400", note) for note in resumed.process_notes)
     assert resumed.content.save_raw("ubj") == whole.content.save_raw("ubj")
     assert resumed.history == whole.history
     again = trained(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trains"), **params)

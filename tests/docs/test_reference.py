@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.app import app
 from pipeline.features.registry import REGISTRY, get_op_class
 from pipeline.tools.schema import config_schema
-from pipeline.train.params import PARAMS
+from pipeline.train.model import MODEL_REGISTRY
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -52,8 +52,8 @@ def schema_keys(schema, definitions, prefix=""):
 def test_every_config_key_has_a_row(pages):
     schema = config_schema()
     keys = {k for k in schema_keys(schema, schema["$defs"]) if k not in ("features", "models")}
-    for model, params in PARAMS.items():
-        keys |= {f"models.{model}.{name}" for name in params.model_fields}
+    for model, entry in MODEL_REGISTRY.items():
+        keys |= {f"models.{model}.{name}" for name in entry.params.model_fields}
     rows = re.findall(r"^\| `([\w.]+)` \|", pages["config"], re.M)
     assert set(rows) == keys
     assert len(rows) == len(keys) > 60

@@ -69,7 +69,7 @@ def test_a_run_goes_on_from_wherever_it_was_and_leaves_the_same_bytes(whole, tmp
     told = lines(tmp_path / "run")
     assert told["train forest"]["resume"] == KEPT
     assert told["train xgboost"]["resume"] == "done again: it had not finished"
-    assert told["train xgboost"]["notes"][0] == "goes on from round 25 of 60"
+    assert told["train xgboost"]["notes"][0] == "resumed from round 25 of 60"
     run(Config.load(tmp_path / "run" / "config.yaml"), resume=tmp_path / "run")
     assert {own["resume"] for own in lines(tmp_path / "run").values()} == {KEPT}
     assert left_of(tmp_path / "run") == expected

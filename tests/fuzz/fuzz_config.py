@@ -15,7 +15,7 @@ from pipeline.config.loader import read_yaml
 from pipeline.config.model import Config
 from pipeline.config.yaml_text import parse_yaml
 from pipeline.features.registry import dump_op, parse_ops
-from pipeline.train.params import parse_models
+from pipeline.train.model import parse_models
 
 
 def one(data: bytes) -> None:

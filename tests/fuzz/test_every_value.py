@@ -21,7 +21,7 @@ from pipeline import run
 from pipeline.config.model import Config
 from pipeline.errors import PipelineError
 from pipeline.features.registry import REGISTRY, dump_op, parse_op
-from pipeline.train.params import PARAMS
+from pipeline.train.model import MODEL_REGISTRY
 
 ODD = [
     None, True, False, 0, -1, 2**63, 10**400, 0.5, 1e308, math.nan, math.inf,
@@ -56,7 +56,10 @@ TREES = {name: MAIN | {name: complete(SECTIONS)[name]} for name in SECTIONS}
 TREES["the rest"] = {k: v for k, v in complete({}).items() if k not in SECTIONS or k == "data"}
 TREES["models"] = {
     **MAIN,
-    "models": {n: kind().model_dump(mode="json", by_alias=True) for n, kind in PARAMS.items()},
+    "models": {
+        n: entry.params().model_dump(mode="json", by_alias=True)
+        for n, entry in MODEL_REGISTRY.items()
+    },
 }
 TREES |= {
     name: {**MAIN, "features": [dump_op(parse_op(c.entry)) for c in CASES if c.op_name == name][-1:]}

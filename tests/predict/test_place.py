@@ -15,7 +15,7 @@ from pipeline.errors import DeviceError, DeviceFull, InputError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.predict import batch, device_policy
 from pipeline.predict.batch import predict_files
-from pipeline.train.xgboost import train
+from pipeline.train.xgboost import scoring
 
 N = 400
 THERE = DeviceChoice("gpu", "gpu", "asked for: NVIDIA Pretended")
@@ -51,8 +51,8 @@ def gpu(pretended_gpu, pretended_nvforest, monkeypatch):
         "cpu": DeviceChoice("cpu", "cpu", "asked for"),
     }
     monkeypatch.setattr(device_policy, "choose_device", known.__getitem__)
-    monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
-    monkeypatch.setattr(train, "find_device", lambda booster: "gpu")
+    monkeypatch.setattr(scoring.xgb.Booster, "set_param", lambda self, params: None)
+    monkeypatch.setattr(scoring, "find_device", lambda booster: "gpu")
     return frames_of("gpu")
 
 
@@ -72,7 +72,7 @@ def test_the_gpu_gives_what_the_cpu_gives_and_says_so(made, tmp_path, gpu, model
 
 def test_everything_that_the_gpu_scores_was_put_there(made, tmp_path, gpu, monkeypatch):
     monkeypatch.setattr(gpu, "to_matrix", frames_of("cpu").to_matrix)  # a matrix left on the host
-    with pytest.raises(DeviceError, match="score on the gpu, the matrix is on the cpu"):
+    with pytest.raises(DeviceError, match="score on the gpu, but the matrix is on the cpu"):
         predict_files(made[0], [str(made[1])], tmp_path / "o.csv", device="gpu", model="xgboost")
     assert not list(tmp_path.iterdir())
 

@@ -14,7 +14,7 @@ from pipeline.features.registry import parse_ops
 from pipeline.ingest.schema import infer_contract
 from pipeline.tools import init
 from pipeline.tools.init import make_config
-from pipeline.train.params import parse_models
+from pipeline.train.model import parse_models
 
 N = 300
 

@@ -13,9 +13,10 @@ from pipeline.device.choose import frames_of
 from pipeline.errors import DeviceError, InputError
 from pipeline.matrix import Matrix
 from pipeline.train import golden, model, model_io
+from pipeline.train.fitted_model import TrainingOptions
 from pipeline.train.forest.scoring import ForestScore
-from pipeline.train.params import parse_models
-from pipeline.train.xgboost import train
+from pipeline.train.model import parse_models
+from pipeline.train.xgboost import scoring
 
 SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
 NAMES = list(SMALL)
@@ -23,7 +24,7 @@ NAMES = list(SMALL)
 
 def trained(feed):
     return {
-        name: model.train(name, params, feed, seed=0, threads=1)
+        name: model.train(name, params, feed, TrainingOptions(seed=0, threads=1))
         for name, params in parse_models(SMALL).items()
     }
 
@@ -40,8 +41,8 @@ def rows():
 @pytest.fixture
 def xgboost_with_cuda(pretended_gpu, monkeypatch):
     """The booster says that it is where it was put; the work is the CPU's."""
-    monkeypatch.setattr(train.xgb.Booster, "set_param", lambda self, params: None)
-    monkeypatch.setattr(train, "find_device", lambda booster: "gpu")
+    monkeypatch.setattr(scoring.xgb.Booster, "set_param", lambda self, params: None)
+    monkeypatch.setattr(scoring, "find_device", lambda booster: "gpu")
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -85,12 +86,12 @@ def test_xgboost_never_scores_on_another_device_than_asked(on_the_cpu, tmp_path,
     model_io.save(on_the_cpu["binary"]["xgboost"], tmp_path)
     cpu, gpu = model_io.load("xgboost", tmp_path), model_io.load("xgboost", tmp_path, "gpu")
     on_device = frames_of("gpu").to_device(rows())
-    with pytest.raises(DeviceError, match="score on the cpu, the matrix is on the gpu"):
+    with pytest.raises(DeviceError, match="score on the cpu, but the matrix is on the gpu"):
         cpu.predict(on_device)
-    if not train.xgb.build_info()["USE_CUDA"]:  # the build takes "cuda" for "cpu", and only warns
+    if not scoring.xgb.build_info()["USE_CUDA"]:  # the build takes "cuda" for "cpu", and only warns
         with pytest.raises(DeviceError, match="matrix is on the gpu and XGBoost on the cpu"):
             gpu.predict(on_device)
-    with pytest.raises(DeviceError, match="score on the gpu, the matrix is on the cpu"):
+    with pytest.raises(DeviceError, match="score on the gpu, but the matrix is on the cpu"):
         gpu.predict(rows())
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.train.params import ForestParams, XGBoostParams, parse_models
+from pipeline.train.model import parse_models
+from pipeline.train.params import ForestParams, XGBoostParams
 
 
 @pytest.mark.parametrize("nothing", [None, {}])

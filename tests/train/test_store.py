@@ -10,8 +10,9 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import InputError
 from pipeline.train import golden, model, model_io
+from pipeline.train.fitted_model import TrainingOptions
 from pipeline.train.forest import scoring
-from pipeline.train.params import parse_models
+from pipeline.train.model import parse_models
 
 SMALL = {"xgboost": {"rounds": 20, "max_depth": 3}, "forest": {"trees": 8, "max_depth": 8}}
 NAMES = list(SMALL)
@@ -25,7 +26,7 @@ def trained():
         made[task] = (
             feed,
             {
-                name: model.train(name, params, feed, seed=0, threads=1)
+                name: model.train(name, params, feed, TrainingOptions(seed=0, threads=1))
                 for name, params in parse_models(SMALL).items()
             },
         )
@@ -71,7 +72,7 @@ def test_one_class_survives(tmp_path):
     x, y = rows_of("binary", 100)
     feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y * 0, None)})
     for name, params in parse_models(SMALL).items():
-        fitted = model.train(name, params, feed, seed=0, threads=1)
+        fitted = model.train(name, params, feed, TrainingOptions(seed=0, threads=1))
         model_io.save(fitted, tmp_path)
         assert np.array_equal(model_io.load(name, tmp_path).predict(x), fitted.predict(x))
 

@@ -219,7 +219,7 @@ def test_checkpoints_of_every_kind_are_whole(table, kind, labels):
 
 def test_a_checkpoint_names_scores_and_classes_that_there_are(checkpoint):
     unknown = checkpoint.replace(b"identity_multiclass", b"identity_multiclasx")
-    assert "nothing is known of its scores" in model_integrity.find_checkpoint_fault(unknown, 4)
+    assert "its scores are of an unknown kind" in model_integrity.find_checkpoint_fault(unknown, 4)
     ids = np.full(4, -1, dtype="<i4").tobytes()
     outside = checkpoint.replace(ids, np.full(4, 7, dtype="<i4").tobytes(), 1)
     assert "not those of its classes" in model_integrity.find_checkpoint_fault(outside, 4)

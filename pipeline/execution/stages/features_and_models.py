@@ -27,7 +27,7 @@ from pipeline.schema import SETS
 from pipeline.train import golden, model_io
 from pipeline.train import model as models_of
 from pipeline.train.feed import PartitionedFeed, PersistedMatrices
-from pipeline.train.fitted_model import FittedModel
+from pipeline.train.fitted_model import FittedModel, TrainingOptions
 
 if TYPE_CHECKING:
     from pipeline.execution.context import RunContext, StageRun
@@ -263,24 +263,20 @@ def _trained(
     """The model, as it is loaded from its files: the same in this process as in any later one."""
     if doing.kept is None:
         doing.spare = session.segments(doing.name)
-        found = models_of.train(
-            name, session.job.models[name], _fed(session, built, last),
+        options = TrainingOptions(
             seed=session.job.config.seed, threads=session.threads, checkpoint=doing.spare,
             rounds=rounds, cache=_cache(session, rows),
-            most=None if rows.plan.in_memory else rows.plan.forest_rows,
+            max_rows=None if rows.plan.in_memory else rows.plan.forest_rows,
             progress=session.listener.progress,
         )  # fmt: skip
+        feed = replace(built.feed.to_device(session.device), release_after_binning=last)
+        found = models_of.train(name, session.job.models[name], feed, options)
         model_io.save(found, doing.place)
         doing.files = [doing.place / file for file in model_io.file_names(name)]
         doing.told += found.process_notes
         doing.entry.notes += found.notes
         return model_io.reload(found, doing.place, session.device)
     return model_io.load(name, doing.place, session.device, bulk=True)
-
-
-def _fed(session: RunContext, built: FeatureSet, last: bool) -> PartitionedFeed:
-    """The matrices for a training, which may free them when it is the last one."""
-    return replace(built.feed.to_device(session.device), release_after_binning=last)
 
 
 def _cache(session: RunContext, rows: LabeledData) -> Path | None:

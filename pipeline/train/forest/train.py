@@ -161,9 +161,7 @@ def make_library_options(
     params: ForestParams, feed: Feed, seed: int, rows: int, notes: list[str]
 ) -> dict[str, Any]:
     """Return the options that have one name in both libraries."""
-    share = params.max_samples
-    if share == "auto":
-        share = min(1.0, TREE_ROWS / rows)
+    share = min(1.0, TREE_ROWS / rows) if params.max_samples == "auto" else params.max_samples
     if share < 1.0:
         notes.append(f"each tree draws {max(1, int(share * rows)):,} of {rows:,} rows")
     max_features: Any = params.max_features

@@ -143,7 +143,7 @@ def boost(
             # It reloads after every segment, so that a resumed run is the same to the bit.
             booster = xgb.Booster(dict(plan.params), matrices, model_file=state.booster)
         history = deepcopy(state.history)
-        with signals.deferred():
+        with signals.defer_signals():
             _reseed(booster, plan, number)
             _grow(
                 booster, plan, end,
@@ -191,7 +191,7 @@ def _grow(
         if watched:
             _record_metrics(history, booster.eval_set(watched, number))
         progress(_describe_round(number + 1, history), number + 1, plan.rounds)
-        if signals.received():
+        if signals.received_signal():
             return
         if plan.patience and number - find_best_round(history) >= plan.patience:
             return

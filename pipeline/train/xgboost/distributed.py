@@ -16,8 +16,7 @@ from uuid import uuid4
 from pipeline.cluster import gang_tasks, partitions
 from pipeline.cluster.client import worker_threads
 from pipeline.errors import MachineError
-from pipeline.matrix import Matrix
-from pipeline.train.feed import PartitionedFeed, WorkerFeed
+from pipeline.train.feed import MatrixSets, PartitionedFeed, WorkerFeed
 from pipeline.train.fitted_model import Progress
 from pipeline.train.params import XGBoostParams
 from pipeline.train.weights import with_class_weights
@@ -201,7 +200,7 @@ def _boost_in_worker(
             _segments[topic] = state.pack()
             worker.log_event(topic + SEGMENT, state.segments)
 
-    def iter_partitions() -> Iterator[Mapping[str, Matrix]]:
+    def iter_partitions() -> Iterator[MatrixSets]:
         return (partitions.apply_functions(item, *calls) for item in items)
 
     plan = replace(plan, params={**plan.params, "nthread": worker.state.nthreads})

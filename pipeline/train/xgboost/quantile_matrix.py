@@ -48,7 +48,7 @@ class _BlockIterator(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not type
 
     def next(self, input_data: Callable[..., Any]) -> bool:
         # After a signal the pass ends early, instead of reading all blocks first.
-        block = None if signals.received() else next(self.remaining, None)
+        block = None if signals.received_signal() else next(self.remaining, None)
         if block is None:
             return False
         input_data(data=block.x, label=block.label, weight=block.weight, **self.columns)
@@ -157,7 +157,7 @@ def _build_matrix(
         "feature_types": [feature.kind for feature in feed.features],
     }
     try:
-        with signals.deferred():
+        with signals.defer_signals():
             return kind(
                 _BlockIterator(blocks, columns, files),
                 max_bin=native["max_bin"],

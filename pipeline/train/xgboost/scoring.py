@@ -27,13 +27,14 @@ class BoosterScore:
             booster.set_param({"device": "cuda"})
 
     def __call__(self, x: Array) -> Array:
+        """Return scores as `FittedModel.predict` describes them, float32."""
         given = "gpu" if hasattr(x, "__cuda_array_interface__") else "cpu"
         used = "cpu" if self.device == "cpu" else find_device(self.booster)
         if not self.device == given == used:
             raise DeviceError(
                 f"xgboost: asked to score on the {self.device}, but the matrix is on the {given} "
                 f"and XGBoost on the {used}",
-                fix="run `python -m pipeline doctor` to see what the GPU lacks, or use --device cpu",
+                fix="see what the GPU lacks with `python -m pipeline doctor`, or use --device cpu",
             )
         return self.booster.inplace_predict(x, validate_features=False)
 

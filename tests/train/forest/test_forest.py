@@ -8,16 +8,17 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.matrix import Feature
-from pipeline.train import model
+from pipeline.train import model, model_io
+from pipeline.train.fitted_model import TrainingOptions
 from pipeline.train.forest import train
-from pipeline.train.params import parse_models
+from pipeline.train.model import parse_models
 
 TASKS = list(TARGETS)
 
 
 def fit(feed, **params):
     parsed = parse_models({"forest": {"trees": 10, "max_depth": 8, **params}})["forest"]
-    return model.train("forest", parsed, feed, seed=0, threads=1)
+    return model.train("forest", parsed, feed, TrainingOptions(seed=0, threads=1))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -156,12 +157,5 @@ def test_the_gpu_module_gets_cumls_names(monkeypatch):
         "min_samples_leaf": 5, "max_features": "sqrt", "max_samples": 1.0,
     }  # fmt: skip
     x = feed.sets["train"][0]
-    assert np.allclose(fitted.predict(x), model_loaded(fitted).predict(x), atol=1e-6)
-
-
-def model_loaded(fitted):
-    common = {"rounds": 10, "history": {}, "notes": (), "device": "gpu"}
-    facts = {"importances": fitted.importances, **fitted.details}
-    return train.load_forest(
-        fitted.content, fitted.target, fitted.features, on="cpu", facts=facts, common=common
-    )
+    on_the_cpu = model_io.to_device(fitted, "cpu")
+    assert np.allclose(fitted.predict(x), on_the_cpu.predict(x), atol=1e-6)

@@ -7,7 +7,8 @@ from list_feed import TARGETS, feed_of
 
 from pipeline.memory import estimate
 from pipeline.train import model
-from pipeline.train.params import parse_models
+from pipeline.train.fitted_model import TrainingOptions
+from pipeline.train.model import parse_models
 from pipeline.train.xgboost import quantile_matrix
 
 
@@ -26,7 +27,9 @@ def no_file_is_missed_by_xgboost(recwarn):
 def fit(feed, cache=None, progress=lambda *_: None, **params):
     known = {"rounds": 30, "max_depth": 4, "early_stopping": 0}
     parsed = parse_models({"xgboost": {**known, **params}})["xgboost"]
-    return model.train("xgboost", parsed, feed, seed=0, threads=2, cache=cache, progress=progress)
+    return model.train(
+        "xgboost", parsed, feed, TrainingOptions(0, 2, cache=cache, progress=progress)
+    )
 
 
 def raw(fitted):
@@ -71,7 +74,7 @@ def test_a_training_that_fails_leaves_no_bins(tmp_path):
 def test_pages_are_blocks_put_together():
     feed = feed_of("regression", 1000).split(9)
     found = list(
-        quantile_matrix._pages(
+        quantile_matrix._iter_pages(
             lambda: feed.blocks("train"), 300, quantile_matrix.frames_of("cpu").xp
         )
     )

@@ -9,7 +9,9 @@ from list_feed import FEATURES, TARGETS, ListFeed, feed_of, rows_of
 from pipeline.errors import ConfigError, DataError, DeviceError
 from pipeline.matrix import Feature
 from pipeline.train import model
-from pipeline.train.params import XGBoostParams, parse_models
+from pipeline.train.fitted_model import TrainingOptions
+from pipeline.train.model import parse_models
+from pipeline.train.params import XGBoostParams
 from pipeline.train.xgboost import checkpointing, local, quantile_matrix
 
 TASKS = list(TARGETS)
@@ -18,10 +20,8 @@ SMALL = {"rounds": 40, "max_depth": 3, "learning_rate": 0.3}
 
 def fit(feed, refit=None, checkpoint=None, progress=lambda *_: None, **params):
     parsed = parse_models({"xgboost": {**SMALL, **params}})["xgboost"]
-    return model.train(
-        "xgboost", parsed, feed, seed=0, threads=1, rounds=refit, checkpoint=checkpoint,
-        progress=progress,
-    )  # fmt: skip
+    options = TrainingOptions(0, 1, rounds=refit, checkpoint=checkpoint, progress=progress)
+    return model.train("xgboost", parsed, feed, options)
 
 
 def raw(fitted):
@@ -135,7 +135,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     again = fit(feed, checkpoint=tmp_path, progress=lambda *a: pytest.fail("trained"), **params)
     assert raw(again) == raw(whole)
     assert (resumed.notes, again.notes) == (whole.notes, whole.notes)
-    assert resumed.process_notes == ("goes on from round 50 of 110",) and whole.process_notes == ()
+    assert resumed.process_notes == ("resumed from round 50 of 110",) and whole.process_notes == ()
 
 
 def test_a_checkpoint_whose_trees_are_not_its_own_is_not_gone_on_from(tmp_path):
@@ -165,7 +165,7 @@ def test_a_loaded_segment_goes_on_as_the_one_in_memory(task, parts, tmp_path):
         with pytest.raises(Killed):
             fit(feed, checkpoint=tmp_path, progress=die, **params)
     resumed = fit(feed, checkpoint=tmp_path, **params)
-    assert resumed.process_notes == ("goes on from round 50 of 60",)
+    assert resumed.process_notes == ("resumed from round 50 of 60",)
     assert raw(resumed) == raw(whole)
     assert resumed.history == whole.history
 
@@ -258,7 +258,7 @@ def test_odd_columns():
         ({"monotone": {"code": 1}}, "category codes"),
         ({"interaction_constraints": [["n", "x"]]}, "no feature is called 'x'"),
         ({"tree_method": "fast"}, "Invalid Input"),
-        ({"tree_method": "exact"}, "XGBoost refuses"),
+        ({"tree_method": "exact"}, "XGBoost rejects"),
         ({"eval_metric": "aux"}, "Unknown metric"),
         ({"max_delta_step": -1}, "max_delta_step"),
         ({"objective": "reg:squarederror"}, "binary:logistic"),
