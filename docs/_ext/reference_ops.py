@@ -12,6 +12,12 @@ from pipeline.features.op import Op
 from pipeline.features.registry import REGISTRY, get_op_class
 from pipeline.schema import Select
 
+COMMON = {
+    "columns": "The columns that the op works on.",
+    "as": "The name of the new column; `{column}` stands for the name of its source.",
+}
+"""Meanings of parameters that many ops share; an op's own docstring of the field comes first."""
+
 
 def parameters_of(op: type[Op]) -> list[Key]:
     """Return the parameters of an op's YAML entry."""
@@ -23,7 +29,14 @@ def parameters_of(op: type[Op]) -> list[Key]:
         values = describe_type(schema["properties"][key], schema.get("$defs", {}))
         if field.annotation is Select:
             values = "[selection](#selecting-columns)"
-        keys.append(Key(key, values, describe_default(field.default), meanings.get(name, "")))
+        keys.append(
+            Key(
+                key,
+                values,
+                describe_default(field.default),
+                meanings.get(name) or COMMON.get(key, ""),
+            )
+        )
     return keys
 
 
