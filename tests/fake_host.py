@@ -33,7 +33,7 @@ class FakeHost:
     """What NCCL ends with."""
     added_up: list = field(default_factory=list)
 
-    def probe_gpus(self):
+    def probe(self):
         return probe_gpus(self.hardware, self.environ)
 
     def read_health(self):

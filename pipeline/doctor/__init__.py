@@ -1,4 +1,4 @@
-"""Examination of the machine: drivers, GPUs, packages, limits.
+"""Examination of the machine: drivers, GPUs, packages and limits.
 
 Modules here import from cluster, device, config and errors.
 """

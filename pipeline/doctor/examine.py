@@ -1,4 +1,4 @@
-"""Examines this machine: what works, what does not and how to mend it, and what would run."""
+"""Examination of this machine: what works, what fails and how to fix it, and what would run."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ __all__ = ["Finding", "examine", "summarize_findings", "to_json"]
 
 
 def examine(folder: Path = Path("data/runs"), host: Host | None = None) -> list[Finding]:
-    """What was found, the choice of device last.
+    """Examine a machine; the last finding is the choice of device.
 
     Args:
-        folder: where runs are written.
-        host: what is asked; this machine by default.
+        folder: the folder where runs are written.
+        host: the machine to examine; this one by default.
     """
     host = host or ThisHost()
-    found, limits = host.probe(), host.read_limits()
+    probe, limits = host.probe(), host.read_limits()
     health = host.read_health()
-    computed = gpus.check_computation(host, found)
+    computed = gpus.check_computation(host, probe)
     failed = next((f.detail for f in computed if f.status == "fail"), None)
-    choice = choose_device("auto", lambda: found, lambda: failed)
+    choice = choose_device("auto", lambda: probe, lambda: failed)
     return [
-        *machine.examine_machine(folder, limits, len(found.gpus)),
-        *packages.examine_packages(host, found),
-        gpus.check_driver(found),
-        *gpus.check_gpus(found, health),
-        *gpus.check_conditions(found, health),
-        *gpus.check_same_model(found),
-        *gpus.check_peer_access(found, health),
-        *gpus.check_spill_room(found, machine.get_memory_limit(limits)),
+        *machine.examine_machine(folder, limits, len(probe.gpus)),
+        *packages.examine_packages(host, probe),
+        gpus.check_driver(probe),
+        *gpus.check_gpus(probe, health),
+        *gpus.check_conditions(probe, health),
+        *gpus.check_same_model(probe),
+        *gpus.check_peer_access(probe, health),
+        *gpus.check_spill_room(probe, machine.get_memory_limit(limits)),
         *computed,
         describe_choice(choice, host),
     ]
 
 
 def to_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The findings as JSON values; ``ok`` is False when one of them fails."""
+    """Return the findings as JSON values; ``ok`` is False if one of them fails."""
     return {
         "ok": all(f.status != "fail" for f in findings),
         "findings": [asdict(f) for f in findings],
@@ -51,35 +51,34 @@ def to_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def summarize_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """For reading: pins that fit are one line, and what the line before mends is left out."""
-    fit = [f for f in findings if f.check in packages.PINNED and f.status == "ok"]
+    """Shorten the findings for reading: one line for all matching pins, and no repetitions."""
+    pins = [f for f in findings if f.check in packages.PINNED and f.status == "ok"]
     shown: list[Finding] = []
     for finding in findings:
-        if finding in fit:
-            if finding is fit[0]:
-                text = ", ".join(f"{f.check} {f.detail}" for f in fit)
+        if finding in pins:
+            if finding is pins[0]:
+                text = ", ".join(f"{f.check} {f.detail}" for f in pins)
                 shown.append(Finding("versions", "ok", text))
-        elif not (shown and _same_cause(shown[-1], finding)):
+            continue
+        # A missing driver fails several checks: the first line has the reason and the fix.
+        last = shown[-1] if shown else None
+        is_repeated = (
+            last is not None
+            and bool(finding.fix)
+            and finding.fix == last.fix
+            and last.detail in finding.detail
+        )
+        if not is_repeated:
             shown.append(finding)
     return shown
 
 
-def _same_cause(before: Finding, finding: Finding) -> bool:
-    return bool(finding.fix) and finding.fix == before.fix and before.detail in finding.detail
-
-
 def describe_choice(choice: DeviceChoice, host: Host) -> Finding:
-    """What `device: auto` comes to on this machine."""
-    kinds = {
-        "cpu": {
-            "pandas": ("pandas",), "scikit-learn": ("scikit-learn",),
-            "XGBoost": packages.XGBOOSTS,
-        },
-        "gpu": {
-            "cuDF": ("cudf-cu13", "cudf-cu12"), "cuML": ("cuml-cu13", "cuml-cu12"),
-            "XGBoost": packages.XGBOOSTS,
-        },
-    }[choice.name]  # fmt: skip
-    versions = packages.list_versions(host, kinds)
-    detail = f"auto → {choice.name.upper()}: {versions} ({choice.reason})"
-    return Finding("runs", "ok", detail)
+    """Describe the device that `device: auto` chooses on this machine."""
+    libraries: dict[str, tuple[str, ...]]
+    if choice.name == "cpu":
+        libraries = {"pandas": ("pandas",), "scikit-learn": ("scikit-learn",)}
+    else:
+        libraries = {"cuDF": ("cudf-cu13", "cudf-cu12"), "cuML": ("cuml-cu13", "cuml-cu12")}
+    versions = packages.list_versions(host, {**libraries, "XGBoost": packages.XGBOOSTS})
+    return Finding("runs", "ok", f"auto → {choice.name.upper()}: {versions} ({choice.reason})")

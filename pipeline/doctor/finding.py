@@ -17,9 +17,9 @@ class Finding:
     status: Status
     detail: str
     fix: str = ""
-    """The command or setting that mends it; of what is well, none."""
+    """The command or setting that fixes the problem; empty if the status is ``ok``."""
 
 
 def format_gib(size: int) -> str:
-    """``1.5 GiB``."""
+    """Format bytes: ``1.5 GiB``."""
     return f"{size / GIB:.1f} GiB"

@@ -1,4 +1,4 @@
-"""What the examination asks of a machine: the real one is `ThisHost`, tests have fakes."""
+"""The machine as the examination sees it: `ThisHost` is the real one, tests have fakes."""
 
 from __future__ import annotations
 
@@ -18,72 +18,73 @@ class Host(Protocol):
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment's variables."""
+        """Environment variables."""
 
     def probe(self) -> Probe:
-        """The GPUs that a run could use, or why there is none."""
+        """Find the GPUs that a run could use, or the reason why there is none."""
 
     def read_health(self) -> Health:
-        """The state of all GPUs; empty where the driver does not answer."""
+        """Read the health of all GPUs; it is empty if the driver does not respond."""
 
     def try_gpu(self, gpu: Gpu) -> str | None:
-        """Each library in turn computes on the GPU: None, or what failed."""
+        """Compute on the GPU with each library in turn; return what failed, or None."""
 
     def try_nccl(self, gpus: Sequence[Gpu]) -> str | None:
-        """NCCL adds over the GPUs: None, or what failed."""
+        """Sum over the GPUs with NCCL; return what failed, or None."""
 
     def find_version(self, name: str) -> str | None:
-        """The version of an installed distribution."""
+        """Return the version of a distribution; None if it is not installed."""
 
     def list_requirements(self, name: str) -> Sequence[str]:
-        """What an installed distribution requires (PEP 508)."""
+        """List the requirements of an installed distribution (PEP 508)."""
 
     def read_limits(self) -> Limits:
-        """What the container, or the session, may use."""
+        """Read the limits of the container and of the session."""
 
 
 class ThisHost:
-    """This machine."""
+    """This machine; its methods are those of `Host`."""
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """As `Host.environ`."""
+        """Environment variables."""
         return os.environ
 
     def probe(self) -> Probe:
-        """As `Host.probe`."""
+        """See `Host.probe`."""
         return probe_gpus()
 
     def read_health(self) -> Health:
-        """As `Host.read_health`: `probe` says why a driver does not answer."""
+        """See `Host.read_health`."""
         try:
             with open_nvml() as nvml:
                 return read_health(nvml)
         except NoDriver:
+            # The probe reports why there is no driver.
             return Health()
 
     def try_gpu(self, gpu: Gpu) -> str | None:
-        """As `Host.try_gpu`, within `proof.SECONDS`."""
+        """See `Host.try_gpu`; stops after `self_test.SECONDS`."""
         return check_libraries(gpu.uuid)
 
     def try_nccl(self, gpus: Sequence[Gpu]) -> str | None:
-        """As `Host.try_nccl`, within `proof.SECONDS`."""
+        """See `Host.try_nccl`; stops after `self_test.SECONDS`."""
         return check_nccl([gpu.uuid for gpu in gpus])
 
     def find_version(self, name: str) -> str | None:
-        """As `Host.find_version`."""
+        """See `Host.find_version`."""
         try:
             return version(name)
         except PackageNotFoundError:
             return None
 
     def list_requirements(self, name: str) -> Sequence[str]:
-        """As `Host.list_requirements`; none where it is not installed."""
+        """See `Host.list_requirements`; empty if it is not installed."""
         try:
             return requires(name) or []
         except PackageNotFoundError:
             return []
 
     def read_limits(self) -> Limits:
-        """As `Host.read_limits`."""
+        """See `Host.read_limits`."""
         return read_limits()

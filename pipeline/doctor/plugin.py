@@ -1,7 +1,7 @@
 """The examination as a check of `rapids doctor` (rapids-cli): entry point ``rapids_doctor_check``.
 
-rapids-cli calls a check with ``verbose`` and keywords of its own (``gpu_info`` before April 2026),
-shows the docstring's first line, takes an exception for a failure and shows warnings.
+rapids-cli calls a check with ``verbose`` and keywords of its own (``gpu_info`` before April 2026).
+It shows the first line of the docstring, treats an exception as a failure, and shows warnings.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ def pipeline_check(verbose: bool = False, **_: Any) -> str:
     """Check that pipeline's runs work on this machine, and on which device.
 
     Raises:
-        MachineError: something fails; says what and the fix of each.
+        MachineError: a check fails; the message names each failed check and its fix.
     """
     findings = summarize_findings(examine())
     for finding in findings:
         if finding.status == "warn":
-            warnings.warn(_line(finding), stacklevel=2)
-    if failed := [_line(f) for f in findings if f.status == "fail"]:
+            warnings.warn(_format_line(finding), stacklevel=2)
+    if failed := [_format_line(f) for f in findings if f.status == "fail"]:
         raise MachineError("\n  ".join(failed))
-    return "\n".join(map(_line, findings)) if verbose else findings[-1].detail
+    return "\n".join(map(_format_line, findings)) if verbose else findings[-1].detail
 
 
-def _line(finding: Finding) -> str:
+def _format_line(finding: Finding) -> str:
     fix = f". {FIX_LABEL} {finding.fix}" if finding.fix else ""
     return f"{finding.check}: {finding.detail}{fix}"

@@ -79,7 +79,10 @@ def test_a_gpu_that_does_not_compute_is_not_chosen(tmp_path):
         ("cuML: ModuleNotFoundError: No module named 'cuml'", "new environment"),
         ("XGBoost: this XGBoost is the CPU build: install xgboost-cu13", "xgboost-cu13"),
         ("cuDF: no answer within 120 s", "restart"),
-        ("CuPy: cudaErrorInsufficientDriver: CUDA driver version is insufficient", "too old"),
+        (
+            "CuPy: cudaErrorInsufficientDriver: CUDA driver version is insufficient",
+            "update the driver",
+        ),
         ("cuDF: what nobody has seen yet", "python -c"),
     ],
 )
@@ -214,7 +217,7 @@ def test_exactly_one_xgboost_that_fits(installed, hardware, status, fix):
     ("installed", "hardware", "status", "fix"),
     [
         ({"cudf-cu12": "26.10.2", "cuml-cu13": "26.10.0"}, Fake(), "fail", '".[gpu]" in a new'),
-        ({"cudf-cu13": "26.10.2", "cupy-cuda12x": "14.2.0"}, Fake(), "fail", "do not mix"),
+        ({"cudf-cu13": "26.10.2", "cupy-cuda12x": "14.2.0"}, Fake(), "fail", "cannot be mixed"),
         ({"cudf-cu13": "26.10.2", "rmm-cu12": "26.10.0"}, Fake(cuda=12080), "fail", '".[gpu-cu12]"'),
         ({"cudf-cu13": "26.10.2"}, Fake(version="550.1", cuda=12040), "fail", ".[gpu-cu12]"),
         ({}, Fake(), "warn", '".[gpu]"'),
@@ -266,7 +269,9 @@ def test_another_cuda_in_the_library_path(tmp_path):
 
 
 def test_versions_that_do_not_fit(monkeypatch):
-    monkeypatch.setattr(packages, "_wanted", lambda: {"pandas": ">=3.0,<3.1", "dask": "==2026.7.1"})
+    monkeypatch.setattr(
+        packages, "_read_pins", lambda: {"pandas": ">=3.0,<3.1", "dask": "==2026.7.1"}
+    )
     have = {**CPU_ONLY, "pandas": "2.2.3", "bokeh": None}
     found = {f.check: f for f in packages.check_pins(FakeHost(packages=have))}
     assert [found[n].status for n in ("pandas", "bokeh", "dask")] == ["fail", "fail", "ok"]

@@ -60,7 +60,7 @@ def test_without_cgroups_there_are_no_limits(tmp_path):
 @pytest.mark.parametrize(
     ("limits", "status", "detail", "fix"),
     [
-        (Limits(), "ok", "none of a container", ""),
+        (Limits(), "ok", "no limit of a container", ""),
         (Limits(cores=1.5, processes=4096, files=20_000), "ok",
          "at most 1.5 cores, 4,096 processes and threads, 20,000 open files", ""),
         (Limits(processes=512, processes_used=400), "warn", "112 processes and threads are left", "--pids-limit"),
