@@ -238,6 +238,35 @@ def test_files_are_written_beside_and_renamed(path):
         assert allowed or not writes, f"{name_of(path)}:{node.lineno} {ast.unparse(node)}"
 
 
+PARSERS = {
+    "split", "rsplit", "partition", "rpartition", "startswith", "endswith", "removeprefix",
+    "removesuffix",
+}  # fmt: skip
+
+
+def stage_names(tree):
+    """(line, what) wherever the name of a stage is put together or taken apart."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            if node.values[0].value in ("train ", "refit "):
+                yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            kind, _, model = node.value.partition(" ")
+            if kind in ("train", "refit") and model in ("xgboost", "forest", "features"):
+                yield node.lineno, node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            text = ast.unparse(node.func.value)
+            if node.func.attr in PARSERS and text.rpartition(".")[2] in ("stage", "stage_id"):
+                yield node.lineno, ast.unparse(node)
+
+
+@each_module
+def test_no_stage_name_is_parsed(path):
+    """A stage is a `StageId`; its text is for the ledger, for files and for people."""
+    if name_of(path) != "artifacts/stage_id.py":
+        assert list(stage_names(tree_of(path))) == []
+
+
 def frame_modules():
     """Modules that see a device's frames."""
     folders = ("features", "expression")
@@ -292,3 +321,5 @@ def test_the_checks_see_mistakes():
     assert [d for _, d in imports(tree)] == ["cudf", "pipeline.cli.app"]
     assert [d for _, d in imports(tree, at_run_time=False)] == ["cudf", "pipeline.cli.app", "cupy"]
     assert row_of("cli") < row_of("features") < row_of("device") < row_of("errors")
+    parsed = 'f"train {m}"\n"refit features"\nentry.stage.endswith("xgboost")\n"train on"\n'
+    assert [line for line, _ in stage_names(ast.parse(parsed))] == [1, 2, 3]

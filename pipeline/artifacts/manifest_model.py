@@ -1,6 +1,6 @@
 """Content of ``manifest.json``.
 
-`pipeline.execution.stages.evaluate` writes it, `pipeline.artifacts.manifest` opens it.
+`pipeline.execution.stages.save` writes it, `pipeline.artifacts.manifest` opens it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def check_fitted(sampled: SampledRun, base: Refit, evidence: Evidence) -> CheckR
     """Refit with other values and labels in all rows that do not train."""
     # The sets follow from the split's column, and a series' order keeps later rows later: both
     # must keep their values.
-    column = sampled.session.job.config.split.column
+    column = sampled.context.job.config.split.column
     fixed = {column} if column else set()
     fixed |= {step.op.order for step in base.plan.steps if isinstance(step.op, Lag)}
     # A cast refuses values that do not fit, so its inputs get values of training rows only.

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.artifacts.ledger import Ledger
 from pipeline.cluster import partitions
 from pipeline.cluster.synchronous import SynchronousClient
 from pipeline.device import cpu, dtype_of
 from pipeline.execution.context import Listener, RunContext
-from pipeline.execution.stages.features_and_models import FeatureChoice, choose_ops
-from pipeline.execution.stages.ingest import LabeledData
-from pipeline.features.engine import fit, transform
+from pipeline.execution.executor import Executor
+from pipeline.execution.run_state import FeatureChoice, LabeledData, RunState
+from pipeline.execution.stage_cache import StageCache
+from pipeline.execution.stages.features import BuildFeatures
+from pipeline.features.engine import transform
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.ops.target_encode import TargetEncode
 from pipeline.features.registry import dump_op
@@ -35,7 +40,7 @@ WORD = "\x07held out"
 class SampledRun:
     """Rows that are all in memory, and the run that they are of."""
 
-    session: RunContext
+    context: RunContext
     rows: LabeledData
     """What was settled of all rows; its partitions are not used."""
     frame: pd.DataFrame
@@ -61,19 +66,34 @@ class Refit:
 
 
 def refit_features(of: SampledRun) -> Refit:
-    """Chooses the ops if the config names none, and fits them, in the calling thread."""
-    job, rows, client = of.session.job, of.rows, SynchronousClient()
-    own = replace(rows, parts=partitions.map_partitions([0], _given, of.frame))
-    quiet = replace(of.session, client=client, listener=Listener())
-    choice = choose_ops(quiet, own) if job.ops is None else FeatureChoice(job.ops, job.left_out)
-    found = fit.fit(
-        client, own.parts, meta=rows.meta, source=rows.source, context=rows.context,
-        ops=choice.ops, tables=job.tables, left_out=choice.left_out,
-    )  # fmt: skip
-    return Refit(choice, found.plan)
+    """Run the features stage on the sample, in the calling thread."""
+    rows = replace(
+        of.rows,
+        parts=partitions.map_partitions([0], _take_frame, of.frame),
+        # The caller makes the matrices that it compares, so none are persisted.
+        plan=replace(of.rows.plan, in_memory=False),
+    )
+    choice = of.context.job.choice
+    # Each refit has a folder of its own: it must not find the states of another one.
+    with TemporaryDirectory(dir=of.context.folder) as name:
+        folder = Path(name)
+        context = RunContext(
+            of.context.job,
+            folder,
+            Ledger(folder / "ledger.jsonl", choice.requested, choice.name, choice.reason),
+            SynchronousClient(),
+            of.context.threads,
+            Listener(),
+            StageCache(folder, records=False),
+        )
+        executor = Executor(RunState(context, rows=rows), [BuildFeatures()])
+        executor.run_all()
+    state = executor.state
+    assert state.choice is not None
+    return Refit(state.choice, state.fitted_features.plan)
 
 
-def _given(_: int, frame: pd.DataFrame) -> pd.DataFrame:
+def _take_frame(_: int, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.artifacts import manifest
 from pipeline.artifacts.files import SCRATCH, lock_folder
+from pipeline.artifacts.stage_id import SPLIT
 from pipeline.audit import refit, scan
 from pipeline.audit.checks import CHECKS
 from pipeline.audit.evidence import CheckResult, Evidence
@@ -24,8 +25,10 @@ from pipeline.audit.scan import Scan, ScanSpec
 from pipeline.cluster import partitions
 from pipeline.console.signals import remove_path, removed_on_exit
 from pipeline.execution.context import Listener, RunContext
-from pipeline.execution.stages.ingest import LabeledData
-from pipeline.parity.device_run import start_device_run
+from pipeline.execution.executor import open_scratch_run
+from pipeline.execution.run_stages import list_stages
+from pipeline.execution.run_state import LabeledData
+from pipeline.memory.planner import freeze_objects
 
 FORMAT = 1
 AUDIT_FILE = "audit.json"
@@ -94,9 +97,14 @@ def run_audit(
     """
     started, listener = time.perf_counter(), listener or Listener()
     found = open_finished_run(run, data)
-    with start_device_run(found.job, folder, listener, serial=serial) as side:
-        side.read()
-        session, rows = side.session, side.rows
+    with (
+        open_scratch_run(
+            found.job, folder, list_stages(found.job), listener, serial=serial
+        ) as executor,
+        freeze_objects(),
+    ):
+        executor.run_through(SPLIT)
+        session, rows = executor.state.context, executor.state.labeled
         with session.ledger.stage("look") as entry:
             spec = _spec(found, rows)
             with session.client.as_current():

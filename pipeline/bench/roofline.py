@@ -22,6 +22,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts.files import read_json
+from pipeline.artifacts.stage_id import (
+    EVALUATE,
+    FEATURES,
+    READ,
+    REFIT_FEATURES,
+    SPLIT,
+    refit_id,
+    train_id,
+)  # fmt: skip
 from pipeline.bench.bandwidth import DeviceThroughput
 from pipeline.config.loader import read_yaml
 from pipeline.train.forest.train import MATRIX_ROWS, TREE_ROWS
@@ -92,20 +101,20 @@ def stage_work(
     frame = WorkItem("frame", size.rows * source, "memory")
     features = (frame, WorkItem("matrix", size.rows * matrix, "memory"))
     work = {
-        "read": (read, frame),
-        "split": (WorkItem("target, split, label, set, id", size.rows * 5 * VALUE, "memory"),),
-        "features": features,
-        "evaluate": (
+        str(READ): (read, frame),
+        str(SPLIT): (WorkItem("target, split, label, set, id", size.rows * 5 * VALUE, "memory"),),
+        str(FEATURES): features,
+        str(EVALUATE): (
             WorkItem("steps down the trees", _steps(size, models, rounds), "updates"),
             WorkItem("matrix", size.held_out * matrix, "memory"),
         ),
     }
     for name, params in models.items():
-        work[f"train {name}"] = _training(params, size, size.train, rounds[name])
+        work[str(train_id(name))] = _training(params, size, size.train, rounds[name])
         if refitted:
-            work[f"refit {name}"] = _training(params, size, size.rows, rounds[name])
+            work[str(refit_id(name))] = _training(params, size, size.rows, rounds[name])
     if refitted:
-        work["refit features"] = features
+        work[str(REFIT_FEATURES)] = features
     return work
 
 

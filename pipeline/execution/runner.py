@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.artifacts.files import lock_folder, write_text
 from pipeline.artifacts.ledger import Entry, Fallback, Ledger
@@ -19,21 +18,18 @@ from pipeline.console import signals
 from pipeline.device import nvtx_ranges
 from pipeline.device.choose import set_memory_limit
 from pipeline.execution.context import Listener, RunContext
-from pipeline.execution.job import Job, needs_refit, prepare_job
-from pipeline.execution.stage_cache import CLEANED, remove_leftovers, resumable, without_stages
+from pipeline.execution.job import Job, prepare_job
+from pipeline.execution.resume import is_cleaned, remove_leftovers, resumable
+from pipeline.execution.stage_cache import CLEANED, StageCache
 from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import check_workers
-from pipeline.memory.planner import MemoryPlan, freeze_objects, release_memory
+from pipeline.memory.planner import MemoryPlan, freeze_objects
 from pipeline.telemetry.gauges import Progress
 from pipeline.telemetry.gpu_sampler import record_gpus
 from pipeline.telemetry.gpu_timeline import Timeline
 from pipeline.telemetry.prometheus import serve_metrics
 from pipeline.telemetry.transfer_meters import collect_meters
-
-if TYPE_CHECKING:
-    from pipeline.execution.fallback import RunState
-    from pipeline.train.fitted_model import FittedModel
 
 
 @dataclass(frozen=True)
@@ -87,37 +83,47 @@ def run(
     started = time.perf_counter()
     listener = listener or Listener()
     config = Config.load(config) if isinstance(config, str | Path) else config
-    job = _checked(config)
+    job = _prepare_on_device(config)
     folder = make_run_folder(config.name, out) if resume is None else open_resumed_folder(resume)
     with lock_folder(folder), resumable(folder, config.cluster.kind):
-        cleaned = resume is not None and without_stages(folder)
+        cache = StageCache(folder)
         if resume is None:
             check_empty(folder)
         else:
+            # The manifest tells a cleaned run from one that stopped, so it is removed afterwards.
+            cache = StageCache(folder, resumed=True, cleaned=is_cleaned(folder))
             remove_leftovers(folder)
         write_text(folder / "config.yaml", config.to_yaml())
-        resumed = resume is not None
-        return _run(job, folder, listener, started, resumed=resumed, cleaned=cleaned, serial=serial)
+        return _run_locked(job, cache, listener, started, serial=serial)
 
 
-def _run(
-    job: Job, folder: Path, listener: Listener, started: float, *, resumed: bool, cleaned: bool,
-    serial: bool,
-) -> RunResult:  # fmt: skip
-    """The run in a folder that is locked."""
+def _run_locked(
+    job: Job, cache: StageCache, listener: Listener, started: float, *, serial: bool
+) -> RunResult:
+    """Run the job in a folder that is locked."""
     from dask.system import CPU_COUNT
 
+    from pipeline.execution.run_stages import list_stages
+
+    folder, choice, cluster = cache.folder, job.choice, job.cluster
     progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
-    listener = _heard_by(listener, progress, timeline)
-    choice, cluster = job.choice, job.cluster
+    listener = _with_telemetry(listener, progress, timeline)
     ledger = Ledger(
-        folder / "ledger.jsonl", choice.requested, choice.name, choice.reason,
+        folder / "ledger.jsonl",
+        choice.requested,
+        choice.name,
+        choice.reason,
         on_stage=listener.stage,
         span=nvtx_ranges.annotate,
-    )  # fmt: skip
-    if resumed:
+    )
+    if cache.resumed:
         ledger.mark_resumed()
-    _say_where(job, folder, listener.say, cleaned=cleaned)
+    if cache.cleaned:
+        listener.say(f"{CLEANED}: every stage is recomputed")
+    listener.say(f"run folder {folder}")
+    listener.say(f"device {choice.name}: {choice.reason}")
+    if job.moved:
+        listener.say(f"cluster {cluster.kind} {job.moved}")
     with (
         signals.removed_on_exit(folder / "tmp"),
         connect(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
@@ -134,27 +140,15 @@ def _run(
             remote.check_paths(
                 client, files, job.contract.storage_options, filesystems.check_reachable
             )
-        # not earlier: dask-cuda's workers must not find a CUDA context here
+        # Not earlier: dask-cuda's workers must not find a CUDA context in this process.
         ledger.meter = lambda: {**collect_meters(client, choice.name), **timeline.meter()}
-        session = RunContext(
-            job, folder, ledger, client, threads, listener, resumed=resumed, recorded=True,
-            cleaned=cleaned,
-        )  # fmt: skip
-        return _stages(session, started)
+        stages = list_stages(job)
+        context = RunContext(job, folder, ledger, client, threads, listener, cache, stages)
+        return _run_stages(context, started)
 
 
-def _say_where(job: Job, folder: Path, say: Callable[[str], None], *, cleaned: bool) -> None:
-    """Folder, device and cluster of the run, and whether it finds what it had left."""
-    if cleaned:
-        say(f"{CLEANED}: every stage is done again")
-    say(f"run folder {folder}")
-    say(f"device {job.choice.name}: {job.choice.reason}")
-    if job.moved:
-        say(f"cluster {job.cluster.kind} {job.moved}")
-
-
-def _checked(config: Config) -> Job:
-    """The run, on the device that it will use; nothing of that device is in use yet."""
+def _prepare_on_device(config: Config) -> Job:
+    """Return the job on the device that it will use; nothing is allocated on that device yet."""
     from dask.system import CPU_COUNT
 
     job = prepare_job(config)
@@ -166,8 +160,8 @@ def _checked(config: Config) -> Job:
     return job
 
 
-def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Listener:
-    """A listener that tells the progress, and the GPUs' time line, first."""
+def _with_telemetry(listener: Listener, progress: Progress, timeline: Timeline) -> Listener:
+    """Return a listener that also informs the gauges and the GPUs' timeline, and those first."""
 
     def stage(entry: Entry, ended: bool) -> None:
         progress.stage(entry, ended)
@@ -185,61 +179,29 @@ def _heard_by(listener: Listener, progress: Progress, timeline: Timeline) -> Lis
     return replace(listener, stage=stage, progress=training, planned=planned)
 
 
-def _stages(session: RunContext, started: float) -> RunResult:
-    from pipeline.execution.fallback import RunState, run_with_fallback
-    from pipeline.execution.stages import evaluate, features_and_models, ingest
+def _run_stages(context: RunContext, started: float) -> RunResult:
+    from pipeline.execution.executor import Executor
+    from pipeline.execution.run_state import RunState
+    from pipeline.execution.stages.save import save_run
     from pipeline.report.page import write_report
 
-    config, work = session.job.config, RunState(session)
-    work.read = run_with_fallback(work, lambda: ingest.read(session))
-    work.rows = run_with_fallback(work, lambda: ingest.split_rows(session, work.read))
-    work.read = None
-    release_memory()
-    again = needs_refit(config, sum(work.rows.counts.rows.values()))
-    last = not again and not config.evaluate.slices
-    work.built = run_with_fallback(
-        work, lambda: features_and_models.features(session, work.rows, last=last)
-    )
-    release_memory()
-    models = each_model(work, features_and_models.train)
-    metrics, best = run_with_fallback(
-        work, lambda: evaluate.evaluate(session, work.rows, work.built, models)
-    )
-    if again:
-        choice, rounds = work.built.choice, {name: model.rounds for name, model in models.items()}
-        work.built.release(work.rows)  # which the refit needs
-        work.built = None
-        del models  # they go before the new ones come
-        release_memory()
-        work.built = run_with_fallback(
-            work, lambda: features_and_models.refit_features(session, work.rows, choice)
-        )
-        models = each_model(work, partial(features_and_models.refit, rounds=rounds))
-    evaluate.save(session, work.rows, work.built, models, best)
-    write_report(session.folder)
-    seconds = time.perf_counter() - started
+    state = RunState(context)
+    Executor(state, list(context.stages)).run_all()
+    save_run(state)
+    write_report(context.folder)
+    rows, entries = state.labeled, context.ledger.entries
     return RunResult(
-        session.folder, metrics, best, round(seconds, 3), work.rows.target,
-        tuple(session.warnings), memory_of(work.rows.plan, session.ledger.entries),
-        tuple(session.ledger.fallbacks),
-        {entry.stage: entry.resume for entry in session.ledger.entries if entry.resume},
-        session.job.place,
-    )  # fmt: skip
-
-
-def each_model(work: RunState, train: Callable[..., FittedModel]) -> dict[str, FittedModel]:
-    """The models of the config, trained one after the other; the last one may free the matrices."""
-    from pipeline.execution.fallback import run_with_fallback
-    from pipeline.train.model import sort_for_training
-
-    asked = work.session.job.models
-    names = sort_for_training(asked)
-
-    def trained(name: str) -> FittedModel:
-        return train(work.session, work.rows, work.built, name, last=name == names[-1])
-
-    found = {name: run_with_fallback(work, partial(trained, name)) for name in names}
-    return {name: found[name] for name in asked}
+        folder=context.folder,
+        metrics=state.metrics,
+        best=state.best,
+        seconds=round(time.perf_counter() - started, 3),
+        target=rows.target,
+        warnings=tuple(context.warnings),
+        memory=memory_of(rows.plan, entries),
+        fallbacks=tuple(context.ledger.fallbacks),
+        resumed={entry.stage: entry.resume for entry in entries if entry.resume},
+        place=context.job.place,
+    )
 
 
 def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -1,38 +1,28 @@
-"""Which stages of a run folder are kept, and which are done again, and why.
+"""The cache of stages: records of what finished stages left, and decisions to reuse them.
 
-A stage leaves what it made, and last of all its record, ``stages/<stage>.json``: its key
-(`pipeline.execution.fingerprints`) and the hashes of its files. It is kept where its key is the
-same and the files are what they were. The models and features of the run are links to what the
-stages left, so that those of the evaluation are still there when others were refitted on all rows.
+A finished stage has a record, ``stages/<stage>.json``, with its fingerprint and the hashes of its
+files. A resumed run reuses the stage if the fingerprint is the same and the files are unchanged.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.artifacts.files import STAGES, hash_file, read_json, write_json
-from pipeline.artifacts.manifest import MANIFEST
 from pipeline.artifacts.manifest_model import Fallback
-from pipeline.config.scheduler import LOCAL_KINDS
-from pipeline.config.urls import allowed_protocols
-from pipeline.console import signals
-from pipeline.errors import InputError, MachineError, quote_path
-from pipeline.execution.fingerprints import Facts, StageInputs, differences, listed
+from pipeline.artifacts.stage_id import StageId
+from pipeline.errors import InputError
+from pipeline.execution.fingerprints import Inputs, StageInputs, list_changes, shorten_changes
 
-KEPT = "kept: nothing that it depends on has changed"
+REUSED = "reused: nothing that it depends on has changed"
+RECOMPUTED = "recomputed"
 UNFINISHED = "it had not finished"
-CLEANED = "what the stages had left was cleaned (stages/ is not there)"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""The disk, or what this user may have of it."""
+CLEANED = "the results of the stages were removed (stages/ is missing)"
 
 
 @dataclass(frozen=True)
@@ -41,24 +31,24 @@ class StageRecord:
 
     key: str
     device: str
-    """The run's, not where the stage may have gone on."""
-    facts: Mapping[str, Mapping[str, Any]]
-    """`Basis.facts`, to tell what has changed."""
+    """The run's device, even if the stage fell back to the CPU."""
+    inputs: Annotated[Mapping[str, Mapping[str, Any]], Field(alias="facts")]
+    """`StageInputs.inputs`, to explain later what has changed."""
     files: Mapping[str, str]
     """SHA-256 by path in the run folder."""
-    found: Mapping[str, Any]
-    """What the stage found that is in no file."""
+    results: Annotated[Mapping[str, Any], Field(alias="found")]
+    """JSON that the stage left in no file."""
     rows: int
     notes: Sequence[str]
     warnings: Sequence[str]
     fallbacks: Sequence[Mapping[str, Any]]
 
-    def altered(self, folder: Path) -> str | None:
-        """The first of its files that is not what the stage left."""
-        for name, known in self.files.items():
-            path = folder / name  # an absolute name is not below the folder
+    def find_altered(self, folder: Path) -> str | None:
+        """Return the first of the files that is not as the stage left it."""
+        for name, recorded in self.files.items():
+            path = folder / name  # an absolute name would replace the folder
             inside = ".." not in Path(name).parts and path.is_relative_to(folder)
-            if not inside or not path.is_file() or hash_file(path) != known:
+            if not inside or not path.is_file() or hash_file(path) != recorded:
                 return name
         return None
 
@@ -69,168 +59,111 @@ FALLBACKS = TypeAdapter(list[Fallback])
 
 @dataclass(frozen=True)
 class CacheDecision:
-    """What is to be done about a stage."""
+    """Whether a stage is reused or computed, and why."""
 
     key: str
+    """The stage's fingerprint."""
     device: str
-    facts: Facts
-    kept: StageRecord | None
-    why: str
-    """For the ledger; empty in a run that began anew."""
-
-
-def slug(stage: str) -> str:
-    """The stage's name as that of a file or folder."""
-    return stage.replace(" ", "-")
+    inputs: Inputs
+    record: StageRecord | None
+    """The record to restore the stage from; None: the stage is computed."""
+    reason: str
+    """The ledger's line; empty in a run that began anew."""
 
 
 @dataclass
 class StageCache:
-    """The stages of a run folder: none known before `decide`, and all are done."""
+    """The records of a run folder, and the decisions that follow from them."""
 
     folder: Path
     resumed: bool = False
-    """The run goes on; else it began in an empty folder."""
+    """The run resumes in a folder that another process has left."""
     cleaned: bool = False
-    """It had finished, and what its stages left is gone (`without_stages`)."""
-    decisions: dict[str, CacheDecision] = field(default_factory=dict)
+    """The run had finished, and its stages' results were removed (`is_cleaned`)."""
+    records: bool = True
+    """Stages leave records; False: all are computed and nothing is recorded."""
+    decisions: dict[StageId, CacheDecision] = field(default_factory=dict)
 
-    def decide(self, bases: Mapping[str, StageInputs], devices: Sequence[str]) -> None:
-        """Judges every stage by its record.
+    def decide(self, inputs: Mapping[StageId, StageInputs], devices: Sequence[str]) -> None:
+        """Compare every stage with its record.
 
         Args:
-            bases: in the order of the stages.
+            inputs: what each stage depends on, in the order of the stages.
             devices: the run's, and others whose results are as good.
         """
-        keys: dict[str, str] = {}
         self.decisions = {}
-        for stage, basis in bases.items():
-            found = self._decided(stage, basis, devices, keys)
-            self.decisions[stage], keys[stage] = found, found.key
+        for stage_id, own in inputs.items():
+            self.decisions[stage_id] = self._decide_stage(stage_id, own, devices)
 
-    def of(self, stage: str) -> CacheDecision | None:
-        """What was decided; None where nothing is kept nor recorded (a parity's run)."""
-        return self.decisions.get(stage)
+    def is_reused(self, stage_id: StageId) -> bool:
+        """Return whether the stage is restored from its record."""
+        decision = self.decisions.get(stage_id)
+        return decision is not None and decision.record is not None
 
-    def keeps(self, stage: str) -> bool:
-        """Whether the stage is kept."""
-        found = self.of(stage)
-        return found is not None and found.kept is not None
-
-    def found(self, stage: str) -> Mapping[str, Any] | None:
-        """What a kept stage found."""
-        found = self.of(stage)
-        return None if found is None or found.kept is None else found.kept.found
+    def restored_results(self, stage_id: StageId) -> Mapping[str, Any] | None:
+        """Return the recorded results of a stage that is reused."""
+        decision = self.decisions.get(stage_id)
+        return None if decision is None or decision.record is None else decision.record.results
 
     @property
-    def keys(self) -> dict[str, str]:
-        """The key of every stage."""
-        return {stage: decision.key for stage, decision in self.decisions.items()}
+    def keys(self) -> dict[StageId, str]:
+        """The fingerprint of every stage."""
+        return {stage_id: decision.key for stage_id, decision in self.decisions.items()}
 
-    def left(self, *beginnings: str) -> bool:
-        """Whether a stage whose name begins so is to be done; without decisions all are."""
-        mine = [d for name, d in self.decisions.items() if name.startswith(beginnings)]
-        return not self.decisions or any(d.kept is None for d in mine)
+    def forget(self, stages: Set[StageId]) -> None:
+        """Remove the decisions on stages that this run does not have."""
+        self.decisions = {i: d for i, d in self.decisions.items() if i not in stages}
 
-    def without(self, *beginnings: str) -> None:
-        """Forgets stages that this run does not have."""
-        self.decisions = {
-            name: d for name, d in self.decisions.items() if not name.startswith(beginnings)
-        }
-
-    def _decided(
-        self, stage: str, basis: StageInputs, devices: Sequence[str], keys: Mapping[str, str]
+    def _decide_stage(
+        self, stage_id: StageId, inputs: StageInputs, devices: Sequence[str]
     ) -> CacheDecision:
-        record = self._record(stage) if self.resumed else None
-        possible = {device: basis.key(stage, device, keys) for device in devices}
-        for device, key in possible.items():
+        record = self.read_record(stage_id) if self.resumed else None
+        keys = {device: inputs.fingerprint(stage_id, device, self.keys) for device in devices}
+        for device, key in keys.items():
             if record is not None and record.key == key:
-                lost = record.altered(self.folder)
-                kept = record if lost is None else None
-                why = KEPT if lost is None else f"done again: {lost} is missing or altered"
-                return CacheDecision(key, device, basis.facts, kept, why)
-        why = f"done again: {self._reason(basis, record, devices[0])}" if self.resumed else ""
-        return CacheDecision(possible[devices[0]], devices[0], basis.facts, None, why)
+                altered = record.find_altered(self.folder)
+                if altered is None:
+                    return CacheDecision(key, device, inputs.inputs, record, REUSED)
+                reason = f"{RECOMPUTED}: {altered} is missing or altered"
+                return CacheDecision(key, device, inputs.inputs, None, reason)
+        device = devices[0]
+        reason = f"{RECOMPUTED}: {self._explain(inputs, record, device)}" if self.resumed else ""
+        return CacheDecision(keys[device], device, inputs.inputs, None, reason)
 
-    def _reason(self, basis: StageInputs, record: StageRecord | None, device: str) -> str:
+    def _explain(self, inputs: StageInputs, record: StageRecord | None, device: str) -> str:
+        """Return why a stage without a usable record is recomputed."""
         if record is None:
             return CLEANED if self.cleaned else UNFINISHED
-        changes = differences(record.facts, basis.facts)
+        changes = list_changes(record.inputs, inputs.inputs)
         if record.device != device:
             changes.append(f"the device was {record.device}, is {device}")
-        again = [name for name in basis.after if not self.keeps(name)]
-        return listed(changes or [f"it builds on {' and '.join(again or basis.after)}"])
+        if changes:
+            return shorten_changes(changes)
+        changed = [i for i in inputs.after if not self.is_reused(i)] or inputs.after
+        stages = "stages" if len(changed) > 1 else "stage"
+        return f"upstream {stages} {' and '.join(f'`{i}`' for i in changed)} changed"
 
-    def _record(self, stage: str) -> StageRecord | None:
-        path = self.folder / STAGES / f"{slug(stage)}.json"
+    def folder_of(self, stage_id: StageId) -> Path:
+        """Return the stage's own folder for files."""
+        return self.folder / STAGES / stage_id.slug
+
+    def _record_path(self, stage_id: StageId) -> Path:
+        return self.folder / STAGES / f"{stage_id.slug}.json"
+
+    def read_record(self, stage_id: StageId) -> StageRecord | None:
+        """Return the stage's record; None: there is no valid one."""
         try:
-            found = RECORD.validate_python(read_json(path))
-            FALLBACKS.validate_python(found.fallbacks)
-            return found
-        except (InputError, ValidationError, OSError):  # none, or of another version
+            record = RECORD.validate_python(read_json(self._record_path(stage_id)))
+            FALLBACKS.validate_python(record.fallbacks)
+            return record
+        except (InputError, ValidationError, OSError):  # also one of another version
             return None
 
-    def place(self, stage: str) -> Path:
-        """The stage's folder, for what it makes."""
-        return self.folder / STAGES / slug(stage)
+    def write_record(self, stage_id: StageId, record: StageRecord) -> None:
+        """Write the stage's record, which marks it as finished."""
+        path = self._record_path(stage_id)
+        write_json(path, RECORD.dump_python(record, by_alias=True))
 
-    def record(self, stage: str, found: StageRecord) -> None:
-        """Writes the stage's record: from here on it is finished."""
-        write_json(self.folder / STAGES / f"{slug(stage)}.json", vars(found))
-
-    def hashes(self, files: Sequence[Path]) -> dict[str, str]:
-        """SHA-256 of files by their path in the run folder."""
+    def hash_files(self, files: Sequence[Path]) -> dict[str, str]:
+        """Return the SHA-256 of files by their path in the run folder."""
         return {p.relative_to(self.folder).as_posix(): hash_file(p) for p in sorted(files)}
-
-
-def without_stages(folder: Path) -> bool:
-    """Whether a run has finished there whose ``stages/`` was cleaned, or not copied with it."""
-    return (folder / MANIFEST).is_file() and not (folder / STAGES).exists()
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes what a process left that was killed, and the manifest: the run is not finished."""
-    for path in (folder / MANIFEST, folder / "tmp", *folder.rglob(".*.tmp")):
-        signals.remove_path(path)
-    if os.path.lexists(folder / MANIFEST):
-        raise MachineError(
-            f"{folder / MANIFEST} cannot be removed, and the run is not finished any more",
-            fix="name a folder that you may write to, such as a copy of this one (cp -a)",
-        )
-
-
-@contextmanager
-def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
-    """A block that says how to go on with the run in the folder, if it does not end.
-
-    Args:
-        folder: the run's.
-        cluster: its kind.
-
-    Raises:
-        MachineError: the disk is full, or may not be written to.
-    """
-    told = f"go on with: {resume_command(folder, cluster)}"
-    with signals.add_stop_note(told):
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in FULL:
-                error.add_note(told)
-                raise
-            found = MachineError(
-                f"the run folder {folder} cannot be written to: {error.strerror}",
-                fix="free some space",
-            )
-            found.add_note(told)
-            raise found from error
-        except Exception as error:
-            error.add_note(told)
-            raise
-
-
-def resume_command(folder: Path, cluster: str = "") -> str:
-    """What goes on with the run in the folder; a scheduler's address is said again."""
-    own = f"python -m pipeline run --resume {quote_path(folder)}"
-    own += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))
-    return own if cluster in ("", *LOCAL_KINDS) else f"{own} --cluster {shlex.quote(cluster)}"

@@ -14,13 +14,28 @@ from dataclasses import dataclass, field
 from math import isqrt
 from typing import Literal
 
+from pipeline.artifacts.stage_id import (
+    EVALUATE,
+    FEATURES,
+    READ,
+    REFIT_FEATURES,
+    SPLIT,
+    StageId,
+    refit_id,
+    train_id,
+)
+
 # Bytes per value: data, and a mask where the dtype has one. Text is a code beside its dictionary.
 WIDTH: Mapping[str, int] = {
     "int64": 9, "int32": 5, "float64": 8, "float32": 4, "bool": 2, "datetime": 8, "text": 4,
 }  # fmt: skip
 RUNNER_COLUMNS = 8 + 5
 """Bytes per row of the columns that the runner adds: the label, the set and the set's mask."""
-LIBRARIES: Mapping[str, int] = {"read": 225_000_000, "split": 245_000_000, "features": 245_000_000}
+LIBRARIES: Mapping[StageId, int] = {
+    READ: 225_000_000,
+    SPLIT: 245_000_000,
+    FEATURES: 245_000_000,
+}
 """Resident bytes of the libraries and the client, by the first stage that needs them."""
 LEARNERS = 315_000_000
 """The same in later stages, which need XGBoost and scikit-learn."""
@@ -149,8 +164,7 @@ class Sizes:
 class StageEstimate:
     """Estimated memory of one stage."""
 
-    stage: str
-    """Name of the stage, as in the ledger."""
+    stage: StageId
     parts: Mapping[str, int]
     """Bytes on the host by part."""
     on_device: Mapping[str, int] = field(default_factory=dict)
@@ -224,9 +238,9 @@ def estimate_stages(
     # matrices replace the frames one by one, unless something needs the frames later
     more = matrix if s.keep_frames else max(matrix - kept, 0)
     estimates = [
-        _sum_parts(s, "read", frames=read, in_flight=in_reading),
-        _sum_parts(s, "split", frames=max(read, kept), in_flight=2 * in_reading),
-        _sum_parts(s, "features", frames=kept, **_beside_frames(s, more), **in_features),
+        _sum_parts(s, READ, frames=read, in_flight=in_reading),
+        _sum_parts(s, SPLIT, frames=max(read, kept), in_flight=2 * in_reading),
+        _sum_parts(s, FEATURES, frames=kept, **_beside_frames(s, more), **in_features),
     ]
     base = {"matrix": matrix, "frames": kept if s.keep_frames else 0, "trees": 0}
     base |= {} if in_memory else in_features
@@ -236,7 +250,7 @@ def estimate_stages(
         "forest": min(s.rows * s.train * train_rate, most),
     }
     for name in s.models:
-        stage, valid = f"train {name}", s.rows * s.valid
+        stage, valid = train_id(name), s.rows * s.valid
         estimates.append(
             _estimate_training(s, stage, base, rows=rows[name], valid=valid, bins=bins)
         )
@@ -246,17 +260,17 @@ def estimate_stages(
     # id, label and the models' scores of a row
     score_row = 10 + 8 * len(s.models) * s.scores
     scores = int(s.held_out * (score_row + scored_share * SORTED_ROW))
-    estimates.append(_sum_parts(s, "evaluate", **base, scores=scores + WRITTEN_PREDICTIONS))
+    estimates.append(_sum_parts(s, EVALUATE, **base, scores=scores + WRITTEN_PREDICTIONS))
     if s.refit:
         more = max(matrix - kept, 0)  # the first matrices are released before the refit
         estimates.append(
-            _sum_parts(s, "refit features", frames=kept, **_beside_frames(s, more), **in_features)
+            _sum_parts(s, REFIT_FEATURES, frames=kept, **_beside_frames(s, more), **in_features)
         )
         base["frames"] = base["trees"] = 0
         for name in s.models:
             fitted = s.rows * train_rate if name == "xgboost" else min(s.rows * train_rate, most)
             estimates.append(
-                _estimate_training(s, f"refit {name}", base, rows=fitted, valid=0, bins=bins)
+                _estimate_training(s, refit_id(name), base, rows=fitted, valid=0, bins=bins)
             )
             base["trees"] += _forest_bytes(s) if name == "forest" else 0
     return estimates
@@ -267,25 +281,24 @@ def drawn_rows(sizes: Sizes) -> float:
     return min(sizes.forest_rows, sizes.rows * (1.0 if sizes.refit else sizes.train))
 
 
-def _sum_parts(sizes: Sizes, name: str, **parts: int) -> StageEstimate:
+def _sum_parts(sizes: Sizes, stage: StageId, **parts: int) -> StageEstimate:
     """Return a stage's estimate: these parts and the libraries, on the host or on the GPU."""
     on_gpu = sizes.device == "gpu"
-    libraries = GPU_LIBRARIES if on_gpu else LIBRARIES.get(name, LEARNERS)
+    libraries = GPU_LIBRARIES if on_gpu else LIBRARIES.get(stage, LEARNERS)
     parts = {k: v for k, v in {"libraries": libraries, **parts}.items() if v}
     on_device = {k: v for k, v in parts.items() if on_gpu and k in ON_DEVICE}
-    return StageEstimate(name, {k: v for k, v in parts.items() if k not in on_device}, on_device)
+    return StageEstimate(stage, {k: v for k, v in parts.items() if k not in on_device}, on_device)
 
 
 def _estimate_training(
-    s: Sizes, stage: str, base: Mapping[str, int], *, rows: float, valid: float, bins: Bins
+    s: Sizes, stage: StageId, base: Mapping[str, int], *, rows: float, valid: float, bins: Bins
 ) -> StageEstimate:
     """Return the estimate of a training.
 
     While XGBoost makes its bins all matrices are in memory, later only those of held-out rows.
     """
-    name = stage.rsplit(maxsplit=1)[-1]
-    training = _training_bytes(s, name, rows, valid, bins)
-    if name != "xgboost":
+    training = _training_bytes(s, stage.model, rows, valid, bins)
+    if stage.model != "xgboost":
         return _sum_parts(s, stage, **base, training=training)
     share = 1 - s.train if valid else 0.0
     outside = {"bins": int((rows + valid) * s.bins_row)} if bins == "host" else {}

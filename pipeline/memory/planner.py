@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from pipeline.artifacts.stage_id import EVALUATE, StageId
 from pipeline.config.model import Memory
 from pipeline.device.probe import Gpu
 from pipeline.memory import address_space
@@ -114,7 +115,7 @@ class MemoryPlan:
         """Peak bytes on the GPU."""
         return max(stage.device for stage in self.stages)
 
-    def find_stage(self, stage: str) -> StageEstimate | None:
+    def find_stage(self, stage: StageId) -> StageEstimate | None:
         """Return the estimate of a stage by its name in the ledger; None if it has none."""
         return next((s for s in self.stages if s.stage == stage), None)
 
@@ -211,13 +212,13 @@ def _move_bins_out(sizes: Sizes, plan: MemoryPlan, free: int, *, always: bool) -
     cache = _cache_bytes(sizes, 1.0)
     if sizes.device == "gpu":
         paged = tuple(estimate_stages(sizes, in_memory=False, bins="host"))
-        full = max(s.device for s in plan.stages if s.stage.endswith("xgboost"))
+        full = max(s.device for s in plan.stages if s.stage.model == "xgboost")
         wanted = always or full > (plan.device_limit or full)
         return replace(plan, stages=paged, bins="host", cache=cache) if wanted else plan
     if cache > STAGING_SHARE * free - plan.staging:
         return plan
     paged = tuple(estimate_stages(sizes, in_memory=False, bins="disk"))
-    trained = {s.stage: s.host for s in plan.stages if s.stage.endswith("xgboost")}
+    trained = {s.stage: s.host for s in plan.stages if s.stage.model == "xgboost"}
     # each page has a buffer of its own, so that few rows take more memory in pages than without
     smaller = any(s.host < trained.get(s.stage, 0) for s in paged)
     needed = max(trained.values()) > plan.limit
@@ -249,20 +250,20 @@ def _sample_rows(sizes: Sizes, plan: MemoryPlan, train_rows: int) -> MemoryPlan:
             )
         )
 
-    def find_share(model: str, share: str, rows: float) -> float:
-        """Return the largest share of the rows with which a model's stages fit."""
+    def find_share(limits: Callable[[StageId], bool], share: str, rows: float) -> float:
+        """Return the largest share of the rows with which the stages that it limits fit."""
 
         def fits(value: float) -> bool:
-            stages = [s for s in estimate({share: value}) if s.stage.endswith(model)]
+            stages = [s for s in estimate({share: value}) if limits(s.stage)]
             return all(map(plan.is_within_limits, stages))
 
         return _find_largest(fits, min(1.0, WANTED_ROWS / max(rows, 1)))
 
     drawn_from = drawn_rows(sizes)
     shares = {
-        "train_rate": find_share("xgboost", "train_rate", train_rows),
-        "drawn_share": find_share("forest", "drawn_share", drawn_from),
-        "scored_share": find_share("evaluate", "scored_share", sizes.held_out),
+        "train_rate": find_share(lambda s: s.model == "xgboost", "train_rate", train_rows),
+        "drawn_share": find_share(lambda s: s.model == "forest", "drawn_share", drawn_from),
+        "scored_share": find_share(lambda s: s == EVALUATE, "scored_share", sizes.held_out),
     }
     rate, drawn = shares["train_rate"], shares["drawn_share"]
     stages = estimate(shares)
@@ -277,7 +278,7 @@ def _sample_rows(sizes: Sizes, plan: MemoryPlan, train_rows: int) -> MemoryPlan:
         # the streamed plan fits the host: then it is the GPU that lacks memory
         short_of="memory.gpu" if plan.host_peak <= plan.limit else "memory.host",
         has_enough_rows=all(
-            plan.is_within_limits(s) for s in stages if s.stage.endswith(sizes.models)
+            plan.is_within_limits(s) for s in stages if s.stage.model in sizes.models
         ),
     )
 

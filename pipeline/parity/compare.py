@@ -23,7 +23,7 @@ from pipeline.device.choose import MODULES, DeviceChoice, choose_device, frames_
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.execution.context import Listener
 from pipeline.execution.job import prepare_job
-from pipeline.execution.stages.evaluate import versions
+from pipeline.execution.stages.save import list_versions
 from pipeline.features.registry import dump_op
 from pipeline.memory.planner import freeze_objects, host_limit
 from pipeline.parity.device_run import FOLD, SAMPLE, DeviceRun, start_device_run
@@ -73,7 +73,7 @@ class Parity:
             ],
             "metrics": list(self.metrics),
             "stages": list(self.stages),
-            "versions": versions(),
+            "versions": list_versions(),
             "seconds": self.seconds,
         }
 
@@ -111,9 +111,9 @@ def compare(
         checks = _checks(sides, folder)
         first, second = sides
         return Parity(
-            config.name, choices, dict(first.rows.counts.rows), tuple(checks),
-            (first.metrics, second.metrics),
-            tuple([asdict(e) for e in side.session.ledger.entries] for side in sides),
+            config.name, choices, dict(first.state.labeled.counts.rows), tuple(checks),
+            (first.state.metrics, second.state.metrics),
+            tuple([asdict(e) for e in side.state.context.ledger.entries] for side in sides),
             round(time.perf_counter() - started, 3),
         )  # fmt: skip
 
@@ -147,7 +147,7 @@ def _checks(sides: Sequence[DeviceRun], folder: Path) -> list[Check]:
         side.read()
     found = _rows(sides)
     for side in sides:
-        side.build()
+        side.build_features()
     found += _features(sides)
     for side in sides:
         side.train()
@@ -170,12 +170,12 @@ def _rows(sides: Sequence[DeviceRun]) -> list[Check]:
 
     alone = paired(first.row_frames(), second.row_frames(), add)
     checks = sorted((check for check, _ in known.values()), key=lambda c: c.stage != "rows")
-    return [_ids("rows", alone, sum(first.rows.counts.rows.values())), *checks]
+    return [_ids("rows", alone, sum(first.state.labeled.counts.rows.values())), *checks]
 
 
 def _features(sides: Sequence[DeviceRun]) -> list[Check]:
     """The ops, the columns of the matrices, and their values."""
-    first, second = (side.built for side in sides)
+    first, second = (side.state.fitted_features for side in sides)
     ops = Check("features", "ops", EXACT.text)
     for i, steps in enumerate(zip_longest(first.plan.steps, second.plan.steps)):
         entries = [None if step is None else dump_op(step.op) for step in steps]
@@ -212,7 +212,7 @@ def _ids(stage: str, alone: tuple[np.ndarray, np.ndarray], rows: int) -> Check:
 
 def _metrics(sides: Sequence[DeviceRun]) -> list[Check]:
     """The judged metric of each model on the test rows."""
-    first, second = (side.metrics for side in sides)
+    first, second = (side.state.metrics for side in sides)
     name, checks = JUDGED[first["task"]], []
     for model in first["models"]:
         rule = within(MODEL_REGISTRY[model].parity)
@@ -231,9 +231,13 @@ def _exchanged(sides: Sequence[DeviceRun], folder: Path) -> list[Check]:
     checks = []
     for trained in sides:
         table = None
-        if trained.built.golden is not None:
-            table = golden.score_rows(trained.models, trained.built.feed, trained.built.golden)
-        for name, fitted in trained.models.items():
+        if trained.state.fitted_features.golden is not None:
+            table = golden.score_rows(
+                trained.state.models,
+                trained.state.fitted_features.feed,
+                trained.state.fitted_features.golden,
+            )
+        for name, fitted in trained.state.models.items():
             model_io.save(fitted, folder / "models")
             there = [model_io.load(name, folder / "models", side.name) for side in sides]
             what = f"{name} of the {trained.name}"
@@ -263,7 +267,7 @@ def _test_rows(
     """A model's scores of the test rows on both devices: of a row, the class that differs most."""
     check = Check("models", what, within(golden.TOLERANCE).text)
     own = frames_of(trained.name)
-    for block in trained.built.feed.blocks("test"):
+    for block in trained.state.fitted_features.feed.blocks("test"):
         x, ids = own.to_host(block.x), own.to_host(block.ids)
         scores = []
         for side, fitted in zip(sides, models, strict=True):

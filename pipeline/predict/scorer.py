@@ -17,7 +17,7 @@ from pipeline.config.model import Config
 from pipeline.config.stored import misfit_error
 from pipeline.device.choose import DeviceChoice, choose_device, frames_of
 from pipeline.errors import InputError, suggest_or_list
-from pipeline.execution.stages.evaluate import prediction_columns
+from pipeline.evaluate.predictions import prediction_columns
 from pipeline.expression import parse
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan

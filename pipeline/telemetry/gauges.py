@@ -121,7 +121,7 @@ class Progress:
         yield (
             "memory_planned_bytes",
             "Peak of the stage by the memory plan",
-            [({"stage": s.stage}, s.host) for s in self.plan.stages],
+            [({"stage": str(s.stage)}, s.host) for s in self.plan.stages],
         )
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.artifacts.run_dirs import RUNS
+from pipeline.artifacts.stage_id import EVALUATE, FEATURES, READ, SPLIT, StageId, train_id
 from pipeline.config.model import Config
 from pipeline.execution.job import Job, prepare_job
-from pipeline.execution.planning import concurrent_partitions, free_disk_at, plan_parts
+from pipeline.execution.memory_inputs import concurrent_partitions, free_disk_at, plan_parts
 from pipeline.features.engine.planner import (
     plan_next_phase,
     prune_ops,
@@ -80,7 +81,7 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
         "csv": _csv(job, memory), "staging": memory.staging, "disk_free": free_disk_at(RUNS),
         "stages": [
             {
-                "stage": s.stage, "passes": passed.get(s.stage, 0), "host": s.host,
+                "stage": str(s.stage), "passes": passed.get(s.stage, 0), "host": s.host,
                 "device": s.device, "parts": dict(s.parts), "on_device": dict(s.on_device),
             }
             for s in memory.stages
@@ -97,24 +98,24 @@ def _csv(job: Job, memory: MemoryPlan) -> str | None:
     return "staged" if memory.staging else "read again in each pass"
 
 
-def count_passes(job: Job, memory: MemoryPlan, phases: int) -> dict[str, int]:
+def count_passes(job: Job, memory: MemoryPlan, phases: int) -> dict[StageId, int]:
     """How often each stage goes over the data: reads them, or their staged files."""
     if memory.in_memory:
-        return {"read": 1}
+        return {READ: 1}
     aside = 1 if job.config.data.on_bad_rows == "quarantine" else 0
     chosen = 1 if job.ops is None else 0
     golden = 1 if job.config.golden else 0
     found = {
-        "read": aside + (1 if memory.staging else 0), "split": 2,
-        "features": chosen + phases + golden,
+        READ: aside + (1 if memory.staging else 0), SPLIT: 2,
+        FEATURES: chosen + phases + golden,
     }  # fmt: skip
     for name, params in job.models.items():
         balanced = 1 if getattr(params, "class_weight", None) == "balanced" else 0
         # XGBoost's bins: passes that fill them, and one more where they have to be found
         filled = 3 if memory.bins == "memory" else 2
         own = 1 + filled + (filled if job.config.split.valid else 0) if name == "xgboost" else 1
-        found[f"train {name}"] = balanced + own
-    found["evaluate"] = 1
+        found[train_id(name)] = balanced + own
+    found[EVALUATE] = 1
     return found
 
 

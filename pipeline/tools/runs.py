@@ -17,7 +17,7 @@ from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, is_in_use
 from pipeline.artifacts.manifest import MANIFEST, read_within
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary_metric
-from pipeline.execution.stage_cache import resume_command
+from pipeline.execution.resume import resume_command
 from pipeline.report import folder as folders
 
 State = Literal["finished", "running", "stopped", "damaged"]

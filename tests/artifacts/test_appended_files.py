@@ -21,7 +21,7 @@ from pipeline.artifacts.files import is_in_use, lock_folder, open_to_append
 from pipeline.artifacts.ledger import Ledger
 from pipeline.cluster.logs import log_to_file
 from pipeline.errors import InputError, MachineError
-from pipeline.execution.stage_cache import remove_leftovers
+from pipeline.execution.resume import remove_leftovers
 
 APPENDED = (".lock", "ledger.jsonl", "log.txt")
 TREE = {

@@ -10,7 +10,7 @@ from pipeline.artifacts import run_dirs
 from pipeline.artifacts.files import lock_folder
 from pipeline.cli import app
 from pipeline.errors import InputError
-from pipeline.execution.stage_cache import remove_leftovers, resume_command
+from pipeline.execution.resume import remove_leftovers, resume_command
 from pipeline.tools.runs import list_runs
 
 

@@ -8,12 +8,14 @@ import yaml
 from manifest_facts import manifest_facts
 
 from pipeline.artifacts.files import write_manifest, write_text
+from pipeline.artifacts.stage_id import FEATURES
 from pipeline.audit.runner import run_audit
 from pipeline.config.model import Config
+from pipeline.execution.executor import open_scratch_run
 from pipeline.execution.job import prepare_job
+from pipeline.execution.run_stages import list_stages
 from pipeline.execution.runner import Listener
 from pipeline.features.engine import fit
-from pipeline.parity.device_run import start_device_run
 
 QUICK = {"models": {"xgboost": {"rounds": 1}}, "cluster": {"kind": "process", "dashboard": False}}
 
@@ -22,11 +24,13 @@ def fitted_run(tree: dict, folder: Path) -> Path:
     """Writes config, plan and manifest of a run into ``folder/run``."""
     config = Config.parse({**QUICK, "refit": "never", "golden": 0, "device": "cpu", **tree})
     run = folder / "run"
-    with start_device_run(prepare_job(config), folder / "made", Listener(), serial=True) as side:
-        side.read()
-        side.build()
-        rows, job = side.rows, side.session.job
-        fit.save(side.built.plan, run / "features")
+    job = prepare_job(config)
+    with open_scratch_run(
+        job, folder / "made", list_stages(job), Listener(), serial=True
+    ) as executor:
+        executor.run_through(FEATURES)
+        rows = executor.state.labeled
+        fit.save(executor.state.fitted_features.plan, run / "features")
     write_text(run / "config.yaml", config.to_yaml())
     inputs = [
         {"path": f.path, "bytes": f.size, "fingerprint": f.fingerprint} for f in job.contract.files

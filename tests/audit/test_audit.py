@@ -14,17 +14,17 @@ from audited import audited, fitted_run, found, mended
 from pipeline.__main__ import run_command_line
 from pipeline.audit import runner
 from pipeline.config.model import Config
+from pipeline.execution import executor
 from pipeline.features.engine import transform
 from pipeline.features.ops.target_encode import TargetEncode
 from pipeline.features.registry import parse_ops
 from pipeline.ingest import partitions
 from pipeline.memory import planner
-from pipeline.parity import device_run
 
 
 @pytest.fixture(autouse=True)
 def without_waiting_for_the_collector(monkeypatch):
-    monkeypatch.setattr(device_run, "release_memory", lambda: None)
+    monkeypatch.setattr(executor, "release_memory", lambda: None)
 
 
 N = 1500

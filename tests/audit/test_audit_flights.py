@@ -14,7 +14,7 @@ from pipeline import Config, run
 from pipeline.__main__ import run_command_line
 from pipeline.artifacts import manifest
 from pipeline.audit import runner
-from pipeline.parity import device_run
+from pipeline.execution import executor
 
 ROOT = Path(__file__).parents[2]
 QUICK = [
@@ -25,7 +25,7 @@ QUICK = [
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(device_run, "release_memory", lambda: None)  # the collector's time
+    monkeypatch.setattr(executor, "release_memory", lambda: None)  # the collector's time
 
 
 def configured(rows, *overrides):

@@ -8,14 +8,14 @@ import pytest
 from audited import audited, found, mended
 
 from pipeline.audit import scan
-from pipeline.parity import device_run
+from pipeline.execution import executor
 
 N = 1500
 
 
 @pytest.fixture(autouse=True)
 def without_waiting_for_the_collector(monkeypatch):
-    monkeypatch.setattr(device_run, "release_memory", lambda: None)
+    monkeypatch.setattr(executor, "release_memory", lambda: None)
 
 
 def table(seed=0, rows=N, **columns):

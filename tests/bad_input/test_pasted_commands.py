@@ -12,7 +12,7 @@ from bad_case import GOOD, config
 
 from pipeline.__main__ import run_command_line
 from pipeline.errors import quote_path
-from pipeline.execution.stage_cache import resume_command
+from pipeline.execution.resume import resume_command
 
 ODD = (
     "my run",

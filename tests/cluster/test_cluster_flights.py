@@ -9,7 +9,7 @@ from flights import check_same, config, difference, small
 
 from pipeline.errors import MachineError
 from pipeline.execution.runner import run
-from pipeline.execution.stages import ingest
+from pipeline.execution.stages import read
 
 EXACT = {  # no samples of rows, which each worker draws from its own
     "models.xgboost.rounds": 40, "models.xgboost.subsample": 1,
@@ -37,7 +37,7 @@ def test_two_processes_make_of_the_flights_what_one_makes(two, tmp_path):
 def test_rows_that_no_worker_has_room_for_are_refused_before_they_are_read(
     two, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(ingest, "host_capacity", lambda *arguments: 100_000_000)
+    monkeypatch.setattr(read, "host_capacity", lambda *arguments: 100_000_000)
     changes = {"cluster.kind": two.scheduler.address, "memory.sample": "never"}
     text = (
         r"the workers' memory: 0\.10 GB are allowed, 0\.\d\d GB are needed for [\d,]+ training rows"

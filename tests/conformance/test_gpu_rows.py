@@ -70,8 +70,8 @@ def on_both(chosen, monkeypatch):
                 side.read()
             found = compare._rows(sides)
             for side in sides:
-                side.build()
-            return [*found, *compare._features(sides)], first.session.ledger.entries
+                side.build_features()
+            return [*found, *compare._features(sides)], first.state.context.ledger.entries
 
     return checked
 

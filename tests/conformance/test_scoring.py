@@ -68,8 +68,8 @@ def test_new_rows(given, stand_in, form):
 
 
 def test_rows_and_matrices_of_a_parity(given, stand_in, form):
-    expected = device_run.facts(given.host, 3, "cpu")
-    made = device_run.facts(wrap(form(given.host), stand_in.findings), 3, "stand-in")
+    expected = device_run.host_frame(given.host, 3, "cpu")
+    made = device_run.host_frame(wrap(form(given.host), stand_in.findings), 3, "stand-in")
     assert_on_the_host(made)
     pd.testing.assert_frame_equal(form(made), form(expected))
     assert {device_run.FOLD, device_run.SAMPLE} <= set(made.columns)
@@ -79,7 +79,7 @@ def test_rows_and_matrices_of_a_parity(given, stand_in, form):
         n: Matrix(stand_in.to_device(a), None, None, stand_in.to_device(i))
         for n, (a, i) in found.items()
     }
-    made = device_run.table(matrices, ["p", "q"], "stand-in")
+    made = device_run.host_matrix(matrices, ["p", "q"], "stand-in")
     assert_on_the_host(made)
     assert made.index.tolist() == [5, 3, 9, 15, 13, 19]
     assert made["q"].tolist() == [1, 3, 5, 11, 13, 15]

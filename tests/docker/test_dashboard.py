@@ -12,6 +12,7 @@ from image_files import DASHBOARD, expressions
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.artifacts.ledger import Entry
+from pipeline.artifacts.stage_id import train_id
 from pipeline.memory.estimate import StageEstimate
 from pipeline.memory.planner import MemoryPlan
 from pipeline.telemetry.gauges import Progress
@@ -52,7 +53,7 @@ def served():
 def worked():
     """A run that has trained a model, and a GPU."""
     run = Progress("r")
-    stages = (StageEstimate("train xgboost", {"imports": 3}),)
+    stages = (StageEstimate(train_id("xgboost"), {"imports": 3}),)
     plan = MemoryPlan(
         limit=5, stages=stages, in_memory_peak=3, in_memory=True, train_rate=1.0, train_rows=8, forest_rows=8,
         scored_share=1.0, staging=0, block_bytes=1,

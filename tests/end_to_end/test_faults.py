@@ -64,7 +64,7 @@ def test_a_full_disk_ends_the_run_and_what_had_finished_is_kept(tmp_path, disk):
     remounted(disk, "size=50m")
     done = run(Config.parse(deepcopy(tree)), resume=disk / "run")
     assert done.resumed["features"].startswith("kept")
-    assert done.resumed["train xgboost"].startswith("done again")
+    assert done.resumed["train xgboost"].startswith("recomputed")
 
 
 def test_a_read_only_folder_is_the_machines_fault(tmp_path, disk, capsys):

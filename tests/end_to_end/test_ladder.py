@@ -12,9 +12,11 @@ import pytest
 from small_gpu import small_gpu
 
 from pipeline import Config, Scorer, run
+from pipeline.artifacts.stage_id import train_id
 from pipeline.device.choose import DeviceChoice
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost
-from pipeline.execution import fallback, job
+from pipeline.execution import executor, fallback, job
+from pipeline.execution.run_state import RunState
 from pipeline.execution.runner import Listener
 from pipeline.ingest import partitions
 from pipeline.memory import planner
@@ -101,7 +103,7 @@ def test_each_stage_goes_down_as_far_as_it_must_and_the_metrics_stay(config, tmp
     manifest = json.loads((outcome.folder / "manifest.json").read_text())
     assert manifest["fallbacks"] == [dict(f) for f in outcome.fallbacks]
     report = (outcome.folder / "report.html").read_text()
-    assert "goes on with: external memory" in report
+    assert "falls back to: external memory" in report
     assert not (outcome.folder / "tmp").exists()
 
 
@@ -121,15 +123,15 @@ def test_a_gpu_that_was_asked_for_never_becomes_the_cpu(config, tmp_path, monkey
 def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkeypatch):
     done = []
     monkeypatch.setattr(
-        fallback, "release_tables", lambda client, device: done.append((client, device))
+        executor, "release_tables", lambda client, device: done.append((client, device))
     )
-    monkeypatch.setattr(fallback.ingest, "rebuild_labeled_data", lambda *of: done.append("rows"))
-    session = SimpleNamespace(
+    context = SimpleNamespace(
         client="c", job=SimpleNamespace(choice=DeviceChoice("auto", "gpu", ""))
     )
-    rows = SimpleNamespace(parts=SimpleNamespace(release=lambda: done.append("let go")))
-    fallback.RunState(session, rows=rows).remade()
-    assert done == ["let go", ("c", "gpu"), "rows"]
+    rows = SimpleNamespace(parts=SimpleNamespace(release=lambda: done.append("released")))
+    split = SimpleNamespace(rebuild=lambda state, device: done.append("rows"))
+    executor.Executor(RunState(context, rows=rows), [], [split]).rebuild()
+    assert done == ["released", ("c", "gpu"), "rows"]
 
 
 @pytest.mark.parametrize(
@@ -142,18 +144,18 @@ def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkey
 )
 def test_what_to_do_where_no_rung_is_left_fits_the_cluster(kind, asked, said, monkeypatch):
     monkeypatch.setattr(fallback, "is_distributed", lambda client: kind != "process")
-    monkeypatch.setattr(fallback, "_helps", lambda *of: False)
+    monkeypatch.setattr(fallback, "level_helps", lambda *of: False)
     cluster = SimpleNamespace(kind=kind)
     job_ = SimpleNamespace(
         choice=DeviceChoice(asked, "gpu", ""), config=SimpleNamespace(cluster=cluster)
     )
-    session = SimpleNamespace(
-        job=job_, client=None, folder=Path("runs/a"), device="gpu", rung=planner.PLANNED,
-        ledger=SimpleNamespace(current="train forest", fallbacks=[]),
+    context = SimpleNamespace(
+        job=job_, client=None, folder=Path("runs/a"), device="gpu", level=planner.PLANNED,
+        ledger=SimpleNamespace(fallbacks=[]),
     )  # fmt: skip
-    work = SimpleNamespace(session=session)
+    state, full = SimpleNamespace(context=context), DeviceFull("full")
     with pytest.raises(DeviceFull, match="train forest: full") as caught:
-        fallback._lower(work, DeviceFull("full"), MemoryError())
+        fallback._choose_level(state, train_id("forest"), full, MemoryError(), rebuild=None)
     for words in said:
         assert words in caught.value.fix
     assert ("memory.gpu" in caught.value.fix) == (kind == "process")
@@ -199,8 +201,8 @@ def test_a_lost_context_ends_the_run_with_what_to_do(config, tmp_path, monkeypat
         job, "choose_device", lambda asked: DeviceChoice(asked, "cpu", "lost", gpu_lost=True)
     )
     done = run(config(), resume=tmp_path / "run")
-    assert done.resumed["split"] == "kept: nothing that it depends on has changed"
-    assert done.resumed["features"] == "done again: it had not finished"
+    assert done.resumed["split"] == "reused: nothing that it depends on has changed"
+    assert done.resumed["features"] == "recomputed: it had not finished"
     assert {own["device"] for own in lines(tmp_path / "run")[-5:]} == {"cpu"}
 
 

@@ -16,7 +16,7 @@ from pipeline import Config, run
 from pipeline.artifacts.files import lock_folder
 from pipeline.errors import InputError
 
-KEPT = "kept: nothing that it depends on has changed"
+REUSED = "reused: nothing that it depends on has changed"
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,14 @@ def test_a_run_goes_on_from_wherever_it_was_and_leaves_the_same_bytes(whole, tmp
         assert half_written(tmp_path / "run", expected) == []
         assert not (tmp_path / "run" / "manifest.json").exists()
     told = lines(tmp_path / "run")
-    assert told["train forest"]["resume"] == KEPT
-    assert told["train xgboost"]["resume"] == "done again: it had not finished"
+    assert told["train forest"]["resume"] == REUSED
+    assert told["train xgboost"]["resume"] == "recomputed: it had not finished"
     assert told["train xgboost"]["notes"][0] == "resumed from round 25 of 60"
     run(Config.load(tmp_path / "run" / "config.yaml"), resume=tmp_path / "run")
-    assert {own["resume"] for own in lines(tmp_path / "run").values()} == {KEPT}
+    assert {own["resume"] for own in lines(tmp_path / "run").values()} == {REUSED}
     assert left_of(tmp_path / "run") == expected
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert f"refit xgboost: {KEPT}" in report
+    assert f"refit xgboost: {REUSED}" in report
 
 
 def test_a_process_that_is_killed_goes_on(whole, tmp_path):
@@ -87,7 +87,7 @@ def test_a_process_that_is_killed_goes_on(whole, tmp_path):
     run(Config.load(tmp_path / "run" / "config.yaml"), resume=tmp_path / "run")
     assert left_of(tmp_path / "run") == left_of(folder)
     assert not list((tmp_path / "run").rglob(".*.tmp"))
-    assert lines(tmp_path / "run")["train forest"]["resume"] == KEPT
+    assert lines(tmp_path / "run")["train forest"]["resume"] == REUSED
 
 
 @pytest.mark.slow
@@ -127,9 +127,9 @@ def test_another_config_in_the_folder_is_as_if_it_were_run_anew(whole, tmp_path)
     assert outcome.resumed == {
         stage: own["resume"] for stage, own in lines(tmp_path / "run").items()
     }
-    assert outcome.resumed["split"] == KEPT
+    assert outcome.resumed["split"] == REUSED
     assert (
-        outcome.resumed["features"] == "done again: features[0].fill.with was 'median', is 'mean'"
+        outcome.resumed["features"] == "recomputed: features[0].fill.with was 'median', is 'mean'"
     )
     assert lines(tmp_path / "run")["features"]["notes"] == [
         "kept: target_encode; fitted: fill, scale"

@@ -12,9 +12,10 @@ import pytest
 from test_small import OPS, QUICK, table
 
 from pipeline import Config, run
+from pipeline.artifacts.stage_id import train_id
 from pipeline.config.model import Memory
 from pipeline.execution.runner import Listener, RunResult
-from pipeline.execution.stages import ingest
+from pipeline.execution.stages import split
 from pipeline.ingest import partitions
 from pipeline.memory import planner
 from pipeline.memory.estimate import Sizes
@@ -178,7 +179,7 @@ def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch)
 
 
 def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(ingest, "LEAST_ROWS", 100)
+    monkeypatch.setattr(split, "LEAST_ROWS", 100)
     outcome = ran(tmp_path, monkeypatch, hold=False, name="d.parquet", rate=0.3, refit="always")
     assert any("trains on a sample of" in w for w in outcome.warnings)
     lines = (outcome.folder / "ledger.jsonl").read_text().splitlines()
@@ -267,12 +268,12 @@ def test_a_gpu_holds_streams_or_keeps_xgboosts_bins_on_the_host_by_its_limit():
     assert holds.in_memory and holds.bins == "memory" and 0 < holds.device <= 20 * 10**9
     streams = on_gpu(holds.device - 1)
     assert not streams.in_memory and streams.bins == "memory" and streams.device < holds.device
-    trained = next(s for s in streams.stages if s.stage == "train xgboost")
+    trained = next(s for s in streams.stages if s.stage == train_id("xgboost"))
     wide = {"models": ("xgboost",), "features": 500}
     paged = on_gpu(on_gpu(10**12, rung=planner.FALLBACK_LEVELS[2], **wide).device - 1, **wide)
     assert not paged.in_memory and paged.bins == "host" and paged.cache > 0
     assert trained.parts.get("bins") is None
-    assert paged.find_stage("train xgboost").parts["bins"] == pytest.approx(paged.cache)
+    assert paged.find_stage(train_id("xgboost")).parts["bins"] == pytest.approx(paged.cache)
     for own in (on_gpu(10**8, sample="never"), on_gpu(10**8)):
         assert not own.has_enough_rows and own.device > 10**8
     sampled = on_gpu(on_gpu(10**8).device + 10**7)

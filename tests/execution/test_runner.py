@@ -17,22 +17,22 @@ from pipeline.telemetry.nvml_usage import GpuUsage
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folders = [runner.run_folder("x", None) for _ in range(20)]
+    folders = [runner.make_run_folder("x", None) for _ in range(20)]
     assert len(set(folders)) == 20
     assert all(folder.is_dir() for folder in folders)
 
 
 def test_a_given_folder_must_be_absent_or_empty(tmp_path):
-    assert runner.run_folder("x", tmp_path / "a" / "b").is_dir()
-    assert runner.run_folder("x", tmp_path / "a" / "b").is_dir()
+    assert runner.make_run_folder("x", tmp_path / "a" / "b").is_dir()
+    assert runner.make_run_folder("x", tmp_path / "a" / "b").is_dir()
     with pytest.raises(InputError, match="is not empty"):
-        runner.run_folder("x", tmp_path / "a")
+        runner.make_run_folder("x", tmp_path / "a")
 
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="cannot be made.*file"):
-        runner.run_folder("x", tmp_path / "file" / "run")
+        runner.make_run_folder("x", tmp_path / "file" / "run")
 
 
 def test_the_device_is_not_touched_before_the_cluster_is_there(tmp_path, monkeypatch):

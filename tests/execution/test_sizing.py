@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from pipeline.artifacts.stage_id import train_id
 from pipeline.config.model import Config
 from pipeline.execution.job import prepare_job
 from pipeline.execution.memory_inputs import collect_sizes
@@ -48,7 +49,9 @@ def sizes(data, ops, **xgboost):
 def test_every_bin_of_every_node_has_a_histogram(data, ops, xgboost, bins):
     found = sizes(data, ops, **xgboost)
     assert found.histograms == pytest.approx(16 * bins * 7, rel=0.01)
-    stage = next(s for s in estimate_stages(found, in_memory=True) if s.stage == "train xgboost")
+    stage = next(
+        s for s in estimate_stages(found, in_memory=True) if s.stage == train_id("xgboost")
+    )
     assert stage.parts["training"] >= found.histograms
 
 

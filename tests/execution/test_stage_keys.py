@@ -11,8 +11,9 @@ import pytest
 from pipeline import Config
 from pipeline.execution import fingerprints
 from pipeline.execution.job import prepare_job
-from pipeline.execution.planning import plan_parts
-from pipeline.execution.stage_cache import KEPT, UNFINISHED, StageCache, StageRecord
+from pipeline.execution.memory_inputs import plan_parts
+from pipeline.execution.run_stages import list_stages
+from pipeline.execution.stage_cache import REUSED, UNFINISHED, StageCache, StageRecord
 
 FEATURES = {"features", "refit features"}
 XGBOOST, FOREST = {"train xgboost", "refit xgboost"}, {"train forest", "refit forest"}
@@ -41,25 +42,33 @@ def tree(tmp_path):
     }  # fmt: skip
 
 
+def inputs(job):
+    """What the stages of the job depend on, in order."""
+    plan = plan_parts(job, 2, None)[1]
+    return {stage.id: stage.inputs(job, plan) for stage in list_stages(job)}
+
+
 def judged(tree, folder, device=None, resumed=True):
     """The stages of a folder, judged for the config."""
     job = prepare_job(Config.parse(deepcopy(tree)))
-    kept = StageCache(folder, resumed=resumed)
-    kept.decide(fingerprints.bases(job, plan_parts(job, 2, None)[1]), [device or "cpu"])
-    return kept
+    cache = StageCache(folder, resumed=resumed)
+    cache.decide(inputs(job), [device or "cpu"])
+    return cache
 
 
-def finish(kept):
+def finish(cache):
     """Every stage leaves a record, and a file."""
-    for stage, own in kept.decisions.items():
-        kept.place(stage).mkdir(parents=True, exist_ok=True)
-        (kept.place(stage) / "file").write_text(stage)
-        files = kept.hashes([kept.place(stage) / "file"])
-        kept.record(stage, StageRecord(own.key, own.device, own.facts, files, {}, 1, [], [], []))
+    for stage, own in cache.decisions.items():
+        path = cache.folder_of(stage) / "file"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(stage))
+        files = cache.hash_files([path])
+        record = StageRecord(own.key, own.device, own.inputs, files, {}, 1, [], [], [])
+        cache.write_record(stage, record)
 
 
-def again(kept):
-    return {stage: own.why for stage, own in kept.decisions.items() if own.kept is None}
+def again(cache):
+    return {str(stage): own.reason for stage, own in cache.decisions.items() if own.record is None}
 
 
 def changed(tree, path, value):
@@ -97,41 +106,43 @@ def test_what_a_change_of_the_config_does_again(tree, tmp_path, change, redone, 
     told = again(found)
     assert set(told) == redone
     assert why in "".join(told.values())
-    assert {d.why for d in found.decisions.values() if d.kept} <= {KEPT}
+    assert {d.reason for d in found.decisions.values() if d.record} <= {REUSED}
 
 
 def test_a_file_that_was_touched_does_all_again(tree, tmp_path):
     finish(judged(tree, tmp_path))
     os.utime(tmp_path / "d.csv", ns=(1, 1))
     told = again(judged(tree, tmp_path))
-    assert set(told) == ALL and "d.csv is another" in told["read"]
-    assert told["split"] == "done again: it builds on read"
+    assert set(told) == ALL and "d.csv has changed" in told["read"]
+    assert told["split"] == "recomputed: upstream stage `read` changed"
 
 
 def test_a_side_table_that_was_touched_does_the_features_again(tree, tmp_path):
     finish(judged(tree, tmp_path))
     os.utime(tmp_path / "t.csv", ns=(1, 1))
     told = again(judged(tree, tmp_path))
-    assert set(told) == FEATURES | MODELS and "t.csv is another" in told["features"]
+    assert set(told) == FEATURES | MODELS and "t.csv has changed" in told["features"]
 
 
 def test_another_device_version_or_program_does_all_again(tree, tmp_path, monkeypatch):
     finish(judged(tree, tmp_path))
     assert "the device was cpu, is gpu" in again(judged(tree, tmp_path, "gpu"))["read"]
     with monkeypatch.context() as patch:
-        patch.setattr(fingerprints, "_code", lambda: "other")
+        patch.setattr(fingerprints, "_hash_code", lambda: "other")
         told = again(judged(tree, tmp_path))
         assert set(told) == ALL and "the code of pipeline has changed" in told["read"]
-    monkeypatch.setattr(fingerprints, "installed", lambda libraries: dict.fromkeys(libraries, "0"))
+    monkeypatch.setattr(
+        fingerprints, "find_versions", lambda libraries: dict.fromkeys(libraries, "0")
+    )
     assert "the version of numpy was" in again(judged(tree, tmp_path))["read"]
 
 
 def test_what_a_lost_gpu_had_finished_is_kept(tree, tmp_path):
     finish(judged(tree, tmp_path, "gpu"))
-    kept = StageCache(tmp_path, resumed=True)
+    cache = StageCache(tmp_path, resumed=True)
     job = prepare_job(Config.parse(tree))
-    kept.decide(fingerprints.bases(job, plan_parts(job, 2, None)[1]), ["cpu", "gpu"])
-    assert again(kept) == {}
+    cache.decide(inputs(job), ["cpu", "gpu"])
+    assert again(cache) == {}
 
 
 def test_a_file_that_is_gone_or_altered_is_made_again_alone(tree, tmp_path):
@@ -139,8 +150,8 @@ def test_a_file_that_is_gone_or_altered_is_made_again_alone(tree, tmp_path):
     (tmp_path / "stages" / "features" / "file").write_text("altered")
     (tmp_path / "stages" / "train-forest" / "file").unlink()
     assert again(judged(tree, tmp_path)) == {
-        "features": "done again: stages/features/file is missing or altered",
-        "train forest": "done again: stages/train-forest/file is missing or altered",
+        "features": "recomputed: stages/features/file is missing or altered",
+        "train forest": "recomputed: stages/train-forest/file is missing or altered",
     }
 
 
@@ -151,7 +162,7 @@ def test_a_file_that_is_gone_or_altered_is_made_again_alone(tree, tmp_path):
 def test_a_damaged_record_is_none(tree, tmp_path, text):
     finish(judged(tree, tmp_path))
     (tmp_path / "stages" / "evaluate.json").write_text(text)
-    assert again(judged(tree, tmp_path)) == {"evaluate": f"done again: {UNFINISHED}"}
+    assert again(judged(tree, tmp_path)) == {"evaluate": f"recomputed: {UNFINISHED}"}
 
 
 def test_a_record_does_not_lead_out_of_the_folder(tree, tmp_path):

@@ -25,7 +25,7 @@ PROGRAM = """
 import json, os, resource, sys, time
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the stacks of many threads are memory too
 import psutil
-import pipeline.execution.runner, pipeline.execution.job, pipeline.tools.plan, pipeline.ingest.partitions, pipeline.execution.stages.ingest
+import pipeline.execution.runner, pipeline.execution.job, pipeline.tools.plan, pipeline.ingest.partitions, pipeline.execution.stages.split
 import pyarrow.parquet, pyarrow.csv, pyarrow.compute, xgboost
 from pipeline.__main__ import run_command_line
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (1 << 30),) * 2)

@@ -15,7 +15,7 @@ from pipeline.__main__ import run_command_line
 from pipeline.config.model import Memory
 from pipeline.errors import MachineError
 from pipeline.execution.job import prepare_job
-from pipeline.execution.planning import plan_parts
+from pipeline.execution.memory_inputs import plan_parts
 from pipeline.memory import planner
 from pipeline.memory.estimate import Sizes
 from pipeline.memory.planner import LEAST_ROWS
@@ -123,7 +123,7 @@ def test_what_a_refusal_needs_is_enough_and_a_little_less_is_not(changes, free):
     own = sizes(**changes)
     refused = planner.plan_memory(Memory(host="64MB"), own, free=free)
     assert not refused.has_enough_rows
-    training = max(s.host for s in refused.stages if s.stage.endswith(own.models))
+    training = max(s.host for s in refused.stages if s.stage.model in own.models)
     for limit, enough in ((training, True), (training - 1, False)):
         found = planner.plan_memory(Memory(host=limit), own, free=free)
         assert (

@@ -18,7 +18,7 @@ from pipeline.__main__ import run_command_line
 from pipeline.artifacts.files import is_in_use, lock_folder, write_manifest
 from pipeline.errors import InputError, MachineError
 from pipeline.execution.runner import Listener
-from pipeline.execution.stage_cache import CLEANED, KEPT, UNFINISHED
+from pipeline.execution.stage_cache import CLEANED, REUSED, UNFINISHED
 from pipeline.tools import runs
 
 TREE = {
@@ -186,20 +186,20 @@ def test_a_run_without_its_stages_says_so_and_does_them_again(folder):
     config, heard = Config.load(folder / "nine" / "config.yaml"), []
     done = run(config, resume=folder / "nine", listener=Listener(say=heard.append))
     assert [text for text in heard if "stages/ is not there" in text] == [
-        f"{CLEANED}: every stage is done again"
+        f"{CLEANED}: every stage is recomputed"
     ]
-    assert set(done.resumed.values()) == {f"done again: {CLEANED}"}
+    assert set(done.resumed.values()) == {f"recomputed: {CLEANED}"}
     assert (folder / "nine" / "train" / "xgboost.ubj").read_bytes() == before
     heard.clear()
     done = run(config, resume=folder / "nine", listener=Listener(say=heard.append))
-    assert set(done.resumed.values()) == {KEPT} and not any(CLEANED in text for text in heard)
+    assert set(done.resumed.values()) == {REUSED} and not any(CLEANED in text for text in heard)
 
 
 def test_a_run_that_stopped_before_its_first_stage_ended_was_not_cleaned(folder):
     shutil.rmtree(folder / "stopped" / "stages")
     config = Config.load(folder / "stopped" / "config.yaml")
     done = run(config, resume=folder / "stopped")
-    assert set(done.resumed.values()) == {f"done again: {UNFINISHED}"}
+    assert set(done.resumed.values()) == {f"recomputed: {UNFINISHED}"}
 
 
 def test_a_stopped_run_of_a_cluster_goes_on_where_it_is_told_to(folder):

@@ -1,0 +1,83 @@
+"""The end of a run: features, models, golden rows and the manifest, which `predict` needs."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+
+from pipeline import __version__
+from pipeline.artifacts.files import atomic_write, publish, write_manifest
+from pipeline.artifacts.stage_id import FEATURES, REFIT_FEATURES, refit_id, train_id
+from pipeline.execution.run_state import RunState
+from pipeline.execution.stages.evaluate import models_on
+from pipeline.features.engine import fit
+from pipeline.train import golden
+from pipeline.versions import find_versions
+
+LIBRARIES = (
+    "numpy", "pandas", "pyarrow", "dask", "distributed", "scikit-learn", "treelite", "xgboost",
+    "xgboost-cpu", "xgboost-cu13", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
+)  # fmt: skip
+
+
+def save_run(state: RunState) -> None:
+    """Publish what the last stages left, and write the manifest, which marks the run finished."""
+    context, rows, features = state.context, state.labeled, state.fitted_features
+    folder, config = context.folder, context.job.config
+    _publish(state)
+    if features.golden is not None:
+        feed = features.feed.to_device(context.device)
+        table = golden.score_rows(models_on(state.models, feed.device), feed, features.golden)
+        with atomic_write(folder / golden.FILE) as beside:
+            table.to_parquet(beside, index=False)
+    keys = {str(stage_id): key for stage_id, key in context.cache.keys.items()}
+    facts = {
+        "format": 1,
+        "pipeline": __version__,
+        "name": config.name,
+        "task": rows.target.task,
+        "why": rows.why,
+        "target": config.data.target,
+        "classes": list(rows.target.classes),
+        "models": list(state.models),
+        "best": state.best,
+        "refit": features.everything,
+        "rows": dict(rows.counts.rows),
+        "device": context.job.choice.name,
+        "fallbacks": context.ledger.fallbacks,
+        "seed": config.seed,
+        "keys": {e.stage: keys[e.stage] for e in context.ledger.entries if e.stage in keys},
+        "versions": list_versions(),
+        "inputs": [
+            {"path": f.path, "bytes": f.size, "fingerprint": f.fingerprint}
+            for f in context.job.contract.files
+        ],
+        "warnings": context.warnings,
+    }
+    write_manifest(folder, facts)
+
+
+def _publish(state: RunState) -> None:
+    """Link the files of the last stages into the run's folders.
+
+    The stages keep their own names for them: the models of the evaluation stay available for a
+    resumed run when a refit has made others.
+    """
+    folder, cache, refitted = state.context.folder, state.context.cache, state.fitted_features
+    for old in (folder / "features", folder / "train"):  # also checkpoints of finished stages
+        shutil.rmtree(old, ignore_errors=True)
+    (folder / golden.FILE).unlink(missing_ok=True)
+    stage_id = REFIT_FEATURES if refitted.everything else FEATURES
+    publish(cache.folder_of(stage_id) / fit.FOLDER, folder / "features")
+    for name in state.models:
+        stage_id = refit_id(name) if refitted.everything else train_id(name)
+        publish(cache.folder_of(stage_id), folder / "train")
+
+
+def list_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    return {
+        "python": platform.python_version(),
+        "pipeline": __version__,
+        **find_versions(LIBRARIES),
+    }
