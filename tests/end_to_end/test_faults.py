@@ -63,7 +63,7 @@ def test_a_full_disk_ends_the_run_and_what_had_finished_is_kept(tmp_path, disk):
     ballast.unlink()
     remounted(disk, "size=50m")
     done = run(Config.parse(deepcopy(tree)), resume=disk / "run")
-    assert done.resumed["features"].startswith("kept")
+    assert done.resumed["features"].startswith("reused")
     assert done.resumed["train xgboost"].startswith("recomputed")
 
 

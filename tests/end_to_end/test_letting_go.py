@@ -32,12 +32,12 @@ def test_frames_are_let_go_before_training(tmp_path):
         }
     )
     run(config, out=tmp_path / "run", listener=Listener(stage=stage))
-    assert "assigned" in held["features"]
-    assert "matrices" in held["train forest"]
-    assert "assigned" not in held["train forest"]
+    assert "assign_labels" in held["features"]
+    assert "build_matrices" in held["train forest"]
+    assert "assign_labels" not in held["train forest"]
     assert list(held).index("train forest") < list(held).index("train xgboost")
-    assert "matrices" in held["train xgboost"]  # of all sets, for the bins
-    assert "matrices" not in held["evaluate"] and "without" in held["evaluate"]
+    assert "build_matrices" in held["train xgboost"]  # of all sets, for the bins
+    assert "build_matrices" not in held["evaluate"] and "without" in held["evaluate"]
 
 
 def test_a_set_that_was_let_go_is_never_given(client):
