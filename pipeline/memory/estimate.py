@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import isqrt
 from typing import Literal
 
-from pipeline.artifacts import stage_id
+from pipeline.artifacts import stage_id as ids
 from pipeline.artifacts.stage_id import StageId
 
 # Bytes per value: data, and a mask where the dtype has one. Text is a code beside its dictionary.
@@ -23,11 +23,7 @@ WIDTH: Mapping[str, int] = {
 }  # fmt: skip
 RUNNER_COLUMNS = 8 + 5
 """Bytes per row of the columns that the runner adds: the label, the set and the set's mask."""
-LIBRARIES: Mapping[StageId, int] = {
-    stage_id.READ: 225_000_000,
-    stage_id.SPLIT: 245_000_000,
-    stage_id.FEATURES: 245_000_000,
-}
+LIBRARIES = {ids.READ: 225_000_000, ids.SPLIT: 245_000_000, ids.FEATURES: 245_000_000}
 """Resident bytes of the libraries and the client, by the first stage that needs them."""
 LEARNERS = 315_000_000
 """The same in later stages, which need XGBoost and scikit-learn."""
@@ -230,9 +226,9 @@ def estimate_stages(
     # matrices replace the frames one by one, unless something needs the frames later
     more = matrix if s.keep_frames else max(matrix - kept, 0)
     estimates = [
-        _sum_parts(s, stage_id.READ, frames=read, in_flight=in_reading),
-        _sum_parts(s, stage_id.SPLIT, frames=max(read, kept), in_flight=2 * in_reading),
-        _sum_parts(s, stage_id.FEATURES, frames=kept, **_beside_frames(s, more), **in_features),
+        _sum_parts(s, ids.READ, frames=read, in_flight=in_reading),
+        _sum_parts(s, ids.SPLIT, frames=max(read, kept), in_flight=2 * in_reading),
+        _sum_parts(s, ids.FEATURES, frames=kept, **_beside_frames(s, more), **in_features),
     ]
     base = {"matrix": matrix, "frames": kept if s.keep_frames else 0, "trees": 0}
     base |= {} if in_memory else in_features
@@ -242,7 +238,7 @@ def estimate_stages(
         "forest": min(s.rows * s.train * train_rate, most),
     }
     for name in s.models:
-        stage, valid = stage_id.train_id(name), s.rows * s.valid
+        stage, valid = ids.train_id(name), s.rows * s.valid
         estimates.append(
             _estimate_training(s, stage, base, rows=rows[name], valid=valid, bins=bins)
         )
@@ -252,21 +248,17 @@ def estimate_stages(
     # id, label and the models' scores of a row
     score_row = 10 + 8 * len(s.models) * s.scores
     scores = int(s.held_out * (score_row + scored_share * SORTED_ROW))
-    estimates.append(_sum_parts(s, stage_id.EVALUATE, **base, scores=scores + WRITTEN_PREDICTIONS))
+    estimates.append(_sum_parts(s, ids.EVALUATE, **base, scores=scores + WRITTEN_PREDICTIONS))
     if s.refit:
         more = max(matrix - kept, 0)  # the first matrices are released before the refit
         estimates.append(
-            _sum_parts(
-                s, stage_id.REFIT_FEATURES, frames=kept, **_beside_frames(s, more), **in_features
-            )
+            _sum_parts(s, ids.REFIT_FEATURES, frames=kept, **_beside_frames(s, more), **in_features)
         )
         base["frames"] = base["trees"] = 0
         for name in s.models:
             fitted = s.rows * train_rate if name == "xgboost" else min(s.rows * train_rate, most)
             estimates.append(
-                _estimate_training(
-                    s, stage_id.refit_id(name), base, rows=fitted, valid=0, bins=bins
-                )
+                _estimate_training(s, ids.refit_id(name), base, rows=fitted, valid=0, bins=bins)
             )
             base["trees"] += _forest_bytes(s) if name == "forest" else 0
     return estimates
