@@ -2,16 +2,18 @@
 
 The language is a small part of Python's: ``+ - * / // % **``, comparisons (also chained), ``and``,
 ``or``, ``not``, ``in`` and ``not in`` a list of literals, numbers, texts, True and False, column
-names (odd ones in backticks: `` `a b` ``) and the functions of `syntax.FUNCTIONS`. It is parsed,
-never evaluated as Python.
+names (in backticks where they are not plain words: `` `a b` ``) and the functions of
+`syntax.FUNCTIONS`. It is parsed, never evaluated as Python.
 
-A result is missing where any operand is (``a or b`` too), on both devices; ``is_missing``,
-``coalesce`` and the branches of ``where`` look past that. ``+ - * // %`` of int64 are exact int64,
-``/`` and ``**`` give float64; comparing or mixing int64 with float64 is done in float64. What does
-not exist is missing: a division by zero, an overflow of int64, any float result that is not finite
-(``min``, ``max``, ``where`` and ``coalesce`` hand an infinity on). ``//`` and ``%`` round to the
-floor, as Python does; ``round`` to the even neighbour. A datetime meets another or an ISO literal
-(UTC); their difference is float64 seconds. Texts are ordered by code point.
+A result is missing where any operand is (``a or b`` too), on both devices. The exceptions are
+``is_missing``, ``coalesce`` and the branches of ``where``. ``+ - * // %`` of int64 are exact int64,
+``/`` and ``**`` give float64; int64 and float64 are compared and mixed in float64. A result that
+does not exist is missing: a division by zero, an overflow of int64, any float that is not finite
+(``min``, ``max``, ``where`` and ``coalesce`` keep an infinity). ``//`` and ``%`` round to
+the floor, as in Python; ``round`` to the even neighbour. A datetime is compared with another one or
+with an ISO literal (UTC); their difference is float64 seconds. Texts are ordered by code point.
+
+Modules here import from device, schema and below.
 """
 
 from __future__ import annotations
@@ -39,14 +41,14 @@ class Expression:
 
     @property
     def columns(self) -> list[str]:
-        """The columns it reads, in order of appearance."""
+        """The columns that the expression reads, in order of appearance."""
         return list(dict.fromkeys(name.column for name in iter_names(self.root)))
 
     def check(self, schema: Schema) -> Column:
-        """What the result is: int64, float64, bool, datetime or text, named by the text.
+        """Infer the result's kind, int64, float64, bool, datetime or text; it is named by the text.
 
         Raises:
-            ConfigError: an unknown column, or operands of the wrong kinds; with the position.
+            ConfigError: an unknown column, or operands of the wrong kinds; names the position.
         """
         for name in iter_names(self.root):
             if name.column not in schema:
@@ -55,36 +57,36 @@ class Expression:
         return Column(self.text, self._value(empty, cpu).kind)
 
     def evaluate(self, frame: Frame, device: Frames) -> Series:
-        """The result for each of n rows, in its storage dtype, with a RangeIndex.
+        """Compute the result for each row, in its storage dtype, with a RangeIndex.
 
         Raises:
-            ConfigError: as `check`.
+            ConfigError: as for `check`.
         """
         return to_series(self._value(frame, device), len(frame), device)
 
     def _value(self, frame: Frame, device: Frames) -> Value:
-        with np.errstate(all="ignore"):  # what does not exist becomes missing
+        with np.errstate(all="ignore"):  # such results become missing, without a warning
             return evaluate_node(self.root, EvaluationContext(self.text, frame, device))
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Expression:
-    """The expression in a text.
+    """Parse a text to an expression.
 
     Raises:
-        ConfigError: not an expression of this language, or too long or deep (2,000 characters, 200
-            parts, 50 levels); names the part and its position.
+        ConfigError: the text is not an expression of this language, or too long or deep (2,000
+            characters, 200 parts, 50 levels); names the part and its position.
     """
     return Expression(text, parse_nodes(text))
 
 
 def column_expression(name: str) -> Expression:
-    """The expression that is just the column of this name, however odd."""
+    """Return the expression that is just the column of this name, whatever its characters."""
     return Expression(name, Name(0, name))
 
 
 def quote(name: str) -> str:
-    """A column's name as an expression has it: in backticks where it is no plain word."""
+    """Return a column's name as an expression has it: in backticks if it is not a plain word."""
     return name if name.isidentifier() and not iskeyword(name) else f"`{name}`"
 
 

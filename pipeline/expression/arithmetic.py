@@ -1,12 +1,13 @@
-"""What the operators and functions do to arrays of numbers: exact for int64, as Python for floats.
+"""Operators and functions over arrays of numbers: exact for int64, like Python's for floats.
 
 Every function takes an array module (NumPy or CuPy) and arrays of one length or of length 1, and
-returns (values, missing): ``missing`` marks the results that do not exist. Overflow of int64 and
-any result that is no finite number (a division by zero, the logarithm of 0) are missing.
+returns (values, missing): ``missing`` marks the results that do not exist. These are overflows of
+int64 and float results that are not finite (a division by zero, the logarithm of 0).
 """
 
 from __future__ import annotations
 
+import operator
 from types import ModuleType
 
 from pipeline.device import Array
@@ -16,57 +17,42 @@ Result = tuple[Array, Array]
 
 
 def mark_infinite(xp: ModuleType, values: Array) -> Result:
-    """Float results; those that are not finite do not exist."""
+    """Mark the float results that are not finite as missing."""
     return values, ~xp.isfinite(values)
 
 
 def apply_to_integers(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
-    """``+ - * // %`` of int64 arrays: exact; a result outside int64 is missing."""
+    """Apply ``+ - * // %`` to int64 arrays: exactly; a result outside int64 is missing."""
     if op in ("//", "%"):
         by_zero, beyond = b == 0, (a == LOWEST) & (b == -1)
         divisor = xp.where(by_zero | beyond, 1, b)
         return (a // divisor, by_zero | beyond) if op == "//" else (a % divisor, by_zero)
-    if _within(op, a, b):
-        exact = a + b if op == "+" else a - b if op == "-" else a * b
-        return exact, xp.zeros(exact.shape, dtype=bool)
-    exact, near = _both(op, a, b)
+    calculate = {"+": operator.add, "-": operator.sub, "*": operator.mul}[op]
+    exact = calculate(a, b)
+    # Bounds from the extremes cost less than a comparison of every row.
+    if 0 not in (a.size, b.size):
+        x, y = (max(-int(v.min()), int(v.max())) for v in (a, b))
+        if (x * y if op == "*" else x + y) < -LOWEST:
+            return exact, xp.zeros(exact.shape, dtype=bool)
+    near = calculate(a.astype("float64"), b.astype("float64"))
     # Wrapping moves a result by a multiple of 2^64; the float result is off by far less.
     return exact, xp.abs(near - exact.astype("float64")) > 2.0**63
 
 
-def _within(op: str, a: Array, b: Array) -> bool:
-    """Whether no result can leave int64: a look at the extremes costs less than one at each row."""
-    if 0 in (a.size, b.size):
-        return False
-    x, y = (max(-int(v.min()), int(v.max())) for v in (a, b))
-    return (x * y if op == "*" else x + y) < -LOWEST
-
-
-def _both(op: str, a: Array, b: Array) -> Result:
-    x, y = a.astype("float64"), b.astype("float64")
-    if op == "+":
-        return a + b, x + y
-    return (a - b, x - y) if op == "-" else (a * b, x * y)
-
-
 def apply_to_floats(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
-    """Any operator over float64 arrays."""
-    if op == "+":
-        return mark_infinite(xp, a + b)
-    if op == "-":
-        return mark_infinite(xp, a - b)
-    if op == "*":
-        return mark_infinite(xp, a * b)
-    if op == "/":
-        return mark_infinite(xp, a / b)
+    """Apply any arithmetic operator to float64 arrays."""
+    if op in ("//", "%"):
+        quotient, rest = _floor_divide(xp, a, b)
+        return mark_infinite(xp, quotient if op == "//" else rest)
     if op == "**":
         return mark_infinite(xp, xp.power(a, b))
-    quotient, rest = _floor_divide(xp, a, b)
-    return mark_infinite(xp, quotient if op == "//" else rest)
+    calculate = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}[op]
+    return mark_infinite(xp, calculate(a, b))
 
 
-def _floor_divide(xp: ModuleType, a: Array, b: Array) -> Result:
-    """Python's divmod of floats (CPython, Objects/floatobject.c); NumPy's and CuPy's differ."""
+def _floor_divide(xp: ModuleType, a: Array, b: Array) -> tuple[Array, Array]:
+    """Compute Python's divmod of floats: the quotient and the rest."""
+    # As in CPython's Objects/floatobject.c; NumPy's and CuPy's differ from it.
     rest = xp.fmod(a, b)
     quotient = (a - rest) / b
     turned = (rest != 0) & ((b < 0) != (rest < 0))
@@ -78,17 +64,17 @@ def _floor_divide(xp: ModuleType, a: Array, b: Array) -> Result:
 
 
 def apply_function(xp: ModuleType, name: str, a: Array) -> Result:
-    """``sqrt exp log log1p`` of a float64 array."""
+    """Apply ``sqrt``, ``exp``, ``log`` or ``log1p`` to a float64 array."""
     return mark_infinite(xp, getattr(xp, name)(a))
 
 
 def absolute_values(xp: ModuleType, a: Array) -> Result:
-    """The absolute value; of the lowest int64 there is none."""
+    """Compute absolute values; the lowest int64 has none, so its result is missing."""
     return (xp.abs(a), a == LOWEST) if a.dtype.kind == "i" else mark_infinite(xp, xp.abs(a))
 
 
 def round_values(xp: ModuleType, name: str, a: Array, digits: int) -> Result:
-    """``round`` (half to even, at ``digits`` decimals), ``floor``, ``ceil``: floats stay floats."""
+    """Apply ``round`` (half to even, at ``digits`` decimals), ``floor`` or ``ceil``."""
     if a.dtype.kind == "i":
         return a, xp.zeros(a.shape, bool)
     if name == "round" and digits:

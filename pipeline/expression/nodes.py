@@ -1,4 +1,4 @@
-"""The parts of an expression, and how a mistake in one is told."""
+"""The nodes of an expression's tree, and the error that names the place of a mistake."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ Node = Literal | Name | Arithmetic | Compare | Member | Logic | Call
 
 
 def iter_names(node: Node) -> Iterator[Name]:
-    """The column names in a tree, from left to right."""
+    """Yield the column names in a tree, from left to right."""
     match node:
         case Name():
             yield node
@@ -88,7 +88,7 @@ def iter_names(node: Node) -> Iterator[Name]:
 
 
 def make_error(text: str, at: int, message: str, fix: str = "") -> ConfigError:
-    """The error for the part that starts at character ``at`` (from 0): shows it with a caret."""
+    """Return the error for the part at character ``at`` (from 0), shown with a caret."""
     start = max(0, at - SHOWN // 2)
     shown = text[start : start + SHOWN].replace("\n", " ").replace("\t", " ")
     caret = " " * (at - start) + "^"

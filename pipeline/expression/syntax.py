@@ -1,4 +1,4 @@
-"""From the text of an expression to its nodes: Python's parser, then our own tree, never `eval`."""
+"""The syntax of expressions: Python's parser reads the text, and its tree becomes our nodes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipeline.expression.nodes import (
 MAX_CHARS, MAX_NODES, MAX_DEPTH = 2_000, 200, 50
 INT64 = range(-(2**63), 2**63)
 
-# name -> fewest and most arguments (None: any number)
 FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "abs": (1, 1), "min": (2, None), "max": (2, None), "round": (1, 2), "floor": (1, 1),
     "ceil": (1, 1), "sqrt": (1, 1), "exp": (1, 1), "log": (1, 1), "log1p": (1, 1),
     "is_missing": (1, 1), "coalesce": (2, None), "where": (3, 3),
 }  # fmt: skip
+"""Fewest and most arguments of each function; None: any number."""
 
 _ARITHMETIC: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -38,7 +38,8 @@ _LOGIC: dict[type[ast.AST], str] = {ast.And: "and", ast.Or: "or", ast.Not: "not"
 _COMPARE: dict[type[ast.AST], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
-_REFUSED: dict[type[ast.AST], tuple[str, str]] = {
+_REJECTED: dict[type[ast.AST], tuple[str, str]] = {
+    # node -> what it is called in the message, and what to write instead
     ast.Attribute: ("a dot after a name", "quote a column name with dots in backticks: `a.b`"),
     ast.BitAnd: ("&", "write: and"),
     ast.BitOr: ("|", "write: or"),
@@ -62,16 +63,19 @@ _ESCAPES = "\\'\"ntr"
 
 
 def parse_nodes(text: str) -> Node:
-    """The tree of an expression.
+    """Parse an expression to its tree.
 
     Raises:
-        ConfigError: not an expression of this language; names the part and its position.
+        ConfigError: the text is not an expression of this language; names part and position.
     """
     if not text.strip():
         raise ConfigError("the expression is empty", fix="name a column, or write one like a > 15")
     if len(text) > MAX_CHARS:
-        raise ConfigError(f"the expression has {len(text)} characters: at most {MAX_CHARS}")
-    plain, quoted = _unquoted(text)
+        raise ConfigError(
+            f"the expression has {len(text)} characters, more than {MAX_CHARS}",
+            fix="split it over several columns with derive",
+        )
+    plain, quoted = _replace_quoted_names(text)
     lead = len(plain) - len(plain.lstrip())
     try:
         with warnings.catch_warnings():  # `1and a` is an expression, whatever Python thinks of it
@@ -80,43 +84,50 @@ def parse_nodes(text: str) -> Node:
     except SyntaxError as error:
         at = min(lead + max(0, (error.offset or 1) - 1), len(text) - 1)
         raise make_error(
-            text, at, f"not an expression: {error.msg}",
-            "compare with ==, quote odd column names in backticks (`a b`) and texts in quotes",
-        ) from None  # fmt: skip
+            text,
+            at,
+            f"not an expression: {error.msg}",
+            "compare with ==, put odd column names in backticks (`a b`) and texts in quotes",
+        ) from None
     except (RecursionError, MemoryError):
-        raise ConfigError(f"the expression is nested deeper than {MAX_DEPTH}") from None
+        raise ConfigError(
+            f"the expression is nested deeper than {MAX_DEPTH} levels",
+            fix="split it over several columns with derive",
+        ) from None
     return _Reader(text, plain, lead, quoted).node(tree, 0)
 
 
-def _unquoted(text: str) -> tuple[str, dict[int, str]]:
-    """The text with backtick-quoted names as underscores (same length), and names by position.
+def _replace_quoted_names(text: str) -> tuple[str, dict[int, str]]:
+    """Replace names in backticks by underscores of the same length, for Python's parser.
 
-    Line ends outside quotes become blanks, so that a YAML block may hold the expression.
+    Returns:
+        The text, and the names by their positions.
     """
     out: list[str] = []
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     at = 0
     while at < len(text):
         char = text[at]
         if char in "\"'":
-            end = _string_end(text, at)
+            end = _find_string_end(text, at)
             out.append(text[at:end])
         elif char == "`":
             end = text.find("`", at + 1) + 1
             if end <= at + 2:
                 raise make_error(text, at, "a backtick without its pair, or around nothing")
-            found[at] = text[at + 1 : end - 1]
+            names[at] = text[at + 1 : end - 1]
             out.append("_" * (end - at))
         elif char == "#" or (char != " " and not char.isprintable() and not char.isspace()):
             raise make_error(text, at, f"{char!r} has no meaning here")
         else:
             end = at + 1
+            # line ends become blanks, so that a YAML block may hold the expression
             out.append(" " if char.isspace() else char)
         at = end
-    return "".join(out), found
+    return "".join(out), names
 
 
-def _string_end(text: str, start: int) -> int:
+def _find_string_end(text: str, start: int) -> int:
     at = start + 1
     while at < len(text) and text[at] != text[start]:
         if text[at] == "\\":
@@ -131,7 +142,7 @@ def _string_end(text: str, start: int) -> int:
 
 @dataclass
 class _Reader:
-    """Turns Python's nodes into ours, counting them."""
+    """Converter of Python's nodes to ours, which counts them."""
 
     text: str
     plain: str
@@ -140,12 +151,13 @@ class _Reader:
     count: int = field(default=0)
 
     def at(self, node: ast.expr) -> int:
-        """The position in the text; `ast` counts UTF-8 bytes."""
+        """Return the position in the text."""
+        # `ast` counts UTF-8 bytes
         before = self.plain.lstrip().encode()[: node.col_offset]
         return self.lead + len(before.decode())
 
     def node(self, tree: ast.expr, depth: int) -> Node:
-        """Our node for one of `ast`'s."""
+        """Convert one of `ast`'s nodes."""
         self.count += 1
         if self.count > MAX_NODES or depth > MAX_DEPTH:
             raise ConfigError(
@@ -164,16 +176,16 @@ class _Reader:
                 return self.call(tree, at, depth)
             case ast.BinOp() | ast.UnaryOp() | ast.BoolOp():
                 return self.operation(tree, at, depth)
-        raise self.refusal(tree, at)
+        raise self.rejection(tree, at)
 
     def operation(self, tree: ast.BinOp | ast.UnaryOp | ast.BoolOp, at: int, depth: int) -> Node:
-        """An operator and its operands."""
+        """Convert an operator and its operands."""
         if type(tree.op) in _LOGIC:
             kind: type[Arithmetic | Logic] = Logic
         elif type(tree.op) in _ARITHMETIC:
             kind = Arithmetic
         else:
-            raise self.refusal(tree.op, at)
+            raise self.rejection(tree.op, at)
         if isinstance(tree, ast.BoolOp):
             operands = tree.values
         else:
@@ -182,7 +194,7 @@ class _Reader:
         return kind(at, word, tuple(self.node(o, depth + 1) for o in operands))
 
     def literal(self, tree: ast.Constant, at: int) -> Literal:
-        """A number, a text, True or False."""
+        """Convert a number, a text, True or False."""
         value = tree.value
         if value is None:
             raise make_error(self.text, at, "None has no meaning here", "write is_missing(x)")
@@ -192,25 +204,26 @@ class _Reader:
             return Literal(at, value)
         if isinstance(value, float) and math.isfinite(value):
             return Literal(at, value)
-        raise make_error(self.text, at, f"{shorten(value)} is no number that a column can hold")
+        raise make_error(self.text, at, f"{shorten(value)} is not a number that a column can hold")
 
     def name(self, tree: ast.Name, at: int) -> Name:
-        """A column; as it was typed, since `ast` normalises letters (NFKC)."""
+        """Convert a column's name."""
+        # as it was typed: `ast` normalises letters (NFKC)
         typed = self.plain.lstrip().encode()[tree.col_offset : tree.end_col_offset].decode()
         return Name(at, self.quoted.get(at, typed))
 
     def compare(self, tree: ast.Compare, at: int, depth: int) -> Node:
-        """A comparison, chained or not, or a membership."""
+        """Convert a comparison, chained or not, or a membership."""
         for op in tree.ops:
             if isinstance(op, ast.In | ast.NotIn) and len(tree.ops) == 1:
                 return self.member(tree, at, depth)
             if type(op) not in _COMPARE:
-                raise self.refusal(op, at)
+                raise self.rejection(op, at)
         operands = tuple(self.node(o, depth + 1) for o in (tree.left, *tree.comparators))
         return Compare(at, tuple(_COMPARE[type(op)] for op in tree.ops), operands)
 
     def member(self, tree: ast.Compare, at: int, depth: int) -> Node:
-        """``in`` or ``not in`` a list of literals."""
+        """Convert ``in`` or ``not in`` with a list of literals."""
         (listed,) = tree.comparators
         if not isinstance(listed, ast.List | ast.Tuple | ast.Set) or not listed.elts:
             raise make_error(
@@ -219,8 +232,8 @@ class _Reader:
         values = []
         for element in listed.elts:
             value = self.node(element, depth + 1)
-            if isinstance(value, Arithmetic) and len(value.operands) == 1:  # a negative number
-                value = _signed(value)
+            if isinstance(value, Arithmetic) and len(value.operands) == 1:
+                value = _fold_sign(value)
             if not isinstance(value, Literal):
                 raise make_error(
                     self.text, value.at, "the list after `in` takes only literal values"
@@ -230,7 +243,7 @@ class _Reader:
         return Member(at, self.node(tree.left, depth + 1), tuple(values), negated)
 
     def call(self, tree: ast.Call, at: int, depth: int) -> Node:
-        """A call of a known function with positional arguments."""
+        """Convert a call of a known function with positional arguments."""
         function = tree.func
         if not isinstance(function, ast.Name) or self.at(function) in self.quoted:
             raise make_error(self.text, at, "only functions can be called")
@@ -253,17 +266,21 @@ class _Reader:
             )
         return Call(at, function.id, tuple(self.node(a, depth + 1) for a in tree.args))
 
-    def refusal(self, part: ast.AST, at: int) -> ConfigError:
-        """The error for a part of Python that is no part of this language."""
-        word, fix = _REFUSED.get(type(part), (type(part).__name__, ""))
+    def rejection(self, part: ast.AST, at: int) -> ConfigError:
+        """Return the error for a part of Python that this language does not have."""
+        word, fix = _REJECTED.get(type(part), (type(part).__name__, ""))
         return make_error(
-            self.text, at, f"{word} has no meaning here",
-            fix or f"an expression has + - * / // % **, comparisons, and, or, not, in, "
+            self.text,
+            at,
+            f"{word} has no meaning here",
+            fix
+            or "use only + - * / // % **, comparisons, and, or, not, in, "
             f"and the functions {', '.join(FUNCTIONS)}",
-        )  # fmt: skip
+        )
 
 
-def _signed(value: Arithmetic) -> Node:
+def _fold_sign(value: Arithmetic) -> Node:
+    """Turn a sign before a number into a literal: ``ast`` has no negative numbers."""
     (inner,) = value.operands
     if not isinstance(inner, Literal) or isinstance(inner.value, bool | str):
         return value

@@ -1,4 +1,4 @@
-"""What a part of an expression is worth: arrays of the device with a mask, and how two meet."""
+"""The values of an expression's parts: arrays of the device with a mask, and conversions."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Value:
 
     kind: Kind
     data: Array
-    """int64, float64 or bool; int64 µs for datetimes; for text codes into ``words``, -1 missing."""
+    """int64, float64 or bool; datetimes as int64 µs; texts as codes into ``words``, -1 missing."""
     missing: Array
     words: np.ndarray | None = None
-    """The distinct values of text, on the host."""
+    """The distinct texts, on the host."""
     literal: str | int | float | bool | None = None
-    """The value itself where it was written in the expression."""
+    """The value itself, if it was written in the expression."""
 
 
 def from_column(series: Series, device: Frames) -> Value:
-    """The values of a column; int32 becomes int64, float32 float64."""
+    """Return the values of a column; int32 becomes int64, float32 float64."""
     dtype = dtype_of(series)
     if dtype == "text":
         codes, words = device.to_codes(series)
@@ -48,7 +48,7 @@ def from_column(series: Series, device: Frames) -> Value:
 
 
 def from_literal(value: int | float | str | bool, xp: ModuleType) -> Value:
-    """One value for all rows."""
+    """Return one value for all rows."""
     missing = xp.zeros(1, dtype=bool)
     if isinstance(value, str):
         words = np.array([value], dtype=object)
@@ -62,7 +62,7 @@ def from_literal(value: int | float | str | bool, xp: ModuleType) -> Value:
 
 
 def to_series(value: Value, rows: int, device: Frames) -> Series:
-    """A column of n rows in its storage dtype."""
+    """Convert a value to a column of n rows in its storage dtype."""
     xp = device.xp
     data, missing = (
         xp.ascontiguousarray(xp.broadcast_to(a, (rows,))) for a in (value.data, value.missing)
@@ -75,44 +75,45 @@ def to_series(value: Value, rows: int, device: Frames) -> Series:
 
 
 def as_datetime(value: Value, xp: ModuleType) -> Value:
-    """An ISO literal (``"2013-07-01"``, ``"2013-07-01T12:30+02:00"``) as a point in time, UTC.
+    """Parse an ISO literal (``"2013-07-01"``, ``"2013-07-01T12:30+02:00"``) to a datetime, UTC.
 
     Raises:
-        ValueError: not ISO 8601.
+        ValueError: the literal is not ISO 8601, or is outside the years 1 to 9999.
     """
     stamp = datetime.fromisoformat(str(value.literal))
     stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
     micros = (stamp - EPOCH) // timedelta(microseconds=1)
+    # the zone can move the first and last day out of the calendar
     if not EARLIEST <= micros <= LATEST:
         raise ValueError("the zone leads out of the years 1 to 9999")
     return Value("datetime", xp.full(1, micros, dtype="int64"), value.missing)
 
 
 def as_float(value: Value) -> Array:
-    """The numbers as float64."""
+    """Convert the numbers to float64."""
     return value.data.astype("float64")
 
 
 def as_integer(value: Value) -> Array:
-    """int64 and bool as int64."""
+    """Convert int64 and bool to int64."""
     return value.data.astype("int64")
 
 
 def take_by_code(table: np.ndarray, codes: Array, device: Frames) -> Array:
-    """A host table (one entry a distinct value, and a last one for code -1), read by codes."""
+    """Read a table of the host by codes: an entry per distinct value, then one for code -1."""
     return device.to_device(table)[codes]
 
 
 def unify_texts(values: list[Value], device: Frames, *, ordered: bool = False) -> list[Value]:
-    """The same texts over one list of words; ``ordered`` sorts it by code point."""
+    """Rewrite texts to codes into one list of words; ``ordered`` sorts it by code point."""
     words = [v.words for v in values if v.words is not None]
     table, common = factorize(np.concatenate(words), ordered=ordered)
     ends = np.cumsum([len(w) for w in words])[:-1]
     return [
         replace(
             value,
-            data=take_by_code(np.append(own, -1).astype("int32"), value.data, device),
+            data=take_by_code(np.append(codes, -1).astype("int32"), value.data, device),
             words=common,
         )
-        for value, own in zip(values, np.split(table, ends), strict=True)
+        for value, codes in zip(values, np.split(table, ends), strict=True)
     ]

@@ -60,7 +60,7 @@ class PartitionedFeed:
     counts: Mapping[str, int]
     """Rows by set."""
     release_after_binning: bool = False
-    """Whether nothing needs the training rows once they are binned."""
+    """True if nothing needs the training rows once they are binned."""
 
     def blocks(self, which: SetName) -> Iterator[Matrix]:
         """Yield the set's matrices in partition order."""
@@ -91,7 +91,7 @@ class PartitionedFeed:
 
     @property
     def is_distributed(self) -> bool:
-        """Whether the matrices live in other processes."""
+        """True if the matrices live in other processes."""
         return clients.is_distributed(self.client)
 
     def map_partitions(

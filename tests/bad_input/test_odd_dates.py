@@ -74,7 +74,7 @@ def test_texts_and_literals_of_expressions_are_refused(word):
     _, fits = parse_texts(np.array([word], dtype=object), "datetime", None)
     assert not fits[0]
     frame = pd.DataFrame({"t": np.array(["2024-01-01"], dtype="datetime64[us]")})
-    with pytest.raises(ConfigError, match="is no date or time"):
+    with pytest.raises(ConfigError, match="is not a date or time"):
         parse(f't > "{word}"').evaluate(frame, cpu)
 
 
