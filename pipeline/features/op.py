@@ -1,24 +1,26 @@
-"""What a feature op is: a frozen pydantic model (its YAML entry) and up to five pure steps.
+"""The contract of a feature op: a frozen pydantic model (its YAML entry) and up to five pure steps.
 
-    reads, produces, removes   which columns it needs, makes and takes away (from a `Schema` alone)
-    summarise(frame, …)        one partition to a small summary on the host
-    merge(a, b)                two summaries to one; associative and commutative
-    finish(summary, …)         a summary to the fitted state
-    transform(frame, …)        the produced columns of n rows
+    reads, produces, removes   the columns it needs, returns and takes away (from a `Schema` alone)
+    summarise(frame, …)        reduces one partition to a small summary on the host
+    merge(a, b)                combines two summaries; associative and commutative
+    finish(summary, …)         turns a summary into the fitted state
+    transform(frame, …)        computes the produced columns of n rows
     transform_train(frame, …)  the same while fitting, where training rows need out-of-fold values
 
-An op sees a frame of just the columns it `reads` (n rows, RangeIndex) and returns a frame of just
-the columns it `produces`, n rows in the same order. The plan (`features/plan.py`) does the rest:
-it puts the index back, replaces and appends columns, checks dtypes, and skips ops whose columns no
-model uses. ``summarise`` and ``transform`` run on the device, the others on the host.
+An op sees a frame of exactly the columns that it `reads` (n rows, RangeIndex). It returns a frame
+of exactly the columns that it `produces`, n rows in the same order. The engine
+(`pipeline.features.engine`) does the rest: it restores the index, replaces and appends columns,
+checks dtypes, and skips ops whose columns no model uses. ``summarise`` and ``transform`` run on the
+device, the other steps on the host.
 
-Frames are values: an op never changes its arguments. No row loops, no ``apply``. Differences
-between pandas and cuDF are functions of ``rows.device`` (`pipeline.device.Frames`).
+Frames are values: an op never changes its arguments. It has no row loops and no ``apply``.
+Differences between pandas and cuDF are functions of ``rows.device`` (`pipeline.device.Frames`).
+Ops that treat each selected column alone are shorter with a base of `pipeline.features.column_op`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -30,10 +32,10 @@ from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError
 from pipeline.features.saved_state import SavedState
 from pipeline.matrix import Task
-from pipeline.schema import Column, Schema
+from pipeline.schema import RESERVED, Column, Kind, Schema
 
 Summary = Any
-"""A summary on the host: pandas, NumPy and Python values. Small: it has been counted or summed."""
+"""Summary on the host: pandas, NumPy and Python values. It is small, as it holds counts or sums."""
 
 State = Mapping[str, Any]
 """Fitted state: JSON values (str, int, float, bool, None, lists, dicts of str) and pandas frames.
@@ -44,11 +46,11 @@ Frames become Parquet files (RangeIndex; columns of int64, float64, bool, str, d
 
 @dataclass(frozen=True)
 class Rows:
-    """What the runner knows of the n rows of a frame, beside their columns."""
+    """The n rows of a frame beside their columns: ids, label, weight, and how they are used."""
 
     device: Frames
     ids: Array
-    """int64, n: the record numbers. Folds and samples are hashes of these."""
+    """int64, n: record numbers. Folds and samples are hashes of them."""
     label: Array | None = None
     """float64, n: 0/1 (binary), 0…k-1 (multiclass) or the value (regression). None at predict."""
     weight: Array | None = None
@@ -58,18 +60,18 @@ class Rows:
     """Number of classes; 0 for a regression."""
     seed: int = 0
     sample_rate: float = 1.0
-    """Share of the rows in the sample (decision 5); 1.0 while they fit."""
+    """Share of the rows in the sample (decision 5); 1.0 while all rows fit into memory."""
     predicting: bool = False
-    """True when scoring new data with a finished state."""
+    """True when scoring new data with a fitted state."""
     train_mask: Array | None = None
-    """bool, n: the rows of the training set; None: all of them are."""
+    """bool, n: True for rows of the training set; None: all rows are."""
 
     def assign_folds(self, k: int) -> Array:
-        """int64 in [0, k): the fold of each row, from its id (seed + 1)."""
+        """Return int64 in [0, k): the fold of each row, from its id (seed + 1)."""
         return self.device.hash_ints(self.ids, self.seed + 1) % k
 
     def sample_mask(self) -> Array:
-        """bool, n: rows of the sample (seed + 2): the same rows on every layout."""
+        """Return bool, n: True for rows of the sample (seed + 2), the same on every layout."""
         return self._in_sample
 
     @cached_property
@@ -89,109 +91,119 @@ class Op(BaseModel):
     )
 
     name: ClassVar[str]
-    """The op's name in the YAML file; also its module's name."""
+    """Name of the op in the YAML file; also its module's name."""
     requires_fit: ClassVar[bool] = False
-    """It has `summarise`: it must see the rows before its state is final."""
+    """The op has `summarise`: it must see rows before its state is final."""
     can_transform_unfitted: ClassVar[bool] = False
-    """A fitted op whose `transform` needs no more than `prepare` gave it (join, lag)."""
+    """`transform` needs only the state of `prepare`, although the op is fitted (join, lag)."""
     fit_on: ClassVar[Literal["train", "sample", "all"]] = "train"
-    """The rows that `summarise` needs: the training rows, or those of the sample; it may see more
-    of the former. "all" is for lag alone, which continues a series."""
+    """Rows that `summarise` needs: training rows, or the sample of them (it may be given more).
+    Only lag, which continues a series, needs rows of all sets."""
     columnwise: ClassVar[bool] = False
-    """Each of its `columns` (a `Select`) is treated alone: the plan leaves out those not used."""
+    """Each of the op's `columns` (a `Select`) is independent: unused ones are pruned."""
     n_passes: ClassVar[int] = 1
-    """How often `summarise`/`finish` run; the second time with the first state."""
+    """Number of times that `summarise` and `finish` run; later passes get the state so far."""
 
     state_model: ClassVar[type[SavedState]] = SavedState
-    """What its fitted state must be when a run is loaded."""
+    """Model that the fitted state of a loaded run is checked against."""
 
     # -- the schema's side -----------------------------------------------------------------------
     def reads(self, schema: Schema) -> list[str]:
-        """Columns that summarise and transform need."""
+        """Return the columns that summarise and transform need."""
         raise NotImplementedError
 
     def produces(self, schema: Schema) -> list[Column]:
-        """Columns that transform returns; those of an existing name replace it."""
+        """Return the columns of `transform`; one with an existing name replaces that column."""
         return []
 
     def removes(self, schema: Schema) -> list[str]:
-        """Columns that are gone after this op, beside replaced ones."""
+        """Return the columns that disappear after this op, beside replaced ones."""
         return []
 
     def output_schema(self, schema: Schema) -> Schema:
-        """The schema after this op."""
+        """Return the schema after this op."""
         return schema.drop(self.removes(schema)).with_columns(self.produces(schema))
 
     def can_read_target(self) -> bool:
-        """Whether it may read columns that the target is made of (lag with a gap)."""
+        """Return whether the op may read columns of the target expression (lag with a gap)."""
         return False
 
     def tables(self) -> dict[str, list[str] | None]:
-        """Side tables it needs, with the columns of each that it uses (None: all)."""
+        """Return the side tables it needs, with the columns it uses of each (None: all)."""
         return {}
 
     def regroup_by(self) -> tuple[list[str], list[str]] | None:
-        """(entity columns, order columns) if an entity's rows must come together, sorted."""
+        """Return (entity columns, order columns) if rows of an entity must share a partition."""
         return None
 
     def resolve_outputs(self, state: State) -> Op:
-        """This op once fitted, where what it produces depends on the data (one_hot)."""
+        """Return the fitted op, with output columns that depend on the data filled in (one_hot)."""
         return self
 
     def is_dynamic(self) -> bool:
-        """True while the produced columns are not known before fitting."""
+        """Return whether the produced columns are unknown before fitting."""
         return False
 
     # -- the data's side --------------------------------------------------------------------------
     def prepare(self, schema: Schema, tables: Mapping[str, pd.DataFrame]) -> State:
-        """State that is known before any row is read, from side tables."""
+        """Return the state that is known before any row is read, from side tables."""
         return {}
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """One partition's summary. ``state`` is `prepare`'s, or the last pass's."""
+        """Summarise one partition. ``state`` comes from `prepare`, or from the previous pass."""
         raise NotImplementedError
 
     def merge(self, a: Summary, b: Summary) -> Summary:
-        """Two summaries to one."""
+        """Merge two summaries."""
         raise NotImplementedError
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The fitted state of this pass."""
+        """Return the fitted state of this pass."""
         raise NotImplementedError
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """The produced columns."""
-        raise NotImplementedError
+        """Compute the produced columns; without an override there are none."""
+        return rows.device.make_frame({})
 
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """The produced columns while fitting: as `transform`'s, but for the rows that train."""
+        """Compute the produced columns while fitting; only training rows may differ."""
         return self.transform(frame, state, rows)
 
 
 def require_kinds(
-    schema: Schema, names: list[str], kinds: set[str], op: str, fix: str = ""
+    schema: Schema, names: list[str], kinds: Iterable[Kind], op: str, fix: str = ""
 ) -> list[str]:
-    """``names``, checked: each is a column of one of these kinds.
+    """Return ``names`` if each is a column of one of these kinds.
 
     Raises:
         ConfigError: a column is of another kind; the message names it and its kind.
     """
-    wrong = [n for n in names if schema[n].kind not in kinds]
+    allowed = set(kinds)
+    wrong = [n for n in names if schema[n].kind not in allowed]
     if wrong:
-        shown = tuple(f"{n} is {schema[n].kind}" for n in wrong)
+        converter = "dates" if schema[wrong[0]].kind == "datetime" else "categorify"
         raise ConfigError(
-            f"{op} takes {' or '.join(sorted(kinds))} columns", examples=shown,
-            fix=fix or f"leave them out, or convert them first (cast, {_coder(schema, wrong[0])})",
-        )  # fmt: skip
+            f"{op} takes {' or '.join(sorted(allowed))} columns",
+            examples=tuple(f"{n} is {schema[n].kind}" for n in wrong),
+            fix=fix or f"leave them out, or convert them first (cast, {converter})",
+        )
     return names
 
 
-def _coder(schema: Schema, name: str) -> str:
-    return {"text": "categorify", "datetime": "dates"}.get(schema[name].kind, "categorify")
+def check_new_names(names: Iterable[str]) -> None:
+    """Refuse names that no new column may have.
+
+    Raises:
+        ValueError: a name is empty, or is reserved for columns of the pipeline.
+    """
+    if reserved := RESERVED & set(names):
+        raise ValueError(f"{min(reserved)!r} is reserved for a column of the pipeline")
+    if "" in names:
+        raise ValueError("a name cannot be empty")
 
 
 def output_name(pattern: str | None, column: str) -> str:
-    """The name of the column made from ``column``: ``as: "{column}_te"``, or its own.
+    """Return the name of the result for ``column``: ``as: "{column}_te"``, or the column's name.
 
     Raises:
         ConfigError: the pattern has other braces than ``{column}``.
@@ -199,6 +211,9 @@ def output_name(pattern: str | None, column: str) -> str:
     if pattern is None:
         return column
     rest = pattern.replace("{column}", "")
-    if "{" in rest or "}" in rest:  # of the column's name they may be part
-        raise ConfigError(f"as: {pattern!r} may hold only {{column}} in braces")
+    if "{" in rest or "}" in rest:  # braces of the column's own name are allowed
+        raise ConfigError(
+            f"as: {pattern!r} has other braces than {{column}}",
+            fix='write the pattern like as: "{column}_new"',
+        )
     return pattern.replace("{column}", column)

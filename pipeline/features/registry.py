@@ -1,4 +1,4 @@
-"""The ops by name, and how a YAML entry becomes one."""
+"""The registry of ops by name; YAML entries to ops and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pipeline.config.validation import validate
 from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.features.op import Op
 
-# name -> class in pipeline/features/ops/<name>.py; imported when first used
+# Op name -> class in pipeline/features/ops/<name>.py. Modules are imported when first used, so
+# that `--help` does not import pandas.
 REGISTRY: Mapping[str, str] = {
     "aggregate": "Aggregate", "bucket": "Bucket", "cast": "Cast", "categorify": "Categorify",
     "clip": "Clip", "count_encode": "CountEncode", "cross": "Cross", "dates": "Dates",
@@ -22,30 +23,29 @@ REGISTRY: Mapping[str, str] = {
 
 
 def get_op_class(name: str) -> type[Op]:
-    """The class of the op called ``name``.
+    """Return the class of the op called ``name``.
 
     Raises:
-        ConfigError: there is no such op; the nearest name is proposed.
+        ConfigError: there is no such op; the message suggests the nearest name.
     """
     if name not in REGISTRY:
         raise ConfigError(f"features: there is no op {name!r}", fix=suggest_or_list(name, REGISTRY))
-    found: type[Op] = getattr(
-        importlib.import_module(f"pipeline.features.ops.{name}"), REGISTRY[name]
-    )
-    return found
+    module = importlib.import_module(f"pipeline.features.ops.{name}")
+    op: type[Op] = getattr(module, REGISTRY[name])
+    return op
 
 
 def parse_ops(entries: Sequence[Any]) -> list[Op]:
-    """Ops of the ``features:`` list; each entry is ``{name: parameters}``.
+    """Return the ops of a ``features:`` list, whose entries are ``{name: parameters}``.
 
     Raises:
-        ConfigError: an entry is no such mapping, or its parameters are wrong.
+        ConfigError: an entry is not such a mapping, or its parameters are wrong.
     """
     return [parse_op(entry, f"features[{i}]") for i, entry in enumerate(entries)]
 
 
 def parse_op(entry: Any, where: str = "features") -> Op:
-    """One op from its YAML entry."""
+    """Return the op of a YAML entry."""
     if isinstance(entry, Op):
         return entry
     if not isinstance(entry, Mapping) or len(entry) != 1:
@@ -58,5 +58,5 @@ def parse_op(entry: Any, where: str = "features") -> Op:
 
 
 def dump_op(op: Op) -> dict[str, Any]:
-    """The YAML entry of an op with every default: the inverse of `parse_op`."""
+    """Return an op's YAML entry with every default: the inverse of `parse_op`."""
     return {op.name: op.model_dump(mode="json", by_alias=True)}

@@ -1,4 +1,4 @@
-"""Runs one op on a small table in this process: for docstrings, tests and curious users."""
+"""One op on a small table, in this process: for docstrings, tests and notebooks."""
 
 from __future__ import annotations
 
@@ -19,48 +19,44 @@ from pipeline.schema import Column, Dtype, Schema
 
 
 def make_column(values: Sequence[Any] | pd.Series, name: str) -> tuple[Column, pd.Series]:
-    """A column in storage form from plain Python values or a pandas Series."""
+    """Return a column in storage form from plain Python values or a pandas Series."""
     series = pd.Series(list(values) if not isinstance(values, pd.Series) else values)
     missing = series.isna().to_numpy()
     dtype: Dtype
     if series.dtype.kind == "M":
-        stamps = series.astype("datetime64[us]").to_numpy().astype("int64")
-        return Column(name, "datetime"), cpu.make_series(
-            np.where(missing, 0, stamps), "datetime", missing
-        )
+        stamps = np.where(missing, 0, series.astype("datetime64[us]").to_numpy().astype("int64"))
+        return Column(name, "datetime"), cpu.make_series(stamps, "datetime", missing)
+    # A list of True, False and None is an object column: bools, unless every value is missing.
     objects = series.dtype == object and not missing.all()
     if series.dtype.kind == "b" or (objects and all(type(v) is bool for v in series.dropna())):
-        return Column(name, "bool"), cpu.make_series(
-            series.astype("boolean").fillna(False).to_numpy(bool), "bool", missing
-        )
+        bools = series.astype("boolean").fillna(False).to_numpy(bool)
+        return Column(name, "bool"), cpu.make_series(bools, "bool", missing)
     if series.dtype.kind in "iu":
         dtype = "int32" if series.dtype.name.lower() == "int32" else "int64"
-        return Column(name, dtype), cpu.make_series(
-            series.fillna(0).to_numpy(dtype), dtype, missing
-        )
+        integers = series.fillna(0).to_numpy(dtype)
+        return Column(name, dtype), cpu.make_series(integers, dtype, missing)
     if series.dtype.kind == "f":
-        return Column(name, "float64"), cpu.make_series(
-            series.to_numpy("float64", na_value=np.nan), "float64"
-        )
+        floats = series.to_numpy("float64", na_value=np.nan)
+        return Column(name, "float64"), cpu.make_series(floats, "float64")
     return Column(name, "text"), cpu.make_text(*factorize(series.to_numpy(dtype=object)))
 
 
 def make_frame(data: Mapping[str, Any] | pd.DataFrame) -> tuple[Schema, pd.DataFrame]:
-    """Schema and storage frame (host) from plain columns."""
+    """Return the schema and the storage frame (host) of plain columns."""
     pairs = [make_column(values, str(name)) for name, values in data.items()]
     frame = pd.DataFrame({c.name: s for c, s in pairs}, copy=False)
     return Schema(tuple(c for c, _ in pairs)), frame
 
 
 def make_side_table(data: Mapping[str, Any] | pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """A side table as the runner gives it to `Op.prepare`: storage dtypes, ``attrs["keys"]``."""
+    """Return a side table as `Op.prepare` gets it: storage dtypes, ``attrs["keys"]``."""
     _, frame = make_frame(data)
     frame.attrs["keys"] = tuple(keys)
     return frame
 
 
 def bind_side_table(op: Op, tables: Mapping[str, pd.DataFrame] | None) -> Op:
-    """A join that knows its table's keys and dtypes; other ops as they are."""
+    """Return a join with its table's keys and dtypes filled in; return other ops unchanged."""
     if not isinstance(op, Join):
         return op
     table = (tables or {})[op.table]
@@ -74,7 +70,7 @@ def fit_op(
     parts: Sequence[tuple[Frame, Rows]],
     tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> State:
-    """The fitted state over partitions (frames of all columns; the op is given what it reads)."""
+    """Fit an op over partitions (frames of all columns; the op gets those that it reads)."""
     state = op.prepare(schema, tables or {})
     parts = [(f.reset_index(drop=True), r) for f, r in parts]
     for _ in range(op.n_passes if op.requires_fit else 0):
@@ -99,12 +95,12 @@ def try_op(
     seed: int = 0,
     device: Frames = cpu,
 ) -> pd.DataFrame:
-    """The columns that an op produces: fitted on ``data``, shown for ``new`` (or ``data``).
+    """Fit an op on ``data`` and return the columns that it produces for ``new`` (or ``data``).
 
     Args:
         entry: the op as in YAML, text or parsed.
-        label: float label per row of ``data``, where the op needs one.
-        train: show what training rows get (`Op.transform_train`).
+        label: label per row of ``data``, if the op needs one.
+        train: return what training rows get (`Op.transform_train`).
     """
     op = parse_op(yaml.safe_load(entry) if isinstance(entry, str) else entry)
     op = bind_side_table(op, tables)
@@ -122,5 +118,5 @@ def try_op(
         ids = device.xp.arange(len(host)) + len(rows.ids)
         rows = Rows(device, ids, None, None, task, n_classes, seed, predicting=True)
     step = op.transform_train if train else op.transform
-    made: pd.DataFrame = device.to_host(step(frame[op.reads(schema)], state, rows))
-    return made
+    columns: pd.DataFrame = device.to_host(step(frame[op.reads(schema)], state, rows))
+    return columns

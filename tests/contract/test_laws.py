@@ -20,7 +20,6 @@ from wild_ops import ENTRIES
 
 from pipeline.errors import DataError
 from pipeline.features.engine import state_io as stored
-from pipeline.features.op import Op
 from pipeline.features.registry import REGISTRY, get_op_class
 
 FEW, MANY = 6, 200
@@ -115,7 +114,7 @@ OF_ALL = (partitions_do_not_matter_to_the_values, the_state_is_the_same_once_it_
 
 def learns(name):
     """Whether the op has something to merge, with some of its parameters."""
-    return get_op_class(name).summarise is not Op.summarise
+    return get_op_class(name).requires_fit is not False
 
 
 LAWS = [

@@ -13,8 +13,8 @@ def test_the_sample_is_the_rows_whose_hash_lies_below_the_rate(device):
     rows = rows_of(device)
     hashes = device.hash_ints(rows.ids, rows.seed + 2)
     assert bool((rows.sample_mask() == (hashes < 2**30)).all())
-    assert bool(rows_of(device, rate=1.0).sampled().all())
-    assert len(rows_of(device, n=0, rate=1.0).sampled()) == 0
+    assert bool(rows_of(device, rate=1.0).sample_mask().all())
+    assert len(rows_of(device, n=0, rate=1.0).sample_mask()) == 0
 
 
 def test_rows_are_hashed_once_however_many_columns_ask(device, monkeypatch):

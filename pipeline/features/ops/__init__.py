@@ -1,1 +1,4 @@
-"""One op, one file; the file's name is the op's."""
+"""Feature ops, one per module; the module's name is the op's name in the YAML file.
+
+Modules here import from `features.op`, `features.column_op`, `features.stats` and all below.
+"""

@@ -10,37 +10,38 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.device import Array, Frame
-from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.device import Series
+from pipeline.features.column_op import ColumnOp
+from pipeline.features.op import Rows, State, Summary
 from pipeline.features.saved_state import SavedState
-from pipeline.features.stats.moments import compute_quantiles, sample_values
-from pipeline.schema import Column, Columns, Schema
+from pipeline.features.stats.moments import Sample, compute_quantiles, sample_values
+from pipeline.schema import Dtype, Kind, Schema
 
 
 class Edges(SavedState):
-    """The edges of each column's buckets, rising."""
+    """State of bucket: rising edges per column."""
 
-    aligned: ClassVar[tuple[str, ...]] = ("names", "edges")
-    of_columns: ClassVar[bool] = True
+    column_lists: ClassVar[tuple[str, ...]] = ("names", "edges")
 
     names: list[str]
     edges: list[list[float]]
 
-    def mismatch(self, op: Any, schema: Schema) -> str:
+    def find_mismatch(self, op: Any, schema: Schema) -> str:
         """Check that the edges rise."""
-        rise = all((np.diff(np.array(own, dtype="float64")) > 0).all() for own in self.edges)
+        rise = all((np.diff(np.array(edges, dtype="float64")) > 0).all() for edges in self.edges)
         return "" if rise else "edges must rise"
 
 
-class Bucket(Op):
-    """Replaces numbers by the interval they lie in: 0, 1, … as int32; missing stays missing.
+class Bucket(ColumnOp):
+    """Replace numbers by the number of the interval that they lie in: 0, 1, … as int32.
 
     Bucket i holds the values with ``edges[i-1] <= x < edges[i]``; the first and the last bucket are
-    open. Edges are given, or are ``quantiles`` (4: the quartiles) of the sample of training rows,
-    equal ones once, so that there may be fewer buckets. Edges and values are compared as float32.
-    The numbers are ordinal, so the column is numeric; infinite values go to the outer buckets.
+    open. Edges and values are compared as float32. The result is ordinal, so the column is numeric.
+    Infinite values go to the outer buckets, and missing values stay missing.
 
     Example:
+        - bucket: {columns: [age], edges: [18, 65]}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op("bucket: {columns: [age], edges: [18, 65]}", {"age": [17.9, 18, 70, None]})
             age
@@ -51,18 +52,21 @@ class Bucket(Op):
     """
 
     name: ClassVar[str] = "bucket"
-    columnwise: ClassVar[bool] = True
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"numeric"})
+    output: ClassVar[Dtype] = "int32"
+    output_kind: ClassVar[Kind | None] = "numeric"
     fit_on: ClassVar[Literal["train", "sample", "all"]] = "sample"
     state_model: ClassVar[type[SavedState]] = Edges
 
-    columns: Columns
     edges: tuple[float, ...] | None = Field(None, min_length=1)
+    """Rising edges between the buckets; give these or ``quantiles``."""
     quantiles: int | None = Field(None, ge=2, le=10_000)
-    as_: str | None = Field(None, alias="as")
+    """Number of buckets with edges at quantiles of the sample of training rows (4: quartiles).
+    Equal edges count once, so there may be fewer buckets."""
 
     @field_validator("edges")
     @classmethod
-    def _rising(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    def _check_edges(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is None:
             return value
         if not all(math.isfinite(e) and abs(e) <= np.finfo("float32").max for e in value):
@@ -72,74 +76,55 @@ class Bucket(Op):
         return value
 
     @model_validator(mode="after")
-    def _one_of(self) -> Bucket:
+    def _check_source(self) -> Bucket:
         if (self.edges is None) == (self.quantiles is None):
             raise ValueError("give edges or quantiles, and not both")
         return self
 
     @property
-    def requires_fit(self) -> bool:  # type: ignore[override]
-        """Given edges need no look at the rows."""
+    def requires_fit(self) -> bool:  # type: ignore[override]  # a constant of most ops
+        """False if the edges are given."""
         return self.edges is None
 
-    def reads(self, schema: Schema) -> list[str]:
-        """The selected numeric columns."""
-        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
-
-    def produces(self, schema: Schema) -> list[Column]:
-        """An int32 numeric column each."""
-        return [Column(output_name(self.as_, n), "int32", "numeric") for n in self.reads(schema)]
-
     def prepare(self, schema: Schema, tables: Mapping[str, pd.DataFrame]) -> State:
-        """The given edges."""
+        """Return the given edges."""
         if self.edges is None:
             return {}
         names = self.reads(schema)
-        return {"names": names, "edges": [_distinct(list(self.edges)) for _ in names]}
+        return {"names": names, "edges": [_round_edges(list(self.edges)) for _ in names]}
 
-    def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """Sampled values of each column."""
-        names = list(frame.columns)
-        return {"names": names, "of": [sample_values(frame[n], rows) for n in names]}
+    def summarise_column(self, column: Series, rows: Rows) -> Sample:
+        """Return the sampled values."""
+        return sample_values(column, rows)
 
-    def merge(self, a: Summary, b: Summary) -> Summary:
-        """Samples of both partitions."""
-        return {**a, "of": [x + y for x, y in zip(a["of"], b["of"], strict=True)]}
+    def merge_column(self, a: Sample, b: Sample) -> Sample:
+        """Join the samples."""
+        return a + b
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The edges of each column; none where no row has a value."""
-        parts = self.quantiles or 1
-        shares = [i / parts for i in range(1, parts)]
-        found = [
-            _distinct(compute_quantiles(of, shares)) if any(map(len, of)) else []
-            for of in summary["of"]
+        """Compute the edges of each column; none if no row has a value."""
+        n = self.quantiles or 1
+        shares = [i / n for i in range(1, n)]
+        edges = [
+            _round_edges(compute_quantiles(sample, shares)) if any(map(len, sample)) else []
+            for sample in summary["of"]
         ]
-        return {"names": summary["names"], "edges": found}
+        return {"names": summary["names"], "edges": edges}
 
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Finds each value's bucket."""
-        device, xp, made = rows.device, rows.device.xp, {}
-        for name, edges in zip(state["names"], state["edges"], strict=True):
-            values = device.to_floats(frame[name])
-            missing = xp.isnan(values)
-            found = xp.searchsorted(
-                device.to_device(np.array(edges, dtype="float32")),
-                _float32(xp.where(missing, 0.0, values)),
-                side="right",
-            )
-            made[output_name(self.as_, name)] = device.make_series(
-                found.astype("int32"), "int32", missing
-            )
-        return device.make_frame(made)
+    def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
+        """Find the bucket of each value."""
+        device, xp = rows.device, rows.device.xp
+        values = device.to_floats(column)
+        missing = xp.isnan(values)
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite: outer buckets
+            values = xp.where(missing, 0.0, values).astype("float32")
+        edges = device.to_device(np.array(fitted["edges"], dtype="float32"))
+        buckets = xp.searchsorted(edges, values, side="right")
+        return device.make_series(buckets.astype("int32"), "int32", missing)
 
 
-def _float32(values: Array) -> Array:
-    with np.errstate(over="ignore"):  # beyond float32 is infinite: an outer bucket
-        return values.astype("float32")
-
-
-def _distinct(edges: list[float]) -> list[float]:
-    """The edges as float32, equal ones once, in JSON's floats."""
+def _round_edges(edges: list[float]) -> list[float]:
+    """Return the edges as float32, equal ones once, as JSON's floats."""
     limit = float(np.finfo("float32").max)
     rounded = np.clip(np.array(edges, dtype="float64"), -limit, limit).astype("float32")
     return [float(e) for e in np.unique(rounded)]

@@ -1,48 +1,31 @@
-"""categorify: values to codes, the most frequent first."""
+"""categorify: values to codes, the most frequent value first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from pipeline.device import MISSING, Frame
-from pipeline.features.op import Op, Rows, State, Summary, output_name
-from pipeline.features.saved_state import Expected, SavedState, TableName
-from pipeline.features.stats.counts import (
-    check_cardinality,
-    count_columns,
-    describe_count_table,
-    merge_column_counts,
-    rank_by_count,
-)
+from pipeline.device import MISSING, Series
+from pipeline.features.column_op import ColumnOp, CountingOp
+from pipeline.features.op import Rows, State, Summary
+from pipeline.features.saved_state import SavedState
+from pipeline.features.stats.counts import CountTables, check_cardinality, rank_by_count
 from pipeline.features.stats.key_tables import to_key_values
-from pipeline.schema import Column, Columns, Schema
+from pipeline.schema import Dtype
 
 
-class Tables(SavedState):
-    """The values of each column in the order of their codes, with their counts."""
+class Categorify(CountingOp, ColumnOp):
+    """Replace values by int32 codes: 1…k by falling frequency, and 0 for rare or unseen values.
 
-    aligned: ClassVar[tuple[str, ...]] = ("names", "tables")
-    of_columns: ClassVar[bool] = True
-
-    names: list[str]
-    tables: list[TableName]
-
-    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
-        """Describe a table of values and counts per column."""
-        return [describe_count_table(schema[name].dtype) for name in self.names]
-
-
-class Categorify(Op):
-    """Replaces values by int32 codes: 1…k by frequency, 0 for rare or unseen; missing stays so.
-
-    Columns of any kind. Equally frequent values are ordered by value. A value is rare if fewer than
-    ``min_count`` training rows have it, or if it is not among the ``max_size`` most frequent.
-    Columns of more than 5 million values are refused unless ``max_size`` bounds what is kept: then
-    all of them are counted, in host memory.
+    The op takes columns of any kind. Equally frequent values are ordered by value. Missing values
+    stay missing. Columns with more than 5 million values are refused unless ``max_size`` limits how
+    many are stored; even then all of them are counted in host memory.
 
     Example:
+        - categorify: {columns: [city], min_count: 2}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op("categorify: {columns: [city], min_count: 2}",
         ...        {"city": ["Rome", "Oslo", "Rome", "Bern", "Oslo", "Rome"]},
@@ -56,53 +39,37 @@ class Categorify(Op):
     """
 
     name: ClassVar[str] = "categorify"
-    columnwise: ClassVar[bool] = True
     requires_fit: ClassVar[bool] = True
-    state_model: ClassVar[type[SavedState]] = Tables
+    output: ClassVar[Dtype] = "int32"
+    state_model: ClassVar[type[SavedState]] = CountTables
 
-    columns: Columns
     min_count: int = Field(1, ge=1)
+    """Training rows that a value needs for a code of its own."""
     max_size: int | None = Field(None, ge=1)
-    as_: str | None = Field(None, alias="as")
+    """Most values with a code of their own: the most frequent ones; null: all of them."""
 
-    def reads(self, schema: Schema) -> list[str]:
-        """The selected columns."""
-        return self.columns.resolve(schema)
-
-    def produces(self, schema: Schema) -> list[Column]:
-        """A category column each."""
-        return [Column(output_name(self.as_, n), "int32") for n in self.reads(schema)]
-
-    def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """Counts per value."""
-        return count_columns(frame, rows)
-
-    def merge(self, a: Summary, b: Summary) -> Summary:
-        """Counts of both partitions' rows.
-
-        Raises:
-            DataError: a column has more than 5 million values and no ``max_size``.
-        """
-        both = merge_column_counts(a, b)
-        check_cardinality(both, self.name, self.max_size)
-        return both
+    def max_kept(self) -> int | None:
+        """Return ``max_size``."""
+        return self.max_size
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The values of each column in the order of their codes, with their counts.
+        """Return the values of each column in the order of their codes, with their counts.
 
         Raises:
             DataError: a column has more than 5 million values and no ``max_size``.
         """
+        # `merge` checks too, but does not run for a single partition.
         check_cardinality(summary, self.name, self.max_size)
-        tables = [rank_by_count(found) for found in summary["of"]]
-        kept = [t[t["count"] >= self.min_count].head(self.max_size or len(t)) for t in tables]
-        return {"names": summary["names"], "tables": [t.reset_index(drop=True) for t in kept]}
+        tables = []
+        for counts in summary["of"]:
+            table = rank_by_count(counts)
+            table = table[table["count"] >= self.min_count].head(self.max_size or len(table))
+            tables.append(table.reset_index(drop=True))
+        return {"names": summary["names"], "tables": tables}
 
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Looks each value up."""
-        device, made = rows.device, {}
-        for name, table in zip(state["names"], state["tables"], strict=True):
-            at = device.find_positions(frame[name], to_key_values(table["value"]), (table, "value"))
-            codes = device.xp.where(at < 0, 0, at + 1)
-            made[output_name(self.as_, name)] = device.make_series(codes, "int32", at == MISSING)
-        return device.make_frame(made)
+    def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
+        """Look up the code of each value."""
+        device, table = rows.device, fitted["tables"]
+        at = device.find_positions(column, to_key_values(table["value"]), (table, "value"))
+        codes = device.xp.where(at < 0, 0, at + 1)
+        return device.make_series(codes, "int32", at == MISSING)

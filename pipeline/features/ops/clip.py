@@ -1,20 +1,26 @@
-"""clip: numbers below or above the bounds become the bound."""
+"""clip: numbers limited to a range."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from pipeline.device import Frame
-from pipeline.features.op import Op, Rows, State, output_name, require_kinds
-from pipeline.schema import Column, Columns, Schema
+from pipeline.device import Series
+from pipeline.features.column_op import ColumnOp
+from pipeline.features.op import Rows
+from pipeline.schema import Kind
 
 
-class Clip(Op):
-    """Limits numeric columns to ``[lower, upper]``; missing stays missing. The result is float64.
+class Clip(ColumnOp):
+    """Limit numeric columns to the range from ``lower`` to ``upper``, as float64.
+
+    Missing values stay missing. Give at least one of the limits.
 
     Example:
+        - clip: {columns: [delay], lower: 0, upper: 60}
+
         >>> from pipeline.features.try_op import try_op
         >>> delays = {"delay": [-5.0, 30.0, None, 900.0]}
         >>> try_op("clip: {columns: [delay], lower: 0, upper: 60}", delays)
@@ -26,37 +32,23 @@ class Clip(Op):
     """
 
     name: ClassVar[str] = "clip"
-    columnwise: ClassVar[bool] = True
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"numeric"})
 
-    columns: Columns
     lower: float | None = None
+    """Smallest value; smaller ones become it."""
     upper: float | None = None
-    as_: str | None = Field(None, alias="as")
+    """Largest value; larger ones become it."""
 
     @model_validator(mode="after")
-    def _bounds(self) -> Clip:
+    def _check_limits(self) -> Clip:
         if self.lower is None and self.upper is None:
             raise ValueError("give lower, upper or both")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise ValueError(f"lower={self.lower} is above upper={self.upper}")
         return self
 
-    def reads(self, schema: Schema) -> list[str]:
-        """The selected numeric columns."""
-        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
-
-    def produces(self, schema: Schema) -> list[Column]:
-        """A float64 column each."""
-        return [Column(output_name(self.as_, n), "float64") for n in self.reads(schema)]
-
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Clips each column."""
+    def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
+        """Limit the values."""
         device = rows.device
-        return device.make_frame(
-            {
-                output_name(self.as_, n): device.make_series(
-                    device.xp.clip(device.to_floats(frame[n]), self.lower, self.upper), "float64"
-                )
-                for n in frame.columns
-            }
-        )
+        limited = device.xp.clip(device.to_floats(column), self.lower, self.upper)
+        return device.make_series(limited, "float64")

@@ -1,52 +1,38 @@
-"""count_encode: how many training rows have a row's value."""
+"""count_encode: the number of training rows with a row's value."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
-from pydantic import Field
 
 from pipeline.config.stored import Count
-from pipeline.device import Frame
-from pipeline.features.op import Op, Rows, State, Summary, output_name
-from pipeline.features.saved_state import Expected, SavedState, TableName
-from pipeline.features.stats.counts import (
-    append_defaults,
-    check_cardinality,
-    count_columns,
-    describe_count_table,
-    merge_column_counts,
-)
+from pipeline.device import Series
+from pipeline.features.column_op import ColumnOp, CountingOp
+from pipeline.features.op import Rows, State, Summary
+from pipeline.features.saved_state import SavedState
+from pipeline.features.stats.counts import CountTables, append_defaults, check_cardinality
 from pipeline.features.stats.key_tables import to_key_values
-from pipeline.schema import Column, Columns, Schema
 
 
-class Tables(SavedState):
-    """The counts of each column's values, and of its missing ones, of so many rows."""
+class CountTablesWithMissing(CountTables):
+    """State of count_encode: counts per value, of missing values, and of all rows per column."""
 
-    aligned: ClassVar[tuple[str, ...]] = ("names", "tables", "missing", "rows")
-    of_columns: ClassVar[bool] = True
+    column_lists: ClassVar[tuple[str, ...]] = ("names", "tables", "missing", "rows")
 
-    names: list[str]
-    tables: list[TableName]
     missing: list[Count]
     rows: list[Count]
 
-    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
-        """Describe a table of values and counts per column."""
-        return [describe_count_table(schema[name].dtype) for name in self.names]
 
+class CountEncode(CountingOp, ColumnOp):
+    """Replace values by the number of training rows that have them, as float64.
 
-class CountEncode(Op):
-    """Replaces values by the number of training rows that have them, as float64.
-
-    With ``normalize``, by their share of all training rows. Missing counts as a value of its own;
-    an unseen value is 0. Columns of any kind.
+    The op takes columns of any kind. Missing counts as a value of its own; an unseen value is 0.
 
     Example:
+        - count_encode: {columns: [city], as: "{column}_n"}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op('count_encode: {columns: [city], as: "{column}_n"}',
         ...        {"city": ["Rome", "Oslo", "Rome", None]},
@@ -58,64 +44,35 @@ class CountEncode(Op):
     """
 
     name: ClassVar[str] = "count_encode"
-    columnwise: ClassVar[bool] = True
     requires_fit: ClassVar[bool] = True
-    state_model: ClassVar[type[SavedState]] = Tables
+    state_model: ClassVar[type[SavedState]] = CountTablesWithMissing
 
-    columns: Columns
     normalize: bool = False
-    as_: str | None = Field(None, alias="as")
-
-    def reads(self, schema: Schema) -> list[str]:
-        """The selected columns."""
-        return self.columns.resolve(schema)
-
-    def produces(self, schema: Schema) -> list[Column]:
-        """A float64 column each."""
-        return [Column(output_name(self.as_, n), "float64") for n in self.reads(schema)]
-
-    def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """Counts per value."""
-        return count_columns(frame, rows)
-
-    def merge(self, a: Summary, b: Summary) -> Summary:
-        """Counts of both partitions' rows.
-
-        Raises:
-            DataError: a column has more than 5 million values.
-        """
-        both = merge_column_counts(a, b)
-        check_cardinality(both, self.name)
-        return both
+    """Return shares of all training rows instead of counts."""
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The counts of each column, sorted by value.
+        """Return the counts of each column, sorted by value.
 
         Raises:
             DataError: a column has more than 5 million values.
         """
+        # `merge` checks too, but does not run for a single partition.
         check_cardinality(summary, self.name)
-        tables = [of.table.sort_values("value", ignore_index=True) for of in summary["of"]]
+        columns = summary["of"]
         return {
             "names": summary["names"],
-            "tables": tables,
-            "missing": [of.missing for of in summary["of"]],
-            "rows": [of.rows for of in summary["of"]],
+            "tables": [c.table.sort_values("value", ignore_index=True) for c in columns],
+            "missing": [c.missing for c in columns],
+            "rows": [c.rows for c in columns],
         }
 
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Looks each value's count up."""
-        device, made = rows.device, {}
-        columns = zip(state["names"], state["tables"], state["missing"], state["rows"], strict=True)
-        for name, table, missing, total in columns:
-            at = device.find_positions(frame[name], to_key_values(table["value"]), (table, "value"))
-            encoded = device.cache_array(
-                table, "encoded", partial(self._encoded, table, missing, total)
-            )
-            made[output_name(self.as_, name)] = device.make_series(encoded[at], "float64")
-        return device.make_frame(made)
+    def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
+        """Look up the count of each value."""
+        device, table = rows.device, fitted["tables"]
 
-    def _encoded(self, table: pd.DataFrame, missing: int, total: int) -> np.ndarray:
-        """float64: the count, or share, of each value; last those of missing and unseen ones."""
-        counted = append_defaults(table["count"].to_numpy(), missing, 0)
-        return counted / (max(total, 1) if self.normalize else 1)
+        def encode() -> np.ndarray:
+            counts = append_defaults(table["count"].to_numpy(), fitted["missing"], 0)
+            return counts / (max(fitted["rows"], 1) if self.normalize else 1)
+
+        at = device.find_positions(column, to_key_values(table["value"]), (table, "value"))
+        return device.make_series(device.cache_array(table, "encoded", encode)[at], "float64")

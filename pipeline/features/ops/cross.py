@@ -8,19 +8,21 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from pipeline.device import Array, Frame, Frames, Series, dtype_of
-from pipeline.features.op import Op, Rows, State
+from pipeline.features.op import Op, Rows, State, check_new_names
 from pipeline.features.stats.text_parsing import format_values
-from pipeline.schema import RESERVED, Column, Schema
+from pipeline.schema import Column, Schema
 
 
 class Cross(Op):
-    """The values of two or more columns as one text, ``a|b``; missing if any of them is.
+    """Combine the values of two or more columns into one text, ``a|b``; the columns stay.
 
-    Columns of any kind, in the order written. Only combinations that occur are made, so columns of
-    many values are safe. A ``|`` within a text becomes ``\\|`` and a backslash two, so that
-    different combinations stay different.
+    The result is missing where any of the values is. The op takes columns of any kind. It creates
+    only combinations that occur, so columns with many values are safe. A ``|`` within a text
+    becomes ``\\|`` and a backslash is doubled, so that different combinations stay different.
 
     Example:
+        - cross: {columns: [origin, month], as: route}
+
         >>> from pipeline.features.try_op import try_op
         >>> flights = {"origin": ["JFK", "LGA", None], "month": [1, 2, 3]}
         >>> try_op("cross: {columns: [origin, month], as: route}", flights)
@@ -33,62 +35,63 @@ class Cross(Op):
     name: ClassVar[str] = "cross"
 
     columns: tuple[str, ...] = Field(min_length=2)
+    """Columns to combine, in this order."""
     as_: str | None = Field(None, alias="as", min_length=1)
-    """The new column's name; by default the names joined by ``_x_``."""
+    """Name of the new column; null: the columns' names joined by ``_x_``."""
 
     @field_validator("columns", mode="after")
     @classmethod
-    def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise ValueError("a column stands twice")
+            raise ValueError("a column is listed twice")
         return value
 
     @field_validator("as_", mode="after")
     @classmethod
-    def _free(cls, value: str | None) -> str | None:
-        if value in RESERVED:
-            raise ValueError(f"{value!r} is a name of the pipeline's own")
+    def _check_name(cls, value: str | None) -> str | None:
+        check_new_names([] if value is None else [value])
         return value
 
-    def _made(self) -> str:
+    def _output(self) -> str:
         return self.as_ or "_x_".join(self.columns)
 
     def reads(self, schema: Schema) -> list[str]:
-        """The columns as named."""
+        """Return the columns in the order written."""
         return [schema[name].name for name in self.columns]
 
     def produces(self, schema: Schema) -> list[Column]:
-        """One text column."""
-        return [Column(self._made(), "text")]
+        """Return one text column."""
+        return [Column(self._output(), "text")]
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Combines codes two columns at a time, keeping only the pairs that occur."""
+        """Combine codes two columns at a time, so that only pairs that occur are numbered."""
         device = rows.device
-        codes, words = _coded(frame[self.columns[0]], device)
+        codes, texts = _to_escaped_codes(frame[self.columns[0]], device)
         for name in self.columns[1:]:
-            codes, words = _paired(codes, words, *_coded(frame[name], device), device)
-        return device.make_frame({self._made(): device.make_text(codes.astype("int32"), words)})
+            codes, texts = _pair(codes, texts, *_to_escaped_codes(frame[name], device), device)
+        text = device.make_text(codes.astype("int32"), texts)
+        return device.make_frame({self._output(): text})
 
 
-def _coded(series: Series, device: Frames) -> tuple[Array, np.ndarray]:
-    """(int64 codes, -1 missing; the distinct values as text)."""
+def _to_escaped_codes(series: Series, device: Frames) -> tuple[Array, np.ndarray]:
+    """Return (int64 codes, -1 where missing; the distinct values as text)."""
     codes, values = device.to_codes(series)
-    words = [
-        w.replace("\\", "\\\\").replace("|", "\\|") for w in format_values(values, dtype_of(series))
-    ]
-    return codes.astype("int64"), np.array(words, dtype=object)
+    texts = format_values(values, dtype_of(series))
+    escaped = [t.replace("\\", "\\\\").replace("|", "\\|") for t in texts]
+    return codes.astype("int64"), np.array(escaped, dtype=object)
 
 
-def _paired(
-    a: Array, a_words: np.ndarray, b: Array, b_words: np.ndarray, device: Frames
+def _pair(
+    a: Array, a_texts: np.ndarray, b: Array, b_texts: np.ndarray, device: Frames
 ) -> tuple[Array, np.ndarray]:
-    """Codes and texts of the pairs of two coded columns that occur."""
+    """Return codes and texts of the pairs of two coded columns that occur."""
     xp = device.xp
-    width = max(len(b_words), 1)
+    width = max(len(b_texts), 1)
     pairs = xp.where((a < 0) | (b < 0), -1, a * width + b)
     distinct, codes = xp.unique(pairs, return_inverse=True)
-    found: np.ndarray = device.to_host(distinct)
-    skipped = int(len(found) > 0 and found[0] < 0)  # -1 sorts first, so codes move down by one
-    found = found[skipped:]
-    words = a_words[found // width] + "|" + b_words[found % width]
-    return codes.reshape(-1) - skipped, words
+    occurring: np.ndarray = device.to_host(distinct)
+    # -1 sorts first: it gets no text, and the other codes move down by one.
+    skipped = int(len(occurring) > 0 and occurring[0] < 0)
+    occurring = occurring[skipped:]
+    texts = a_texts[occurring // width] + "|" + b_texts[occurring % width]
+    return codes.reshape(-1) - skipped, texts

@@ -10,17 +10,24 @@ from pydantic import field_validator, model_validator
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.expression import Expression, parse
-from pipeline.features.op import Op, Rows, State
-from pipeline.schema import RESERVED, Column, Schema
+from pipeline.features.op import Op, Rows, State, check_new_names
+from pipeline.schema import Column, Schema
+
+_USAGE = "write `derive: {name: expression}`"
 
 
 class Derive(Op):
-    """New columns from expressions; each sees the columns named before it in the same entry.
+    """Compute new columns from expressions over columns.
 
-    A name that exists is replaced. What an expression may say: `pipeline.expression`. A result is
-    int64, float64, bool, datetime or text, and missing where an operand is.
+    Each expression sees the columns named before it in the same entry. An existing name is
+    replaced. `pipeline.expression` describes the language. A result is int64, float64, bool,
+    datetime or text, and missing where an operand is.
 
     Example:
+        - derive:
+            minute: sched // 100 * 60 + sched % 100
+            late: minute > 1200 and carrier in ['AA', 'DL']
+
         >>> from pipeline.features.try_op import try_op
         >>> flights = {"sched": [517, 2359, None], "carrier": ["UA", "AA", "UA"]}
         >>> entry = {
@@ -37,29 +44,27 @@ class Derive(Op):
     name: ClassVar[str] = "derive"
 
     columns: Mapping[str, str]
-    """Expressions by the name of the new column."""
+    """Expressions by the name of the new column. ``derive: {name: expression}`` is short for
+    ``derive: {columns: …}``."""
 
     @model_validator(mode="before")
     @classmethod
-    def _shorthand(cls, value: Any) -> Any:
+    def _accept_shorthand(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or not value:
-            raise ValueError("write `derive: {name: expression}`")
+            raise ValueError(_USAGE)
         return value if isinstance(value.get("columns"), Mapping) else {"columns": dict(value)}
 
     @field_validator("columns", mode="before")
     @classmethod
-    def _texts(cls, value: Any) -> Any:
+    def _accept_constants(cls, value: Any) -> Any:
         plain = (bool, int, float)
         return {n: str(e) if isinstance(e, plain) else e for n, e in dict(value).items()}
 
     @model_validator(mode="after")
-    def _parse(self) -> Derive:
+    def _check_syntax(self) -> Derive:
         if not self.columns:
-            raise ValueError("write `derive: {name: expression}`")
-        if taken := RESERVED & set(self.columns):
-            raise ValueError(f"{min(taken)!r} is a name of the pipeline's own")
-        if "" in self.columns:
-            raise ValueError("a name cannot be empty")
+            raise ValueError(_USAGE)
+        check_new_names(self.columns)
         for name in self.columns:
             self._expression(name)
         return self
@@ -68,38 +73,39 @@ class Derive(Op):
         try:
             return parse(self.columns[name])
         except ConfigError as error:
-            raise _placed(name, error) from None
+            raise _name_column(name, error) from None
 
     def reads(self, schema: Schema) -> list[str]:
-        """The columns in the expressions that none before them makes."""
-        found: dict[str, None] = {}
-        made: set[str] = set()
+        """Return the columns in the expressions that no expression before them defines."""
+        inputs: dict[str, None] = {}
+        defined: set[str] = set()
         for name in self.columns:
-            found |= dict.fromkeys(n for n in self._expression(name).columns if n not in made)
-            made.add(name)
-        return list(found)
+            used = self._expression(name).columns
+            inputs |= dict.fromkeys(n for n in used if n not in defined)
+            defined.add(name)
+        return list(inputs)
 
     def produces(self, schema: Schema) -> list[Column]:
-        """A column for each name, of its expression's dtype."""
+        """Return a column for each name, with its expression's dtype."""
         columns: list[Column] = []
         for name in self.columns:
             try:
                 result = self._expression(name).check(schema)
             except ConfigError as error:
-                raise _placed(name, error) from None
+                raise _name_column(name, error) from None
             columns.append(Column(name, result.dtype))
             schema = schema.with_columns(columns[-1:])
         return columns
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Evaluates the expressions in the order written."""
+        """Evaluate the expressions in the order written."""
         device = rows.device
-        seen, known = frame, {n: frame[n] for n in frame.columns}
+        columns = {n: frame[n] for n in frame.columns}
         for name in self.columns:
-            known[name] = self._expression(name).evaluate(seen, device)
-            seen = device.make_frame(known)
-        return device.make_frame({name: known[name] for name in self.columns})
+            columns[name] = self._expression(name).evaluate(frame, device)
+            frame = device.make_frame(columns)
+        return device.make_frame({name: columns[name] for name in self.columns})
 
 
-def _placed(name: str, error: ConfigError) -> ConfigError:
+def _name_column(name: str, error: ConfigError) -> ConfigError:
     return ConfigError(f"derive.{name}: {error.message}", examples=error.examples, fix=error.fix)

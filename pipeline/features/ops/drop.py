@@ -1,4 +1,4 @@
-"""drop: columns that no later op and no model sees."""
+"""drop: columns that no later op and no model gets."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from pipeline.device import Frame
-from pipeline.features.op import Op, Rows, State
+from pipeline.features.op import Op
 from pipeline.schema import Columns, Schema
 
 
 class Drop(Op):
-    """Takes columns away. Columns that the target is made of may be named; they go unused anyway.
+    """Remove columns.
+
+    Columns of the target expression may be named; no model uses them in any case.
 
     Example:
+        - drop: [a, text]
+
         >>> from pipeline.features.registry import parse_op
         >>> from pipeline.features.try_op import make_frame
         >>> schema, _ = make_frame({"a": [1, 2], "b": ["x", "y"], "c": [0.5, 1.5]})
@@ -26,20 +29,17 @@ class Drop(Op):
     name: ClassVar[str] = "drop"
 
     columns: Columns
+    """Columns to remove."""
 
     @model_validator(mode="before")
     @classmethod
-    def _shorthand(cls, value: Any) -> Any:
+    def _accept_shorthand(cls, value: Any) -> Any:
         return value if isinstance(value, Mapping) and "columns" in value else {"columns": value}
 
     def reads(self, schema: Schema) -> list[str]:
-        """None: a dropped column need not be read."""
+        """Return no columns: a dropped column need not be read."""
         return []
 
     def removes(self, schema: Schema) -> list[str]:
-        """The selected columns."""
+        """Return the selected columns."""
         return self.columns.resolve(schema)
-
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """No column."""
-        return rows.device.make_frame({})

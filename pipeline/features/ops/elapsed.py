@@ -15,12 +15,11 @@ from pipeline.features.op import Op, Rows, State, require_kinds
 from pipeline.features.stats.text_parsing import parse_datetime
 from pipeline.schema import Column, Schema
 
-Moment = Annotated[
-    str, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)
-]  # YAML reads 2020-01-31 as a date
+Moment = Annotated[str, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)]
+"""A column's name, or ISO 8601; YAML parses 2020-01-31 as a date."""
 Unit = Literal["seconds", "minutes", "hours", "days", "weeks", "years"]
 
-# In µs; a year is the mean one of the Gregorian calendar, 365.2425 days.
+# In µs. A year is the mean year of the Gregorian calendar, 365.2425 days.
 _UNITS: Mapping[str, int] = MappingProxyType(
     {
         "seconds": 10**6, "minutes": 60 * 10**6, "hours": 3600 * 10**6,
@@ -30,12 +29,15 @@ _UNITS: Mapping[str, int] = MappingProxyType(
 
 
 class Elapsed(Op):
-    """The time from one moment to another in a unit, as float64; negative if the second is first.
+    """Compute the time from one moment to another, as float64; the columns stay.
 
-    ``from`` and ``to`` are datetime columns, or one of them a fixed date or time (ISO 8601, UTC
-    where it names no zone). Missing if either is. The columns stay. A year has 365.2425 days.
+    The result is negative if ``to`` is earlier than ``from``, and missing if either is. At least
+    one of the moments is a datetime column; the other one may be a fixed date or time (ISO 8601,
+    in UTC unless it names a zone).
 
     Example:
+        - elapsed: {from: born, to: 2020-01-03, unit: days, as: age}
+
         >>> from pipeline.features.try_op import try_op
         >>> import pandas as pd
         >>> people = {"born": pd.to_datetime(["2020-01-01", "2020-01-31", None]).to_series()}
@@ -49,25 +51,28 @@ class Elapsed(Op):
     name: ClassVar[str] = "elapsed"
 
     from_: Moment = Field(alias="from")
+    """First moment: a datetime column, or a fixed date or time."""
     to: Moment
+    """Second moment: a datetime column, or a fixed date or time."""
     unit: Unit = "days"
+    """Unit of the result; a year has 365.2425 days."""
     as_: str | None = Field(None, alias="as", min_length=1)
-    """The new column's name; by default ``<from>_to_<to>``."""
+    """Name of the new column; null: ``<from>_to_<to>``."""
 
     @model_validator(mode="after")
-    def _differ(self) -> Elapsed:
+    def _check_different(self) -> Elapsed:
         if self.from_ == self.to:
             raise ValueError("from and to are the same")
         return self
 
-    def _made(self) -> str:
+    def _output(self) -> str:
         return self.as_ or f"{self.from_}_to_{self.to}"
 
     def reads(self, schema: Schema) -> list[str]:
-        """The datetime columns among ``from`` and ``to``.
+        """Return the datetime columns among ``from`` and ``to``.
 
         Raises:
-            ConfigError: neither a column nor a date, or no column at all.
+            ConfigError: a moment is neither a column nor a date, or none is a column.
         """
         names = []
         for text in (self.from_, self.to):
@@ -83,24 +88,24 @@ class Elapsed(Op):
         return require_kinds(schema, names, {"datetime"}, self.name, "cast them to datetime first")
 
     def produces(self, schema: Schema) -> list[Column]:
-        """One float64 column."""
-        return [Column(self._made(), "float64")]
+        """Return one float64 column."""
+        return [Column(self._output(), "float64")]
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """The difference in µs, divided by the unit."""
+        """Divide the difference in µs by the unit."""
         device = rows.device
-        start, no_start = _stamps(frame, self.from_, rows)
-        end, no_end = _stamps(frame, self.to, rows)
-        passed = (end - start) / _UNITS[self.unit]  # int64 µs: exact before the division
+        start, no_start = _to_micros(frame, self.from_, rows)
+        end, no_end = _to_micros(frame, self.to, rows)
+        elapsed = (end - start) / _UNITS[self.unit]  # int64 µs: exact before the division
         return device.make_frame(
-            {self._made(): device.make_series(passed, "float64", no_start | no_end)}
+            {self._output(): device.make_series(elapsed, "float64", no_start | no_end)}
         )
 
 
-def _stamps(frame: Frame, text: str, rows: Rows) -> tuple[Array | int, Array]:
-    """(int64 µs, missing) of a column, or of a fixed moment."""
+def _to_micros(frame: Frame, text: str, rows: Rows) -> tuple[Array | int, Array]:
+    """Return (int64 µs, missing) of a column, or of a fixed moment."""
     if text in list(frame.columns):
         return rows.device.to_arrays(frame[text])
     fixed = parse_datetime(text)
-    assert fixed is not None  # reads has checked it
+    assert fixed is not None  # checked by `reads`
     return fixed, rows.device.xp.zeros(len(frame), dtype=bool)

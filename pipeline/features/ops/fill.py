@@ -1,4 +1,4 @@
-"""fill: a value for what is missing."""
+"""fill: a value in place of missing ones."""
 
 from __future__ import annotations
 
@@ -15,31 +15,49 @@ from pydantic import BeforeValidator, Field, field_validator
 from pipeline.config import stored
 from pipeline.device import Frame, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, shorten
-from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
+from pipeline.features.column_op import ColumnOp
+from pipeline.features.op import Rows, State, Summary, output_name, require_kinds
 from pipeline.features.saved_state import SavedState
-from pipeline.features.stats.counts import Counts, count_values, rank_by_count
-from pipeline.features.stats.counts import merge_counts as merged_counts
-from pipeline.features.stats.missing import missing_rows
-from pipeline.features.stats.moments import compute_moments, compute_quantiles, sample_values
-from pipeline.features.stats.moments import merge_moments as merged_moments
+from pipeline.features.stats.counts import (
+    Counts,
+    count_values,
+    find_missing,
+    merge_counts,
+    rank_by_count,
+)
+from pipeline.features.stats.moments import (
+    compute_moments,
+    compute_quantiles,
+    merge_moments,
+    sample_values,
+)
 from pipeline.features.stats.text_parsing import parse_datetime
-from pipeline.schema import Column, Columns, Dtype, Schema
+from pipeline.schema import Column, Dtype, Schema
 
 Scalar = bool | int | float | str
 _LEARNT = ("median", "mean", "most_frequent")
 _ZERO: Mapping[str, Scalar] = {"text": "", "bool": False, "float64": 0.0, "float32": 0.0}
+_SUMMARISE = {
+    "median": sample_values,
+    "mean": compute_moments,
+    "most_frequent": count_values,
+}
+_MERGE: Mapping[str, Any] = {
+    "median": operator.add,
+    "mean": merge_moments,
+    "most_frequent": merge_counts,
+}
 
 
 class Values(SavedState):
-    """What fills each column."""
+    """State of fill: the value that replaces missing ones, per column."""
 
-    aligned: ClassVar[tuple[str, ...]] = ("names", "values")
-    of_columns: ClassVar[bool] = True
+    column_lists: ClassVar[tuple[str, ...]] = ("names", "values")
 
     names: list[str]
     values: list[stored.Scalar]
 
-    def mismatch(self, op: Any, schema: Schema) -> str:
+    def find_mismatch(self, op: Any, schema: Schema) -> str:
         """Check the values' types against the columns'."""
         for name, value in zip(self.names, self.values, strict=True):
             dtype = schema[name].dtype
@@ -49,18 +67,21 @@ class Values(SavedState):
         return ""
 
 
-class Fill(Op):
-    """Replaces what is missing by the column's median, mean or most frequent value, or a constant.
+class Fill(ColumnOp):
+    """Replace missing values by the column's median, mean or most frequent value, or a constant.
 
-    ``median`` (of the sample of rows that also gives quantiles: of all rows while they fit) and
-    ``mean`` take numeric columns, look at finite values only and make float64 columns.
+    ``median`` and ``mean`` take numeric columns, use finite values only and return float64.
     ``most_frequent`` takes columns of any kind and keeps their type; the smallest of equally
-    frequent values wins. Any other ``with`` is a constant of the column's type (an ISO date or
-    time for datetimes); an integer column stays one if the constant is an integer, else it becomes
-    float64. Infinite values are not missing and stay. A column without any training value
-    is filled with 0, "", False or 1970-01-01.
+    frequent values wins. A constant must have the column's type (an ISO date or time for
+    datetimes). An integer column stays integer if the constant is an integer, else it becomes
+    float64.
+
+    Infinite values are not missing and stay. A column without any training value is filled with 0,
+    "", False or 1970-01-01.
 
     Example:
+        - fill: {columns: [age], with: median, indicator: true}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op("fill: {columns: [age], with: median, indicator: true}", {"age": [1, None, 4]})
            age  age__missing
@@ -70,160 +91,153 @@ class Fill(Op):
     """
 
     name: ClassVar[str] = "fill"
-    columnwise: ClassVar[bool] = True
     state_model: ClassVar[type[SavedState]] = Values
 
-    columns: Columns
     with_: Annotated[
         Scalar, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)
     ] = Field(alias="with")
-    """``median``, ``mean``, ``most_frequent`` or a constant."""
+    """``median`` (of the sample of rows), ``mean``, ``most_frequent`` or a constant."""
     indicator: bool = False
-    """Appends ``<column>__missing`` (bool): True where the value was missing."""
-    as_: str | None = Field(None, alias="as")
+    """Append ``<column>__missing`` (bool): True where the value was missing."""
 
     @field_validator("with_")
     @classmethod
-    def _finite(cls, value: Scalar) -> Scalar:
+    def _check_finite(cls, value: Scalar) -> Scalar:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("the constant must be a finite number")
         return value
 
     @property
-    def requires_fit(self) -> bool:  # type: ignore[override]
-        """A constant needs no look at the rows."""
+    def requires_fit(self) -> bool:  # type: ignore[override]  # a constant of most ops
+        """False for a constant."""
         return self.with_ in _LEARNT
 
     @property
     def fit_on(self) -> Literal["train", "sample"]:  # type: ignore[override]
-        """Medians are those of the sample."""
+        """``sample`` for medians, else ``train``."""
         return "sample" if self.with_ == "median" else "train"
 
     def reads(self, schema: Schema) -> list[str]:
-        """The selected columns.
+        """Return the selected columns.
 
         Raises:
-            ConfigError: the median or mean of other columns than numeric ones, or a constant of
-                another type than a column.
+            ConfigError: a column without median or mean, or a constant of another type than a
+                column.
         """
         names = self.columns.resolve(schema)
         if self.with_ in ("median", "mean"):
             fix = "fill these with most_frequent or a constant"
             return require_kinds(schema, names, {"numeric"}, f"fill with {self.with_}", fix)
-        for name in names:
-            if not self.requires_fit:
+        if not self.requires_fit:
+            for name in names:
                 self._constant(name, schema[name].dtype)
         return names
 
     def _constant(self, name: str, dtype: Dtype) -> Scalar:
-        """The constant as it is stored in a column of this dtype; datetimes as µs."""
+        """Return the constant as it is stored in a column of this dtype; datetimes as µs."""
         value = self.with_
-        found: Scalar | None = None
+        constant: Scalar | None = None
         if dtype == "datetime":
-            found = parse_datetime(value) if isinstance(value, str) else None
+            constant = parse_datetime(value) if isinstance(value, str) else None
         elif dtype == "text":
-            found = value if isinstance(value, str) else None
+            constant = value if isinstance(value, str) else None
         elif dtype == "bool":
-            found = value if isinstance(value, bool) else None
+            constant = value if isinstance(value, bool) else None
         elif not isinstance(value, bool | str):
-            found = value
-        if found is None:
+            constant = value
+        if constant is None:
             raise ConfigError(
-                f"fill: {shorten(value)} is no value for column {name!r}, which is {dtype}",
+                f"fill: {shorten(value)} does not fit column {name!r}, which is {dtype}",
                 fix="give a constant of the column's type, or one of: " + ", ".join(_LEARNT),
             )
-        return found
+        return constant
 
-    def _dtype(self, dtype: Dtype) -> Dtype:
-        """The dtype of a filled column."""
+    def _output_dtype(self, dtype: Dtype) -> Dtype:
         if self.with_ in ("median", "mean"):
             return "float64"
         if self.requires_fit or dtype not in ("int64", "int32"):
             return dtype
         bits = 63 if dtype == "int64" else 31
-        whole = isinstance(self.with_, int) and -(2**bits) <= self.with_ < 2**bits
-        return dtype if whole else "float64"
+        fits = isinstance(self.with_, int) and -(2**bits) <= self.with_ < 2**bits
+        return dtype if fits else "float64"
 
     def produces(self, schema: Schema) -> list[Column]:
-        """A column each, and its indicator."""
-        made = []
+        """Return a filled column each, and its indicator."""
+        columns = []
         for name in self.reads(schema):
-            column, dtype = schema[name], self._dtype(schema[name].dtype)
+            column, dtype = schema[name], self._output_dtype(schema[name].dtype)
             kind = column.kind if dtype == column.dtype else "numeric"
-            made.append(Column(output_name(self.as_, name), dtype, kind))
+            columns.append(Column(output_name(self.as_, name), dtype, kind))
             if self.indicator:
-                made.append(Column(f"{name}__missing", "bool"))
-        return made
+                columns.append(Column(f"{name}__missing", "bool"))
+        return columns
 
     def prepare(self, schema: Schema, tables: Mapping[str, pd.DataFrame]) -> State:
-        """The constants, where these are what fills."""
+        """Return the constants, if these fill the columns."""
         if self.requires_fit:
             return {}
         names = self.reads(schema)
         return {"names": names, "values": [self._constant(n, schema[n].dtype) for n in names]}
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """Sampled values, moments or counts of each column."""
-        step = {"median": sample_values, "mean": compute_moments, "most_frequent": count_values}[
-            str(self.with_)
-        ]
-        names = list(frame.columns)
-        dtypes = [dtype_of(frame[n]) for n in names]
-        return {"names": names, "dtypes": dtypes, "of": [step(frame[n], rows) for n in names]}
+        """Summarise every column, and add their dtypes for `finish`."""
+        dtypes = [dtype_of(frame[n]) for n in frame.columns]
+        return {**super().summarise(frame, rows, state), "dtypes": dtypes}
 
-    def merge(self, a: Summary, b: Summary) -> Summary:
-        """Column by column."""
-        step: Any = {
-            "median": operator.add,
-            "mean": merged_moments,
-            "most_frequent": merged_counts,
-        }[str(self.with_)]
-        return {**a, "of": [step(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
+    def summarise_column(self, column: Series, rows: Rows) -> Any:
+        """Return sampled values, moments or counts."""
+        return _SUMMARISE[str(self.with_)](column, rows)
+
+    def merge_column(self, a: Any, b: Any) -> Any:
+        """Merge samples, moments or counts."""
+        return _MERGE[str(self.with_)](a, b)
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The value of each column."""
+        """Return the value that fills each column."""
+        columns = summary["of"]
         if self.with_ == "median":
-            values: list[Scalar] = [compute_quantiles(found, [0.5])[0] for found in summary["of"]]
+            values: list[Scalar] = [compute_quantiles(sample, [0.5])[0] for sample in columns]
         elif self.with_ == "mean":
-            values = [found.mean for found in summary["of"]]
+            values = [moments.mean for moments in columns]
         else:
-            pairs = zip(summary["of"], summary["dtypes"], strict=True)
-            values = [_most_frequent(found, dtype) for found, dtype in pairs]
+            pairs = zip(columns, summary["dtypes"], strict=True)
+            values = [_most_frequent(counts, dtype) for counts, dtype in pairs]
         return {"names": summary["names"], "values": values}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Fills each column."""
-        device, made = rows.device, {}
+        """Fill each column."""
+        device, columns = rows.device, {}
         for name, value in zip(state["names"], state["values"], strict=True):
-            dtype = self._dtype(dtype_of(frame[name]))
-            made[output_name(self.as_, name)] = _filled(frame[name], value, dtype, device)
+            series = frame[name]
+            dtype = self._output_dtype(dtype_of(series))
+            columns[output_name(self.as_, name)] = _fill_series(series, value, dtype, device)
             if self.indicator:
-                made[f"{name}__missing"] = device.make_series(
-                    missing_rows(frame[name], device), "bool"
-                )
-        return device.make_frame(made)
+                missing = find_missing(series, device)
+                columns[f"{name}__missing"] = device.make_series(missing, "bool")
+        return device.make_frame(columns)
 
 
-def _most_frequent(found: Counts, dtype: Dtype) -> Scalar:
-    table = rank_by_count(found)
-    if table["value"].dtype.kind == "f":
+def _most_frequent(counts: Counts, dtype: Dtype) -> Scalar:
+    table = rank_by_count(counts)
+    if table["value"].dtype.kind == "f":  # an infinite value cannot be stored as JSON
         table = table[np.isfinite(table["value"].to_numpy())]
     values: list[Scalar] = table["value"].head(1).tolist()
     return values[0] if values else _ZERO.get(dtype, 0)
 
 
-def _filled(series: Series, value: Scalar, dtype: Dtype, device: Frames) -> Series:
+def _fill_series(series: Series, value: Scalar, dtype: Dtype, device: Frames) -> Series:
     xp = device.xp
     if dtype == "text":
-        codes, words = device.to_codes(series)
-        at = np.flatnonzero(words == value)
-        if len(at) == 0:
-            words, at = np.append(words, np.array([value], dtype=object)), np.array([len(words)])
-        return device.make_text(xp.where(codes < 0, int(at[0]), codes).astype("int32"), words)
+        codes, texts = device.to_codes(series)
+        at = np.flatnonzero(texts == value)
+        if len(at) == 0:  # the partition's dictionary lacks the value
+            texts, at = np.append(texts, np.array([value], dtype=object)), np.array([len(texts)])
+        return device.make_text(xp.where(codes < 0, int(at[0]), codes).astype("int32"), texts)
     if dtype == "float64":
         values = device.to_floats(series)
         missing = xp.isnan(values)
         filled = xp.where(missing, float(value), values) if bool(missing.any()) else values
         return device.make_series(filled, dtype)
     values, missing = device.to_arrays(series)
-    return device.make_series(xp.where(missing, xp.asarray(value, values.dtype), values), dtype)
+    filled = xp.where(missing, xp.asarray(value, values.dtype), values)
+    return device.make_series(filled, dtype)

@@ -1,4 +1,4 @@
-"""filter: keeps the rows for which an expression is true."""
+"""filter: the rows for which an expression is true."""
 
 from __future__ import annotations
 
@@ -7,52 +7,53 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.expression import Expression, parse
-from pipeline.features.op import Op, Rows, State
+from pipeline.features.op import Op
 from pipeline.schema import Schema
 
 
 class Filter(Op):
-    """Keeps the rows where the expression is true; where it is missing, the row goes.
+    """Keep the rows for which an expression is true; rows where it is missing are removed.
 
-    It stands among the ops, but the runner applies it at ingest, before the split: it sees only
-    the columns of the data as read, not those of ops before it. New rows that it would drop get a
+    The filter is written among the ops, but ingest applies it, before the split. It sees only the
+    columns of the data as read, not those of ops before it. New rows that it would remove get a
     null prediction.
 
     Example:
+        - filter: distance > 50
+
         >>> from pipeline.device import cpu
         >>> from pipeline.features.registry import parse_op
         >>> from pipeline.features.try_op import make_frame
-        >>> from pipeline.ingest.labels.assign import passing
+        >>> from pipeline.ingest.labels.assign import evaluate_filter
         >>> _, frame = make_frame({"distance": [200.0, 17.0, None]})
         >>> op = parse_op({"filter": "distance > 50"})
-        >>> passing(frame, op.expression(), cpu).tolist()
+        >>> evaluate_filter(frame, op.expression(), cpu).tolist()
         [True, False, False]
     """
 
     name: ClassVar[str] = "filter"
 
     where: str
-    """The expression; its result is true or false."""
+    """Expression that is true or false per row."""
 
     @model_validator(mode="before")
     @classmethod
-    def _shorthand(cls, value: Any) -> Any:
+    def _accept_shorthand(cls, value: Any) -> Any:
         return value if isinstance(value, Mapping) else {"where": value}
 
     @model_validator(mode="after")
-    def _parse(self) -> Filter:
+    def _check_syntax(self) -> Filter:
         self.expression()
         return self
 
     def expression(self) -> Expression:
-        """The parsed expression."""
+        """Return the parsed expression."""
         return parse(self.where)
 
     def check(self, schema: Schema) -> None:
-        """Refuses an expression over other columns, or one that is not true or false.
+        """Refuse an expression over unknown columns, or one that is not true or false.
 
         Raises:
             ConfigError: with the position in the expression, or the result's dtype.
@@ -64,10 +65,6 @@ class Filter(Op):
             )
 
     def reads(self, schema: Schema) -> list[str]:
-        """The columns of the expression."""
+        """Return the columns of the expression."""
         self.check(schema)
         return self.expression().columns
-
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """No column: it is rows that a filter takes away, at ingest."""
-        return rows.device.make_frame({})

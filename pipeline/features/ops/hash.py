@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from pipeline.device import Frame
-from pipeline.features.op import Op, Rows, State, output_name
-from pipeline.features.stats.missing import missing_rows
-from pipeline.schema import Column, Columns, Schema
+from pipeline.device import Series
+from pipeline.features.column_op import ColumnOp
+from pipeline.features.op import Rows
+from pipeline.features.stats.counts import find_missing
+from pipeline.schema import Dtype
 
 
-class Hash(Op):
-    """Replaces values by ``hash % size``, int32 codes from 0 to ``size - 1``; missing stays so.
+class Hash(ColumnOp):
+    """Replace values by ``hash % size``: int32 codes from 0 to ``size - 1``.
 
-    Columns of any kind and any number of values: nothing is fitted or kept, and different values
-    may share a code. The hash is MurmurHash3 (x86, 32 bit), the same on both devices and in every
-    run with this ``seed``: over the UTF-8 bytes of text, the 8 bytes of numbers and of the µs since
-    1970 of datetimes. An integer other than 0 and a float of the same
-    value hash differently.
+    The op takes columns of any kind and with any number of values. Nothing is fitted or stored, and
+    different values may share a code. Missing values stay missing.
+
+    The hash is MurmurHash3 (x86, 32 bit), the same on both devices and in every run with the same
+    ``seed``. It is taken over the UTF-8 bytes of text, the 8 bytes of numbers, and the 8 bytes of
+    the µs since 1970 of datetimes. An integer other than 0 and a float of the same value have
+    different hashes.
 
     Example:
+        - hash: {columns: [tail], size: 100}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op("hash: {columns: [tail], size: 100}", {"tail": ["N14228", "N24211", None]})
            tail
@@ -31,27 +37,15 @@ class Hash(Op):
     """
 
     name: ClassVar[str] = "hash"
-    columnwise: ClassVar[bool] = True
+    output: ClassVar[Dtype] = "int32"
 
-    columns: Columns
     size: int = Field(1024, ge=2, le=2**24)  # codes are float32 in the models' matrix
+    """Number of codes."""
     seed: int = Field(0, ge=0, lt=2**32)
-    as_: str | None = Field(None, alias="as")
+    """Seed of the hash: another one distributes the values differently."""
 
-    def reads(self, schema: Schema) -> list[str]:
-        """The selected columns."""
-        return self.columns.resolve(schema)
-
-    def produces(self, schema: Schema) -> list[Column]:
-        """A category column each."""
-        return [Column(output_name(self.as_, n), "int32") for n in self.reads(schema)]
-
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Hashes each column."""
-        device, made = rows.device, {}
-        for name in frame.columns:
-            codes = device.hash_values(frame[name], self.seed) % self.size
-            made[output_name(self.as_, name)] = device.make_series(
-                codes.astype("int32"), "int32", missing_rows(frame[name], device)
-            )
-        return device.make_frame(made)
+    def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
+        """Hash the values."""
+        device = rows.device
+        codes = device.hash_values(column, self.seed) % self.size
+        return device.make_series(codes.astype("int32"), "int32", find_missing(column, device))

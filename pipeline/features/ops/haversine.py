@@ -22,17 +22,19 @@ _RADIUS: Mapping[str, float] = MappingProxyType({"km": 6371.0088, "mi": 6371.008
 
 
 class Haversine(Op):
-    """The great-circle distance from one place to another, as float64 in ``km`` or ``mi``.
+    """Compute the great-circle distance between two places, as float64; the columns stay.
 
-    ``from`` and ``to`` are each ``[latitude, longitude]`` in degrees: numeric columns, or numbers
-    for a fixed place. On a sphere of the Earth's mean radius, 6371.0088 km: up to 0.6 % from the
-    ellipsoid. Missing if one of the four is missing or infinite, or if a latitude lies outside
-    [-90, 90]; longitudes 360 apart are the same. The columns stay.
+    A place is ``[latitude, longitude]`` in degrees: numeric columns, or numbers for a fixed place.
+    The Earth is taken as a sphere with its mean radius, 6371.0088 km; distances differ by up to
+    0.6 % from those on the ellipsoid. The result is missing if one of the four coordinates is
+    missing or infinite, or if a latitude lies outside [-90, 90]. Longitudes may exceed 180.
 
     The formula is that of R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68 (1984),
-    p. 159: exact for small distances, where the cosine rule cancels.
+    p. 159. It is exact for small distances, where the cosine rule cancels.
 
     Example:
+        - haversine: {from: [40.6398, -73.7789], to: [lat, lon], as: km}
+
         >>> from pipeline.features.try_op import try_op
         >>> airports = {"lat": [51.4775, 90.0, 91.0], "lon": [-0.4614, 0.0, 0.0]}
         >>> try_op("haversine: {from: [40.6398, -73.7789], to: [lat, lon], as: km}",
@@ -46,14 +48,17 @@ class Haversine(Op):
     name: ClassVar[str] = "haversine"
 
     from_: Place = Field(alias="from")
+    """First place: ``[latitude, longitude]`` in degrees."""
     to: Place
+    """Second place: ``[latitude, longitude]`` in degrees."""
     unit: Literal["km", "mi"] = "km"
+    """Unit of the distance: kilometres or miles (1.609344 km)."""
     as_: str | None = Field(None, alias="as", min_length=1)
-    """The new column's name; by default ``distance_<unit>``."""
+    """Name of the new column; null: ``distance_<unit>``."""
 
     @field_validator("from_", "to")
     @classmethod
-    def _on_the_globe(cls, value: Place) -> Place:
+    def _check_degrees(cls, value: Place) -> Place:
         if any(isinstance(v, float) and not math.isfinite(v) for v in value):
             raise ValueError("degrees must be finite numbers")
         if isinstance(value[0], float) and abs(value[0]) > 90:  # noqa: PLR2004  # degrees
@@ -61,16 +66,16 @@ class Haversine(Op):
         return value
 
     @model_validator(mode="after")
-    def _somewhere(self) -> Haversine:
+    def _check_columns(self) -> Haversine:
         if not any(isinstance(v, str) for v in (*self.from_, *self.to)):
             raise ValueError("from and to are both fixed: one of them must be columns")
         return self
 
-    def _made(self) -> str:
+    def _output(self) -> str:
         return self.as_ or f"distance_{self.unit}"
 
     def reads(self, schema: Schema) -> list[str]:
-        """The numeric columns of both places.
+        """Return the numeric columns of both places.
 
         Raises:
             ConfigError: one of them is missing or not numeric.
@@ -81,28 +86,28 @@ class Haversine(Op):
         return require_kinds(schema, list(dict.fromkeys(names)), {"numeric"}, self.name)
 
     def produces(self, schema: Schema) -> list[Column]:
-        """One float64 column."""
-        return [Column(self._made(), "float64")]
+        """Return one float64 column."""
+        return [Column(self._output(), "float64")]
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """The haversine formula."""
+        """Apply the haversine formula."""
         xp = rows.device.xp
         lat1, lon1, lat2, lon2 = (
             rows.device.to_floats(frame[v]) if isinstance(v, str) else xp.full(len(frame), v)
             for v in (*self.from_, *self.to)
         )
-        there = xp.isfinite(lat1 + lon1 + lat2 + lon2)
-        there &= (xp.abs(lat1) <= 90) & (xp.abs(lat2) <= 90)  # noqa: PLR2004  # degrees
-        degrees = [xp.where(there, v, 0.0) for v in (lat1, lon1, lat2, lon2)]
-        distance = _RADIUS[self.unit] * _angle(degrees, xp)
-        made = rows.device.make_series(distance, "float64", ~there)
-        return rows.device.make_frame({self._made(): made})
+        valid = xp.isfinite(lat1 + lon1 + lat2 + lon2)
+        valid &= (xp.abs(lat1) <= 90) & (xp.abs(lat2) <= 90)  # noqa: PLR2004  # degrees
+        degrees = [xp.where(valid, v, 0.0) for v in (lat1, lon1, lat2, lon2)]
+        distance = _RADIUS[self.unit] * _compute_angle(degrees, xp)
+        series = rows.device.make_series(distance, "float64", ~valid)
+        return rows.device.make_frame({self._output(): series})
 
 
-def _angle(degrees: list[Array], xp: ModuleType) -> Array:
-    """The angle between two places in radians, from both latitudes and longitudes in degrees."""
+def _compute_angle(degrees: list[Array], xp: ModuleType) -> Array:
+    """Return the angle in radians between two places, given as latitude, longitude in degrees."""
     lat1, lon1, lat2, lon2 = degrees
     up, along = xp.radians(lat2 - lat1), xp.radians(lon2 - lon1)
     flat = xp.cos(xp.radians(lat1)) * xp.cos(xp.radians(lat2))
     square = xp.sin(up / 2) ** 2 + flat * xp.sin(along / 2) ** 2
-    return 2 * xp.arcsin(xp.sqrt(xp.minimum(square, 1.0)))  # rounding may pass 1 at antipodes
+    return 2 * xp.arcsin(xp.sqrt(xp.minimum(square, 1.0)))  # antipodes: rounding may exceed 1

@@ -1,4 +1,4 @@
-"""join: columns of a side table, found by its keys."""
+"""join: columns of a side table, looked up by its keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from pipeline.config.stored import Count, StoredObject
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, shorten, suggest_or_list
 from pipeline.features.op import Op, Rows, State, Summary
-from pipeline.features.saved_state import MAX_ROWS, Expected, Kind, SavedState, TableName, key_kind
+from pipeline.features.saved_state import (
+    MAX_ROWS,
+    Content,
+    ExpectedTable,
+    SavedState,
+    TableName,
+    key_content,
+)
 from pipeline.features.stats.key_tables import find_positions, key_names, to_key_column
 from pipeline.schema import Column, Dtype, Schema
 
 _NUMBERS = frozenset({"int64", "int32", "float64", "float32"})
 
 
-class Made(StoredObject):
+class JoinedColumn(StoredObject):
     """A joined column."""
 
     name: str
@@ -28,39 +35,45 @@ class Made(StoredObject):
 
 
 class Joined(SavedState):
-    """The used part of the side table, and how many training rows found nothing in it."""
+    """State of join: the used part of the side table, and counts of unmatched training rows."""
 
     table: TableName
-    produces: list[Made]
+    produces: list[JoinedColumn]
     rows: Count
     unmatched: Count
     missing_key: Count
 
-    def mismatch(self, op: Any, schema: Schema) -> str:
+    def find_mismatch(self, op: Any, schema: Schema) -> str:
         """Check the joined columns against the op's."""
-        made = [(c.name, c.dtype) for c in op.produces(schema)]
-        same = made == [(c.name, c.dtype) for c in self.produces]
-        return "" if same else "produces is not what its op and columns give"
+        expected = [(c.name, c.dtype) for c in op.produces(schema)]
+        if expected == [(c.name, c.dtype) for c in self.produces]:
+            return ""
+        return "produces is not what its op and columns give"
 
-    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+    def describe_tables(self, op: Any, schema: Schema) -> list[ExpectedTable]:
         """Describe the side table: keys, then joined columns."""
-        keys = dict(zip(key_names(len(op.keys)), op.keys, strict=True))
-        kinds: dict[str, Kind] = {key: key_kind(op.types[n]) for key, n in keys.items()}
-        joined: dict[str, Kind] = {f"column_{i}": c.dtype for i, c in enumerate(self.produces)}
-        return [Expected({**kinds, **joined}, tuple(keys), MAX_ROWS)]
+        columns: dict[str, Content] = {
+            key: key_content(op.types[name])
+            for key, name in zip(key_names(len(op.keys)), op.keys, strict=True)
+        }
+        keys = tuple(columns)
+        columns |= {f"column_{i}": c.dtype for i, c in enumerate(self.produces)}
+        return [ExpectedTable(columns, keys, MAX_ROWS)]
 
 
 class Join(Op):
-    """Appends columns of a side table (``data.tables``), each row's found by the table's keys.
+    """Append columns of a side table (``data.tables``), looked up by the table's keys.
 
-    A row whose key is missing or not in the table gets missing values; both are counted. A joined
-    column whose name exists already becomes ``<table>__<column>``. Numbers match numbers of the
-    same value, whether integer or float; other keys must have the same type on both sides.
+    A row whose key is missing or not in the table gets missing values; both cases are counted. A
+    joined column whose name exists already becomes ``<table>__<column>``. Numbers match numbers of
+    the same value, whether integer or float. Other keys must have the same type on both sides.
 
-    The fitted state holds the key columns and the joined columns of the table, so that a run
-    scores new data without the table's file.
+    The fitted state holds the key columns and the joined columns of the table, so a run scores new
+    data without the table's file.
 
     Example:
+        - join: {table: planes, columns: [seats]}
+
         >>> import pandas as pd
         >>> from pipeline.features.try_op import make_side_table, try_op
         >>> planes = make_side_table({"tail": ["N1", "N2"], "seats": [2, 150]}, keys=["tail"])
@@ -79,18 +92,19 @@ class Join(Op):
     state_model: ClassVar[type[SavedState]] = Joined
 
     table: str
+    """Name of the side table under ``data.tables``."""
     columns: Names | None = None
-    """Columns of the table; None: all but the keys."""
+    """Columns of the table; null: all except the keys."""
     keys: Names | None = None
-    """The table's key columns. Filled in by the plan from ``data.tables.<table>.keys``."""
+    """Key columns of the table. Filled in from ``data.tables.<table>.keys``; do not set it."""
     types: dict[str, Dtype] | None = None
-    """Storage dtypes of the table's columns. Filled in by the plan, see `filled`."""
+    """Storage dtypes of the table's columns. Filled in from the table; do not set it."""
 
     def bind_table(self, keys: Sequence[str], types: Mapping[str, Dtype]) -> Join:
-        """This op once the table's keys and columns are known; what the plan calls first.
+        """Return the op with the table's keys and dtypes filled in; needed before all other steps.
 
         Raises:
-            ConfigError: the table lacks a key or a column; the nearest name is proposed.
+            ConfigError: the table lacks a key or a column; suggests the nearest name.
         """
         for name in (*keys, *(self.columns or ())):
             if name not in types:
@@ -99,8 +113,8 @@ class Join(Op):
                     fix=suggest_or_list(name, types),
                 )
         used = {*keys, *(self.columns or types)}
-        kept = {name: dtype for name, dtype in types.items() if name in used}
-        return self.model_copy(update={"keys": tuple(keys), "types": kept})
+        used_types = {name: dtype for name, dtype in types.items() if name in used}
+        return self.model_copy(update={"keys": tuple(keys), "types": used_types})
 
     def _keys(self) -> tuple[str, ...]:
         if self.keys is None or self.types is None:
@@ -111,32 +125,35 @@ class Join(Op):
         return self.keys
 
     def _joined(self) -> list[str]:
-        """The table's columns that are joined."""
         keys = self._keys()
-        return (
-            list(self.columns) if self.columns else [n for n in self.types or {} if n not in keys]
-        )
+        if self.columns:
+            return list(self.columns)
+        return [name for name in self.types or {} if name not in keys]
 
     def reads(self, schema: Schema) -> list[str]:
-        """The key columns.
+        """Return the key columns.
 
         Raises:
-            ConfigError: the frame lacks one, or its type cannot equal the table's.
+            ConfigError: the frame lacks one, or its type cannot match the table's.
         """
         for key in self._keys():
-            own, other = schema[key].dtype, (self.types or {})[key]
-            if own != other and not {own, other} <= _NUMBERS:
+            left, right = schema[key].dtype, (self.types or {})[key]
+            if left != right and not {left, right} <= _NUMBERS:
                 raise ConfigError(
-                    f"join: key {key!r} is {own} in the data and {other} in table {self.table!r}",
+                    f"join: key {key!r} is {left} in the data and {right} in table {self.table!r}",
                     fix=f"give it one type: types: {{{key}: …}} under data or "
                     f"data.tables.{self.table}, or cast it before the join",
                 )
         return list(self._keys())
 
     def produces(self, schema: Schema) -> list[Column]:
-        """The joined columns, in the table's dtypes."""
+        """Return the joined columns in the table's dtypes.
+
+        Raises:
+            ConfigError: the data have both a column's name and its longer name.
+        """
         self.reads(schema)
-        made = []
+        columns = []
         for column in self._joined():
             name = f"{self.table}__{column}" if column in schema else column
             if name != column and name in schema:
@@ -144,17 +161,17 @@ class Join(Op):
                     f"join: the data have both {column!r} and {name!r}",
                     fix=f"rename one of them before the join, or leave out {column!r}",
                 )
-            made.append(Column(name, (self.types or {})[column]))
-        return made
+            columns.append(Column(name, (self.types or {})[column]))
+        return columns
 
     def tables(self) -> dict[str, list[str] | None]:
-        """The side table, its keys and the joined columns."""
+        """Return the side table with its keys and the joined columns."""
         if self.columns is None or self.keys is None:
             return {self.table: None}
         return {self.table: list(dict.fromkeys([*self.keys, *self.columns]))}
 
     def prepare(self, schema: Schema, tables: Mapping[str, pd.DataFrame]) -> State:
-        """The used part of the table: ``key_0`` … and ``column_0`` …
+        """Return the used part of the table: ``key_0`` … and ``column_0`` …
 
         Raises:
             DataError: two rows of the table have the same keys.
@@ -163,61 +180,63 @@ class Join(Op):
         table = table[~table[keys].isna().any(axis=1)].reset_index(drop=True)
         _check_unique(table, keys, self.table)
         data = {
-            name: to_key_column(_plain(table[key]))
+            name: to_key_column(_to_plain_values(table[key]))
             for name, key in zip(key_names(len(keys)), keys, strict=True)
         }
         for i, column in enumerate(self._joined()):
             as_str = (self.types or {})[column] == "text"
             data[f"column_{i}"] = table[column].astype("str") if as_str else table[column]
-        made = [{"name": c.name, "dtype": c.dtype} for c in self.produces(schema)]
-        return {"table": pd.DataFrame(data), "produces": made}
+        produces = [{"name": c.name, "dtype": c.dtype} for c in self.produces(schema)]
+        return {"table": pd.DataFrame(data), "produces": produces}
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """Counts of the training rows that find nothing."""
+        """Count training rows without a match, or with a missing key."""
         at = find_positions(frame, self._keys(), state["table"], rows.device)
         missing = int((at == MISSING).sum())
         return {
-            "rows": len(frame), "unmatched": int((at < 0).sum()) - missing, "missing_key": missing,
-        }  # fmt: skip
+            "rows": len(frame),
+            "unmatched": int((at < 0).sum()) - missing,
+            "missing_key": missing,
+        }
 
     def merge(self, a: Summary, b: Summary) -> Summary:
-        """Adds the counts."""
+        """Add the counts."""
         return {name: a[name] + b[name] for name in a}
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The table with the counts: ``rows``, ``unmatched`` and ``missing_key``."""
+        """Return the table with the counts: ``rows``, ``unmatched`` and ``missing_key``."""
         return {**state, **summary}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Looks the keys up and takes the table's values."""
+        """Look up the keys and take the table's values."""
         device = rows.device
         at = find_positions(frame, self._keys(), state["table"], device)
-        at = device.xp.where(at < 0, len(state["table"]), at)  # a missing value follows the last
+        at = device.xp.where(at < 0, len(state["table"]), at)  # missing: after the last row
         return device.make_frame(
             {
-                column["name"]: _taken(state["table"], f"column_{i}", column["dtype"], at, device)
+                column["name"]: _take(state["table"], f"column_{i}", column["dtype"], at, device)
                 for i, column in enumerate(state["produces"])
             }
         )
 
 
-def _taken(table: pd.DataFrame, name: str, dtype: Dtype, at: Array, device: Frames) -> Series:
-    """The values of a table's column at these positions; missing behind its last row."""
+def _take(table: pd.DataFrame, name: str, dtype: Dtype, at: Array, device: Frames) -> Series:
+    """Return the values of a table's column at these positions; missing after its last row."""
     if dtype == "text":
-        codes, words = pd.factorize(table[name])
-        every = device.cache_array(table, name, lambda: np.append(codes, -1).astype("int32"))
-        return device.make_text(every[at], np.asarray(words, dtype=object))
+        codes, texts = pd.factorize(table[name])
+        table_codes = device.cache_array(table, name, lambda: np.append(codes, -1).astype("int32"))
+        return device.make_text(table_codes[at], np.asarray(texts, dtype=object))
     values, missing = cpu.to_arrays(table[name])
     last = values.dtype.type(np.nan if dtype.startswith("float") else 0)
-    found = device.cache_array(table, name, lambda: np.append(values, last))[at]
+    taken = device.cache_array(table, name, lambda: np.append(values, last))[at]
     if dtype.startswith("float"):
-        return device.make_series(found, dtype)
-    lacking = device.cache_array(table, f"{name} missing", lambda: np.append(missing, True))
-    return device.make_series(found, dtype, lacking[at])
+        return device.make_series(taken, dtype)
+    table_missing = device.cache_array(table, f"{name} missing", lambda: np.append(missing, True))
+    return device.make_series(taken, dtype, table_missing[at])
 
 
-def _plain(series: pd.Series) -> np.ndarray:
-    """The values of a table's key column, none missing: object of str, or numbers."""
+def _to_plain_values(series: pd.Series) -> np.ndarray:
+    """Return the values of a table's key column, none missing: object of str, or numbers."""
     if isinstance(series.dtype, pd.CategoricalDtype) or series.dtype.kind not in "iufbM":
         return series.astype("str").to_numpy(dtype=object)
     return cpu.to_arrays(series)[0]
@@ -228,17 +247,14 @@ def _check_unique(table: pd.DataFrame, keys: list[str], name: str) -> None:
     if not twice.any():
         return
     counts = table[twice].groupby(keys, sort=True, observed=True).size()
-    shown = []
+    examples = []
     for key, count in counts.head(100).items():
         values = key if isinstance(key, tuple) else (key,)
-        pairs = ", ".join(f"{k}={_shown(v)}" for k, v in zip(keys, values, strict=True))
-        shown.append(f"{pairs}: {count} rows")
+        shown = (str(v) if isinstance(v, pd.Timestamp) else shorten(v) for v in values)
+        pairs = ", ".join(f"{k}={v}" for k, v in zip(keys, shown, strict=True))
+        examples.append(f"{pairs}: {count} rows")
     raise DataError(
         f"join: table {name!r} has {len(counts):,} duplicate keys",
-        examples=shown[:5],
+        examples=examples[:5],
         fix=f"keep one row per key, or name more columns in data.tables.{name}.keys",
     )
-
-
-def _shown(value: object) -> str:
-    return str(value) if isinstance(value, pd.Timestamp) else shorten(value)

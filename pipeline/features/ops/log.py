@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.device import Array, Frame
-from pipeline.features.op import Op, Rows, State, output_name, require_kinds
-from pipeline.schema import Column, Columns, Schema
+from pipeline.device import Series
+from pipeline.features.column_op import ColumnOp
+from pipeline.features.op import Rows
+from pipeline.schema import Kind
 
 
-class Log(Op):
-    """``log(x + offset)`` to the base e, 2 or 10, as float64.
+class Log(ColumnOp):
+    """Take the logarithm ``log(x + offset)`` of numeric columns, as float64.
 
-    Where ``x <= -offset`` there is no logarithm: the result is missing, as is that of infinity.
+    Where ``x <= -offset`` the logarithm is undefined, and the result is missing. The result for an
+    infinite value is missing too.
 
     Example:
+        - log: {columns: [n], base: 10}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op("log: {columns: [n], base: 10}", {"n": [0, 9, 999, -1, None]})
              n
@@ -29,42 +34,24 @@ class Log(Op):
     """
 
     name: ClassVar[str] = "log"
-    columnwise: ClassVar[bool] = True
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"numeric"})
 
-    columns: Columns
     base: Literal["e", 2, 10] = "e"
+    """Base of the logarithm."""
     offset: float = Field(1.0, ge=0)
-    """Added first; 1 makes 0 of 0 and is exact for small x (log1p)."""
-    as_: str | None = Field(None, alias="as")
+    """Number that is added first. With 1, zero stays zero and small numbers stay exact (log1p)."""
 
     @field_validator("base", mode="before")
     @classmethod
-    def _base(cls, value: Any) -> Any:
+    def _parse_base(cls, value: Any) -> Any:
         return {"2": 2, "10": 10}.get(value, value) if isinstance(value, str) else value
 
-    def reads(self, schema: Schema) -> list[str]:
-        """The selected numeric columns."""
-        return require_kinds(schema, self.columns.resolve(schema), {"numeric"}, self.name)
-
-    def produces(self, schema: Schema) -> list[Column]:
-        """A float64 column each."""
-        return [Column(output_name(self.as_, n), "float64") for n in self.reads(schema)]
-
-    def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Takes the logarithm of each column."""
-        device = rows.device
-        return device.make_frame(
-            {
-                output_name(self.as_, n): device.make_series(
-                    self._logarithm(device.to_floats(frame[n]), device.xp), "float64"
-                )
-                for n in frame.columns
-            }
-        )
-
-    def _logarithm(self, values: Array, xp: Any) -> Array:
+    def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
+        """Take the logarithm of the values."""
+        xp = rows.device.xp
+        values = rows.device.to_floats(column)
         defined = xp.isfinite(values) & (values > -self.offset)
-        safe = xp.where(defined, values, 1.0)
+        safe = xp.where(defined, values, 1.0)  # no warning about values that are left out anyway
         natural = xp.log1p(safe) if self.offset == 1 else xp.log(safe + self.offset)
         scale = 1.0 if self.base == "e" else math.log(self.base)
-        return xp.where(defined, natural / scale, xp.nan)
+        return rows.device.make_series(xp.where(defined, natural / scale, xp.nan), "float64")

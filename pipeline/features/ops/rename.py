@@ -9,14 +9,16 @@ from pydantic import model_validator
 
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
-from pipeline.features.op import Op, Rows, State
-from pipeline.schema import RESERVED, Column, Schema
+from pipeline.features.op import Op, Rows, State, check_new_names
+from pipeline.schema import Column, Schema
 
 
 class Rename(Op):
-    """Gives columns other names; dtype, kind and values stay. Two columns may swap names.
+    """Rename columns; dtype, kind and values stay. Two columns may swap their names.
 
     Example:
+        - rename: {dep time: departed}
+
         >>> from pipeline.features.try_op import try_op
         >>> try_op("rename: {dep time: departed}", {"dep time": [517, 533], "dest": ["IAH", "MIA"]})
            departed
@@ -27,30 +29,31 @@ class Rename(Op):
     name: ClassVar[str] = "rename"
 
     columns: Mapping[str, str]
-    """New names by old ones."""
+    """New names by old names. ``rename: {old: new}`` is short for ``rename: {columns: …}``."""
 
     @model_validator(mode="before")
     @classmethod
-    def _shorthand(cls, value: Any) -> Any:
+    def _accept_shorthand(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or not value:
             raise ValueError("write `rename: {old: new}`")
         return value if isinstance(value.get("columns"), Mapping) else {"columns": dict(value)}
 
     @model_validator(mode="after")
-    def _names(self) -> Rename:
+    def _check_names(self) -> Rename:
         new = list(self.columns.values())
         if not new:
             raise ValueError("write `rename: {old: new}`")
         if twice := sorted({n for n in new if new.count(n) > 1}):
             raise ValueError(f"two columns cannot both become {twice[0]!r}")
-        if taken := RESERVED & set(new):
-            raise ValueError(f"{min(taken)!r} is a name of the pipeline's own")
-        if "" in new:
-            raise ValueError("a name cannot be empty")
+        check_new_names(new)
         return self
 
     def reads(self, schema: Schema) -> list[str]:
-        """The old names."""
+        """Return the old names.
+
+        Raises:
+            ConfigError: a new name belongs to another column.
+        """
         for old, new in self.columns.items():
             if new in schema and new not in self.columns and schema[old].name != new:
                 raise ConfigError(
@@ -60,15 +63,15 @@ class Rename(Op):
         return [schema[old].name for old in self.columns]
 
     def produces(self, schema: Schema) -> list[Column]:
-        """The same columns under their new names."""
+        """Return the same columns with their new names."""
         names = self.reads(schema)
         return [Column(self.columns[n], schema[n].dtype, schema[n].kind) for n in names]
 
     def removes(self, schema: Schema) -> list[str]:
-        """The old names that are no new ones."""
+        """Return the old names that are not new names too."""
         new = set(self.columns.values())
         return [n for n in self.reads(schema) if n not in new]
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """The columns as they are."""
+        """Return the columns unchanged."""
         return rows.device.make_frame({new: frame[old] for old, new in self.columns.items()})

@@ -1,4 +1,4 @@
-"""target_encode: the target's mean per value, out of fold for training rows."""
+"""target_encode: the mean of the target per value, out of fold for training rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from pipeline.config.stored import StoredObject
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds
-from pipeline.features.saved_state import Expected, SavedState, TableName, key_kind
+from pipeline.features.column_op import ColumnwiseOp
+from pipeline.features.op import Rows, State, Summary, output_name, require_kinds
+from pipeline.features.saved_state import ExpectedTable, SavedState, TableName, key_content
 from pipeline.features.stats.key_tables import check_key_count, to_key_values
 from pipeline.features.stats.target_means import (
     IS_MISSING,
@@ -22,31 +23,31 @@ from pipeline.features.stats.target_means import (
     FoldSums,
     count_names,
     merge_sums,
+    sum_by_key,
     sum_names,
-    sums_by_key,
 )
-from pipeline.schema import Column, Columns, Schema
+from pipeline.schema import Column, Kind, Schema
 
-_BLOCK_KINDS = {"datetime", "numeric"}
+_BLOCK_KINDS: frozenset[Kind] = frozenset({"datetime", "numeric"})
 
 
 class Output(StoredObject):
-    """An encoded column, and the columns made from it."""
+    """An encoded column, and its output columns."""
 
     column: str
     names: list[str]
 
 
 class Encodings(SavedState):
-    """Counts and sums of the target by value and fold, a table per column."""
+    """State of target_encode: counts and sums of the target by value and fold, per column."""
 
-    aligned: ClassVar[tuple[str, ...]] = ("outputs", "tables")
+    column_lists: ClassVar[tuple[str, ...]] = ("outputs", "tables")
 
     outputs: list[Output]
     tables: list[TableName]
     cuts: list[float | int] | None = None
 
-    def mismatch(self, op: Any, schema: Schema) -> str:
+    def find_mismatch(self, op: Any, schema: Schema) -> str:
         """Check the cuts between blocks of time."""
         if (op.by == "time") != (self.cuts is not None):
             return f"cuts do not go with by: {op.by}"
@@ -55,12 +56,12 @@ class Encodings(SavedState):
             return "cuts must rise, one less than there are folds"
         return ""
 
-    def tables_expected(self, op: Any, schema: Schema) -> list[Expected]:
+    def describe_tables(self, op: Any, schema: Schema) -> list[ExpectedTable]:
         """Describe a table of keys, counts and sums per encoded column."""
         numbers = [*count_names(op.folds), *sum_names(op.folds, max(1, len(schema.classes)))]
         return [
-            Expected(
-                {KEY: key_kind(schema[output.column].dtype), IS_MISSING: "bool"}
+            ExpectedTable(
+                {KEY: key_content(schema[output.column].dtype), IS_MISSING: "bool"}
                 | dict.fromkeys(numbers, "number"),
                 (IS_MISSING, KEY),
             )
@@ -68,24 +69,22 @@ class Encodings(SavedState):
         ]
 
 
-class TargetEncode(Op):
-    """Replaces each value by the mean of the target over the training rows that have it.
+class TargetEncode(ColumnwiseOp):
+    """Replace each value by the mean of the target over the training rows that have it.
 
-    Binary: the share of class 1. Regression: the mean. Multiclass: a column per class,
-    ``<column>__<class>`` (``<as>__<class>`` with ``as``), the share of that class. The mean is
-    drawn towards the overall mean as if ``smooth`` more rows had that
+    For a regression the result is the mean; for two classes it is the share of class 1. For more
+    classes there is a column per class, ``<column>__<class>`` (``<as>__<class>`` with ``as``), with
+    the share of that class. The mean is smoothed towards the overall mean
     (`pipeline.features.stats.target_means` has the formula). Row weights are not used.
 
-    Training rows get the mean over the *other* folds, with those folds' overall mean; all other
-    rows that over all training rows. Missing is a value of its own; a value not seen in training
-    gets the overall mean. Where no row is left to average, the result is missing.
-
-    ``by`` says what a fold is: rows at ``random``; rows with the same value of ``column``
-    (``group``); or ``folds`` successive blocks of training rows, as equal as quantiles of
-    ``column`` make them (``time``; a row without a time belongs to the first block). Scoring needs
-    no target.
+    A training row gets the mean over the *other* folds, smoothed towards their overall mean. All
+    other rows get the mean over all training rows. Missing is a value of its own. A value that no
+    training row has gets the overall mean. If no row is left to average, the result is missing.
+    Scoring needs no target.
 
     Example:
+        - target_encode: {columns: [carrier], smooth: 2}
+
         >>> from pipeline.features.try_op import try_op
         >>> flights = {"carrier": ["UA", "UA", "AA", "AA"]}
         >>> try_op("target_encode: {columns: [carrier], smooth: 2}", flights,
@@ -96,20 +95,23 @@ class TargetEncode(Op):
     """
 
     name: ClassVar[str] = "target_encode"
-    columnwise: ClassVar[bool] = True
     requires_fit: ClassVar[bool] = True
     state_model: ClassVar[type[SavedState]] = Encodings
 
-    columns: Columns
     folds: int = Field(5, ge=2, le=100)
+    """Number of folds."""
     smooth: float = Field(20.0, ge=0)
+    """Number of rows with the overall mean that are added to the rows of each value."""
     by: Literal["random", "group", "time"] = "random"
+    """Folds: rows at ``random``; rows with equal ``column`` together (``group``); or successive
+    blocks of ``column`` of about equal size (``time``; without a time: the first block)."""
     column: str | None = None
-    """The group's or the time's column."""
+    """Column of groups or times."""
     as_: str | None = Field(None, alias="as")
+    """Names of the results, with ``{column}`` for the column's name; null: replace the columns."""
 
     @model_validator(mode="after")
-    def _by_column(self) -> TargetEncode:
+    def _check_column(self) -> TargetEncode:
         if (self.by == "random") != (self.column is None):
             wrong = "takes no column" if self.column else "needs a column"
             raise ValueError(f"by: {self.by} {wrong}")
@@ -117,15 +119,12 @@ class TargetEncode(Op):
 
     @property
     def n_passes(self) -> int:  # type: ignore[override]  # a constant of other ops
-        """Two for blocks of time: their cuts are found first."""
+        """Two for blocks of time, because their cuts come first."""
         return 2 if self.by == "time" else 1
 
-    def _encoded(self, schema: Schema) -> list[str]:
-        return self.columns.resolve(schema)
-
     def reads(self, schema: Schema) -> list[str]:
-        """The encoded columns, and the one that makes the folds."""
-        names = self._encoded(schema)
+        """Return the encoded columns, and the one that defines the folds."""
+        names = self.columns.resolve(schema)
         if self.column is None:
             return names
         if self.by == "time":
@@ -133,57 +132,62 @@ class TargetEncode(Op):
         return [*names, *([schema[self.column].name] if self.column not in names else [])]
 
     def _outputs(self, schema: Schema) -> dict[str, list[str]]:
-        """Names of the columns made from each encoded one.
+        """Return the output names of each encoded column.
 
         Raises:
             ConfigError: two of them would have the same name.
         """
-        found = {
-            n: _output_names(output_name(self.as_, n), schema.classes)
-            for n in self._encoded(schema)
-        }
-        names = [name for made in found.values() for name in made]
+        outputs = {}
+        for column in self.columns.resolve(schema):
+            base = output_name(self.as_, column)
+            outputs[column] = [f"{base}__{c}" for c in schema.classes] or [base]
+        names = [name for names in outputs.values() for name in names]
         if twice := [n for n in names if names.count(n) > 1]:
             raise ConfigError(
-                f"target_encode: as: {self.as_!r} makes several columns {twice[0]!r}",
+                f"target_encode: as: {self.as_!r} gives several columns the name {twice[0]!r}",
                 fix='write {column} in it: as: "{column}_te"',
             )
-        return found
+        return outputs
 
     def produces(self, schema: Schema) -> list[Column]:
-        """A float64 column each; one per class, for a multiclass target."""
-        made = self._outputs(schema).values()
-        return [Column(name, "float64") for names in made for name in names]
+        """Return a float64 column each; one per class, for a multiclass target."""
+        outputs = self._outputs(schema).values()
+        return [Column(name, "float64") for names in outputs for name in names]
 
     def removes(self, schema: Schema) -> list[str]:
-        """The encoded columns, where columns per class take their place."""
-        return self._encoded(schema) if schema.classes and self.as_ is None else []
+        """Return the encoded columns if columns per class replace them."""
+        return self.columns.resolve(schema) if schema.classes and self.as_ is None else []
 
     def prepare(self, schema: Schema, tables: Mapping[str, pd.DataFrame]) -> State:
-        """Which columns become which."""
-        outputs = [{"column": n, "names": made} for n, made in self._outputs(schema).items()]
-        return {"outputs": outputs}
+        """Return the output names of each encoded column."""
+        outputs = self._outputs(schema)
+        return {"outputs": [{"column": c, "names": names} for c, names in outputs.items()]}
 
     def summarise(self, frame: Frame, rows: Rows, state: State) -> Summary:
-        """Times of the sample (first pass by time); else counts and sums per key and fold."""
+        """Return sampled times (first pass by time), else counts and sums per key and fold."""
         device = rows.device
         if self.by == "time" and "cuts" not in state:
             times, missing = device.to_arrays(frame[self.column])
-            if times.dtype.kind == "f":  # a cut is a number; infinite rows have their blocks
+            if times.dtype.kind == "f":  # cuts are finite; infinite times go to the outer blocks
                 missing = ~device.xp.isfinite(times)
             return {"times": [device.to_host_unordered(times[rows.sample_mask() & ~missing])]}
-        assert rows.label is not None, "target_encode is fitted on rows with a label"
+        assert rows.label is not None, "target_encode needs a label to be fitted"
         fold, tables = self.assign_folds(frame, rows, state), {}
         for output in state["outputs"]:
             codes, values = device.to_codes(frame[output["column"]])
-            tables[output["column"]] = sums_by_key(
-                codes.astype("int64"), values, fold, rows.label,
-                folds=self.folds, n_classes=rows.n_classes, device=device,
-            )  # fmt: skip
+            tables[output["column"]] = sum_by_key(
+                codes.astype("int64"),
+                values,
+                fold,
+                rows.label,
+                folds=self.folds,
+                n_classes=rows.n_classes,
+                device=device,
+            )
         return {"tables": tables}
 
     def merge(self, a: Summary, b: Summary) -> Summary:
-        """Times one after the other; sums added per key.
+        """Join the times, or add the sums per key.
 
         Raises:
             DataError: more than 5 million keys.
@@ -196,7 +200,7 @@ class TargetEncode(Op):
         return {"tables": tables}
 
     def finish(self, summary: Summary, state: State) -> State:
-        """The cuts between blocks of time, or a table per column.
+        """Return the cuts between blocks of time, or a table per column.
 
         Raises:
             DataError: more than 5 million keys; or all training rows in one fold.
@@ -209,32 +213,29 @@ class TargetEncode(Op):
         for name, table in summary["tables"].items():
             check_key_count(len(table), self.name, name)
             tables.append(table.sort_values([IS_MISSING, KEY], ignore_index=True))
-        if tables:
-            self._check_folds(tables[0])
-        return {**state, "tables": tables}
-
-    def _check_folds(self, table: pd.DataFrame) -> None:
-        sizes = table[count_names(self.folds)].sum()
+        # Every table counts the same rows, so the first one shows the sizes of the folds.
+        sizes = tables[0][count_names(self.folds)].sum()
         if self.by != "random" and int((sizes > 0).sum()) == 1 and sizes.sum() > 1:
             raise DataError(
                 f"target_encode: by: {self.by} puts all {sizes.sum():,} training rows into one "
                 f"fold: {self.column!r} has too few distinct values",
                 fix="use another column, or by: random",
             )
+        return {**state, "tables": tables}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Encodes with the means over all training rows."""
-        return self._looked_up(frame, state, rows, None)
+        """Encode with the means over all training rows."""
+        return self._encode(frame, state, rows, None)
 
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
-        """Encodes each training row with the means over the folds that are not its own."""
+        """Encode each training row with the means over the other folds."""
         fold = self.assign_folds(frame, rows, state)
         if rows.train_mask is not None:
             fold = rows.device.xp.where(rows.train_mask, fold, self.folds)
-        return self._looked_up(frame, state, rows, fold)
+        return self._encode(frame, state, rows, fold)
 
     def assign_folds(self, frame: Frame, rows: Rows, state: State) -> Array:
-        """int64 (n,): the fold of each training row."""
+        """Return int64 (n,): the fold of each training row."""
         device = rows.device
         if self.by == "random":
             return rows.assign_folds(self.folds)
@@ -245,33 +246,28 @@ class TargetEncode(Op):
         fold = device.xp.searchsorted(cuts, times, side="right")
         return device.xp.where(missing, 0, fold).astype("int64")
 
-    def _looked_up(self, frame: Frame, state: State, rows: Rows, fold: Array | None) -> Frame:
-        """The means by key; by fold too, the last being that of everyone, if there are folds."""
-        device, made = rows.device, {}
+    def _encode(self, frame: Frame, state: State, rows: Rows, fold: Array | None) -> Frame:
+        """Look up the means by key, and by fold if given; the last fold holds overall means."""
+        device, columns = rows.device, {}
+        by = "everyone" if fold is None else "fold"
         for output, table in zip(state["outputs"], state["tables"], strict=True):
-            known = table[~table[IS_MISSING]]
-            at = device.find_positions(
-                frame[output["column"]], to_key_values(known[KEY]), (table, KEY)
-            )
-            by = "everyone" if fold is None else "fold"
+            keys = to_key_values(table[~table[IS_MISSING]][KEY])
+            at = device.find_positions(frame[output["column"]], keys, (table, KEY))
             if fold is not None:
                 at = at * (self.folds + 1) + fold
             for c, name in enumerate(output["names"]):
-                # unseen (-1) and missing (-2) count from the end
-                means = device.cache_array(table, f"{by} {c}", partial(self._means, table, by, c))
-                made[name] = device.make_series(means[at], "float64")
-        return device.make_frame(made)
+                # Unseen (-1) and missing (-2) values count from the end.
+                compute = partial(self._compute_means, table, by, c)
+                means = device.cache_array(table, f"{by} {c}", compute)
+                columns[name] = device.make_series(means[at], "float64")
+        return device.make_frame(columns)
 
-    def _means(self, table: pd.DataFrame, by: str, which: int) -> np.ndarray:
-        """float64: the means of one class by key; last those of unseen and of missing values."""
+    def _compute_means(self, table: pd.DataFrame, by: str, which: int) -> np.ndarray:
+        """Return float64: means of one class by key; last those of unseen and missing values."""
         sums = FoldSums(table, self.folds)
-        values = sums.for_everyone(self.smooth)[:, None]
+        values = sums.encode_all(self.smooth)[:, None]
         if by == "fold":
-            values = np.concatenate([sums.out_of_fold(self.smooth), values], axis=1)
-        if not table[IS_MISSING].any():  # no training row lacks it: new ones get the prior
+            values = np.concatenate([sums.encode_out_of_fold(self.smooth), values], axis=1)
+        if not table[IS_MISSING].any():  # no training row lacks the value: new ones get the prior
             values = np.concatenate([values, values[-1:]])
         return values[..., which].reshape(-1)
-
-
-def _output_names(base: str, classes: tuple[str, ...]) -> list[str]:
-    return [f"{base}__{c}" for c in classes] or [base]

@@ -1,4 +1,4 @@
-"""Summaries that ops are fitted on: counts, moments, groups, target means.
+"""Statistics that ops are fitted on or transform with: counts, moments, groups, key tables, texts.
 
-Modules here import from device, schema and errors.
+Modules here import from `features.op`, `features.saved_state`, device, schema and errors.
 """

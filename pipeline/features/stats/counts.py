@@ -1,86 +1,101 @@
-"""Rows per value of a column: counted per partition, added up, ranked by frequency.
+"""Rows per value of a column, and its missing rows: counted per partition, then added up.
 
-Summaries are exact and keyed by value, so that partitions may hold different values; row weights do
-not enter them.
+Counts are exact and keyed by value, so that partitions may hold different values. Row weights do
+not affect them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.device import Frame, Series
+from pipeline.device import Array, Frames, Series, dtype_of
 from pipeline.features.op import Rows, Summary
-from pipeline.features.saved_state import Expected, key_kind
+from pipeline.features.saved_state import ExpectedTable, SavedState, TableName, key_content
 from pipeline.features.stats.key_tables import check_key_count, to_key_column
-from pipeline.schema import Dtype
+from pipeline.schema import Schema
 
 
 class Counts(NamedTuple):
-    """Rows per value, and rows that are missing."""
+    """Rows per value, and missing rows."""
 
     table: pd.DataFrame
-    """Host frame, a row per value: ``value`` (str, int64, float64, bool; datetimes as int64 µs)
+    """Host frame with a row per value: ``value`` (str, int64, float64, bool; datetimes as int64 µs)
     and ``count`` (int64, at least 1)."""
     missing: int
 
     @property
     def rows(self) -> int:
-        """All rows, the missing ones too."""
+        """Number of all rows, including missing ones."""
         return int(self.table["count"].sum()) + self.missing
 
 
+class CountTables(SavedState):
+    """State of an op with a table of values and counts per column."""
+
+    column_lists: ClassVar[tuple[str, ...]] = ("names", "tables")
+
+    names: list[str]
+    tables: list[TableName]
+
+    def describe_tables(self, op: Any, schema: Schema) -> list[ExpectedTable]:
+        """Describe a table of values and counts per column."""
+        return [
+            ExpectedTable({"value": key_content(schema[n].dtype), "count": "int64"}, ("value",))
+            for n in self.names
+        ]
+
+
 def count_values(series: Series, rows: Rows) -> Counts:
-    """The counts of one partition's column."""
+    """Count the rows per value of one partition's column."""
     device = rows.device
     codes, values = device.to_codes(series)
     if values.dtype.kind == "f":
         values = values + 0.0  # -0.0 and 0.0 are one value
-    found = device.bincount(codes, len(values)).astype("int64")
-    table = pd.DataFrame({"value": to_key_column(values), "count": found})
-    return Counts(table[found > 0].reset_index(drop=True), int((codes < 0).sum()))
+    counts = device.bincount(codes, len(values)).astype("int64")
+    table = pd.DataFrame({"value": to_key_column(values), "count": counts})
+    # The dictionary of a text column may list values that no row has.
+    return Counts(table[counts > 0].reset_index(drop=True), int((codes < 0).sum()))
 
 
 def merge_counts(a: Counts, b: Counts) -> Counts:
-    """The counts of both partitions' rows, sorted by value."""
+    """Add the counts of two partitions; the result is sorted by value."""
     both = pd.concat([a.table, b.table]).groupby("value", sort=True).sum().reset_index()
     return Counts(both, a.missing + b.missing)
 
 
-def count_columns(frame: Frame, rows: Rows) -> Summary:
-    """An op's summary: the counts of every column of one partition, with the columns' names."""
-    names = list(frame.columns)
-    return {"names": names, "of": [count_values(frame[name], rows) for name in names]}
+def check_cardinality(summary: Summary, op: str, max_kept: int | None = None) -> None:
+    """Refuse a column with more distinct values than an op may keep.
 
-
-def merge_column_counts(a: Summary, b: Summary) -> Summary:
-    """The summary of both partitions' rows."""
-    return {**a, "of": [merge_counts(x, y) for x, y in zip(a["of"], b["of"], strict=True)]}
-
-
-def check_cardinality(summary: Summary, op: str, kept: int | None = None) -> None:
-    """Refuses a column of more values than are counted, of which ``kept`` are kept at most.
+    Args:
+        summary: names of columns, and their `Counts` under ``"of"``.
+        max_kept: how many values the op keeps at most; None: all of them.
 
     Raises:
         DataError: names op and column.
     """
-    for name, found in zip(summary["names"], summary["of"], strict=True):
-        values = len(found.table)
-        check_key_count(min(values, kept or values), op, name)
+    for name, counts in zip(summary["names"], summary["of"], strict=True):
+        distinct = len(counts.table)
+        check_key_count(min(distinct, max_kept or distinct), op, name)
 
 
-def rank_by_count(found: Counts) -> pd.DataFrame:
-    """The table with the most frequent value first; equally frequent ones sorted by value."""
-    return found.table.sort_values(["count", "value"], ascending=[False, True], ignore_index=True)
+def rank_by_count(counts: Counts) -> pd.DataFrame:
+    """Return the table with the most frequent value first; ties are sorted by value."""
+    return counts.table.sort_values(["count", "value"], ascending=[False, True], ignore_index=True)
 
 
-def append_defaults(of_values: np.ndarray, missing: float, unseen: float) -> np.ndarray:
-    """Return float64 (k + 2) to index with positions; -1 (unseen), -2 (missing) are at the end."""
-    return np.concatenate([of_values.astype("float64"), [missing, unseen]])
+def append_defaults(per_value: np.ndarray, missing: float, unseen: float) -> np.ndarray:
+    """Return float64 (k + 2): an array to index with the result of `Frames.find_positions`.
+
+    Missing (-2) and unseen (-1) values are negative positions, which count from the end.
+    """
+    return np.concatenate([per_value.astype("float64"), [missing, unseen]])
 
 
-def describe_count_table(dtype: Dtype) -> Expected:
-    """Describe the table of `Counts` of a column, as a run keeps it."""
-    return Expected({"value": key_kind(dtype), "count": "int64"}, ("value",))
+def find_missing(series: Series, device: Frames) -> Array:
+    """Return bool (n,): True where the column is missing, whatever its dtype."""
+    if dtype_of(series) == "text":
+        return device.to_codes(series)[0] < 0
+    return device.to_arrays(series)[1]

@@ -1,7 +1,7 @@
-"""Statistics of numbers per group, of one partition and merged over partitions.
+"""Statistics of numbers per group, computed per partition and merged over partitions.
 
 Means and squared deviations (M2) are merged as in Chan, Golub and LeVeque, "Updating formulae and a
-pairwise algorithm for computing sample variances" (1979): sums of squares would cancel.
+pairwise algorithm for computing sample variances" (1979), because sums of squares would cancel.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ _PARTS = ("n", "sum", "m2", "min", "max")
 
 
 def argsort_keys(keys: Sequence[Array], device: Frames) -> Array:
-    """Positions of the rows sorted by the keys, the first one leading; equal rows keep their order.
-
-    ``lexsort`` would turn integer and float keys into one array, and lose digits.
-    """
+    """Return the positions that sort the rows by the keys, the first key first; it is stable."""
+    # `lexsort` would turn integer and float keys into one array, and lose digits.
     order = device.xp.arange(len(keys[0]))
     for key in reversed(keys):
         order = order[device.xp.argsort(key[order], kind="stable")]
@@ -33,11 +31,11 @@ def argsort_keys(keys: Sequence[Array], device: Frames) -> Array:
 def compute_group_moments(
     codes: Array, values: Array, length: int, device: Frames
 ) -> dict[str, np.ndarray]:
-    """Host arrays of ``length``: n, sum, m2, min and max of the values of each code.
+    """Compute n, sum, m2, min and max of the values of each code, as host arrays of ``length``.
 
     Args:
-        codes: int64 (n,) in [0, length), or negative for rows that belong to no group.
-        values: float64 (n,); NaN is left out. A group without values has 0 for n, sum and
+        codes: int64 (n,) in [0, length), or negative for rows without a group.
+        values: float64 (n,); NaN is skipped. A group without values has 0 for n, sum and
             m2, and NaN for min and max.
     """
     xp = device.xp
@@ -48,6 +46,7 @@ def compute_group_moments(
         mean = _mean({"n": count, "sum": total})
         gap = values - device.to_device(np.append(mean, np.nan))[codes]
         m2 = device.bincount(codes, length, gap * gap).astype("float64")
+    # Sorted by group and value, the first row of a group holds its minimum, the last its maximum.
     order = argsort_keys([codes, values], device)
     ends = device.to_device(int((codes < 0).sum()) + np.cumsum(count))
     least, most = np.full(length, np.nan), np.full(length, np.nan)
@@ -63,7 +62,7 @@ def compute_group_moments(
 def merge_group_moments(
     a: pd.DataFrame, b: pd.DataFrame, keys: list[str], columns: int
 ) -> pd.DataFrame:
-    """The statistics of two partitions' rows together, sorted by key.
+    """Merge the statistics of two partitions, sorted by key.
 
     Args:
         a: host frame with the columns ``keys`` and, for each column i, ``n_<i>``, ``sum_<i>``,
@@ -72,15 +71,17 @@ def merge_group_moments(
     both = pd.concat([a, b], ignore_index=True)
     group = both.groupby(keys, sort=True).ngroup().to_numpy()
     distinct, first = np.unique(group, return_index=True)
-    made = {key: both[key].take(first).reset_index(drop=True) for key in keys}
+    merged = {key: both[key].take(first).reset_index(drop=True) for key in keys}
     for i in range(columns):
         parts = {p: both[f"{p}_{i}"].to_numpy() for p in _PARTS}
-        for part, values in _united(parts, group, len(distinct)).items():
-            made[f"{part}_{i}"] = pd.Series(values)
-    return pd.DataFrame(made)
+        for part, values in _merge_column(parts, group, len(distinct)).items():
+            merged[f"{part}_{i}"] = pd.Series(values)
+    return pd.DataFrame(merged)
 
 
-def _united(parts: dict[str, np.ndarray], group: np.ndarray, length: int) -> dict[str, np.ndarray]:
+def _merge_column(
+    parts: dict[str, np.ndarray], group: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
     count = np.bincount(group, parts["n"], length).astype("int64")
     total = np.bincount(group, parts["sum"], length)
     with np.errstate(invalid="ignore"):  # infinite values: their group's spread is NaN
@@ -97,13 +98,13 @@ def _mean(parts: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def compute_statistic(table: pd.DataFrame, column: int, stat: Stat) -> np.ndarray:
-    """float64: one statistic of each group; NaN where it is not defined.
+    """Compute one statistic of each group as float64; NaN where it is undefined.
 
-    ``std`` divides by n - 1: that of a single value is not defined.
+    ``std`` divides by n - 1, so it is undefined for a single value.
     """
     parts = {part: table[f"{part}_{column}"].to_numpy("float64") for part in _PARTS}
     n = parts["n"]
-    made: dict[str, np.ndarray] = {
+    statistics: dict[str, np.ndarray] = {
         "count": n,
         "sum": np.where(n > 0, parts["sum"], np.nan),
         "mean": _mean(parts),
@@ -111,4 +112,4 @@ def compute_statistic(table: pd.DataFrame, column: int, stat: Stat) -> np.ndarra
         "min": parts["min"],
         "max": parts["max"],
     }
-    return made[stat]
+    return statistics[stat]

@@ -1,9 +1,9 @@
-"""Count, mean, spread and range of a column, merged over partitions; and values of the sample.
+"""Count, mean, spread and range of a column, merged over partitions; quantiles of the sample.
 
 Means and squared deviations (M2) are merged as in Chan, Golub and LeVeque, "Updating formulae and
-a pairwise algorithm for computing sample variances" (1979): sums of squares would cancel. Only
-finite values enter: one infinity would make every statistic infinite or undefined. Row weights do
-not enter the statistics of features.
+a pairwise algorithm for computing sample variances" (1979), because sums of squares would cancel.
+Only finite values count: one infinity would make every statistic infinite or undefined. Row weights
+do not affect the statistics of features.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.features.op import Rows
 
 
 class Moments(NamedTuple):
-    """Of n finite values; all 0 where there are none."""
+    """Moments of n finite values; all 0 if there are none."""
 
     n: int
     mean: float
@@ -29,12 +29,12 @@ class Moments(NamedTuple):
 
     @property
     def std(self) -> float:
-        """Standard deviation of the n values (divided by n); 0 of a constant or of no values."""
+        """Standard deviation of the n values (divided by n); 0 for a constant and for no values."""
         return math.sqrt(self.m2 / self.n) if self.low < self.high else 0.0
 
 
 def compute_moments(series: Series, rows: Rows) -> Moments:
-    """The moments of one partition's numeric column."""
+    """Compute the moments of one partition's numeric column."""
     xp = rows.device.xp
     values = rows.device.to_floats(series)
     values = values[xp.isfinite(values)]
@@ -42,7 +42,7 @@ def compute_moments(series: Series, rows: Rows) -> Moments:
     if n == 0:
         return Moments(0, 0.0, 0.0, 0.0, 0.0)
     low, high = float(values.min()), float(values.max())
-    # A sum of equal values, divided, may miss them by a rounding: a constant has no deviations.
+    # The sum of equal values divided by n may be off by a rounding; a constant has no deviations.
     with np.errstate(over="ignore"):
         mean = low if low == high else float(values.sum()) / n
         if not math.isfinite(mean):  # the sum is too large for a float64, the mean is not
@@ -52,9 +52,10 @@ def compute_moments(series: Series, rows: Rows) -> Moments:
 
 
 def merge_moments(a: Moments, b: Moments) -> Moments:
-    """The moments of both partitions' values."""
+    """Merge the moments of two partitions."""
     if a.n == 0 or b.n == 0:
         return a if b.n == 0 else b
+    # An infinite gap (means of opposite sign near the limit of float64) needs another formula.
     n, gap = a.n + b.n, b.mean - a.mean
     return Moments(
         n,
@@ -66,23 +67,22 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
 
 
 Sample = list[np.ndarray]
-"""Host float64 arrays of sampled values, one a partition; samples merge by ``+``, in any order."""
+"""Host float64 arrays of sampled values, one per partition; merge by ``+``, in any order."""
 
 
 def sample_values(series: Series, rows: Rows) -> Sample:
-    """The finite values in the rows of the sample, for `compute_quantiles`."""
+    """Return the finite values in the rows of the sample, for `compute_quantiles`."""
     device = rows.device
     values = device.to_floats(series)
     return [device.to_host_unordered(values[rows.sample_mask() & device.xp.isfinite(values)])]
 
 
 def compute_quantiles(sample: Sample, shares: list[float]) -> list[float]:
-    """Quantiles of the sample, linear between its sorted values; 0.0 each where it is empty.
+    """Compute quantiles of the sample, linear between its sorted values; 0.0 if it is empty.
 
-    Exact where the sample is all rows, and the same on every partitioning.
+    They are exact if the sample holds all rows, and the same on every partitioning.
     """
     values = np.concatenate(sample)
     if len(values) == 0:
         return [0.0] * len(shares)
-    found = np.quantile(np.sort(values), shares, method="linear")
-    return [float(v) for v in found]
+    return [float(v) for v in np.quantile(np.sort(values), shares, method="linear")]

@@ -1,7 +1,7 @@
-"""Values of earlier rows: the rows of many series, one behind the other, and looks back along them.
+"""Values of earlier rows: many series of rows, one after the other, and statistics along them.
 
 Everything is computed from single earlier values in the order oldest to newest, never from running
-totals: a series gives the same bits whatever stands beside it and wherever it is cut.
+totals. So a series gives the same bits whichever series are beside it and wherever it is cut.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class SortedSeries:
 
     device: Frames
     at: Array
-    """int64 (m,): where each sorted row stood among the rows given."""
+    """int64 (m,): position of each sorted row among the rows given."""
     start: Array
-    """int64 (m,): the sorted position at which the row's series starts."""
+    """int64 (m,): sorted position at which the row's series starts."""
     end: Array
-    """int64 (m,): the sorted position behind its last row."""
+    """int64 (m,): sorted position after the last row of the series."""
 
-    def back(self, values: Array, by: int) -> Array:
-        """float64 (m,): the value ``by`` rows earlier in the same series; NaN where there is none.
+    def shift(self, values: Array, by: int) -> Array:
+        """Return float64 (m,): the value ``by`` rows earlier in the same series, or NaN.
 
         Args:
             values: float64 (m,), in sorted order.
@@ -40,36 +40,36 @@ class SortedSeries:
         source = xp.arange(len(values)) - by
         return xp.where(source >= self.start, values[xp.maximum(source, 0)], xp.nan)
 
-    def from_end(self) -> Array:
-        """int64 (m,): 1 for the last row of a series, 2 for the one before it, …"""
+    def rank_from_end(self) -> Array:
+        """Return int64 (m,): 1 for the last row of a series, 2 for the one before it, …"""
         return self.end - self.device.xp.arange(len(self.at))
 
 
 def sort_series(
     codes: Array, order: Array, tie: Array, device: Frames, *, replaced_by: Array | None = None
 ) -> SortedSeries:
-    """Sorts rows into series.
+    """Sort rows into series.
 
     Args:
-        codes: int64 (n,): the series of each row; rows with a negative one are left out.
-        order: int64 or float64 (n,), none missing where the code is not negative.
+        codes: int64 (n,): the series of each row; rows with a negative code are left out.
+        order: int64 or float64 (n,), not missing where the code is not negative.
         tie: int64 (n,): sorts rows of equal order.
-        replaced_by: bool (n,), or None: among rows of one series and order, those that are False
-            are left out where one is True; False ones have the smaller ties.
+        replaced_by: bool (n,), or None: among rows of one series and order, False rows are left
+            out if one is True; False rows have the smaller ties.
     """
     xp = device.xp
     at = argsort_keys([codes, order, tie], device)
     at = at[codes[at] >= 0]
     if replaced_by is not None:
-        at = at[_standing(codes[at], order[at], replaced_by[at], device)]
+        at = at[_find_not_replaced(codes[at], order[at], replaced_by[at], device)]
     sorted_codes = codes[at]
     start = xp.searchsorted(sorted_codes, sorted_codes, side="left")
     end = xp.searchsorted(sorted_codes, sorted_codes, side="right")
     return SortedSeries(device, at, start, end)
 
 
-def _standing(codes: Array, order: Array, new: Array, device: Frames) -> Array:
-    """False for the old rows of each run of equal code and order that ends with a new one."""
+def _find_not_replaced(codes: Array, order: Array, new: Array, device: Frames) -> Array:
+    """Return False for old rows of each run of equal code and order that ends with a new row."""
     xp = device.xp
     changed = (codes[1:] != codes[:-1]) | (order[1:] != order[:-1])
     first = xp.zeros(min(len(codes), 1), dtype="int64")
@@ -79,31 +79,36 @@ def _standing(codes: Array, order: Array, new: Array, device: Frames) -> Array:
 
 
 def compute_rolling(
-    lines: SortedSeries, values: Array, *, window: int, gap: int, stats: Sequence[RollingStat]
+    rows: SortedSeries, values: Array, *, window: int, gap: int, stats: Sequence[RollingStat]
 ) -> dict[str, Array]:
-    """Statistics of the ``window`` rows that end ``gap`` rows before each row; NaN is skipped.
+    """Compute statistics of the ``window`` rows that end ``gap`` rows before each row.
 
-    ``std`` divides by n - 1. A window without values has count 0 and is NaN otherwise.
+    NaN is skipped. ``std`` divides by n - 1. In a window without values the count is 0 and the
+    other statistics are NaN.
     """
-    xp = lines.device.xp
+    xp = rows.device.xp
     offsets = range(gap + window, gap, -1)
     count, total = xp.zeros(len(values)), xp.zeros(len(values))
     least, most = xp.full(len(values), xp.nan), xp.full(len(values), xp.nan)
     for by in offsets:
-        past = lines.back(values, by)
+        past = rows.shift(values, by)
         count = count + ~xp.isnan(past)
         total = total + xp.where(xp.isnan(past), 0.0, past)
         least, most = xp.fmin(least, past), xp.fmax(most, past)
     some = xp.where(count > 0, count, xp.nan)
-    made = {
-        "count": count, "sum": xp.where(count > 0, total, xp.nan), "mean": total / some,
-        "min": least, "max": most,
-    }  # fmt: skip
+    results = {
+        "count": count,
+        "sum": xp.where(count > 0, total, xp.nan),
+        "mean": total / some,
+        "min": least,
+        "max": most,
+    }
     if "std" in stats:
+        # A second pass: squares less the squared mean would cancel.
         squares = xp.zeros(len(values))
         for by in offsets:
             with np.errstate(invalid="ignore"):  # infinite values: their spread is NaN
-                gap_to_mean = lines.back(values, by) - made["mean"]
+                gap_to_mean = rows.shift(values, by) - results["mean"]
             squares = squares + xp.where(xp.isnan(gap_to_mean), 0.0, gap_to_mean * gap_to_mean)
-        made["std"] = xp.sqrt(squares / xp.where(count > 1, count - 1, xp.nan))
-    return {stat: made[stat] for stat in stats}
+        results["std"] = xp.sqrt(squares / xp.where(count > 1, count - 1, xp.nan))
+    return {stat: results[stat] for stat in stats}

@@ -1,10 +1,11 @@
-"""The mathematics of target encoding: counts and sums per key, fold and class, and what rows get.
+"""Mathematics of target encoding: counts and sums per key, fold and class, and encoded values.
 
-With n and s the count and the target's sum of a key, and m the target's mean over all keys, the
-encoding is (s + smooth * m) / (n + smooth): additive smoothing towards the prior, as in
-Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes" (2001). A
-training row of fold f gets n, s and m of the *other* folds, added up: nothing of its own fold, so
-not its own label either, enters, not even as rounding.
+Let n and s be the count and the sum of the target of a key, and m the mean of the target over all
+keys. The encoding is (s + smooth * m) / (n + smooth): additive smoothing towards the prior, as in
+Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes" (2001).
+
+A training row of fold f gets n, s and m summed over the *other* folds. Nothing from its own fold,
+so not its own label either, affects its value, not even as a rounding error.
 """
 
 from __future__ import annotations
@@ -21,33 +22,39 @@ KEY, IS_MISSING = "key", "missing"
 
 
 def count_names(folds: int) -> list[str]:
-    """``n_<fold>``: rows of a key per fold (int64)."""
+    """Return ``n_<fold>``: rows of a key per fold (int64)."""
     return [f"n_{f}" for f in range(folds)]
 
 
 def sum_names(folds: int, classes: int) -> list[str]:
-    """``s_<fold>_<class>``: sums of the target; int64 for classes, float64 for a regression."""
+    """Return ``s_<fold>_<class>``: target sums; int64 for classes, float64 for a regression."""
     return [f"s_{f}_{c}" for f in range(folds) for c in range(classes)]
 
 
-def sums_by_key(
-    codes: Array, values: np.ndarray, fold: Array, label: Array,
-    *, folds: int, n_classes: int, device: Frames,
-) -> pd.DataFrame:  # fmt: skip
-    """Counts and sums of one column of one partition.
+def sum_by_key(
+    codes: Array,
+    values: np.ndarray,
+    fold: Array,
+    label: Array,
+    *,
+    folds: int,
+    n_classes: int,
+    device: Frames,
+) -> pd.DataFrame:
+    """Count rows and sum targets per key and fold, for one column of one partition.
 
     Args:
-        codes: int64 (n,) into ``values``; -1 for missing, which is a key of its own.
+        codes: int64 (n,) into ``values``; -1 for missing, which is a key too.
         values: distinct values on the host.
         fold: int64 (n,) in [0, folds).
         label: float64 (n,).
-        n_classes: 0 for a regression, else the label is in 0 … n_classes - 1. For two classes only
-            the sums of class 1 are kept.
+        n_classes: 0 for a regression, else the label is in 0 … n_classes - 1. For two classes
+            there are only sums of class 1.
 
     Returns:
         Host frame of ``key``, ``missing``, counts and sums, a row per key that a row has.
     """
-    keys = len(values) + 1
+    keys = len(values) + 1  # the last one is the missing key
     cell = device.xp.where(codes < 0, keys - 1, codes) * folds + fold
     counts = device.bincount(cell, keys * folds).astype("int64").reshape(keys, folds)
     if n_classes == 0:
@@ -67,13 +74,13 @@ def sums_by_key(
 
 
 def _with_blank(values: np.ndarray) -> pd.Series:
-    """The keys and, last, a blank that stands for the missing one."""
+    """Return the keys and, last, a blank that stands for the missing one."""
     blank = "" if values.dtype == object else values.dtype.type(0)
     return to_key_column(np.append(values, np.array([blank], dtype=values.dtype)))
 
 
 def merge_sums(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """The sums of two partitions, sorted by key, the missing one last."""
+    """Add the sums of two partitions; the result is sorted by key, the missing key last."""
     sums: pd.DataFrame = pd.concat([a, b]).groupby([IS_MISSING, KEY], sort=True).sum()
     return sums.reset_index()[list(a.columns)]
 
@@ -81,11 +88,11 @@ def merge_sums(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
 def smooth_mean(
     sums: np.ndarray, counts: np.ndarray, prior: np.ndarray, smooth: float
 ) -> np.ndarray:
-    """(sums + smooth * prior) / (counts + smooth); the prior where that is 0 / 0."""
+    """Return (sums + smooth * prior) / (counts + smooth); the prior where that is 0 / 0."""
     weight = counts + smooth
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn: np.ndarray = np.where(weight > 0, (sums + smooth * prior) / weight, prior)
-    return drawn
+        means: np.ndarray = np.where(weight > 0, (sums + smooth * prior) / weight, prior)
+    return means
 
 
 class FoldSums:
@@ -96,20 +103,20 @@ class FoldSums:
         names = [n for n in table.columns if str(n).startswith("s_")]
         self.sums = table[names].to_numpy().reshape(len(table), folds, len(names) // folds)
 
-    def encoded(self, kept: Sequence[int], smooth: float) -> np.ndarray:
-        """float64 (keys + 1, classes): each key's encoding from these folds; last, the prior."""
-        counts = self.counts[:, kept].sum(axis=1)[:, None]
-        sums = self.sums[:, kept].sum(axis=1)
-        rows = counts.sum()
+    def encode(self, folds: Sequence[int], smooth: float) -> np.ndarray:
+        """Return float64 (keys + 1, classes): encodings from these folds; last, the prior."""
+        counts = self.counts[:, folds].sum(axis=1)[:, None]
+        sums = self.sums[:, folds].sum(axis=1)
+        rows = counts.sum()  # 0 if all training rows are in the fold that is left out
         prior = sums.sum(axis=0) / rows if rows else np.full(sums.shape[1], np.nan)
         return np.vstack([smooth_mean(sums, counts, prior, smooth), prior])
 
-    def for_everyone(self, smooth: float) -> np.ndarray:
-        """float64 (keys + 1, classes): from all folds."""
-        return self.encoded(range(self.counts.shape[1]), smooth)
+    def encode_all(self, smooth: float) -> np.ndarray:
+        """Return float64 (keys + 1, classes): encodings from all folds."""
+        return self.encode(range(self.counts.shape[1]), smooth)
 
-    def out_of_fold(self, smooth: float) -> np.ndarray:
-        """float64 (keys + 1, folds, classes): from all folds but each."""
+    def encode_out_of_fold(self, smooth: float) -> np.ndarray:
+        """Return float64 (keys + 1, folds, classes): encodings from all folds but each."""
         folds = range(self.counts.shape[1])
-        tables = [self.encoded([g for g in folds if g != f], smooth) for f in folds]
+        tables = [self.encode([g for g in folds if g != f], smooth) for f in folds]
         return np.stack(tables, axis=1)

@@ -1,4 +1,4 @@
-"""Distinct values to text and back, on the host: what `cast` does once per value."""
+"""Conversion of distinct values to text and back, on the host; `cast` runs it once per value."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse_texts(words: np.ndarray, to: str, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(values, fits): texts as int64, float64, bool, or int64 µs for datetimes."""
+def parse_texts(texts: np.ndarray, to: str, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (values, fits): texts as int64, float64, bool, or int64 µs for datetimes."""
     if to == "datetime" and pattern is not None:
-        return _by_pattern(words, pattern)
-    read: Callable[[str], Any] = {
+        return _parse_by_pattern(texts, pattern)
+    parse: Callable[[str], Any] = {
         "integer": parse_integer,
         "float": parse_number,
         "bool": parse_bool,
         "datetime": parse_datetime,
     }[to]
-    found = [read(str(word).strip()) for word in words]
-    fits = np.array([v is not None for v in found], dtype=bool)
+    parsed = [parse(str(text).strip()) for text in texts]
+    fits = np.array([v is not None for v in parsed], dtype=bool)
     dtype = {"float": "float64", "bool": "bool"}.get(to, "int64")
-    return np.array([0 if v is None else v for v in found], dtype=dtype), fits
+    return np.array([0 if v is None else v for v in parsed], dtype=dtype), fits
 
 
 def parse_integer(text: str) -> int | None:
-    """``12``, ``-3``, also ``12.0`` and ``1e3``; None if it is none, or outside int64."""
+    """Parse ``12``, ``-3``, also ``12.0`` and ``1e3``; None if not an integer, or outside int64."""
     if INTEGER.fullmatch(text):
         value = int(text)
     else:
@@ -47,7 +47,7 @@ def parse_integer(text: str) -> int | None:
 
 
 def parse_number(text: str) -> float | None:
-    """A decimal number; None if it is none, or too large for float64."""
+    """Parse a decimal number; None if the text is not a number, or too large for float64."""
     if not NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -55,13 +55,13 @@ def parse_number(text: str) -> float | None:
 
 
 def parse_bool(text: str) -> bool | None:
-    """True or False by the word, in any case; None for other words."""
+    """Parse words for true and false, in any case; None for other words."""
     word = text.lower()
     return True if word in TRUE else False if word in FALSE else None
 
 
 def parse_datetime(text: str) -> int | None:
-    """µs since 1970, UTC, of an ISO 8601 date or time; None if it is none."""
+    """Parse an ISO 8601 date or time as µs since 1970, UTC; None if the text is not one."""
     try:
         stamp = datetime.fromisoformat(text)
         stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
@@ -71,16 +71,16 @@ def parse_datetime(text: str) -> int | None:
         return None
 
 
-def _by_pattern(words: np.ndarray, pattern: str) -> tuple[np.ndarray, np.ndarray]:
-    texts = pd.Series(words, dtype="str").str.strip()
-    stamps = pd.to_datetime(texts, format=pattern, errors="coerce", utc=True)
+def _parse_by_pattern(texts: np.ndarray, pattern: str) -> tuple[np.ndarray, np.ndarray]:
+    stripped = pd.Series(texts, dtype="str").str.strip()
+    stamps = pd.to_datetime(stripped, format=pattern, errors="coerce", utc=True)
     micros = stamps.dt.tz_localize(None).astype("datetime64[us]").to_numpy().astype("int64")
-    fits = (micros >= EARLIEST) & (micros <= LATEST)  # NaT is below
+    fits = (micros >= EARLIEST) & (micros <= LATEST)  # NaT is below EARLIEST
     return np.where(fits, micros, 0), fits
 
 
 def format_values(values: np.ndarray, dtype: str, pattern: str | None = None) -> list[str]:
-    """Numbers and bools as Python writes them; int64 µs as ISO 8601, or by a pattern."""
+    """Format numbers and bools as Python does; int64 µs as ISO 8601, or by a pattern."""
     if dtype != "datetime":
         # The first zero seen may be -0.0 in one partition and 0.0 in another.
         return [str(v) for v in (values + 0.0 if values.dtype.kind == "f" else values).tolist()]

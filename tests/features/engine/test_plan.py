@@ -158,7 +158,10 @@ def test_no_columns_left_is_refused():
             {"clip": {"columns": "a", "lower": 0, "as": "__set__"}},
             "'__set__' is a name of the pipe",
         ),
-        ({"clip": {"columns": "a", "lower": 0, "as": "{colum}_c"}}, r"may hold only \{column\}"),
+        (
+            {"clip": {"columns": "a", "lower": 0, "as": "{colum}_c"}},
+            r"other braces than \{column\}",
+        ),
     ],
 )
 def test_names_that_cannot_be_are_refused(entry, message):

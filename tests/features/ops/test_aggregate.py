@@ -114,7 +114,7 @@ def test_names_and_mistakes(monkeypatch):
     assert list(made.columns) == ["v__max_by_g {1}"]
     entry = {"aggregate": {"by": "g {1}", "columns": "v", "as": "{stat} of {column}"}}
     assert list(try_op(entry, data).columns) == ["mean of v", "min of v", "max of v"]
-    with pytest.raises(ConfigError, match="several columns 'x'"):
+    with pytest.raises(ConfigError, match="several columns the name 'x'"):
         try_op({"aggregate": {"by": "g {1}", "columns": "v", "as": "x"}}, data)
     with pytest.raises(ConfigError, match="numeric"):
         try_op({"aggregate": {"by": "v", "columns": "g {1}"}}, data)

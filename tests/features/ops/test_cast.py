@@ -87,7 +87,7 @@ MISFITS = [
 
 @pytest.mark.parametrize(("values", "to", "shown"), MISFITS)
 def test_what_does_not_fit(values, to, shown, device):
-    with pytest.raises(DataError, match=f"(?s)column 'c' has 1 values.*no {to}.*row 1: .*{shown}"):
+    with pytest.raises(DataError, match=f"(?s)column 'c' has 1 values.*not {to}.*row 1: .*{shown}"):
         cast(values, to, device)
     kept, gone = cast(values, to, device, errors="missing")
     assert kept is not None

@@ -99,7 +99,7 @@ def test_declared():
     for wrong in (["a"], ["a", "a"], "a"):
         with pytest.raises(ConfigError):
             parse_op({"cross": {"columns": wrong}})
-    with pytest.raises(ConfigError, match="own"):
+    with pytest.raises(ConfigError, match="is reserved"):
         parse_op({"cross": {"columns": ["a", "b"], "as": "__label__"}})
     with pytest.raises(ConfigError, match="no column 'z'"):
         parse_op({"cross": {"columns": ["a", "z"]}}).reads(schema)

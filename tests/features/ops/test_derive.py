@@ -58,7 +58,7 @@ def test_a_column_may_be_called_columns(entry):
         ({}, "name: expression"),
         (["a"], "name: expression"),
         ("a + 1", "name: expression"),
-        ({"__set__": "a"}, "pipeline's own"),
+        ({"__set__": "a"}, "is reserved"),
     ],
 )
 def test_wrong_entries(entry, message):

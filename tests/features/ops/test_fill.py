@@ -86,8 +86,8 @@ def test_a_yaml_date_is_a_constant():
     [
         ("text é", "median", "median takes numeric columns"),
         ("when", "mean", "mean takes numeric columns"),
-        ("float", "zero", "'zero' is no value for column 'float'"),
-        ("text é", 3, "no value for column 'text é', which is text"),
+        ("float", "zero", "'zero' does not fit column 'float'"),
+        ("text é", 3, "does not fit column 'text é', which is text"),
         ("bool", 1, "which is bool"),
         ("a.b c", True, "which is int64"),
         ("when", "soon", "which is datetime"),

@@ -229,7 +229,7 @@ def test_the_target_needs_a_gap():
         op.reads(schema)
     op = parse_op({"lag": {**entry, "gap": 1}})
     assert op.can_read_target() and op.reads(schema) == ["e", "t", "v"]
-    with pytest.raises(ConfigError, match="cannot place"):
+    with pytest.raises(ConfigError, match="cannot order"):
         parse_op({"lag": {**entry, "by": "v", "gap": 1}}).reads(schema)
 
 
@@ -240,7 +240,7 @@ def test_mistakes_are_named(monkeypatch):
         parse_op({"lag": entry})
     with pytest.raises(ConfigError, match="must be at least 1"):
         parse_op({"lag": {**entry, "shift": 0}})
-    with pytest.raises(ConfigError, match="shift_2 is asked for twice"):
+    with pytest.raises(ConfigError, match="shift_2 is requested twice"):
         parse_op({"lag": {**entry, "shift": [2, 2]}})
     with pytest.raises(ConfigError, match="median"):
         parse_op({"lag": {**entry, "rolling": {"window": 2, "stats": "median"}}})

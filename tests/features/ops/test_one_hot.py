@@ -68,7 +68,7 @@ def test_equal_names_are_told_apart():
 
 def test_a_name_that_exists_is_an_error():
     op, schema, state = fitted({"one_hot": {"columns": "a"}}, {"a": ["x"], "a__x": [1.0]})
-    with pytest.raises(ConfigError, match="makes a column 'a__x', and there is one already"):
+    with pytest.raises(ConfigError, match="creates a column 'a__x', which exists already"):
         op.resolve_outputs(state).produces(schema)
 
 
@@ -89,9 +89,9 @@ def test_refuses_too_many_values(monkeypatch):
         ({"columns": "when"}, "one_hot takes"),
         ({"columns": "bool", "values": {"boolean": [True]}}, "did you mean 'bool'"),
         ({"columns": ["bool", "float"], "values": {"bool": [True]}}, "values lacks 'float'"),
-        ({"columns": "bool", "values": {"bool": [1]}}, "1 is no value for column 'bool'"),
-        ({"columns": "text é", "values": {"text é": [True]}}, "True is no value"),
-        ({"columns": "float", "values": {"float": ["1"]}}, "'1' is no value"),
+        ({"columns": "bool", "values": {"bool": [1]}}, "1 does not fit column 'bool'"),
+        ({"columns": "text é", "values": {"text é": [True]}}, "True does not fit"),
+        ({"columns": "float", "values": {"float": ["1"]}}, "'1' does not fit"),
     ],
 )
 def test_refuses(entry, says):
@@ -101,5 +101,5 @@ def test_refuses(entry, says):
 
 
 def test_refuses_a_value_twice():
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="is listed twice"):
         parse_op({"one_hot": {"columns": "x", "values": {"x": ["a", "a"]}}})

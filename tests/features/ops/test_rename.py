@@ -55,7 +55,7 @@ def test_entries_are_read_again(entry):
         ({"a": "b"}, "which is a column already"),
         ({"a": "n", "b": "n"}, "both become 'n'"),
         ({"z": "n"}, "no column 'z'"),
-        ({"a": "__set__"}, "pipeline's own"),
+        ({"a": "__set__"}, "is reserved"),
         ({"a": ""}, "empty"),
         ({}, "old: new"),
         (["a"], "old: new"),

@@ -185,7 +185,7 @@ def test_columns_per_class_replace_the_column_or_stand_beside_it():
 def test_mistakes_are_named(monkeypatch):
     with pytest.raises(ConfigError, match="by: time needs a column"):
         parse_op({"target_encode": {"columns": "a", "by": "time"}})
-    with pytest.raises(ConfigError, match="(?s)several columns 'te'.*{column}"):
+    with pytest.raises(ConfigError, match="(?s)several columns the name 'te'.*{column}"):
         try_op("target_encode: {columns: [a, b], as: te}", {"a": ["x"], "b": ["y"]}, label=[1.0])
     with pytest.raises(ConfigError, match="by: time takes"):
         try_op("target_encode: {columns: a, by: time, column: a}", {"a": ["x"]}, label=[1.0])

@@ -57,7 +57,7 @@ def test_groups_and_positions_are_those_of_tuples(names, device):
 
 
 def test_many_large_columns_do_not_overflow(device, monkeypatch):
-    monkeypatch.setattr(key_tables, "_ROOM", 50)
+    monkeypatch.setattr(key_tables, "_MAX_NUMBER", 50)
     n = 200
     rng = np.random.default_rng(0)
     data = {c: rng.integers(0, 20, n) for c in "abcd"}
