@@ -1,4 +1,4 @@
-"""The terminal and signals: what people read, and what stops a process.
+"""The terminal, which shows messages, and the signals that stop a process.
 
-Modules here import from config and errors.
+All packages above config may import from here. Modules here import only config and errors.
 """

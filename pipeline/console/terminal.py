@@ -1,7 +1,7 @@
-"""What is printed and logged: nothing in it that a terminal would obey, and no secret.
+"""Printing and logging without control characters and without secrets.
 
 Names of files, columns and classes, values and whole configs may come from strangers. An escape
-sequence in one of them could retitle the terminal, hide lines, or forge them.
+sequence in one of them could retitle the terminal, or hide or forge lines.
 """
 
 from __future__ import annotations
@@ -20,44 +20,40 @@ if TYPE_CHECKING:
 
 
 def escape_controls(text: str) -> str:
-    """The text with escapes, carriage returns and changes of direction spelt out."""
-    return _spelt_out(text, but="\n\t")
+    """Spell out escapes, carriage returns and changes of direction; keep newlines and tabs."""
+    return to_one_line(text, keep="\n\t")
 
 
-def to_one_line(text: str) -> str:
-    """The text with ends of lines and tabs spelt out too."""
-    return _spelt_out(text, but="")
-
-
-def _spelt_out(text: str, but: str) -> str:
-    return "".join(c if c.isprintable() or c in but else repr(c)[1:-1] for c in text)
+def to_one_line(text: str, keep: str = "") -> str:
+    """Spell out all control characters but ``keep``, including newlines and tabs."""
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def print_stderr(text: str) -> None:
-    """A message on standard error; none where nobody reads it any more, for the work goes on."""
+    """Print a message on standard error; print nothing if its reader has closed it."""
     try:
         sys.stderr.write(escape_controls(redact(text)) + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
+    except BrokenPipeError:  # a lost message must not end the work
         redirect_to_null(sys.stderr)
 
 
 def redirect_to_null(stream: TextIO) -> None:
-    """What is written from now on, and what a buffer still holds, goes nowhere."""
+    """Discard all that is written from now on, and all that is still in a buffer."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
 
 
 def print_stdout(text: str) -> None:
-    """A message on standard output."""
+    """Print a message on standard output."""
     sys.stdout.write(escape_controls(redact(text)) + "\n")
 
 
 def to_json_line(
     value: Any, *, indent: int | None = None, ascii_only: bool = False, allow_nan: bool = False
 ) -> str:
-    """JSON that is as harmless to look at as to parse."""
+    """Write a value as JSON without control characters, so that it is safe to print."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=allow_nan)
     if text.isascii() and "\x7f" not in text:
         return text
@@ -65,7 +61,7 @@ def to_json_line(
 
 
 def make_console(**options: Any) -> Console:
-    """Rich's console, which takes texts as they are: neither markup nor escapes."""
+    """Create a console of Rich that prints texts literally, without markup or escapes."""
     from rich.console import Console
     from rich.text import Text
 
@@ -76,12 +72,10 @@ def make_console(**options: Any) -> Console:
             )
 
         def on_broken_pipe(self) -> None:
-            """Messages go nowhere from now on, and output ends the command (`pipeline.__main__`).
-
-            Rich would end it either way, with status 1.
-            """
+            """Discard messages from now on; for output, raise so that the command ends."""
+            # Rich would end the command for either stream, with status 1.
             if not self.stderr:
-                raise BrokenPipeError(errno.EPIPE, "the reader of the output has gone")
+                raise BrokenPipeError(errno.EPIPE, "the reader of the output has closed it")
             redirect_to_null(sys.stderr)
             self.quiet = True
 
@@ -89,8 +83,8 @@ def make_console(**options: Any) -> Console:
 
 
 class LogFormatter(logging.Formatter):
-    """Lines of log.txt, which people read in a terminal."""
+    """Formatter of log.txt, which people read in a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """As any formatter's, but visible and without secrets."""
+        """Format a record without control characters and without secrets."""
         return escape_controls(redact(super().format(record)))
