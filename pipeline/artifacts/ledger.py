@@ -1,6 +1,6 @@
-"""The ledger: one line a stage, saying which device ran it, why, and what it took.
+"""The ledger of a run: one line per stage with its device, the reason, and its time and memory.
 
-A stage that the device cannot end has a line for each attempt before: a `Fallback`.
+If a device cannot complete a stage, a line before it describes the failed attempt: a `Fallback`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import psutil
-from pydantic import TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from pipeline.artifacts.files import open_to_append
 from pipeline.config.loader import redact
@@ -26,12 +26,15 @@ from pipeline.config.stored import Count, Positive, StoredObject
 from pipeline.console.terminal import to_json_line
 from pipeline.errors import MachineError
 
-RESUMED = "the run goes on"
+RESUMED = "the run is resumed"
+"""Event of the line that separates the lines of one process from those of the process before."""
+_RESUMED_BEFORE = b'{"event": "the run goes on"}'
+"""The same line as earlier versions wrote it."""
 
 
 @dataclass
 class Entry:
-    """A stage's line. Bytes and rows are integers, seconds have a float's precision."""
+    """A line of a completed stage, with memory in bytes."""
 
     stage: str
     asked: str
@@ -40,39 +43,41 @@ class Entry:
     rows: int = 0
     seconds: float = 0.0
     peak_host: int = 0
-    """Highest resident memory of this process seen during the stage, in bytes."""
+    """Bytes: maximum resident memory of this process during the stage."""
     peak_device: int = 0
     planned_host: int = 0
-    """What the memory plan expected as `peak_host`; ``planned_device`` as `peak_device`."""
+    """Bytes that the memory plan expected as `peak_host`; ``planned_device`` as `peak_device`."""
     planned_device: int = 0
     h2d: int = 0
-    """Bytes that passed `Frames.to_device`; ``d2h`` those that passed `Frames.to_host`."""
+    """Bytes transferred to the device (`Frames.to_device`); ``d2h``: to the host."""
     d2h: int = 0
     h2d_files: int = 0
-    """Of ``h2d``, the bytes of the input files that the device decoded itself."""
+    """Part of ``h2d``: bytes of the input files that the device decoded itself."""
     gpu: dict[str, float] = field(default_factory=dict)
     """GPU metrics (`telemetry.gpu_timeline.Timeline.meter`); omitted when no GPU is used."""
     resume: str = ""
-    """Why it was kept, or done again; no part of a line of a run that began anew."""
+    """Why the stage was reused or recomputed; omitted in a run that was not resumed."""
     notes: list[str] = field(default_factory=list)
 
 
-class Fallback(TypedDict):
-    """A stage that did not end where it ran: a line of the ledger without ``seconds``."""
-
-    stage: str
-    rung: str
-    """What it went on with."""
-    reason: str
-    lost: float
-    """Seconds of the attempt."""
+# Not a class, because its keys are a format of files, whose words are not the code's.
+Fallback = TypedDict(  # noqa: UP013
+    "Fallback", {"stage": str, "rung": str, "reason": str, "lost": float}
+)
+"""A line of a failed attempt: its stage, the next fallback level, the reason and the seconds."""
 
 
 class Ledger:
-    """Appends to ``ledger.jsonl`` as stages end; ``on_stage`` hears of starts and ends.
+    """A writer of ``ledger.jsonl``, which appends a line when a stage ends.
 
-    ``meter`` gives fields of the line since its last call (`pipeline.device.Frames.read_meter`);
-    ``span`` names a block for a profiler (`pipeline.device.nvtx_ranges`).
+    Args:
+        path: The file.
+        asked: The device of the config.
+        device: The device that is used.
+        reason: Why it is used.
+        on_stage: Called when a stage starts (with False) and when it ends (with True).
+        meter: Returns fields of `Entry` since its last call (`pipeline.device.Frames.read_meter`).
+        span: Names a block for a profiler (`pipeline.device.nvtx_ranges`).
     """
 
     def __init__(
@@ -85,58 +90,61 @@ class Ledger:
         self.on_stage, self.meter, self.span = on_stage, meter, span
         self.entries: list[Entry] = []
         self.planned: Mapping[str, tuple[int, int]] = {}
-        """(host, device) bytes by stage, once the memory plan is made."""
+        """Bytes (host, device) by stage, once the memory plan exists."""
         self.current = ""
-        """The stage that runs, or ran last."""
+        """Name of the current stage, or of the last one."""
         self.fallbacks: list[Fallback] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Entry]:
-        """Times the block; the caller fills in rows and notes. A stage that fails is not a line."""
+        """Measure a stage; the caller sets rows and notes. A stage that fails gets no line."""
         entry = Entry(name, self.asked, self.device, self.reason)
         self.current = name
         self.on_stage(entry, False)
-        self.meter()  # from here on
+        self.meter()  # drop what was counted before the stage
         started = time.perf_counter()
         with _PeakMemory() as peak, self.span(name):
             yield entry
         entry.seconds = round(time.perf_counter() - started, 4)
         entry.peak_host = peak.bytes
         entry.planned_host, entry.planned_device = self.planned.get(name, (0, 0))
-        for what, count in self.meter().items():
-            setattr(entry, what, count)
+        for name_of_field, count in self.meter().items():
+            setattr(entry, name_of_field, count)
         self.entries.append(entry)
         self._append(asdict(entry))
         self.on_stage(entry, True)
 
     def record_fallback(self, to: str, reason: str, seconds: float) -> Fallback:
-        """Notes that the stage at hand did not end where it ran, and where it goes on.
+        """Record that an attempt at the current stage failed, and how the stage is retried.
 
         Args:
-            to: a rung of `pipeline.execution.fallback`, or "the CPU".
-            seconds: what the attempt took.
+            to: A level of `pipeline.execution.fallback`, or "the CPU".
+            reason: Why the attempt failed.
+            seconds: Duration of the attempt.
         """
-        found = Fallback(stage=self.current, rung=to, reason=reason, lost=round(seconds, 4))
-        self.fallbacks.append(found)
-        self._append({**found, "event": f"{reason}; goes on with: {to}"})
-        return found
+        fallback = Fallback(stage=self.current, rung=to, reason=reason, lost=round(seconds, 4))
+        self.fallbacks.append(fallback)
+        self._append({**fallback, "event": f"{reason}; falls back to: {to}"})
+        return fallback
 
-    def replay_fallback(self, found: Mapping[str, Any]) -> None:
-        """Notes again what had made a stage fall that is kept."""
-        self.fallbacks.append(Fallback(**found))  # type: ignore[typeddict-item]
-        self._append({**found, "event": f"{found['reason']}; went on with: {found['rung']}"})
+    def replay_fallback(self, fallback: Mapping[str, Any]) -> None:
+        """Record the fallback of a stage whose result is reused."""
+        self.fallbacks.append(Fallback(**fallback))  # type: ignore[typeddict-item]
+        event = f"{fallback['reason']}; fell back to: {fallback['rung']}"
+        self._append({**fallback, "event": event})
 
     def mark_resumed(self) -> None:
-        """Says that the lines before are those of a run that stopped, whatever the last one is."""
+        """Append a line that marks the lines before it as those of a process that stopped."""
         with open_to_append(self.path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
+            # A killed process may have written half a line, which must not swallow this one.
             is_cut = file.read(1) not in (b"", b"\n")
         self._append({"event": RESUMED}, "\n" if is_cut else "")
 
-    def _append(self, found: Mapping[str, object], before: str = "") -> None:
-        told = {k: v for k, v in found.items() if v or k not in ("gpu", "resume")}
-        line = f"{before}{redact(to_json_line(told))}\n"
+    def _append(self, fields: Mapping[str, object], before: str = "") -> None:
+        fields = {k: v for k, v in fields.items() if v or k not in ("gpu", "resume")}
+        line = f"{before}{redact(to_json_line(fields))}\n"
         file = open_to_append(self.path)
         size = os.fstat(file.fileno()).st_size
         try:
@@ -144,14 +152,14 @@ class Ledger:
                 file.write(line.encode())
         except OSError as error:
             with suppress(OSError):
-                os.truncate(self.path, size)  # no half of a line
+                os.truncate(self.path, size)  # leave no half line
             raise MachineError(
                 f"{self.path} cannot be written: {error.strerror}", fix="free some space"
             ) from error
 
 
 class LedgerLine(StoredObject):
-    """A line of the ledger: a stage that ended, which has seconds, or an event."""
+    """A line as readers check it: a completed stage, which has seconds, or an event."""
 
     stage: str = ""
     event: str = ""
@@ -159,9 +167,9 @@ class LedgerLine(StoredObject):
     asked: str = ""
     device: str = ""
     reason: str = ""
-    rung: str = ""
+    fallback_level: str = Field("", alias="rung")
     resume: str = ""
-    lost: Positive = 0.0
+    lost_seconds: Positive = Field(0.0, alias="lost")
     seconds: Positive | None = None
     rows: Count = 0
     peak_host: Count = 0
@@ -175,31 +183,28 @@ class LedgerLine(StoredObject):
     notes: list[str] = []
 
     @model_validator(mode="after")
-    def _whole(self) -> LedgerLine:
-        lacking = {"stage", "device"} - self.model_fields_set
-        if "seconds" in self.model_fields_set and (lacking or self.seconds is None):
-            raise ValueError(f"a stage must have {', '.join(sorted(lacking)) or 'seconds'}")
+    def _check_stage(self) -> LedgerLine:
+        missing = {"stage", "device"} - self.model_fields_set
+        if "seconds" in self.model_fields_set and (missing or self.seconds is None):
+            raise ValueError(f"a stage must have {', '.join(sorted(missing)) or 'seconds'}")
         return self
 
 
 @cache
 def ledger_line_adapter() -> TypeAdapter[LedgerLine]:
-    """Return what checks a line."""
+    """Return the checker of lines, which is built on first use."""
     return TypeAdapter(LedgerLine)
 
 
 def find_last_run(lines: Sequence[bytes]) -> int:
-    """Where the lines begin that the last process wrote: those before tell what it kept."""
+    """Return the index of the first line of the last process that worked on the run."""
     mark = to_json_line({"event": RESUMED}).encode()
-    marks = [i for i, line in enumerate(lines) if line == mark]
+    marks = [i for i, line in enumerate(lines) if line in (mark, _RESUMED_BEFORE)]
     return marks[-1] + 1 if marks else 0
 
 
 class _PeakMemory:
-    """The most resident memory of this process while the block runs.
-
-    Sampled every 50 ms; where the block raises the process's own high-water mark, that is exact.
-    """
+    """A meter of the maximum resident memory of this process during a block."""
 
     def __enter__(self) -> _PeakMemory:
         self.bytes, self._mark = 0, _high_water()
@@ -219,11 +224,12 @@ class _PeakMemory:
         self._stop.set()
         self._thread.join()
         self.bytes = max(self.bytes, self._process.memory_info().rss)
+        # Samples come every 50 ms. If the block raised the process's own maximum, that is exact.
         if _high_water() > self._mark:
             self.bytes = max(self.bytes, _high_water())
 
 
 def _high_water() -> int:
-    """The most resident bytes this process ever had."""
+    """Return the maximum resident memory of this process since its start, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes

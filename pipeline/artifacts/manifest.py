@@ -1,7 +1,8 @@
-"""A run folder's files as readers take them: inside the folder, through no link, of bounded size.
+"""Reading a run folder safely: only files inside it, not through links, of bounded size.
 
-Where there is a manifest they are what it says. A file is opened once and its size checked before
-anything is read. What is parsed is what was hashed, so that nothing can change between the two.
+If the run has a manifest, each file must have the hash that the manifest lists. A file is opened
+once, its size is checked before it is read, and the hashed bytes are the parsed bytes, so that
+nothing can change in between.
 """
 
 from __future__ import annotations
@@ -23,78 +24,78 @@ from pipeline.errors import InputError, PipelineError, shorten
 
 MANIFEST = "manifest.json"
 MAX_TEXT = 64 << 20
-"""Bytes of a JSON file of a run; a plan of 40,000 columns and 10 ops takes a third of it."""
+"""Maximum bytes of a JSON file; a plan of 40,000 columns and 10 ops takes a third of it."""
 MAX_VALUES = 2_000_000
-"""Values in one JSON file. A small one takes up to 180 bytes: 40,000 columns and 10 ops have 1.9
-million."""
+"""Maximum number of values in one JSON file, each of which takes up to 180 bytes of memory. A plan
+of 40,000 columns and 10 ops has 1.9 million."""
 AT_ONCE = 16 << 20
-"""Bytes of a file that is read before it is hashed; a larger one is hashed block by block first."""
+"""Bytes up to which a file is read before it is hashed; larger files are hashed in blocks first."""
 
 Inspect = Callable[[BufferedReader], None]
-"""Raises where an open file is not what it must be, before it is read as a whole."""
+"""Check of an open file before all of it is read; raises `InputError`."""
 
 
 class FileReader(Protocol):
-    """Returns a file's bytes, checked against a manifest or not."""
+    """A function that returns the bytes of a file, with or without a check of its hash."""
 
-    def __call__(self, path: Path, limit: int = MAX_TEXT, look: Inspect | None = None) -> bytes:
-        """Read a file of at most ``limit`` bytes that passes ``look``."""
+    def __call__(self, path: Path, limit: int = MAX_TEXT, inspect: Inspect | None = None) -> bytes:
+        """Read a file of at most ``limit`` bytes that passes ``inspect``."""
 
 
 @dataclass(frozen=True)
 class VerifiedRun:
-    """A run that its manifest vouches for."""
+    """A run folder whose files are read only if they match the hashes in its manifest."""
 
     run: Path
     manifest: Mapping[str, Any]
 
     @property
     def files(self) -> Mapping[str, str]:
-        """SHA-256 by name."""
-        found: Mapping[str, str] = self.manifest["files"]
-        return found
+        """SHA-256 by name, relative to the folder."""
+        hashes: Mapping[str, str] = self.manifest["files"]
+        return hashes
 
-    def read(self, path: Path, limit: int = MAX_TEXT, look: Inspect | None = None) -> bytes:
-        """Read a file of the run, if it is what the run wrote.
+    def read(self, path: Path, limit: int = MAX_TEXT, inspect: Inspect | None = None) -> bytes:
+        """Read a file of the run if it is unchanged since the run wrote it.
 
         Args:
-            path: in the run's folder.
-            limit: the most bytes.
-            look: checks the open file, a large one before it is hashed.
+            path: A file in the run folder.
+            limit: The maximum number of bytes.
+            inspect: Checks the open file; a large file before it is hashed.
 
         Raises:
-            InputError: it is missing, unlisted, altered, too large, or outside the run; names it.
+            InputError: The file is missing, unlisted, altered, too large, or outside the run.
         """
         name = path.relative_to(self.run).as_posix()
         if name not in self.files:
             raise InputError(
-                f"{path} is not in the run's manifest: it is not this run's file",
+                f"{path} is not in the run's manifest, so this run did not write it",
                 fix="restore the run from a copy, or run the config again",
             )
         with _open_within(self.run, name, limit) as (file, size):
             if size > AT_ONCE:
-                _look_at(file, look)
-                self._check(path, hashlib.file_digest(file, "sha256").hexdigest())
+                _inspect_from_start(file, inspect)
+                self._check_hash(name, hashlib.file_digest(file, "sha256").hexdigest())
                 file.seek(0)
-            data = file.read(size)  # no more than was checked, should it grow
-            self._check(path, hashlib.sha256(data).hexdigest())
+            data = file.read(size)  # only the checked bytes, even if the file grows meanwhile
+            self._check_hash(name, hashlib.sha256(data).hexdigest())
             if size <= AT_ONCE:
-                _look_at(file, look)
+                _inspect_from_start(file, inspect)
         return data
 
-    def _check(self, path: Path, found: str) -> None:
-        if found != self.files[path.relative_to(self.run).as_posix()]:
+    def _check_hash(self, name: str, actual: str) -> None:
+        if actual != self.files[name]:
             raise InputError(
-                f"{path} was altered after the run: its hash is not the manifest's",
+                f"{self.run / name} was altered after the run: its hash differs from the manifest",
                 fix="restore it from a copy, or run the config again",
             )
 
 
 def open_run(run: Path) -> VerifiedRun | None:
-    """The run with its manifest; None where there is none.
+    """Open a run with its manifest; return None if it has no manifest.
 
     Raises:
-        InputError: the manifest is damaged, or names files outside of the run.
+        InputError: The manifest is damaged, or names files outside the run.
     """
     path = run / MANIFEST
     if not os.path.lexists(path):
@@ -109,7 +110,7 @@ def open_run(run: Path) -> VerifiedRun | None:
             fix="use the version of the pipeline that wrote the run",
         )
     for name in check_stored(manifest_adapter(), manifest, path).files:
-        _inside(name)
+        _split_inside(name)
     return VerifiedRun(run, manifest)
 
 
@@ -117,15 +118,15 @@ def open_finished_run(run: Path) -> VerifiedRun:
     """Open a finished run with its manifest.
 
     Raises:
-        InputError: as `open_run`, or there is no manifest.
+        InputError: There is no manifest; or as `open_run`.
     """
-    if (found := open_run(run)) is None:
+    if (opened_run := open_run(run)) is None:
         raise unfinished_run_error(run)
-    return found
+    return opened_run
 
 
 def unfinished_run_error(run: Path) -> InputError:
-    """Describe a folder without a manifest, and what to do instead of using it."""
+    """Create the error for a folder without a manifest, with a fix."""
     fix = "name the folder that `python -m pipeline run` printed"
     if (run / "config.yaml").is_file():
         fix = (
@@ -136,93 +137,98 @@ def unfinished_run_error(run: Path) -> InputError:
 
 
 def parse_json(data: bytes, path: Path) -> Any:
-    """The value in a JSON file of bounded size and depth.
+    """Parse the bytes of a JSON file of bounded size and depth.
 
     Raises:
-        InputError: it is not JSON, or too large or too deep.
+        InputError: The bytes are not JSON, or the value is too large or too deep.
     """
     check_amount(len(data), count_values(data), path)
     try:
         value = json.loads(data)
-        if HALF_CHARACTER.search(data):
+        if HALF_CHARACTER.search(data):  # half a character could be read, but never written
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # also what is no UTF-8
-        raise InputError(f"{path} is not JSON: it was damaged after the run wrote it") from None
+    except (ValueError, RecursionError):  # ValueError: also bytes that are not UTF-8
+        raise InputError(
+            f"{path} is not JSON: it was damaged after the run wrote it",
+            fix="restore it from a copy, or run the config again",
+        ) from None
     return value
 
 
 HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
-"""May be half of a surrogate pair: text that nothing can write."""
+"""Pattern of an escape that may be half of a surrogate pair."""
 
 
 def count_values(data: bytes) -> int:
-    """Return about how many values there are in JSON."""
+    """Estimate the number of values in JSON without parsing it."""
     return sum(data.count(c) for c in (b",", b"[", b"{"))
 
 
 def check_amount(size: int, values: int, path: Path) -> None:
-    """Check that JSON of one file, or of all files of a run together, is not too much.
+    """Check that the JSON of one file, or of all files of a run together, is not too large.
 
     Raises:
-        InputError: it is; names the path.
+        InputError: The JSON is too large; the message names the path.
     """
     if size > MAX_TEXT or values > MAX_VALUES:
         raise InputError(
             f"{path} is too large: at most {MAX_TEXT >> 20} MB and {MAX_VALUES:,} values of JSON",
-            fix="is this a run folder? Restore it from a copy, or run the config again",
+            fix="check that this is a run folder; restore it from a copy, or run the config again",
         )
 
 
-def read_unverified(path: Path, limit: int = MAX_TEXT, look: Inspect | None = None) -> bytes:
-    """A file's bytes as they are: for what this process has written, or nothing vouches for.
+def read_unverified(path: Path, limit: int = MAX_TEXT, inspect: Inspect | None = None) -> bytes:
+    """Read a file without a check of its hash: one of this process, or of a run without manifest.
 
     Raises:
-        InputError: it is missing, no regular file, too large, or a link.
+        InputError: The file is missing, not a regular file, too large, or a link.
     """
-    return read_within(path.parent, path.name, limit, look)
+    return read_within(path.parent, path.name, limit, inspect)
 
 
 def read_within(
-    folder: Path, name: str, limit: int = MAX_TEXT, look: Inspect | None = None
+    folder: Path, name: str, limit: int = MAX_TEXT, inspect: Inspect | None = None
 ) -> bytes:
-    """The bytes of a regular file inside the folder; no link on the way is followed.
+    """Read a regular file inside a folder without following links below the folder.
 
     Args:
-        folder: may itself be reached through links.
-        name: relative to it, with ``/``.
-        limit: the most bytes.
-        look: checks the open file first.
+        folder: The folder, which may itself be reached through links.
+        name: The name relative to the folder, with ``/``.
+        limit: The maximum number of bytes.
+        inspect: Checks the open file first.
 
     Raises:
-        InputError: it is not there, no regular file, outside the folder, or larger.
+        InputError: The file is missing, not a regular file, outside the folder, or too large.
     """
     with _open_within(folder, name, limit) as (file, size):
-        _look_at(file, look)
+        _inspect_from_start(file, inspect)
         return file.read(size)
 
 
-def _look_at(file: BufferedReader, look: Inspect | None) -> None:
-    if look is not None:
+def _inspect_from_start(file: BufferedReader, inspect: Inspect | None) -> None:
+    if inspect is not None:
         file.seek(0)
-        look(file)
+        inspect(file)
         file.seek(0)
 
 
 @contextmanager
 def _open_within(folder: Path, name: str, limit: int) -> Iterator[tuple[BufferedReader, int]]:
-    """Open what `read_within` reads; yield it with its size, which has been checked."""
-    parts, path = _inside(name), folder / name
+    """Open a file for `read_within`, check its size, and yield both."""
+    parts, path = _split_inside(name), folder / name
     try:
-        with _descended(folder, parts[:-1]) as at:
-            handle = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+        with _open_folder_below(folder, parts[:-1]) as parent:
+            handle = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
         try:
             info = os.fstat(handle)
             if not stat.S_ISREG(info.st_mode):
-                raise InputError(f"{path} is no file")
+                raise InputError(
+                    f"{path} is not a regular file", fix="restore the run folder from a copy"
+                )
             if info.st_size > limit:
                 raise InputError(
                     f"{path} is too large: {info.st_size:,} bytes, at most {limit:,}",
-                    fix="no run writes such a file: restore it from a copy",
+                    fix="restore it from a copy, because no run writes such a file",
                 )
             with open(handle, "rb", closefd=False) as file:
                 yield file, info.st_size
@@ -231,59 +237,62 @@ def _open_within(folder: Path, name: str, limit: int) -> Iterator[tuple[Buffered
     except FileNotFoundError:
         raise InputError(
             f"{path} is missing",
-            fix="is this the folder of a finished run? Restore it, or run the config again",
+            fix="check that this is a finished run; restore it, or run the config again",
         ) from None
     except OSError as error:
-        if _has_link(folder, parts):
+        steps = (folder.joinpath(*parts[: n + 1]) for n in range(len(parts)))
+        if any(step.is_symlink() for step in steps):
             raise InputError(
-                f"{path} is a link, or reached through one: it may lead out of the run",
+                f"{path} is a link, or is reached through one, and may lead out of the run",
                 fix="put the file itself there",
             ) from None
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InputError(
+            f"{path} cannot be read: {error.strerror or error}",
+            fix="check that you may read it, or restore it from a copy",
+        ) from None
 
 
 @contextmanager
-def _descended(folder: Path, parts: tuple[str, ...]) -> Iterator[int]:
-    """A handle of the folder below, each step through a folder that is no link."""
+def _open_folder_below(folder: Path, parts: tuple[str, ...]) -> Iterator[int]:
+    """Yield the handle of a folder below another, opened step by step without links."""
+    # Handles instead of paths: nobody can replace a folder by a link between check and use.
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in parts:
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+            child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
             os.close(handle)
-            handle = below
+            handle = child
         yield handle
     finally:
         os.close(handle)
 
 
-def _has_link(folder: Path, parts: tuple[str, ...]) -> bool:
-    paths = (folder.joinpath(*parts[: n + 1]) for n in range(len(parts)))
-    return any(path.is_symlink() for path in paths)
-
-
-def _inside(name: str) -> tuple[str, ...]:
-    """The parts of a relative name that stays where it is."""
+def _split_inside(name: str) -> tuple[str, ...]:
+    """Split a relative name into its parts, and check that it stays inside its folder."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-        raise InputError(f"the run names the file {shorten(name)}, which is outside of it")
+        raise InputError(
+            f"the run names the file {shorten(name)}, which is outside its folder",
+            fix="do not use this run, because its files were altered",
+        )
     return parts
 
 
 def refuse_special_files(run: Path) -> None:
-    """Check that a folder holds only files and folders: what is written into it stays in it.
+    """Check that a folder contains only files and folders, so that writes to it stay inside.
 
     Raises:
-        InputError: names the first link, pipe, socket or device.
+        InputError: There is a link, pipe, socket or device; the message names the first one.
     """
-    for at, folders, files in os.walk(run):
+    for parent, folders, files in os.walk(run):
         for name in (*folders, *files):
-            path = Path(at) / name
-            with suppress(FileNotFoundError):  # another process works there, and has the lock
+            path = Path(parent) / name
+            with suppress(FileNotFoundError):  # another process that has the lock removes it
                 mode = os.lstat(path).st_mode
                 if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                     what = "a link" if stat.S_ISLNK(mode) else "a pipe, a socket or a device"
                     raise InputError(
-                        f"{path} is {what}: a run writes to files of its own folder only",
+                        f"{path} is {what}: a run writes only to files of its own folder",
                         fix="remove it, or name another folder",
                     )
 
@@ -293,7 +302,7 @@ MISFITS = (LookupError, TypeError, ValueError, AttributeError, RecursionError, A
 
 @contextmanager
 def report_misfits(*runs: Path) -> Iterator[None]:
-    """A block that puts runs' files together: where they do not fit, that is an `InputError`."""
+    """Run a block that combines files of runs, and report any misfit as an `InputError`."""
     try:
         yield
     except PipelineError:
@@ -302,5 +311,5 @@ def report_misfits(*runs: Path) -> Iterator[None]:
         raise InputError(
             f"{' or '.join(map(str, runs))}: its files do not fit together: "
             f"{type(error).__name__}: {shorten(str(error))}",
-            fix="they are not of one run, or were damaged: run the config again",
+            fix="run the config again, because they are of several runs or were damaged",
         ) from error

@@ -1,6 +1,6 @@
-"""Content of ``manifest.json``.
+"""Contents of ``manifest.json``.
 
-`pipeline.execution.stages.save` writes it, `pipeline.artifacts.manifest` opens it.
+`pipeline.execution.stages.save` writes the file, and `pipeline.artifacts.manifest` opens it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ Device = Literal["cpu", "gpu"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["64 letters 0-9a-f"])]
 
 
-def _no_null(name: str) -> str:
+def check_name(name: str) -> str:
+    """Check that a text can be the name of a file, and return it."""
     if "\0" in name:
         raise ValueError("must be text without NUL")
     return name
 
 
-Name = Annotated[str, AfterValidator(_no_null)]
+Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Input(StoredObject):
-    """A file of the data."""
+    """A file of the input data."""
 
     path: Name
     bytes: Count
@@ -37,16 +38,16 @@ class Input(StoredObject):
 
 
 class Fallback(StoredObject):
-    """A stage that did not end where it ran."""
+    """A failed attempt at a stage, as the ledger records it."""
 
     stage: str
-    rung: str
+    fallback_level: str = Field(alias="rung")
     reason: str
-    lost: Positive
+    lost_seconds: Positive = Field(alias="lost")
 
 
 class Manifest(StoredObject):
-    """A finished run."""
+    """The manifest of a finished run."""
 
     format: Literal[1]
     pipeline: str
@@ -69,7 +70,7 @@ class Manifest(StoredObject):
     files: dict[str, Sha256]
 
     @model_validator(mode="after")
-    def _fits(self) -> Manifest:
+    def _check_models(self) -> Manifest:
         check_classes(self.task, self.classes)
         if self.best not in self.models:
             raise ValueError(f"best must be one of models, not {self.best!r:.80}")
@@ -80,22 +81,20 @@ def check_classes(task: Task, classes: list[Scalar]) -> None:
     """Check that a target of the task can have these classes.
 
     Raises:
-        ValueError: too many or too few, of several types, or one twice.
+        ValueError: The number of classes is wrong, they have several types, or one occurs twice.
     """
-    fits = {"binary": len(classes) == 2, "regression": not classes}.get(task, len(classes) > 1)
-    if not fits:
+    is_possible = {"binary": len(classes) == 2, "regression": not classes}
+    if not is_possible.get(task, len(classes) > 1):
         raise ValueError(f"a {task} target cannot have {len(classes):,} classes")
     if len(set(map(str, classes))) < len(classes):
         raise ValueError("two classes are the same")
-    if len({type(value) for value in classes}) > 1 and not _are_numbers(classes):
+    # Integers and floats may be mixed; bools are integers in Python, but a type of their own here.
+    are_numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in classes)
+    if len({type(value) for value in classes}) > 1 and not are_numbers:
         raise ValueError("classes must be of one type")
-
-
-def _are_numbers(values: list[Scalar]) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 @cache
 def manifest_adapter() -> TypeAdapter[Manifest]:
-    """Return what checks a manifest."""
+    """Return the checker of manifests, which is built on first use."""
     return TypeAdapter(Manifest)

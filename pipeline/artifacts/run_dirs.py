@@ -1,4 +1,4 @@
-"""Run folders: a new one for each run, or one in which a run goes on."""
+"""Run folders: a new one for each run, or an existing one to resume."""
 
 from __future__ import annotations
 
@@ -14,91 +14,90 @@ CONFIG = "config.yaml"
 
 
 def make_run_folder(name: str, out: str | Path | None, root: Path = RUNS) -> Path:
-    """A new folder for a run, below ``root``; never one that another run has just made.
+    """Create the folder of a new run: ``out``, or else a new folder below ``root``.
 
     Raises:
-        InputError: ``out`` is a file, or a folder with something in it.
-        MachineError: the folder cannot be made.
+        InputError: ``out`` is a URL, a file, or a folder that is not empty.
+        MachineError: The folder cannot be created.
     """
     if out is not None and re.match(r"[a-z0-9]+:/", str(out)):  # a `Path` has lost one slash
         raise InputError(
             f"--out {str(out)!r} is a URL: a run folder is local",
-            fix="name a folder, and copy it once the run has finished",
+            fix="name a local folder, and copy it after the run",
         )
     check_utf8(str(out or ""), "--out")
     try:
-        return _new_folder(name, root) if out is None else _given_folder(Path(out).expanduser())
+        if out is None:
+            return _create_new(name, root)
+        folder = Path(out).expanduser()
+        if folder.is_file():
+            raise _not_empty_error(folder)
+        if folder.is_dir():
+            check_empty(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
     except OSError as error:
         raise MachineError(
-            f"the run folder cannot be made: {error.strerror}: {error.filename}",
+            f"the run folder cannot be created: {error.strerror}: {error.filename}",
             fix="choose another one with --out",
         ) from None
 
 
-def _new_folder(name: str, root: Path) -> Path:
+def _create_new(name: str, root: Path) -> Path:
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     number = 0
     while True:
         folder = root / (f"{stem}-{number}" if number else stem)
         try:
             folder.mkdir(parents=True)
-        except FileExistsError:
+        except FileExistsError:  # another run started within the same second
             number += 1
         else:
             return folder
 
 
-def _given_folder(folder: Path) -> Path:
-    if folder.is_file():
-        raise _not_empty(folder)
-    if folder.is_dir():
-        check_empty(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def check_empty(folder: Path) -> None:
-    """Checks that nothing but a lock is in the folder.
+    """Check that a folder contains nothing but a lock.
 
     Raises:
-        InputError: a run has been there; says how to go on with it.
+        InputError: The folder contains files; for those of a run, the fix is to resume it.
     """
     if any(path.name != LOCK for path in folder.iterdir()):
-        raise _not_empty(folder)
+        raise _not_empty_error(folder)
 
 
-def _not_empty(folder: Path) -> InputError:
+def _not_empty_error(folder: Path) -> InputError:
     fix = "name a folder that is absent or empty"
     if (folder / CONFIG).is_file():
-        fix += f"; or go on with the run that is there: --resume {quote_path(folder)}"
+        fix += f"; or resume the run in this folder: --resume {quote_path(folder)}"
     return InputError(f"--out {str(folder)!r} is not empty", fix=fix)
 
 
 def open_resumed_folder(given: str | Path) -> Path:
-    """The folder of a run that goes on; made where it is absent, for a command that is repeated.
+    """Return the folder of a run to resume, and create it if it is absent.
 
     Raises:
-        InputError: what is there is no run folder. MachineError: it cannot be made.
+        InputError: The path is not a run folder.
+        MachineError: The folder cannot be created.
     """
+    # An absent folder is allowed, so that a script can repeat one command until the run is done.
     folder = Path(given).expanduser()
     check_utf8(str(folder), "--resume")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / CONFIG).is_file() or all(_begun(path) for path in folder.iterdir()):
+        names = [path.name for path in folder.iterdir()]
+        # A run that was killed before it wrote its config leaves only such files.
+        has_only_leftovers = all(n.startswith(".") or n in ("log.txt", "tmp") for n in names)
+        if has_only_leftovers or (folder / CONFIG).is_file():
             return folder
     except FileExistsError:
-        pass  # a file
+        pass  # a file has this name, which is reported below
     except OSError as error:
         raise MachineError(
-            f"the run folder cannot be made: {error.strerror}: {error.filename}",
+            f"the run folder cannot be created: {error.strerror}: {error.filename}",
             fix="name another one with --resume",
         ) from None
     raise InputError(
         f"--resume {str(given)!r} is not a run folder: it has no {CONFIG}",
-        fix="name a folder that `python -m pipeline run` made, or one that is absent or empty",
+        fix="name a folder that `python -m pipeline run` created, or one that is absent or empty",
     )
-
-
-def _begun(path: Path) -> bool:
-    """What a run leaves that was killed before it wrote its config."""
-    return path.name.startswith(".") or path.name in ("log.txt", "tmp")

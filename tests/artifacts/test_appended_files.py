@@ -66,7 +66,7 @@ def test_a_resumed_copy_of_hard_links_leaves_the_original_as_it_is(stopped, tmp_
     assert set(done.resumed.values()) == {"kept: nothing that it depends on has changed"}
     assert contents(stopped) == before
     ledger = (copy / "ledger.jsonl").read_bytes()
-    assert ledger.startswith(before[Path("ledger.jsonl")]) and b"the run goes on" in ledger
+    assert ledger.startswith(before[Path("ledger.jsonl")]) and b"the run is resumed" in ledger
     assert not (copy / ".lock").exists() and (copy / "manifest.json").exists()
 
 

@@ -111,7 +111,7 @@ def test_pages_that_decompress_to_much_are_refused(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"s": ["a" * 9_000_000]}), path)
     assert path.stat().st_size < 500_000
-    with pytest.raises(InputError, match="bytes once decompressed, at most"):
+    with pytest.raises(InputError, match="bytes after decompression, at most"):
         read_stored_table(path, TableLimits(1, 1, 1 << 20))
 
 

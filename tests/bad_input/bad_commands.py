@@ -26,7 +26,7 @@ COMMANDS: dict[str, Case] = {
     "--profile that is none": bad_command("run c.yaml --profile perf", "perf", "cprofile"),
     "--out is a file": bad_command("run c.yaml --out d.csv", r"--out 'd\.csv'", "file|folder"),
     "--out is not empty": bad_command("run c.yaml --out o", "--out 'o' is not empty", files={"o/a": ""}),
-    "--out below a file": bad_command("run c.yaml --out d.csv/run", "run folder cannot be made", status=3),
+    "--out below a file": bad_command("run c.yaml --out d.csv/run", "run folder cannot be created", status=3),
     "--out is a URL": bad_command("run c.yaml --out s3://b/run", "is a URL", "local"),
     "--json and an error": bad_command("run c.yaml --data gone.csv --json --out run", r"'gone\.csv'"),
     "plan of data that are not there": bad_command("plan --data gone.csv --target y", r"'gone\.csv'"),

@@ -32,7 +32,7 @@ def lines(folder):
     """The ledger's lines of the last process in the folder, by stage."""
     found = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
     last = max(
-        (i for i, own in enumerate(found) if own.get("event") == "the run goes on"), default=-1
+        (i for i, own in enumerate(found) if own.get("event") == "the run is resumed"), default=-1
     )
     return {own["stage"]: own for own in found[last + 1 :] if "seconds" in own}
 

@@ -31,7 +31,7 @@ def test_a_given_folder_must_be_absent_or_empty(tmp_path):
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MachineError, match="cannot be made.*file"):
+    with pytest.raises(MachineError, match="cannot be created.*file"):
         runner.make_run_folder("x", tmp_path / "file" / "run")
 
 

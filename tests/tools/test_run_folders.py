@@ -216,7 +216,7 @@ def test_nothing_is_resumed_in_a_folder_with_links(folder, capsys):
     (folder / "stopped" / "log.txt").unlink()
     (folder / "stopped" / "log.txt").symlink_to(victim)
     assert run_command_line(["run", "--resume", str(folder / "stopped")]) == 2
-    assert "is a link: a run writes to files of its own folder only" in capsys.readouterr().err
+    assert "is a link: a run writes only to files of its own folder" in capsys.readouterr().err
     assert victim.read_text() == "mine"
 
 

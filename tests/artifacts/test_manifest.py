@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from manifest_facts import manifest_facts
 
-from pipeline.artifacts import manifest as sealed
+from pipeline.artifacts import manifest
 from pipeline.artifacts.files import is_in_use, lock_folder, read_json, write_manifest, write_text
 from pipeline.errors import InputError
 
@@ -34,15 +34,15 @@ def relisted(run, **files):
 
 
 def test_what_the_manifest_lists_is_read(run):
-    found = sealed.open_run(run)
+    found = manifest.open_run(run)
     assert found.read(run / MODEL) == b"model"
     assert all(found.read(run / name) for name in found.files)
     (run / "manifest.json").unlink()
-    assert sealed.open_run(run) is None
+    assert manifest.open_run(run) is None
 
 
 def test_altered_missing_and_unlisted_files_are_refused_by_name(run):
-    found = sealed.open_run(run)
+    found = manifest.open_run(run)
     (run / MODEL).write_text("mode1")
     with pytest.raises(InputError, match=r"train/model\.ubj was altered"):
         found.read(run / MODEL)
@@ -56,14 +56,14 @@ def test_altered_missing_and_unlisted_files_are_refused_by_name(run):
 
 def test_what_is_read_is_what_was_hashed(run, monkeypatch):
     """Whoever swaps the file after the check swaps nothing: it is read once."""
-    found, opened = sealed.open_run(run), []
+    found, opened = manifest.open_run(run), []
     real = os.open
 
     def watched(path, *args, **kwargs):
         opened.append(str(path))
         return real(path, *args, **kwargs)
 
-    monkeypatch.setattr(sealed.os, "open", watched)
+    monkeypatch.setattr(manifest.os, "open", watched)
     assert found.read(run / MODEL) == b"model"
     assert opened.count("model.ubj") == 1
 
@@ -71,10 +71,10 @@ def test_what_is_read_is_what_was_hashed(run, monkeypatch):
 @pytest.mark.parametrize("name", ["../secret.txt", "train/../../secret.txt", "/etc/passwd", "a\0b"])
 def test_names_that_lead_out_of_the_run_are_refused(run, name):
     relisted(run, name=name)
-    with pytest.raises(InputError, match="outside of it"):
-        sealed.open_run(run)
-    with pytest.raises(InputError, match="outside of it"):
-        sealed.read_within(run, name)
+    with pytest.raises(InputError, match="outside its folder"):
+        manifest.open_run(run)
+    with pytest.raises(InputError, match="outside its folder"):
+        manifest.read_within(run, name)
 
 
 @pytest.mark.parametrize("where", ["file", "folder", "manifest"])
@@ -89,27 +89,27 @@ def test_links_are_not_followed(run, where):
     else:
         (run / "manifest.json").rename(outside)
         (run / "manifest.json").symlink_to(outside)
-    with pytest.raises(InputError, match="is a link, or reached through one"):
-        sealed.open_run(run).read(run / MODEL)
+    with pytest.raises(InputError, match="is a link, or is reached through one"):
+        manifest.open_run(run).read(run / MODEL)
     with pytest.raises(InputError, match="is a link"):
-        sealed.refuse_special_files(run)
+        manifest.refuse_special_files(run)
 
 
 def test_a_run_may_itself_be_reached_through_a_link(run):
     link = run.parent / "link"
     link.symlink_to(run)
-    assert sealed.open_run(link).read(link / MODEL) == b"model"
+    assert manifest.open_run(link).read(link / MODEL) == b"model"
 
 
 def test_pipes_and_folders_are_no_files(run):
     (run / MODEL).unlink()
     os.mkfifo(run / MODEL)
-    with pytest.raises(InputError, match="is no file"):  # and nobody waits for a writer
-        sealed.open_run(run).read(run / MODEL)
+    with pytest.raises(InputError, match="is not a regular file"):  # and nobody waits for a writer
+        manifest.open_run(run).read(run / MODEL)
     (run / MODEL).unlink()
     (run / MODEL).mkdir()
-    with pytest.raises(InputError, match="is no file"):
-        sealed.open_run(run).read(run / MODEL)
+    with pytest.raises(InputError, match="is not a regular file"):
+        manifest.open_run(run).read(run / MODEL)
 
 
 @pytest.mark.parametrize(
@@ -118,28 +118,28 @@ def test_pipes_and_folders_are_no_files(run):
 def test_a_manifest_that_is_none_is_refused(run, text):
     (run / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json"):
-        sealed.open_run(run)
+        manifest.open_run(run)
 
 
 def test_json_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(sealed, "MAX_VALUES", 10)
+    monkeypatch.setattr(manifest, "MAX_VALUES", 10)
     (tmp_path / "a.json").write_text(json.dumps(list(range(20))))
     with pytest.raises(InputError, match="too large"):
         read_json(tmp_path / "a.json")
-    monkeypatch.setattr(sealed, "MAX_TEXT", 10)
+    monkeypatch.setattr(manifest, "MAX_TEXT", 10)
     (tmp_path / "manifest.json").write_text(" " * 20)
     with pytest.raises(InputError, match="too large"):
-        sealed.open_run(tmp_path)
+        manifest.open_run(tmp_path)
 
 
 def test_files_that_do_not_fit_together_are_the_inputs_fault():
     for error in (KeyError("a"), TypeError("b"), RecursionError("c")):
         with (
             pytest.raises(InputError, match="do not fit together"),
-            sealed.report_misfits(Path("run")),
+            manifest.report_misfits(Path("run")),
         ):
             raise error
-    with pytest.raises(OSError, match="as it is"), sealed.report_misfits(Path("run")):
+    with pytest.raises(OSError, match="as it is"), manifest.report_misfits(Path("run")):
         raise OSError("as it is")
 
 
