@@ -1,36 +1,31 @@
-"""The page's section on the audit: its findings and what each check looked at, as plain text."""
+"""The page's section on the audit: its findings and the result of each check, as plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pipeline.report import text
 from pipeline.report.audit_file import SEVERITIES
+from pipeline.report.text import JsonObject
 
-Json = dict[str, Any]
 
-
-def build_section(found: Json, files: Mapping[str, str]) -> Json:
-    """What the template shows; empty where the run was not audited, or has changed since.
+def build_section(audit: JsonObject, files: Mapping[str, str]) -> JsonObject:
+    """Return the values for the template; empty without an audit of the run as it is now.
 
     Args:
-        found: ``audit.json``, checked by its model.
+        audit: ``audit.json``, checked by its model; empty without one.
         files: the hashes in the run's manifest.
     """
-    if not found:
-        return {}
-    if any(files.get(name) != value for name, value in found["files"].items()):
+    # A resumed run has another config or plan: findings about the old one would mislead.
+    if not audit or any(files.get(name) != value for name, value in audit["files"].items()):
         return {}
     names = ("severity", "check", "column", "what", "config")
-    findings = [{name: own[name] for name in names} for own in found["findings"]]
-    checks = [{"name": own["check"], "said": own["said"]} for own in found["checks"]]
+    findings = [{name: finding[name] for name in names} for finding in audit["findings"]]
+    checks = [{"name": check["check"], "summary": check["said"]} for check in audit["checks"]]
     counts = [f"{sum(f['severity'] == s for f in findings):,} {s}" for s in SEVERITIES]
-    summary = f"{', '.join(counts)}; {_rows(found)}"
+    rows, sampled = sum(audit["rows"].values()), audit["sampled"]
+    refitted = "all" if sampled == rows else text.format_count(sampled)
+    summary = (
+        f"{', '.join(counts)}; {text.format_count(rows)} rows, features refitted on {refitted}"
+    )
     return {"findings": findings, "checks": checks, "summary": summary}
-
-
-def _rows(found: Json) -> str:
-    rows, sampled = sum(found["rows"].values()), found["sampled"]
-    of = "all" if sampled == rows else text.format_count(sampled)
-    return f"{text.format_count(rows)} rows, {of} of them refitted"

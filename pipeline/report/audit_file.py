@@ -1,18 +1,18 @@
-"""Required content of ``audit.json`` (`pipeline.tools.audit` writes it)."""
+"""Model of ``audit.json``, which `pipeline.audit.runner` writes."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Literal
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from pipeline.artifacts.manifest_model import SetName
 from pipeline.config.stored import Count, Plain, Positive, StoredObject
 
 Severity = Literal["fail", "warn", "info"]
 SEVERITIES: tuple[Severity, ...] = ("fail", "warn", "info")
-"""From the gravest on."""
+"""In descending order of severity."""
 
 
 class StoredFinding(StoredObject):
@@ -28,15 +28,18 @@ class StoredFinding(StoredObject):
 
 
 class StoredCheck(StoredObject):
-    """A check, and what it looked at."""
+    """A check and its result."""
+
+    # The page reads the stored key, so the name of the field must not stand for it.
+    model_config = ConfigDict(populate_by_name=False)
 
     check: str
-    said: str
+    summary: str = Field(alias="said")
     measured: dict[str, Plain]
 
 
 class AuditFile(StoredObject):
-    """What ``audit.json`` holds."""
+    """Content of ``audit.json``."""
 
     format: Literal[1]
     run: str
@@ -52,5 +55,5 @@ class AuditFile(StoredObject):
 
 @cache
 def get_audit_adapter() -> TypeAdapter[AuditFile]:
-    """Return what checks an ``audit.json``."""
+    """Return the validator of ``audit.json``."""
     return TypeAdapter(AuditFile)

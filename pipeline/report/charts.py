@@ -1,4 +1,4 @@
-"""The interactive charts of the models' curves."""
+"""Interactive charts of the models' curves."""
 
 from __future__ import annotations
 
@@ -6,170 +6,158 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.drawing import GREY, PALETTE, Chart, Line, draw_figure
+from pipeline.report.text import JsonObject
 
-Json = dict[str, Any]
-
-
-def draw_curves(curves: Json) -> list[Chart]:
-    """The charts that these curves allow, of all models together."""
-    models: Mapping[str, Json] = curves.get("models", {})
-    makers = (_roc, _precision_recall, _calibration, _agreement, _residuals)
-    found = [chart for maker in makers if (chart := maker(models))]
-    return found + _learning(models)
+Models = Mapping[str, JsonObject]
 
 
-def _roc(models: Mapping[str, Json]) -> Chart | None:
-    lines = _ranking_lines(models, "fpr", "tpr")
+def draw_curves(curves: JsonObject) -> list[Chart]:
+    """Draw the charts that these curves allow; each shows all models."""
+    models: Models = curves.get("models", {})
+    drawers = (
+        _draw_roc,
+        _draw_precision_recall,
+        _draw_calibration,
+        _draw_agreement,
+        _draw_residuals,
+    )
+    charts = [chart for draw in drawers if (chart := draw(models))]
+    return charts + _draw_learning_curves(models)
+
+
+def _draw_roc(models: Models) -> Chart | None:
+    lines = _make_ranking_lines(models, "fpr", "tpr")
     if not lines:
         return None
     chance = Line("chance", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    figure = draw_figure(
-        [*lines, chance], "false positive rate", "true positive rate",
-        {"threshold": "@threshold{0.0000}", "false positives": "@x{0.0 %}", "recall": "@y{0.0 %}"},
-        unit_square=True,
-    )  # fmt: skip
+    hover = {
+        "threshold": "@threshold{0.0000}",
+        "false positives": "@x{0.0 %}",
+        "recall": "@y{0.0 %}",
+    }
+    axes = "false positive rate", "true positive rate"
+    figure = draw_figure([*lines, chance], *axes, hover, unit_square=True)
     return Chart("ROC curve", "Dotted: chance.", figure)
 
 
-def _precision_recall(models: Mapping[str, Json]) -> Chart | None:
-    lines = _ranking_lines(models, "tpr", "precision")
+def _draw_precision_recall(models: Models) -> Chart | None:
+    lines = _make_ranking_lines(models, "tpr", "precision")
     if not lines:
         return None
-    figure = draw_figure(
-        lines, "recall", "precision",
-        {"threshold": "@threshold{0.0000}", "recall": "@x{0.0 %}", "precision": "@y{0.0 %}"},
-        unit_square=True,
-    )  # fmt: skip
+    hover = {"threshold": "@threshold{0.0000}", "recall": "@x{0.0 %}", "precision": "@y{0.0 %}"}
+    figure = draw_figure(lines, "recall", "precision", hover, unit_square=True)
     return Chart("Precision and recall", "", figure)
 
 
-def _calibration(models: Mapping[str, Json]) -> Chart | None:
-    lines = _bin_lines(models, "calibration")
+def _draw_calibration(models: Models) -> Chart | None:
+    lines = _make_bin_lines(models, "calibration")
     if not lines:
         return None
     perfect = Line("perfect", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    figure = draw_figure(
-        [*lines, perfect], "predicted probability", "share that happened",
-        {"predicted": "@x{0.0 %}", "happened": "@y{0.0 %}", "rows": "@rows{0,0}"}, dots=True,
-    )  # fmt: skip
+    hover = {"predicted": "@x{0.0 %}", "happened": "@y{0.0 %}", "rows": "@rows{0,0}"}
+    axes = "predicted probability", "share that happened"
+    figure = draw_figure([*lines, perfect], *axes, hover, dots=True)
     return Chart("Calibration", "Bins of about equal numbers of rows; dotted: perfect.", figure)
 
 
-def _agreement(models: Mapping[str, Json]) -> Chart | None:
-    lines = _bin_lines(models, "agreement")
+def _draw_agreement(models: Models) -> Chart | None:
+    lines = _make_bin_lines(models, "agreement")
     if not lines:
         return None
-    ends = [x for line in lines for x in line.data["x"]]
-    ends = [min(ends), max(ends)]
+    values = [x for line in lines for x in line.data["x"]]
+    ends = [min(values), max(values)]
     perfect = Line("perfect", {"x": ends, "y": ends}, GREY, "dotted")
-    figure = draw_figure(
-        [*lines, perfect], "predicted (mean of a bin)", "actual (mean of a bin)",
-        {
-            "predicted": "@x{0,0.000}", "actual": "@y{0,0.000}",
-            "80 % of rows": "@low{0,0.000} to @high{0,0.000}", "rows": "@rows{0,0}",
-        },
-        dots=True,
-    )  # fmt: skip
-    return Chart(
-        "Predicted and actual", "Bins of about equal numbers of rows; dotted: perfect.", figure
-    )
+    hover = {
+        "predicted": "@x{0,0.000}",
+        "actual": "@y{0,0.000}",
+        "80 % of rows": "@low{0,0.000} to @high{0,0.000}",
+        "rows": "@rows{0,0}",
+    }
+    axes = "predicted (mean of a bin)", "actual (mean of a bin)"
+    figure = draw_figure([*lines, perfect], *axes, hover, dots=True)
+    note = "Bins of about equal numbers of rows; dotted: perfect."
+    return Chart("Predicted and actual", note, figure)
 
 
-def _residuals(models: Mapping[str, Json]) -> Chart | None:
+def _draw_residuals(models: Models) -> Chart | None:
     lines, outside = [], 0
-    for colour, (name, which, found) in _sets(models, "residuals"):
-        edges, counts = found["edges"], found["counts"]
+    for colour, (name, which, histogram) in _list_sets(models, "residuals"):
+        edges, counts = histogram["edges"], histogram["counts"]
         width = edges[1] - edges[0]
         middles = [edge + width / 2 for edge in edges[:-1]]
-        outside = max(outside, found["below"] + found["above"])
-        # Models have bins of their own width: rows of a bin cannot be compared.
+        outside = max(outside, histogram["below"] + histogram["above"])
+        # Each model has bins of its own width: counts could not be compared, densities can.
         density = [count / width for count in counts]
-        lines.append(_line(name, which, {"x": middles, "y": density, "rows": counts}, colour))
+        data = {"x": middles, "y": density, "rows": counts}
+        lines.append(_make_line(name, which, data, colour))
     if not lines:
         return None
-    figure = draw_figure(
-        lines, "actual less predicted", "rows per unit",
-        {"error": "@x{0,0.000}", "rows": "@rows{0,0}"}, steps=True,
-    )  # fmt: skip
+    hover = {"error": "@x{0,0.000}", "rows": "@rows{0,0}"}
+    figure = draw_figure(lines, "actual less predicted", "rows per unit", hover, steps=True)
     return Chart("Residuals", f"Up to {outside:,} rows lie outside the axis.", figure)
 
 
-def _learning(models: Mapping[str, Json]) -> list[Chart]:
-    """A chart per model that has a history: ``{set: {metric: [by round]}}``."""
-    found = []
+def _draw_learning_curves(models: Models) -> list[Chart]:
+    """Draw a chart per model and metric of its history: ``{set: {metric: [by round]}}``."""
+    charts = []
     for name, model in models.items():
         by_metric: dict[str, list[Line]] = {}
         for which, metrics in model.get("history", {}).items():
             for metric, values in metrics.items():
                 lines = by_metric.setdefault(metric, [])
-                rounds = list(range(1, len(values) + 1))
-                lines.append(
-                    Line(which, {"x": rounds, "y": values}, PALETTE[len(lines) % len(PALETTE)])
-                )
-        found += [
-            Chart(
-                f"Learning curve: {name}",
-                "",
-                draw_figure(
-                    lines, "rounds", metric, {"round": "@x{0,0}", metric: "@y{0.00000}"}
-                ),
-            )
-            for metric, lines in by_metric.items()
-        ]  # fmt: skip
-    return found
+                data = {"x": list(range(1, len(values) + 1)), "y": values}
+                lines.append(Line(which, data, PALETTE[len(lines) % len(PALETTE)]))
+        for metric, lines in by_metric.items():
+            hover = {"round": "@x{0,0}", metric: "@y{0.00000}"}
+            figure = draw_figure(lines, "rounds", metric, hover)
+            charts.append(Chart(f"Learning curve: {name}", "", figure))
+    return charts
 
 
-def _ranking_lines(models: Mapping[str, Json], x: str, y: str) -> list[Line]:
+def _make_ranking_lines(models: Models, x: str, y: str) -> list[Line]:
     lines = []
-    for colour, (name, which, found) in _sets(models, "points"):
-        # Binary: one curve. Multiclass: one for each class against the others, test only.
-        curves = {"": found} if "threshold" in found else found
-        for at, (label, points) in enumerate(curves.items()):
+    first_model = next(iter(models), "")
+    for colour, (name, which, curves) in _list_sets(models, "points"):
+        # Binary models have one curve; others one per class against the rest, for test rows only.
+        by_class = {"": curves} if "threshold" in curves else curves
+        for at, (label, points) in enumerate(by_class.items()):
             if points is None or (label and which != "test"):
                 continue
-            # The first point calls nothing positive: its precision is not defined.
+            # The first point predicts nothing as positive, so its precision is undefined.
             start = 1 if y == "precision" else 0
             data = {"x": points[x], "y": points[y], "threshold": points["threshold"]}
             data = {k: v[start:] for k, v in data.items()}
-            own = f"{name}: {label}" if label else name
-            shade = PALETTE[at % len(PALETTE)] if label else colour
-            lines.append(
-                _line(own, which, data, shade, hidden=label != "" and name != _first(models))
-            )
+            if label:
+                # Curves of all classes of all models would be too many at once.
+                shade, is_hidden = PALETTE[at % len(PALETTE)], name != first_model
+                lines.append(_make_line(f"{name}: {label}", which, data, shade, hidden=is_hidden))
+            else:
+                lines.append(_make_line(name, which, data, colour))
     return lines
 
 
-def _bin_lines(models: Mapping[str, Json], key: str) -> list[Line]:
-    return [
-        _line(
-            name, which,
-            {
-                "x": [b["predicted"] for b in bins], "y": [b["actual"] for b in bins],
-                **{k: [b[k] for b in bins] for k in ("rows", "low", "high")},
-            },
-            colour,
-        )
-        for colour, (name, which, bins) in _sets(models, key)
-    ]  # fmt: skip
+def _make_bin_lines(models: Models, key: str) -> list[Line]:
+    lines = []
+    for colour, (name, which, bins) in _list_sets(models, key):
+        data = {k: [b[k] for b in bins] for k in ("rows", "low", "high")}
+        data |= {"x": [b["predicted"] for b in bins], "y": [b["actual"] for b in bins]}
+        lines.append(_make_line(name, which, data, colour))
+    return lines
 
 
-def _sets(models: Mapping[str, Json], key: str) -> list[tuple[str, tuple[str, str, Any]]]:
-    """(colour, (model, set, what is under the key)), test before valid."""
+def _list_sets(models: Models, key: str) -> list[tuple[str, tuple[str, str, Any]]]:
+    """List (colour, (model, set, value of the key)), test before valid."""
     return [
-        (PALETTE[at % len(PALETTE)], (name, which, found))
+        (PALETTE[at % len(PALETTE)], (name, which, value))
         for which in ("test", "valid")
         for at, (name, model) in enumerate(models.items())
-        if (found := model.get(which, {}).get(key))
+        if (value := model.get(which, {}).get(key))
     ]
 
 
-def _line(
+def _make_line(
     name: str, which: str, data: Mapping[str, Sequence[Any]], colour: str, *, hidden: bool = False
 ) -> Line:
     if which == "test":
         return Line(name, data, colour, hidden=hidden)
     return Line(f"{name}, {which}", data, colour, "dashed", hidden=True)
-
-
-def _first(models: Mapping[str, Json]) -> str:
-    return next(iter(models))

@@ -1,6 +1,6 @@
-"""One HTML file that needs no network: styles, charts and scripts are in it.
+"""One HTML file that needs no network: it contains its styles, charts and scripts.
 
-Its content security policy runs no script but the two that are hashed here.
+Its content security policy allows no script but the two that are hashed here.
 """
 
 from __future__ import annotations
@@ -20,63 +20,55 @@ if TYPE_CHECKING:
 
 
 def render_document(name: str, charts: Sequence[drawing.Chart], /, **values: Any) -> str:
-    """The page of a template.
+    """Render a template.
 
     Args:
         name: the template's file name.
-        charts: drawn into the elements ``chart-0``, ``chart-1``, ….
-        values: what else the template names; it has ``items``, ``scripts``, ``style``, ``policy``.
+        charts: charts for the elements ``chart-0``, ``chart-1``, ….
+        values: the template's other values; ``items``, ``scripts``, ``style`` and ``policy`` are
+            set here.
     """
-    scripts = [_bokeh(), read_asset("page.js")] if charts else []
+    scripts = [_read_bokeh(), read_asset("page.js")] if charts else []
+    # JSON in a script element: without these characters no text of the data can close the element
+    # or open a comment.
+    items = to_json_line(drawing.to_bokeh_items(charts), allow_nan=True)
+    for character in "<>&":
+        items = items.replace(character, f"\\u{ord(character):04x}")
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    sources = [f"'sha256-{digest}'" for digest in digests] or ["'none'"]
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"script-src {' '.join(sources)}; base-uri 'none'; form-action 'none'"
+    )
     return load_template(name).render(
-        items=_in_script(drawing.to_bokeh_items(charts)),
-        scripts=scripts,
-        style=read_asset("page.css"),
-        policy=_policy(scripts),
-        **values,
+        items=items, scripts=scripts, style=read_asset("page.css"), policy=policy, **values
     )
 
 
 def load_template(name: str) -> Template:
-    """A template in which what is filled in is escaped, and nothing may be left out."""
+    """Load a template that escapes its values, and fails if one is missing."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, loader=FunctionLoader(read_asset),
-    )  # fmt: skip
+        autoescape=True,
+        # HTML forbids control characters, and changes of direction would disguise names.
+        finalize=lambda value: escape_controls(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(read_asset),
+    )
     return environment.get_template(name)
 
 
-def _shown(value: Any) -> Any:
-    """Texts without control characters, which HTML forbids, and without changes of direction."""
-    return escape_controls(value) if type(value) is str else value
-
-
 def read_asset(name: str) -> str:
-    """A file of this package."""
+    """Read a file of this package."""
     return resources.files("pipeline.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _in_script(value: Any) -> str:
-    """JSON for a script element: no text in it can close the element or open a comment."""
-    written = to_json_line(value, allow_nan=True)
-    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """A content security policy: no network, and no script but these."""
-    digests = (hashlib.sha256(s.encode()).digest() for s in scripts)
-    allowed = [f"'sha256-{base64.b64encode(d).decode()}'" for d in digests] or ["'none'"]
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"script-src {' '.join(allowed)}; base-uri 'none'; form-action 'none'"
-    )
-
-
 @cache
-def _bokeh() -> str:
-    """BokehJS without its widgets, tables and WebGL: 1.3 MB."""
+def _read_bokeh() -> str:
+    """Read BokehJS without its widgets, tables and WebGL: 1.3 MB."""
     from bokeh.resources import Resources
 
     return str(Resources(mode="inline", components=["bokeh"]).js_raw[0])

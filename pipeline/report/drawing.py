@@ -1,18 +1,22 @@
-"""How the report's charts are drawn: lines on number axes, as Bokeh's JSON items.
+"""Drawing of the report's charts: lines on numeric axes, as Bokeh's JSON items.
 
-Colours of text and grid are greys that read on a light and on a dark page: a chart's canvas cannot
-follow the page's colours. All axes are numbers; names from the data appear only in legends.
+All axes are numeric; names from the data appear only in legends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Json = dict[str, Any]
+from pipeline.report.text import JsonObject
+
+if TYPE_CHECKING:
+    from bokeh.models import GlyphRenderer
+    from bokeh.plotting import figure
 
 PALETTE = ("#3f72af", "#d9822b", "#2a9d8f", "#9b5de5", "#c8553d", "#6c8e3f")
+# Greys that are legible on a light and on a dark page: a canvas cannot follow the page's colours.
 GREY, GRID = "#7d858f", "rgba(128, 136, 146, 0.22)"
 HEIGHT, LEGEND_ROW = 310, 24  # CSS pixels
 MAX_NAME, TWO_COLUMNS = 36, 18  # characters: a legend has to fit on a phone
@@ -20,7 +24,7 @@ MAX_NAME, TWO_COLUMNS = 36, 18  # characters: a legend has to fit on a phone
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart and the words around it."""
+    """A chart with its title and a note."""
 
     title: str
     note: str
@@ -29,55 +33,71 @@ class Chart:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: columns ``x`` and ``y``, and more columns for the hover text."""
+    """A curve: columns ``x`` and ``y``, and other columns for the hover text."""
 
     name: str
     data: Mapping[str, Sequence[Any]]
     colour: str
     dash: str = "solid"
     hidden: bool = False
-    """Shown once its name in the legend is clicked."""
+    """Hidden until its name in the legend is clicked."""
 
 
-def to_bokeh_items(charts: Sequence[Chart]) -> list[Json]:
-    """For ``Bokeh.embed.embed_item``: chart ``i`` goes into the element ``chart-i``."""
+def to_bokeh_items(charts: Sequence[Chart]) -> list[JsonObject]:
+    """Convert charts for ``Bokeh.embed.embed_item``: chart ``i`` fills the element ``chart-i``."""
     from bokeh.embed import json_item
 
     return [dict(json_item(c.figure, f"chart-{i}")) for i, c in enumerate(charts)]
 
 
 def draw_figure(
-    lines: Sequence[Line], x: str, y: str, hover: Mapping[str, str],
-    *, unit_square: bool = False, dots: bool = False, steps: bool = False, logs: str = "",
-) -> Any:  # fmt: skip
-    """A Bokeh figure of the lines.
+    lines: Sequence[Line],
+    x: str,
+    y: str,
+    hover: Mapping[str, str],
+    *,
+    unit_square: bool = False,
+    dots: bool = False,
+    steps: bool = False,
+    logs: str = "",
+) -> figure:
+    """Draw lines as a Bokeh figure.
 
     Args:
-        x: the axis' label; ``y`` too.
-        hover: what is shown over a point: label and a format of Bokeh's.
-        unit_square: both axes from 0 to 1.
-        dots: a dot at each point; ``steps``: steps instead of a line.
-        logs: the axes that are logarithmic: ``x``, ``y`` or ``xy``.
+        lines: the curves.
+        x: label of the x axis.
+        y: label of the y axis.
+        hover: the text over a point: labels, and formats of Bokeh's.
+        unit_square: whether both axes range from 0 to 1.
+        dots: whether to draw a dot at each point.
+        steps: whether to draw steps instead of lines.
+        logs: the logarithmic axes: ``x``, ``y`` or ``xy``.
     """
     from bokeh.models import BoxZoomTool, HoverTool, Legend, LegendItem, ResetTool, SaveTool
     from bokeh.plotting import figure
 
     # No tool listens to drags from the start: on a phone they scroll the page.
     fig = figure(
-        sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y,
-        tools=[BoxZoomTool(), ResetTool(), SaveTool()], toolbar_location="above",
-        active_drag=None, active_scroll=None, active_tap=None,
+        sizing_mode="stretch_width",
+        x_axis_label=x,
+        y_axis_label=y,
+        tools=[BoxZoomTool(), ResetTool(), SaveTool()],
+        toolbar_location="above",
+        active_drag=None,
+        active_scroll=None,
+        active_tap=None,
         **{f"{axis}_axis_type": "log" for axis in logs},
-    )  # fmt: skip
+    )
     entries, hovered = [], []
     for line in lines:
-        drawn = _draw(fig, line, dots=dots and line.dash != "dotted", steps=steps)
-        if line.dash == "dotted":  # a line to compare with: nothing to read off or to hide
+        renderers = _draw_line(fig, line, dots=dots and line.dash != "dotted", steps=steps)
+        # A dotted line is for comparison: it has no values to show, and is never hidden.
+        if line.dash == "dotted":
             continue
-        entries.append(LegendItem(label={"value": _short(line.name)}, renderers=drawn))
-        hovered += drawn
-    tips = [(key, value) for key, value in hover.items()]
-    fig.add_tools(HoverTool(tooltips=tips, renderers=hovered, mode="mouse"))
+        name = line.name if len(line.name) <= MAX_NAME else line.name[: MAX_NAME - 1] + "…"
+        entries.append(LegendItem(label={"value": name}, renderers=renderers))
+        hovered += renderers
+    fig.add_tools(HoverTool(tooltips=list(hover.items()), renderers=hovered, mode="mouse"))
     columns = 2 if max(len(line.name) for line in lines) <= TWO_COLUMNS else 1
     fig.height = HEIGHT + LEGEND_ROW * -(-len(entries) // columns)
     legend = Legend(items=entries, ncols=columns, click_policy="hide", location="center")
@@ -85,28 +105,26 @@ def draw_figure(
     if unit_square:
         fig.x_range.start = fig.y_range.start = -0.01
         fig.x_range.end = fig.y_range.end = 1.01
-    _style(fig)
+    _apply_style(fig)
     return fig
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
-
-
-def _draw(fig: Any, line: Line, *, dots: bool, steps: bool) -> list[Any]:
+def _draw_line(fig: figure, line: Line, *, dots: bool, steps: bool) -> list[GlyphRenderer]:
     from bokeh.models import ColumnDataSource
 
     source = ColumnDataSource({k: list(v) for k, v in line.data.items()})
     style = {"source": source, "line_color": line.colour, "line_width": 2, "line_dash": line.dash}
-    drawn = [fig.step("x", "y", mode="center", **style) if steps else fig.line("x", "y", **style)]
+    renderers = [
+        fig.step("x", "y", mode="center", **style) if steps else fig.line("x", "y", **style)
+    ]
     if dots:
-        drawn.append(fig.scatter("x", "y", source=source, size=7, color=line.colour))
-    for renderer in drawn:
+        renderers.append(fig.scatter("x", "y", source=source, size=7, color=line.colour))
+    for renderer in renderers:
         renderer.visible = not line.hidden
-    return drawn
+    return renderers
 
 
-def _style(fig: Any) -> None:
+def _apply_style(fig: figure) -> None:
     fig.toolbar.logo = None
     fig.toolbar.autohide = True
     for name in ("background_fill_color", "border_fill_color", "outline_line_color"):

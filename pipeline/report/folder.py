@@ -1,9 +1,10 @@
-"""The files of a run folder that the page is made of."""
+"""The files of a run folder that the page shows."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.artifacts import manifest as sealed
+from pipeline.artifacts import manifest as manifests
 from pipeline.artifacts.files import UNHASHED
 from pipeline.artifacts.ledger import find_last_run, ledger_line_adapter
 from pipeline.artifacts.manifest import VerifiedRun
@@ -22,147 +23,140 @@ from pipeline.evaluate.stored import curves_adapter, metrics_adapter
 from pipeline.features.engine.plan_file import plan_adapter
 from pipeline.ingest.contract_file import contract_adapter
 from pipeline.report.audit_file import get_audit_adapter
+from pipeline.report.text import JsonObject
 from pipeline.telemetry.timeline_file import timeline_validator
 from pipeline.train.model_io import check_sidecar
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What is there; an absent file is empty, and its section is left out of the page."""
+    """Content of a run folder; a missing file is empty, and its section is left out."""
 
     path: Path
-    config: Json
+    config: JsonObject
     config_text: str
-    manifest: Json
-    ledger: list[Json]
-    timeline: Json
-    """What the GPUs did."""
-    schema: Json
-    plan: Json
-    metrics: Json
-    curves: Json
-    sidecars: dict[str, Json]
-    """By model: ``train/<model>.json``."""
-    audit: Json
-    """What `python -m pipeline audit` found, if it was asked."""
+    manifest: JsonObject
+    ledger: list[JsonObject]
+    timeline: JsonObject
+    """GPU metrics over time."""
+    schema: JsonObject
+    plan: JsonObject
+    metrics: JsonObject
+    curves: JsonObject
+    sidecars: dict[str, JsonObject]
+    """Content of ``train/<model>.json`` per model."""
+    audit: JsonObject
+    """Result of `python -m pipeline audit`."""
 
 
 def read_run_folder(run: Path) -> RunFolder:
-    """Reads the folder; where it has a manifest, each file is checked against it first.
+    """Read a run folder; if it has a manifest, verify each file against it first.
 
     Raises:
-        InputError: it is not a run folder, or a file in it is damaged, altered or not the run's.
+        InputError: it is not a run folder, or a file in it is damaged, altered or from another run.
     """
     if not (run / "config.yaml").is_file():
         raise InputError(
             f"{str(run)!r} is not a run folder: it has no config.yaml",
-            fix="name a folder that `python -m pipeline run` made, e.g. data/runs/<name>-<time>",
+            fix="name a folder that `python -m pipeline run` wrote, e.g. data/runs/<name>-<time>",
         )
-    seal = sealed.open_run(run)
-    data = _Bytes(run, seal)
-    text, config = _config(run / "config.yaml", data)
+    verified = manifests.open_run(run)
+    reader = _FileReader(run, verified)
+    path = run / "config.yaml"
+    content = reader.read(path) or b""
+    config = parse_yaml_bytes(content, path)
+    check_stored(_config_adapter(), config, path)
+    # A model file that the manifest lists and that is missing must not go unnoticed.
+    listed = [run / name for name in (verified.files if verified else ())]
+    expected = {p for p in listed if p.parent == run / "train" and p.suffix == ".json"}
+    sidecars = sorted(expected | {*(run / "train").glob("*.json")})
     evaluated = run / "evaluate"
     return RunFolder(
         path=run,
         config=config,
-        config_text=text,
-        manifest=dict(seal.manifest) if seal else {},
-        ledger=_lines(run / "ledger.jsonl", data),
-        timeline=_json(run / "gpu.json", data, timeline_validator()),
-        schema=_json(run / "ingest" / "schema.json", data, contract_adapter()),
-        plan=_json(run / "features" / "plan.json", data, plan_adapter()),
-        metrics=_json(evaluated / "metrics.json", data, metrics_adapter()),
-        curves=_json(evaluated / "curves.json", data, curves_adapter()),
-        sidecars={path.stem: _sidecar(path, data) for path in _sidecars(run, seal)},
-        audit=_json(run / "audit.json", data, get_audit_adapter()),
+        config_text=content.decode("utf-8"),
+        manifest=dict(verified.manifest) if verified else {},
+        ledger=_read_ledger(run / "ledger.jsonl", reader),
+        timeline=reader.read_json(run / "gpu.json", timeline_validator()),
+        schema=reader.read_json(run / "ingest" / "schema.json", contract_adapter()),
+        plan=reader.read_json(run / "features" / "plan.json", plan_adapter()),
+        metrics=reader.read_json(evaluated / "metrics.json", metrics_adapter()),
+        curves=reader.read_json(evaluated / "curves.json", curves_adapter()),
+        sidecars={p.stem: reader.read_checked(p, _check_sidecar) for p in sidecars},
+        audit=reader.read_json(run / "audit.json", get_audit_adapter()),
     )
 
 
-def _sidecars(run: Path, seal: VerifiedRun | None) -> list[Path]:
-    """Those that are there, and those that should be."""
-    listed = [run / name for name in (seal.files if seal else ())]
-    wanted = {path for path in listed if path.parent == run / "train" and path.suffix == ".json"}
-    return sorted(wanted | {*(run / "train").glob("*.json")})
+def _check_sidecar(content: JsonObject, path: Path) -> None:
+    check_sidecar(content, path.stem, path)
 
 
 @dataclass
-class _Bytes:
-    """What is in the files of a run, sealed or not; all of them together are bounded."""
+class _FileReader:
+    """Reader of a run's files, with or without a manifest; their total size is limited."""
 
     run: Path
-    seal: VerifiedRun | None
+    verified: VerifiedRun | None
     size: int = 0
     values: int = 0
 
-    def __call__(self, path: Path) -> bytes | None:
-        """The file's bytes; None where it is not there, and need not be."""
+    def read(self, path: Path) -> bytes | None:
+        """Return the file's bytes; None if it is missing and not listed in the manifest."""
         name = path.relative_to(self.run).as_posix()
-        listed = self.seal is not None and name in self.seal.files
-        if not listed and not os.path.lexists(path):
+        is_listed = self.verified is not None and name in self.verified.files
+        if not is_listed and not os.path.lexists(path):
             return None
-        if self.seal is None or name in UNHASHED:
-            found = sealed.read_within(self.run, name)
+        if self.verified is None or name in UNHASHED:
+            content = manifests.read_within(self.run, name)
         else:
-            found = self.seal.read(path)
-        self.size += len(found)
-        self.values += sealed.count_values(found) + found.count(b"\n")
-        sealed.check_amount(self.size, self.values, self.run)
-        return found
+            content = self.verified.read(path)
+        # Small files may hold many values, which take far more memory than their text.
+        self.size += len(content)
+        self.values += manifests.count_values(content) + content.count(b"\n")
+        manifests.check_amount(self.size, self.values, self.run)
+        return content
+
+    def read_checked(self, path: Path, check: Callable[[JsonObject, Path], object]) -> JsonObject:
+        """Return a JSON file's content after a check; empty if the file is missing."""
+        content = self.read(path)
+        if content is None:
+            return {}
+        parsed: JsonObject = manifests.parse_json(content, path)
+        check(parsed, path)
+        return parsed
+
+    def read_json(self, path: Path, adapter: TypeAdapter[Any]) -> JsonObject:
+        """Return a JSON file's content after the check of its model."""
+        return self.read_checked(path, lambda parsed, _: check_stored(adapter, parsed, path))
 
 
-def _config(path: Path, data: _Bytes) -> tuple[str, Json]:
-    content = data(path) or b""
-    tree = parse_yaml_bytes(content, path)
-    check_stored(_asked(), tree, path)
-    return content.decode("utf-8"), tree
-
-
-def _json(path: Path, data: _Bytes, kind: TypeAdapter[Any]) -> Json:
-    content = data(path)
-    if content is None:
-        return {}
-    found: Json = sealed.parse_json(content, path)
-    check_stored(kind, found, path)
-    return found
-
-
-def _sidecar(path: Path, data: _Bytes) -> Json:
-    content = data(path)
-    if content is None:
-        return {}
-    found: Json = sealed.parse_json(content, path)
-    check_sidecar(found, path.stem, path)
-    return found
-
-
-def _lines(path: Path, data: _Bytes) -> list[Json]:
-    found = []
-    lines = (data(path) or b"").splitlines()
+def _read_ledger(path: Path, reader: _FileReader) -> list[JsonObject]:
+    entries = []
+    lines = (reader.read(path) or b"").splitlines()
     first = find_last_run(lines)
     for number, line in enumerate(lines[first:], first + 1):
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             raise InputError(
-                f"{path} is not JSON in line {number}: it was damaged after the run wrote it"
+                f"{path} is not JSON in line {number}: it was damaged after the run wrote it",
+                fix="restore the run folder from a copy, or run the config again",
             ) from None
         check_stored(ledger_line_adapter(), entry, f"{path}: line {number}")
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
-class AskedData(StoredObject):
-    """What the page shows of ``data``."""
+class ShownData(StoredObject):
+    """The part of ``data`` that the page shows."""
 
     path: str | list[str]
     target: str
     tables: dict[str, Plain] = {}
 
 
-class AskedSplit(StoredObject):
-    """What the page shows of ``split``."""
+class ShownSplit(StoredObject):
+    """The part of ``split`` that the page shows."""
 
     by: str | None = None
     column: str | None = None
@@ -170,22 +164,22 @@ class AskedSplit(StoredObject):
     test: float | None = None
 
 
-class AskedCluster(StoredObject):
-    """What tells how the run goes on."""
+class ShownCluster(StoredObject):
+    """The part of ``cluster`` that decides how a run is resumed."""
 
     kind: str = ""
 
 
-class Asked(StoredObject):
-    """What commands show of a config, which may be one of an older version."""
+class ShownConfig(StoredObject):
+    """The part of a config that commands show; the config may be of an older version."""
 
-    data: AskedData
+    data: ShownData
     name: str | None = None
     seed: int = 0
-    split: AskedSplit = AskedSplit()
-    cluster: AskedCluster = AskedCluster()
+    split: ShownSplit = ShownSplit()
+    cluster: ShownCluster = ShownCluster()
 
 
 @cache
-def _asked() -> TypeAdapter[Asked]:
-    return TypeAdapter(Asked)
+def _config_adapter() -> TypeAdapter[ShownConfig]:
+    return TypeAdapter(ShownConfig)

@@ -1,4 +1,4 @@
-"""The page's tables, as rows of plain text for the template, which escapes every one."""
+"""The page's tables, as rows of plain text that the template escapes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report import text
-
-Json = dict[str, Any]
+from pipeline.report.text import JsonObject
 
 METRIC_NAMES = {
     "roc_auc": "ROC AUC", "average_precision": "Average precision", "log_loss": "Log loss",
@@ -24,20 +23,22 @@ GPU_FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "peak_memory": ("GPU memory in use", text.format_bytes),
     "mean_watts": ("GPU power", lambda v: f"{v:,.0f} W"),
 }
-"""Of a stage's samples, what the table shows and how."""
+"""Columns of GPU metrics, by their key: the head, and the format of a value."""
 
 
-def tabulate_metrics(found: Json, best: str | None) -> list[Json]:
-    """A table for test and one for valid: models in order, the baseline last."""
+def tabulate_metrics(metrics: JsonObject, best: str | None) -> list[JsonObject]:
+    """Return a table for test and one for valid: models in order, the baseline last."""
     tables = []
     for which, title in (("test", "Test rows"), ("valid", "Validation rows")):
-        rows = {m: v[which] for m, v in found.get("models", {}).items() if v.get(which)}
+        rows = {m: v[which] for m, v in metrics.get("models", {}).items() if v.get(which)}
         if not any(value is not None for row in rows.values() for value in row.values()):
             continue
         names = list(next(iter(rows.values())))
-        base = found.get("baseline", {}).get(which)
+        base = metrics.get("baseline", {}).get(which)
         listed = [*rows.items(), *([("baseline", base)] if base else [])]
-        columns = [_column(n, rows.values(), [row.get(n) for _, row in listed]) for n in names]
+        columns = [
+            _format_column(n, rows.values(), [row.get(n) for _, row in listed]) for n in names
+        ]
         lines = [
             {
                 "name": name,
@@ -52,48 +53,52 @@ def tabulate_metrics(found: Json, best: str | None) -> list[Json]:
     return tables
 
 
-def _column(name: str, models: Iterable[Json], values: Sequence[float | None]) -> list[Json]:
-    """A metric's cells: as many decimals in each, the best model's marked."""
-    top = _top(name, [row.get(name) for row in models])
+def _format_column(
+    name: str, models: Iterable[JsonObject], values: Sequence[float | None]
+) -> list[JsonObject]:
+    """Format a metric's cells with the same number of decimals, and mark the best model's."""
+    scored = [value for row in models if (value := row.get(name)) is not None]
+    top = None
+    # A threshold is not better if it is higher, and a single model has no rival.
+    if name not in NOT_RANKED and len(scored) > 1:
+        top = min(scored) if name in LOWER_IS_BETTER else max(scored)
     scale = max((abs(v) for v in values if v is not None), default=None)
     return [{"text": text.format_metric(v, scale), "top": v == top is not None} for v in values]
 
 
-def _top(name: str, values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    if name in NOT_RANKED or len(known) < 2:
-        return None
-    return min(known) if name in LOWER_IS_BETTER else max(known)
-
-
-def tabulate_confusions(curves: Json) -> list[Json]:
-    """Confusion matrices of the test rows, shaded by the share of the true class."""
-    found = []
+def tabulate_confusions(curves: JsonObject) -> list[JsonObject]:
+    """Return confusion matrices of the test rows, shaded by the share of the true class."""
+    tables = []
     for model, sets in curves.get("models", {}).items():
         for each in sets.get("test", {}).get("confusion", []):
             rest = each.get("rest", 0)
             classes = [*each.get("classes", curves.get("classes", []))]
             classes += [f"{rest:,} others"] if rest else []
             where = f", at {text.format_metric(each['threshold'])}" if "threshold" in each else ""
-            found.append(
+            tables.append(
                 {
                     "title": f"{model}{where}",
                     "classes": classes,
                     "rows": [
-                        {"name": name, "cells": _shaded(row)}
+                        {
+                            "name": name,
+                            "cells": [
+                                {
+                                    "text": text.format_count(n),
+                                    "share": text.format_share(n, sum(row)),
+                                }
+                                for n in row
+                            ],
+                        }
                         for name, row in zip(classes, each["matrix"], strict=False)
                     ],
                 }
             )
-    return found
+    return tables
 
 
-def _shaded(row: Sequence[int]) -> list[Json]:
-    return [{"text": text.format_count(n), "share": text.format_share(n, sum(row))} for n in row]
-
-
-def tabulate_classes(curves: Json) -> list[Json]:
-    """Each class's figures on the test rows, for every model of a multiclass run."""
+def tabulate_classes(curves: JsonObject) -> list[JsonObject]:
+    """Return metrics per class on the test rows, for every model of a multiclass run."""
     names = ("precision", "recall", "f1", "roc_auc")
     return [
         {
@@ -115,10 +120,10 @@ def tabulate_classes(curves: Json) -> list[Json]:
     ]
 
 
-def tabulate_slices(curves: Json) -> list[Json]:
-    """Per sliced column: rows of each value, and every model's headline metric on them."""
+def tabulate_slices(curves: JsonObject) -> list[JsonObject]:
+    """Return per sliced column: rows of each value, and each model's headline metric on them."""
     metric = HEADLINE.get(curves.get("task", ""), "")
-    models: Mapping[str, Json] = curves.get("models", {})
+    models: Mapping[str, JsonObject] = curves.get("models", {})
     by_model = {
         m: s["test"]["slices"] for m, s in models.items() if s.get("test", {}).get("slices")
     }
@@ -126,7 +131,7 @@ def tabulate_slices(curves: Json) -> list[Json]:
     tables = []
     for column, parts in first.items():
         total = sum(p["rows"] for p in parts)
-        cells = [_slice_cells(own[column], metric) for own in by_model.values()]
+        cells = [_format_slice(slices[column], metric) for slices in by_model.values()]
         tables.append(
             {
                 "column": column,
@@ -137,7 +142,7 @@ def tabulate_slices(curves: Json) -> list[Json]:
                         "plain": part["kind"] == "value",
                         "rows": text.format_count(part["rows"]),
                         "share": text.format_share(part["rows"], total),
-                        "cells": [own[at] for own in cells],
+                        "cells": [column_cells[at] for column_cells in cells],
                     }
                     for at, part in enumerate(parts)
                 ],
@@ -146,23 +151,23 @@ def tabulate_slices(curves: Json) -> list[Json]:
     return tables
 
 
-def _slice_cells(parts: Sequence[Json], metric: str) -> list[str]:
+def _format_slice(parts: Sequence[JsonObject], metric: str) -> list[str]:
     values = [p["metrics"].get(metric) for p in parts]
     scale = max((abs(v) for v in values if v is not None), default=None)
     return [text.format_metric(v, scale) for v in values]
 
 
-def _slice_name(part: Json) -> str:
+def _slice_name(part: JsonObject) -> str:
     if part["kind"] == "rest":
         return f"{part['values']:,} other values"
     return "missing" if part["kind"] == "missing" else str(part["value"])
 
 
-def tabulate_importances(curves: Json) -> list[Json]:
-    """The most important features of each model, as bars."""
+def tabulate_importances(curves: JsonObject) -> list[JsonObject]:
+    """Return the most important features of each model, as bars."""
     tables = []
-    for model, found in curves.get("models", {}).items():
-        listed = found.get("importances", [])
+    for model, curve in curves.get("models", {}).items():
+        listed = curve.get("importances", [])
         total = sum(i["value"] for i in listed)
         top = max((i["value"] for i in listed), default=0)
         if top <= 0:
@@ -184,8 +189,8 @@ def tabulate_importances(curves: Json) -> list[Json]:
     return tables
 
 
-def tabulate_stages(ledger: Sequence[Json]) -> Json:
-    """The ledger: a line per stage, the reasons for their devices, and everything noted."""
+def tabulate_stages(ledger: Sequence[JsonObject]) -> JsonObject:
+    """Return the ledger: a line per stage, the reasons for the devices, and all notes."""
     lines = [e for e in ledger if "seconds" in e]
     if not lines:
         return {}
@@ -195,9 +200,9 @@ def tabulate_stages(ledger: Sequence[Json]) -> Json:
         "planned_device": "Planned (GPU)", "h2d": "Host to GPU", "d2h": "GPU to host",
     }  # fmt: skip
     sizes = [k for k in heads if any(e.get(k) for e in lines)]
-    of_gpus = [k for k in GPU_FIGURES if any(k in e.get("gpu", {}) for e in lines)]
+    gpu_keys = [k for k in GPU_FIGURES if any(k in e.get("gpu", {}) for e in lines)]
     return {
-        "heads": [*(heads[k] for k in sizes), *(GPU_FIGURES[k][0] for k in of_gpus)],
+        "heads": [*(heads[k] for k in sizes), *(GPU_FIGURES[k][0] for k in gpu_keys)],
         "total": text.format_seconds(sum(e["seconds"] for e in lines)),
         "lines": [
             {
@@ -208,83 +213,83 @@ def tabulate_stages(ledger: Sequence[Json]) -> Json:
                 "rows": text.format_count(e["rows"]) if e.get("rows") else text.ABSENT,
                 "sizes": [
                     *(text.format_bytes(e.get(k)) for k in sizes),
-                    *(_of_gpus(e.get("gpu", {}), k) for k in of_gpus),
+                    *(
+                        GPU_FIGURES[k][1](e["gpu"][k]) if k in e.get("gpu", {}) else text.ABSENT
+                        for k in gpu_keys
+                    ),
                 ],
             }
             for e in lines
         ],
-        "reasons": _reasons(lines),
+        "reasons": _group_reasons(lines),
         "notes": [
-            {"stage": e.get("stage", ""), "text": note} for e in ledger for note in _notes(e)
+            {"stage": e.get("stage", ""), "text": note} for e in ledger for note in _list_notes(e)
         ],
     }
 
 
-def _of_gpus(found: Json, key: str) -> str:
-    return GPU_FIGURES[key][1](found[key]) if key in found else text.ABSENT
-
-
-def _reasons(lines: Sequence[Json]) -> list[Json]:
-    """Which stages ran where, and why: one line for those that share both."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+def _group_reasons(lines: Sequence[JsonObject]) -> list[JsonObject]:
+    """Group stages by their device and the reason for it."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for e in lines:
         key = (str(e.get("asked", "")), str(e.get("device", "")), str(e.get("reason", "")))
-        found.setdefault(key, []).append(str(e.get("stage", "")))
+        groups.setdefault(key, []).append(str(e.get("stage", "")))
     return [
         {
             "asked": asked,
             "device": device,
             "reason": reason,
-            "stages": "" if len(found) == 1 else text.join_names(names),
+            "stages": "" if len(groups) == 1 else text.join_names(names),
         }
-        for (asked, device, reason), names in found.items()
+        for (asked, device, reason), names in groups.items()
     ]
 
 
-def _notes(entry: Json) -> list[str]:
+def _list_notes(entry: JsonObject) -> list[str]:
     notes = entry.get("notes") or []
     single = [str(entry[k]) for k in ("event", "note", "resume") if entry.get(k)]
     return [*single, *(str(n) for n in notes)]
 
 
-def describe_plan(found: Json) -> Json:
-    """The feature ops with their phases and columns, and the columns left out."""
+def describe_plan(plan: JsonObject) -> JsonObject:
+    """Return the feature ops with their phases and columns, and the columns left out."""
     steps = []
-    for step in found.get("steps", []):
+    for step in plan.get("steps", []):
         name, params = next(iter(step["op"].items()))
         steps.append(
             {
                 "name": name,
                 "phase": step.get("phase", ""),
-                "params": _params(params, hidden="columns" if step.get("reads") else ""),
+                "params": _format_parameters(params, hidden="columns" if step.get("reads") else ""),
                 "reads": text.join_names(step.get("reads", [])),
                 "produces": text.join_names(step.get("produces", [])),
             }
         )
-    features = [str(f["name"]) for f in found.get("features", [])]
+    features = [str(f["name"]) for f in plan.get("features", [])]
     return {
         "steps": steps,
         "features": text.join_names(features, 200),
         "count": len(features),
-        "dropped": found.get("dropped", []),
-        "filters": found.get("filters", []),
+        "dropped": plan.get("dropped", []),
+        "filters": plan.get("filters", []),
     }
 
 
-def _params(params: Any, hidden: str) -> str:
-    """``with: median, folds: 5``; columns that the op reads have a place of their own."""
+def _format_parameters(params: object, hidden: str) -> str:
+    """Format parameters but one: ``with: median, folds: 5``."""
     if not isinstance(params, Mapping):
         return str(params)
     shown = {k: v for k, v in params.items() if k != hidden and v not in (None, [], {}, ())}
-    return ", ".join(f"{k}: {_value(v)}" for k, v in shown.items())
+    return ", ".join(f"{k}: {_format_value(v)}" for k, v in shown.items())
 
 
-def _value(value: Any) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, Mapping):
-        if set(value) == {"all", "but"}:  # a selection of columns as the config stores it
+        # A selection of columns as the config stores it.
+        if set(value) == {"all", "but"}:
             but = f" but {text.join_names(value['but'], 6)}" if value["but"] else ""
             return text.join_names(value["all"], 6) + but
-        return text.join_names((f"{k} = {_value(v)}" for k, v in value.items()), 6)
+        return text.join_names((f"{k} = {_format_value(v)}" for k, v in value.items()), 6)
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return f"[{text.join_names((_value(v) for v in value), 6)}]"
+        return f"[{text.join_names((_format_value(v) for v in value), 6)}]"
     return f"{value:g}" if isinstance(value, float) else str(value)

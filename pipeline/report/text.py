@@ -1,21 +1,23 @@
-"""How numbers read on the page: counts, bytes, seconds and metrics as short text."""
+"""Short text for the page's numbers: counts, bytes, seconds and metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+JsonObject = dict[str, Any]
+"""A JSON object that was checked by its model."""
 ABSENT = "–"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def format_count(value: float | None) -> str:
-    """``336,776``."""
+    """Format a count: ``336,776``."""
     return ABSENT if value is None else f"{value:,.0f}"
 
 
 def format_bytes(value: float | None) -> str:
-    """Bytes in decimal units: ``1.23 GB``; nothing where there are none."""
+    """Format bytes in decimal units: ``1.23 GB``; `ABSENT` for none."""
     if not value:
         return ABSENT
     for unit in _UNITS:
@@ -26,7 +28,7 @@ def format_bytes(value: float | None) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """``0.04 s``, ``12.3 s``, ``3 min 05 s``."""
+    """Format seconds: ``0.04 s``, ``12.3 s``, ``3 min 05 s``."""
     if value < 10:
         return f"{value:.2f} s"
     if value < 60:
@@ -36,11 +38,11 @@ def format_seconds(value: float) -> str:
 
 
 def format_metric(value: float | None, scale: float | None = None) -> str:
-    """A metric: four decimals below 10, else about four digits.
+    """Format a metric with four decimals below 10, else with about four digits.
 
     Args:
-        value: the metric; None where it is undefined.
-        scale: the largest value of its column, so that all of them have the same decimals.
+        value: the metric; None if it is undefined.
+        scale: the largest value of its column, which gives all of them the same decimals.
     """
     if value is None:
         return ABSENT
@@ -52,12 +54,12 @@ def format_metric(value: float | None, scale: float | None = None) -> str:
 
 
 def format_share(part: float, whole: float) -> str:
-    """A percentage for a bar's width, ``0.0`` to ``100.0``."""
+    """Format a percentage for a bar's width, ``0.0`` to ``100.0``."""
     return f"{100 * part / whole:.1f}" if whole > 0 else "0.0"
 
 
-def join_names(names: Iterable[Any], limit: int = 12) -> str:
-    """Names with commas, the first ``limit`` of them."""
-    known = [str(n) for n in names]
-    more = len(known) - limit
-    return ", ".join(known[:limit]) + (f", … {more:,} more" if more > 0 else "")
+def join_names(names: Iterable[object], limit: int = 12) -> str:
+    """Join the first ``limit`` names with commas, and count the others."""
+    listed = [str(n) for n in names]
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f", … {more:,} more" if more > 0 else "")

@@ -134,7 +134,7 @@ def test_a_model_of_another_kind_is_refused_by_its_beginning(made, tmp_path):
 def test_the_json_of_all_files_together_is_bounded(made, tmp_path, monkeypatch):
     run = shutil.copytree(made / "run", tmp_path / "run")
     sizes = [path.stat().st_size for path in run.rglob("*.json") if "stages" not in path.parts]
-    monkeypatch.setattr(folders.sealed, "MAX_TEXT", max(sizes) + 100)
+    monkeypatch.setattr(folders.manifests, "MAX_TEXT", max(sizes) + 100)
     assert sum(sizes) > max(sizes) + 100
     with pytest.raises(InputError, match="run is too large"):
         folders.read_run_folder(run)
@@ -159,6 +159,6 @@ def test_a_ledger_of_many_lines_is_bounded(made, tmp_path, monkeypatch):
     run = shutil.copytree(made / "run", tmp_path / "run")
     write_text(run / "ledger.jsonl", "1\n" * 10_000)
     reseal(run, "ledger.jsonl")
-    monkeypatch.setattr(folders.sealed, "MAX_VALUES", 10_000)
+    monkeypatch.setattr(folders.manifests, "MAX_VALUES", 10_000)
     with pytest.raises(InputError, match="run is too large"):
         folders.read_run_folder(run)

@@ -68,13 +68,13 @@ def test_many_gpus_are_their_lowest_mean_and_highest():
     memory = lines_of(charts[1])
     assert [memory[name][3][1] for name in ("lowest", "mean", "highest")] == [4.0, 7.5, 11.0]
     assert math.isnan(memory["mean"][1][1])
-    assert "Of 8 GPUs" in describe_timeline(timeline(MOST_LINES + 2))
+    assert "of 8 GPUs" in describe_timeline(timeline(MOST_LINES + 2))
 
 
 def test_what_is_not_known_has_no_chart():
     only = {**timeline(), "gpus": [{"gpu": "0", "name": "a slice", "memory": 9, "used": [1, 2]}]}
     assert [chart.title for chart in draw_gpu_charts(only)] == ["GPU memory"]
-    assert "is grey: read, split, train xgboost." in describe_timeline(timeline())
+    assert "a grey background: read, split, train xgboost." in describe_timeline(timeline())
     assert draw_gpu_charts({}) == [] and describe_timeline({}) == ""
     assert "ended after 9 s: OSError" in describe_timeline(timeline(ended="after 9 s: OSError"))
 

@@ -91,7 +91,7 @@ def test_the_page_says_what_the_run_folder_says(fake_run, task, classes):
     for text in (
         "arr_delay > 15", "14,000 train, 2,000 valid, 2,000 test", "no NVIDIA driver was found",
         "target_encode", "hour_sin_raw", "constant", "hour_sin has 3 missing values", "14.2 s",
-        "12 rows dropped: their target is missing", "3.2.0", "fitted once more on all rows",
+        "12 rows dropped: their target is missing", "3.2.0", "refitted on all rows",
         "python -m pipeline predict", "columns: month, day",
         "--out predictions.parquet", "baseline", "best",
     ):  # fmt: skip
@@ -116,8 +116,8 @@ def test_sections_without_a_file_are_left_out(fake_run):
         (run / name).unlink()
         html = page.write_report(run).read_text(encoding="utf-8")
     headings = re.findall("<h2>(.*?)</h2>", html)
-    assert headings == ["Score new data", "What was run"]
-    assert "has no manifest.json: nothing vouches for" in html
+    assert headings == ["Score new data", "Data, config and versions"]
+    assert "has no manifest.json: these files may have been altered" in html
     assert "<script" not in html
 
 
@@ -208,5 +208,5 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(fake_run):
 
 def test_the_command_quotes_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "predict 'my run' DATA" in page._command(tmp_path / "my run")
-    assert "predict /elsewhere/run DATA" in page._command(tmp_path.__class__("/elsewhere/run"))
+    assert page._quote_folder(tmp_path / "my run") == "'my run'"
+    assert page._quote_folder(tmp_path.__class__("/elsewhere/run")) == "/elsewhere/run"
