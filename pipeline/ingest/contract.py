@@ -1,4 +1,4 @@
-"""The contract: what the files of a source hold, settled once and checked for every file."""
+"""The contract: files of a source, their columns and types, checked before any row is read."""
 
 from __future__ import annotations
 
@@ -17,57 +17,59 @@ from pipeline.ingest.sources.files import DEFAULT_PARTITION, File
 from pipeline.schema import RESERVED, Column, Schema
 
 NEW_DATA = "new data"
-"""`Contract.where` of what a finished run scores: no config says how to read it."""
+"""`Contract.where` of data that a finished run scores: no config says how to read them."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """Files, their columns and types, and how they are written."""
+    """Files of a source, their columns and types, and their format."""
 
     format: Literal["csv", "parquet"]
     columns: tuple[SourceColumn, ...]
     files: tuple[File, ...]
     dialect: Dialect | None = None
-    """Of CSV."""
+    """Dialect of CSV; None for Parquet."""
     rows: int | None = None
-    """All rows, where the files tell (Parquet)."""
+    """Number of all rows, which the footers of Parquet give."""
     row_bytes: float | None = None
-    """Bytes of an average record as stored, uncompressed; from the sample of a CSV."""
+    """Bytes of an average record, uncompressed, in the sample of a CSV."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Columns that cannot be read and why (lists, binary data, …)."""
+    """Columns that cannot be read (lists, binary data, …), with the reason."""
     extra: tuple[str, ...] = ()
-    """Columns of new data that the run does not know; they are not read."""
+    """Columns of new data that the run lacks; they are not read."""
     storage_options: Mapping[str, Any] = field(default_factory=dict)
-    """As in the config; secrets are still ``${NAME}``."""
+    """Options as in the config: secrets are still ``${NAME}``."""
     where: str = "data"
-    """The source's key in the config, for messages."""
+    """Key of the source in the config, for messages."""
 
     @property
     def schema(self) -> Schema:
-        """The columns in storage dtypes."""
+        """Columns in storage dtypes."""
         columns = tuple(Column(c.name, c.dtype) for c in self.columns)
         return Schema(columns, unreadable=self.unreadable)
 
     @property
     def csv_dialect(self) -> Dialect:
-        """The dialect of a contract over CSV."""
+        """Dialect of a contract over CSV."""
         if self.dialect is None:
             raise AssertionError("a contract over Parquet has no dialect")
         return self.dialect
 
     def select(self, names: Iterable[str]) -> list[SourceColumn]:
-        """These columns, in the contract's order.
+        """Return these columns, in the contract's order.
 
         Raises:
-            SchemaError: there is no such column, it cannot be read, or its name is the runner's.
+            SchemaError: there is no such column, it cannot be read, or its name is reserved.
         """
         wanted = dict.fromkeys(names)
-        known = {c.name for c in self.columns}
+        present = {c.name for c in self.columns}
         for name in wanted:
             if name in self.unreadable:
                 raise SchemaError(f"column {name!r} cannot be read: {self.unreadable[name]}")
-            if name not in known:
-                raise SchemaError(f"there is no column {name!r}", fix=suggest_or_list(name, known))
+            if name not in present:
+                raise SchemaError(
+                    f"there is no column {name!r}", fix=suggest_or_list(name, present)
+                )
             if name in RESERVED:
                 raise SchemaError(
                     f"column {name!r}: the name is reserved for the runner",
@@ -76,12 +78,12 @@ class Contract:
         return [c for c in self.columns if c.name in wanted]
 
     def folder_values(self, file: int) -> dict[str, str | None]:
-        """What a file's ``key=value`` folders say; None where Hive says that there is no value."""
-        words = dict(self.files[file].partitions)
-        return {key: None if word == DEFAULT_PARTITION else word for key, word in words.items()}
+        """Return the values of a file's ``key=value`` folders; None where Hive marks it missing."""
+        values = dict(self.files[file].partitions)
+        return {k: None if value == DEFAULT_PARTITION else value for k, value in values.items()}
 
     def write(self, path: Path) -> None:
-        """``schema.json``."""
+        """Write ``schema.json``."""
         write_json(path, self.to_json())
 
     @staticmethod
@@ -89,12 +91,12 @@ class Contract:
         """Return the contract in a ``schema.json``.
 
         Raises:
-            InputError: it is not one; names the file and the place in it.
+            InputError: the file is not one; the error names the file and the place in it.
         """
         return Contract.from_json(read_json(path), path)
 
     def to_json(self) -> dict[str, Any]:
-        """For ``schema.json``."""
+        """Return the content of ``schema.json``."""
         data = asdict(self)
         data["schema"] = self.schema.to_json()
         return data
@@ -104,24 +106,30 @@ class Contract:
         """Invert `to_json`.
 
         Raises:
-            InputError: the data are not what it gives; ``path`` is the file in the message.
+            InputError: the data are not such a file; ``path`` is the file in the message.
         """
-        found = check_stored(contract_adapter(), data, path)
-        dialect = None if found.dialect is None else Dialect.from_stored(found.dialect)
-        columns = [SourceColumn(c.name, c.type, c.pattern, c.partition) for c in found.columns]
+        stored = check_stored(contract_adapter(), data, path)
+        columns = [SourceColumn(c.name, c.type, c.pattern, c.partition) for c in stored.columns]
         for number, column in enumerate(columns):
             if not is_valid_pattern(column.type, column.pattern):
-                rule = f"is not one of a column of type {column.type}"
+                rule = f"is not a pattern of a column of type {column.type}"
                 raise misfit_error(path, f"columns.{number}.pattern", rule)
-        here = [(c.name, c.dtype) for c in columns]
-        if here != [(c.name, c.dtype) for c in found.schema_.columns]:
+        # The schema follows from the columns. It is stored for readers of the file.
+        dtypes = [(c.name, c.dtype) for c in columns]
+        if dtypes != [(c.name, c.dtype) for c in stored.schema_.columns]:
             raise misfit_error(path, "schema.columns", "must be those of columns")
         return Contract(
-            found.format, tuple(columns),
+            stored.format,
+            tuple(columns),
             tuple(
                 File(f.path, f.size, f.fingerprint, tuple((k, v) for k, v in f.partitions))
-                for f in found.files
+                for f in stored.files
             ),
-            dialect, found.rows, found.row_bytes, found.unreadable, tuple(found.extra),
-            found.storage_options, found.where,
-        )  # fmt: skip
+            None if stored.dialect is None else Dialect.from_stored(stored.dialect),
+            stored.rows,
+            stored.row_bytes,
+            stored.unreadable,
+            tuple(stored.extra),
+            stored.storage_options,
+            stored.where,
+        )

@@ -1,4 +1,4 @@
-"""Required content of ``ingest/schema.json`` (`pipeline.ingest.contract` writes and opens it)."""
+"""Required content of ``ingest/schema.json``, which `pipeline.ingest.contract` reads and writes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class StoredFile(StoredObject):
     partitions: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
 
 
-Letter = Annotated[str, Field(min_length=1, max_length=1)]
+Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
 class StoredDialect(StoredObject):
     """A `Dialect` in ``schema.json``."""
 
-    delimiter: Letter
-    quote: Letter | None
+    delimiter: Character
+    quote: Character | None
     header: bool
     names: list[str]
     newlines_in_values: bool
@@ -48,7 +48,7 @@ class StoredDialect(StoredObject):
 
 
 class StoredContract(StoredObject):
-    """What ``ingest/schema.json`` holds."""
+    """A `Contract` in ``schema.json``."""
 
     format: Literal["csv", "parquet"]
     columns: list[StoredSourceColumn]
@@ -63,13 +63,13 @@ class StoredContract(StoredObject):
     schema_: Annotated[StoredSchema, Field(alias="schema")]
 
     @model_validator(mode="after")
-    def _fits(self) -> StoredContract:
+    def _check_dialect(self) -> StoredContract:
         if (self.format == "csv") != (self.dialect is not None):
-            raise ValueError("dialect must be there for CSV, and for nothing else")
+            raise ValueError("dialect must be present for CSV, and null for Parquet")
         return self
 
 
 @cache
 def contract_adapter() -> TypeAdapter[StoredContract]:
-    """Return what checks a ``schema.json``."""
+    """Return the adapter that validates a ``schema.json``."""
     return TypeAdapter(StoredContract)

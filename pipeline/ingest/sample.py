@@ -1,4 +1,4 @@
-"""What a few rows of the data tell the memory plan: their words, classes and missing values."""
+"""A sample of the data for the memory plan: text values, classes and missing values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,16 +26,16 @@ from pipeline.ingest.labels import target as targets
 from pipeline.ingest.sources.byte_ranges import read_head, read_range
 
 ROWS = 20_000
-"""Rows of the sample: they follow each other, as a block's do."""
+"""Rows of the sample, which are consecutive like those of a block."""
 CELLS = 8_000_000
-"""Of wide Parquet fewer rows: with 10,000 columns 800."""
+"""Values of the sample: wide Parquet gives fewer rows, 800 of 10,000 columns."""
 BYTES = 4 << 20
-"""Of CSV at most so many bytes."""
+"""Bytes of CSV that are read for the sample."""
 
 
 @dataclass(frozen=True)
 class TextSample:
-    """The values of a text column in the sample."""
+    """Values of a text column in the sample."""
 
     sampled: int
     """Sampled values that are not missing."""
@@ -45,11 +44,9 @@ class TextSample:
     """Bytes of a distinct value on average (UTF-8)."""
 
     def estimate_distinct(self, rows: int) -> float:
-        """How many distinct values so many rows are likely to have, if all are equally frequent.
-
-        With K of them, m draws show K (1 - (1 - 1/K)^m): K is found from the sample by bisection.
-        Skewed frequencies have more; their words are few beside the rows all the same.
-        """
+        """Estimate how many distinct values ``rows`` rows have, if all are equally frequent."""
+        # K values show K (1 - (1 - 1/K)^m) of themselves in m draws: bisection finds the K that the
+        # sample suggests. Skewed frequencies mean more values, yet few beside the rows.
         if rows <= self.sampled:
             return float(min(self.distinct, rows))
         if self.distinct >= self.sampled:
@@ -64,26 +61,26 @@ class TextSample:
         return min(_expected_distinct(low, rows), float(rows))
 
 
-def _expected_distinct(log_k: float, draws: int) -> float:
-    k = math.exp(log_k)
-    return -k * math.expm1(draws * math.log1p(-1 / k)) if k > 1 else 1.0
+def _expected_distinct(log_values: float, draws: int) -> float:
+    values = math.exp(log_values)
+    # expm1 and log1p stay exact where 1/K is far below the precision of 1
+    return -values * math.expm1(draws * math.log1p(-1 / values)) if values > 1 else 1.0
 
 
 @dataclass(frozen=True)
 class DataSample:
-    """What the sampled rows tell."""
+    """Facts about the sampled rows."""
 
     rows: int
     text_columns: Mapping[str, TextSample]
-    """By text column."""
     packed_bytes: Mapping[str, float]
-    """Bytes of a value of the other columns in held frames."""
+    """Bytes per value of the other columns in a packed frame."""
     missing: Mapping[str, float]
-    """Share of missing values by column, where there are any."""
+    """Share of missing values per column that has any."""
     predictions_per_row: int
-    """Values that a model predicts for a row: as many as there are classes beyond two."""
+    """Values that a model predicts per row: the number of classes, if there are more than two."""
     staged_row_bytes: float
-    """Bytes of a row in an Arrow file as `load.staged` writes it; 0 of Parquet, which is not."""
+    """Bytes per row in an Arrow file of `stage_as_arrow`; 0 for Parquet, which is not staged."""
 
 
 def sample_rows(
@@ -93,27 +90,24 @@ def sample_rows(
     target: Expression,
     data: Data,
 ) -> DataSample:
-    """Looks at the first rows of the block in the middle.
-
-    Bad rows are passed over: the run will judge them.
-    """
+    """Sample the first rows of the block in the middle; bad rows are skipped."""
     if not blocks:
         return DataSample(0, {}, {}, {}, 1, 0.0)
     columns = [c for c in contract.select(names) if not c.partition]
-    arrays = _read_sample(contract, blocks[len(blocks) // 2], columns)
-    made: dict[str, Any] = {}
+    values = _read_sample(contract, blocks[len(blocks) // 2], columns)
+    arrays = {}
     for column in columns:
-        with suppress(pa.ArrowInvalid):  # the run will name the value
-            made[column.name] = arrow_to_frame.to_storage_array(column, arrays[column.name])
-    frame = pd.DataFrame(made, copy=False)
-    columns = [c for c in columns if c.name in made]
+        with suppress(pa.ArrowInvalid):  # the run reports the value when it reads the block
+            arrays[column.name] = arrow_to_frame.to_storage_array(column, values[column.name])
+    frame = pd.DataFrame(arrays, copy=False)
+    columns = [c for c in columns if c.name in arrays]
     missing = {c.name: float(frame[c.name].isna().mean()) for c in columns if len(frame)}
-    small = cpu.pack_integers(frame).memory_usage(index=False)
+    packed = cpu.pack_integers(frame).memory_usage(index=False)
     return DataSample(
         rows=len(frame),
         text_columns={c.name: _sample_text(frame[c.name]) for c in columns if c.dtype == "text"},
         packed_bytes={
-            c.name: small[c.name] / max(len(frame), 1) for c in columns if c.dtype != "text"
+            c.name: packed[c.name] / max(len(frame), 1) for c in columns if c.dtype != "text"
         },
         missing={name: share for name, share in missing.items() if share},
         predictions_per_row=_count_predictions(frame, target, data),
@@ -123,7 +117,7 @@ def sample_rows(
 
 def _read_sample(
     contract: Contract, block: Block, columns: list[SourceColumn]
-) -> Mapping[str, Any]:
+) -> Mapping[str, pa.ChunkedArray]:
     file, options = contract.files[block.file], contract.storage_options
     if contract.format == "parquet":
         rows = min(ROWS, max(1, CELLS // max(len(columns), 1)))
@@ -131,32 +125,32 @@ def _read_sample(
         return {name: table[name] for name in table.column_names}
     dialect = contract.csv_dialect
     if block.stop is None or file.compression is not None:
+        # the block is the whole file, perhaps a compressed one: its beginning is cheap to read
         start, _ = find_data_start(read_head(file, options, HEAD), dialect)
         data = read_head(file, options, start + BYTES)[start:]
     else:
         data = read_range(file, options, block.start, min(block.stop, block.start + BYTES))
         data = data[: data.rfind(b"\n") + 1]
-    cut = replace(block, rows=min(ROWS, data.count(b"\n") + 1), limited=True)
-    return csv_block.parse_block(data, cut, file.path, columns, dialect)[1]
+    first = replace(block, rows=min(ROWS, data.count(b"\n") + 1), limited=True)
+    return csv_block.parse_block(data, first, file.path, columns, dialect)[1]
 
 
 def _sample_text(column: pd.Series) -> TextSample:
-    codes, words = cpu.to_codes(column)
-    seen = np.unique(codes[codes >= 0])
-    letters = sum(len(str(words[i]).encode()) for i in seen) / max(len(seen), 1)
-    return TextSample(int((codes >= 0).sum()), len(seen), letters)
+    codes, values = cpu.to_codes(column)
+    used = np.unique(codes[codes >= 0])
+    mean_bytes = sum(len(str(values[i]).encode()) for i in used) / max(len(used), 1)
+    return TextSample(int((codes >= 0).sum()), len(used), mean_bytes)
 
 
 def _count_predictions(frame: pd.DataFrame, target: Expression, data: Data) -> int:
-    if not set(target.columns) <= set(frame.columns):  # the target is a folder's name
+    if not set(target.columns) <= set(frame.columns):  # the target is the key of a folder
         return 1
     try:
-        found = targets.infer_target(
-            targets.summarise_target(target.evaluate(frame, cpu), cpu), data
-        ).target
-    except InputError:  # the run will say so, if all rows are like these
+        summary = targets.summarise_target(target.evaluate(frame, cpu), cpu)
+        inferred = targets.infer_target(summary, data).target
+    except InputError:  # the run fails with this error, unless other rows have other values
         return 1
-    return len(found.classes) if found.task == "multiclass" else 1
+    return len(inferred.classes) if inferred.task == "multiclass" else 1
 
 
 def _measure_staged_row(frame: pd.DataFrame) -> float:
