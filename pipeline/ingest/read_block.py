@@ -1,7 +1,7 @@
-"""One block read: a frame of the named columns in storage dtypes, and its bad rows.
+"""Reading of one block: a frame of the named columns in storage dtypes, and its bad rows.
 
-The device's own readers come first, where it has some (`device_blocks`); what they leave, and
-everything on a CPU, is read here, on the host.
+The GPU's readers try first (`gpu_read_block`). This module reads the blocks that they leave, and
+all blocks of a CPU run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.config.model import ColumnType
 from pipeline.device import Frame, Frames
 from pipeline.errors import DataError, shorten
 from pipeline.ingest import arrow_to_frame, gpu_read_block, parquet, reader_stats, rejected
@@ -24,16 +25,19 @@ from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import read_range
 from pipeline.ingest.sources.files import check_unchanged
 
+# Words and signs that often mean a missing value.
+MISSING_WORDS = r"0000-.*|\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty"
+
 
 def read_block(
     block: Block, contract: Contract, names: list[str], device: Frames, on_bad_rows: str = "error"
 ) -> tuple[Frame, pd.DataFrame | None]:
-    """The named columns of a block, and its rejected rows (None where there are none).
+    """Read the named columns of a block, and its rejected rows (None if there are none).
 
     Args:
         block: from `plan_blocks` of the same contract.
-        contract: what the files hold.
-        names: the columns to read, in any order; the frame has them in this order.
+        contract: format, columns and files of the data.
+        names: the columns to read; the frame has them in this order.
         device: where the frame goes.
         on_bad_rows: ``error`` or ``quarantine``.
 
@@ -41,37 +45,44 @@ def read_block(
         (frame with the row ids as its index; rejected rows with columns `rejected.COLUMNS`).
 
     Raises:
-        DataError: a bad row (``error``), or the file changed since the schema was settled.
+        DataError: a row is bad (``error``), or the file changed since the contract was inferred.
         SchemaError: there is no such column.
     """
-    check_unchanged(contract.files[block.file])
+    file = contract.files[block.file]
+    check_unchanged(file)
     try:
-        return _read(block, contract, names, device, on_bad_rows)
-    finally:  # what was read of a file that is written to meanwhile proves nothing, nor do errors
-        check_unchanged(contract.files[block.file])
+        if (readers := device.file_readers()) is not None:
+            try:
+                frame = gpu_read_block.read_on_gpu(block, contract, names, device, readers)
+            except gpu_read_block.NeedsCpuReader as reason:
+                reader_stats.count_block(readers.name, str(reason))
+            else:
+                reader_stats.count_block(readers.name)
+                return frame, None
+        return _read_on_cpu(block, contract, names, device, on_bad_rows)
+    finally:
+        # If the file changed meanwhile, neither the rows nor an error about them mean anything.
+        check_unchanged(file)
 
 
-def _read(
+def _read_on_cpu(
     block: Block, contract: Contract, names: list[str], device: Frames, on_bad_rows: str
 ) -> tuple[Frame, pd.DataFrame | None]:
-    if (reading := device.file_readers()) is not None:
-        try:
-            made = gpu_read_block.read_on_gpu(block, contract, names, device, reading)
-        except gpu_read_block.NeedsCpuReader as why:
-            reader_stats.count_block(reading.name, str(why))
-        else:
-            reader_stats.count_block(reading.name)
-            return made, None
     columns = contract.select(names)
-    read = [c for c in columns if not c.partition]
+    stored = [c for c in columns if not c.partition]
+    bad: list[BadRow] = []
     if contract.format == "parquet":
-        ids, arrays, bad = _read_parquet(block, contract, read)
+        ids, arrays = _read_parquet(block, contract, stored)
     else:
-        ids, arrays, bad = _read_csv(block, contract, read)
+        ids, arrays, bad = _read_csv(block, contract, stored)
     if bad and on_bad_rows != "quarantine":
-        raise rejected.build_error(bad, _fix(bad[0], contract))
-    data = arrays | _partitions(block, contract, columns, len(ids))
-    frame = arrow_to_frame.build_frame({name: data[name] for name in names}, ids)
+        raise rejected.build_error(bad, _suggest_fix(bad[0], contract))
+    folders = contract.folder_values(block.file)
+    for column in columns:
+        if column.partition:
+            value = folders[column.name]
+            arrays[column.name] = arrow_to_frame.repeat_folder_value(column, value, len(ids))
+    frame = arrow_to_frame.build_frame({name: arrays[name] for name in names}, ids)
     return device.to_device(frame), rejected.build_table(bad) if bad else None
 
 
@@ -86,56 +97,52 @@ def _partitions(
     }
 
 
-def _fix(bad: BadRow, contract: Contract) -> str:
-    """What to do about a bad row; the type that its value has, where that is clear."""
-    aside = f"{contract.where}.on_bad_rows: quarantine sets such rows aside"
-    if contract.where != "data":
-        aside = "correct the file"
+def _suggest_fix(bad: BadRow, contract: Contract) -> str:
+    """Return the fix for a bad row, with the type that its value has, if that is clear."""
+    where = contract.where
+    skip = f"set {where}.on_bad_rows: quarantine to skip such rows"
+    if where != "data":  # side tables and new data have no such key
+        skip = "correct the file"
     if "does not end" in bad.reason:
-        return (
-            f"{contract.where}.csv: {{newlines_in_values: true}} if values hold newlines; {aside}"
-        )
+        return f"set {where}.csv: {{newlines_in_values: true}} if values hold newlines, or {skip}"
     if "UTF-8" in bad.reason:
-        return f"{TO_UTF8}; {aside}"
+        return f"{TO_UTF8}, or {skip}"
     if bad.column is None or bad.value is None:
-        return f"{aside}; is the delimiter {contract.csv_dialect.delimiter!r}, the text UTF-8?"
-    known = next(c for c in contract.columns if c.name == bad.column)
-    if contract.where == NEW_DATA:
-        return _as_trained(known, bad.value, contract.csv_dialect)
-    better = _wider(known, bad.value, contract.csv_dialect)
-    types = f"{contract.where}.types: {{{bad.column}: {better}}} reads the column as {better}"
-    hint = _hint(bad.value, contract.where) if better == "text" else ""
-    return f"{hint}{types}; {aside}"
+        delimiter = contract.csv_dialect.delimiter
+        return f"check that the delimiter is {delimiter!r} and the text UTF-8, or {skip}"
+    column = next(c for c in contract.columns if c.name == bad.column)
+    if where == NEW_DATA:
+        return _suggest_trained_type(column, bad.value, contract.csv_dialect)
+    better = _find_wider_type(column, bad.value, contract.csv_dialect)
+    hint = ""
+    if better == "text" and re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", bad.value):
+        hint = "write all numbers of the column in one way; or "
+    elif better == "text" and re.fullmatch(MISSING_WORDS, bad.value, re.IGNORECASE):
+        hint = f"if {shorten(bad.value)} means missing, name it in {where}.csv.missing; else "
+    types = f"set {where}.types: {{{bad.column}: {better}}} to read the column as {better}"
+    return f"{hint}{types}, or {skip}"
 
 
-def _hint(value: str, where: str) -> str:
-    """What a value that is none of its column may have been meant to be."""
-    if re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", value):
-        return "all numbers of a column must be written in one way; "
-    if re.fullmatch(
-        r"0000-.*|\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty", value, re.I
-    ):
-        return f"if {shorten(value)} means missing, name it in {where}.csv.missing; "
-    return ""
-
-
-def _as_trained(column: SourceColumn, value: str, dialect: Dialect | None) -> str:
-    fix = f"the run was trained on {column.rule()} there: correct the file"
-    if column.type == "integer" and dialect and _wider(column, value, dialect) == "float":
+def _suggest_trained_type(column: SourceColumn, value: str, dialect: Dialect | None) -> str:
+    fix = f"correct the file: the run was trained on {column.describe_rule()} there"
+    if column.type == "integer" and dialect and _find_wider_type(column, value, dialect) == "float":
         fix += ' (pandas writes integers beside missing values as 1.0, unless astype("Int64"))'
     return fix
 
 
-def _wider(column: SourceColumn, value: str, dialect: Dialect) -> str:
-    wider = {"integer": ("float", None), "date": ("datetime", ISO)}.get(column.type)
-    if wider and not find_misfits(SourceColumn(column.name, *wider), [value], dialect):  # type: ignore[arg-type]
-        return wider[0]
-    return "text"
+def _find_wider_type(column: SourceColumn, value: str, dialect: Dialect) -> ColumnType:
+    """Return a type that has the column's values and this one."""
+    wider: SourceColumn | None = None
+    if column.type == "integer":
+        wider = SourceColumn(column.name, "float")
+    elif column.type == "date":
+        wider = SourceColumn(column.name, "datetime", ISO)
+    return wider.type if wider and not find_misfits(wider, [value], dialect) else "text"
 
 
 def _read_parquet(
     block: Block, contract: Contract, columns: list[SourceColumn]
-) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
+) -> tuple[pd.Index, dict[str, Any]]:
     file = contract.files[block.file]
     table = parquet.read_row_groups(file, list(block.groups), columns, contract.storage_options)
     table = table.slice(0, block.rows)
@@ -145,17 +152,17 @@ def _read_parquet(
         try:
             arrays[column.name] = arrow_to_frame.to_storage_array(column, table[column.name])
         except pa.ArrowInvalid as error:
-            fix = f"{contract.where}.types: {{{column.name}: float}} or text"
+            fix = f"set {contract.where}.types: {{{column.name}: float}} or text"
             if column.type == "text":
                 fix = "write it as UTF-8 text, or leave the column out"
             if column.dtype == "datetime":
                 fix = "correct the values, or write them as missing"
             if contract.where == NEW_DATA:
-                fix = _as_trained(column, "", None)
+                fix = _suggest_trained_type(column, "", None)
             raise DataError(
                 f"{file.path}, column {column.name!r}: {str(error).splitlines()[0]}", fix=fix
             ) from None
-    return ids, arrays, []
+    return ids, arrays
 
 
 def _read_csv(

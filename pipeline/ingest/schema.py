@@ -288,7 +288,7 @@ def _folder(key: str, words: set[str], types: Mapping[str, ColumnType]) -> Sourc
     column = SourceColumn(key, kind, ISO if kind in ("date", "datetime") else None, partition=True)
     if bad := find_misfits(column, known, WORDS):
         raise SchemaError(
-            f"the folder {key}={known[bad[0]]} is not {column.rule()}",
+            f"the folder {key}={known[bad[0]]} is not {column.describe_rule()}",
             fix=f"types: {{{key}: text}} reads the folders' names as text",
         )
     return column

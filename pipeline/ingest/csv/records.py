@@ -130,7 +130,7 @@ def parse_records(
                 reject(record, column, "not UTF-8 text")
         good = [r for r in found if r.line not in bad]
         for i in find_misfits(column, [r.fields[at] for r in good], dialect):
-            reject(good[i], column, f"not {column.rule(dialect)}")
+            reject(good[i], column, f"not {column.describe_rule(dialect)}")
     kept = [r for r in found if r.line not in bad]
     values = {c.name: _values(c, [r.fields[place[c.name]] for r in kept], dialect) for c in columns}
     lines = np.array([r.line for r in kept], dtype="int64")

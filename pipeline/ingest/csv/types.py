@@ -44,7 +44,7 @@ class SourceColumn:
         """Its storage dtype."""
         return DTYPES[self.type]
 
-    def rule(self, dialect: Dialect | None = None) -> str:
+    def describe_rule(self, dialect: Dialect | None = None) -> str:
         """What its values must be, for messages."""
         if self.type == "bool":
             words = (*dialect.true, *dialect.false) if dialect else ("true", "false")
