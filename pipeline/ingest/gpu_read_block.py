@@ -1,13 +1,13 @@
-"""Blocks read by the device's own readers, and which of them are left to the host's.
+"""Reading of blocks with the GPU's readers, and the choice of blocks that need the CPU reader.
 
-cuDF never raises: it drops fields, and turns numbers and timestamps that are none into others. So a
-block is read on the device only where everything in it is plain, and otherwise a sentence says why
-it is not. The host's reader then reads it, and it alone says what is bad.
+cuDF never raises: it drops fields, and turns text that is not a number or a time into one. The GPU
+therefore reads a block only if everything in it is unambiguous. For other blocks a sentence gives
+the reason; the CPU reader reads them, and it alone reports bad rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,58 +31,61 @@ Columns = dict[str, Series]
 
 
 class NeedsCpuReader(Exception):
-    """The block is for the host's reader; says why, without values, so that one can count."""
+    """A block that the GPU cannot read safely, with a reason that other blocks may share."""
 
 
 def read_on_gpu(
-    block: Block, contract: Contract, names: Sequence[str], device: Frames, reading: FileReaders
+    block: Block, contract: Contract, names: Sequence[str], device: Frames, readers: FileReaders
 ) -> Frame:
-    """The named columns of a block, with the row ids as index: what the host's reader would give.
+    """Read the named columns of a block, with the row ids as index, as the CPU reader would.
 
     Raises:
-        NotPlain: the host's reader must read it.
+        NeedsCpuReader: the CPU reader must read the block.
         DataError: the file became shorter, or is damaged.
     """
-    columns = contract.select(names)
-    read_of = _row_groups if contract.format == "parquet" else _records
-    found, ids = read_of(block, contract, [c for c in columns if not c.partition], device, reading)
-    words = contract.folder_values(block.file)
-    for column in columns:
+    selected = contract.select(names)
+    stored = [c for c in selected if not c.partition]
+    read = _read_row_groups if contract.format == "parquet" else _read_records
+    columns, ids = read(block, contract, stored, device, readers)
+    folders = contract.folder_values(block.file)
+    for column in selected:
         if column.partition:
-            found[column.name] = _repeated(column, words[column.name], len(ids), device)
-    return device.frame_with_ids({name: found[name] for name in names}, ids)
+            value = folders[column.name]
+            columns[column.name] = _repeat_folder_value(column, value, len(ids), device)
+    return device.frame_with_ids({name: columns[name] for name in names}, ids)
 
 
-def _repeated(column: SourceColumn, word: str | None, rows: int, device: Frames) -> Series:
-    """A folder's ``key=value`` as a column of n equal values; None is missing."""
+def _repeat_folder_value(
+    column: SourceColumn, folder_value: str | None, rows: int, device: Frames
+) -> Series:
+    """Repeat the value of a ``key=value`` folder as a column of n rows; None is missing."""
     xp, missing = device.xp, None
     if column.dtype == "text":
-        values = np.array([] if word is None else [word], dtype=object)
-        return device.make_text(xp.full(rows, -1 if word is None else 0, dtype="int32"), values)
+        values = np.array([] if folder_value is None else [folder_value], dtype=object)
+        codes = xp.full(rows, -1 if folder_value is None else 0, dtype="int32")
+        return device.make_text(codes, values)
     value: Any = 0
-    if word is None:
+    if folder_value is None:
         missing = xp.ones(rows, dtype=bool)
     else:
-        only = pa.chunked_array([pa.array([word], pa.string())])
-        value = arrow_to_frame.to_storage_array(column, only)[0]
+        # parsed on the CPU, so that both readers give the same value
+        text = pa.chunked_array([pa.array([folder_value], pa.string())])
+        value = arrow_to_frame.to_storage_array(column, text)[0]
         value = value.astype("int64").item() if column.dtype == "datetime" else value
     dtype = "int64" if column.dtype == "datetime" else column.dtype
     return device.make_series(xp.full(rows, value, dtype=dtype), column.dtype, missing)
 
 
-def _ids(ids: pd.Index, device: Frames) -> Array:
-    if isinstance(ids, pd.RangeIndex):
-        return device.xp.arange(ids.start, ids.stop, dtype="int64")
-    return device.to_device(ids.to_numpy(dtype="int64"))
-
-
 # -- CSV -------------------------------------------------------------------------------------------
 
 
-def _records(
-    block: Block, contract: Contract, columns: Sequence[SourceColumn], device: Frames,
-    reading: FileReaders,
-) -> tuple[Columns, Array]:  # fmt: skip
+def _read_records(
+    block: Block,
+    contract: Contract,
+    columns: Sequence[SourceColumn],
+    device: Frames,
+    readers: FileReaders,
+) -> tuple[Columns, Array]:
     dialect = contract.csv_dialect
     if dialect.newlines_in_values:
         raise NeedsCpuReader("values may hold newlines")
@@ -90,32 +93,35 @@ def _records(
     data = read_range(file, contract.storage_options, block.start, block.stop)
     if block.limited:
         data = csv_block.take_lines(data, block.rows)
-    if why := find_ambiguity(data, dialect):
-        raise NeedsCpuReader(why)
-    if b"\r" in data:  # before every newline: `find_ambiguity`
+    if reason := find_ambiguity(data, dialect):
+        raise NeedsCpuReader(reason)
+    if b"\r" in data:  # each before a newline, as `find_ambiguity` has checked
         data = data.replace(b"\r\n", b"\n")
     data = data if data.endswith(b"\n") else data + b"\n"
     place = {name: i for i, name in enumerate(dialect.names)}
     last = len(place) - 1
+    # The last field, and one beyond it, show records that have too few or too many fields.
     used = sorted({last, last + 1, *(place[c.name] for c in columns)})
-    table = reading.csv_fields(data, last + 2, used, dialect.delimiter, dialect.quote)
+    table = readers.csv_fields(data, last + 2, used, dialect.delimiter, dialect.quote)
     lacking, beyond = (device.to_arrays(table[str(i)].isna())[0] for i in (last, last + 1))
     if bool(lacking.any()) or not bool(beyond.all()):
         raise NeedsCpuReader(f"records that have not {last + 1} fields")
     ids = csv_block.compute_row_ids(data, len(table), block, dialect)
     if ids is None or len(ids) == 0:
-        raise NeedsCpuReader("lines that are no records")
-    found: Columns = {}
+        raise NeedsCpuReader("lines that are not records")
+    parsed: Columns = {}
     for column in columns:
-        made = gpu_fields.parse_fields(column, table[str(place[column.name])], dialect, device)
-        if made is None:
+        series = gpu_fields.parse_fields(column, table[str(place[column.name])], dialect, device)
+        if series is None:
             raise NeedsCpuReader(f"{column.name}: not all are plainly {column.type}")
-        found[column.name] = made
-    return found, _ids(ids, device)
+        parsed[column.name] = series
+    if isinstance(ids, pd.RangeIndex):  # made on the device, which spares a transfer
+        return parsed, device.xp.arange(ids.start, ids.stop, dtype="int64")
+    return parsed, device.to_device(ids.to_numpy(dtype="int64"))
 
 
 def find_ambiguity(data: bytes, dialect: Dialect) -> str:
-    """What in the bytes two readers may take for different things; empty if there is nothing."""
+    """Return what two readers may parse differently in the bytes; empty if there is nothing."""
     if len(data) > LARGEST:
         return f"more than {LARGEST:,} bytes of CSV"
     if not data.isascii() and not _is_utf8(data):
@@ -124,12 +130,13 @@ def find_ambiguity(data: bytes, dialect: Dialect) -> str:
         return "NUL bytes"
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return "carriage returns within lines"
-    if dialect.quote is not None and not _plainly_quoted(data, dialect.quote, dialect.delimiter):
+    if dialect.quote is not None and not _is_plainly_quoted(data, dialect.quote, dialect.delimiter):
         return "quotes that do not enclose a field of one line"
     return ""
 
 
 def _is_utf8(data: bytes) -> bool:
+    # Arrow validates a buffer without copying it, unlike `bytes.decode`.
     ends = pa.py_buffer(np.array([0, len(data)], dtype="int64"))
     text = pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(data)])
     try:
@@ -139,21 +146,24 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _plainly_quoted(data: bytes, quote: str, delimiter: str) -> bool:
-    """Whether every quote opens or closes a whole field of one line, or is doubled within one."""
+def _is_plainly_quoted(data: bytes, quote: str, delimiter: str) -> bool:
+    """Return whether every quote opens or closes a field of one line, or is doubled within it."""
     if quote.encode() not in data:
         return True
-    bytes_, mark = np.frombuffer(data, dtype=np.uint8), ord(quote)
-    at = np.flatnonzero(bytes_ == mark)
+    characters, mark = np.frombuffer(data, dtype=np.uint8), ord(quote)
+    at = np.flatnonzero(characters == mark)
     if len(at) % 2:
         return False
     opening, closing = at[::2], at[1::2]
-    before, after = bytes_[opening - 1], bytes_[np.minimum(closing + 1, len(bytes_) - 1)]
-    # of a doubled quote the first looks like a closing one, the second like an opening one
+    before, after = (
+        characters[opening - 1],
+        characters[np.minimum(closing + 1, len(characters) - 1)],
+    )
+    # The first of a doubled quote seems to close a field, and the second to open one.
     opens = (opening == 0) | np.isin(before, [ord(delimiter), NEWLINE, mark])
     ends = [ord(delimiter), NEWLINE, ord("\r"), mark]
-    closes = (closing == len(bytes_) - 1) | np.isin(after, ends)
-    newlines = np.flatnonzero(bytes_ == NEWLINE)
+    closes = (closing == len(characters) - 1) | np.isin(after, ends)
+    newlines = np.flatnonzero(characters == NEWLINE)
     within = np.searchsorted(newlines, opening) != np.searchsorted(newlines, closing)
     return bool(opens.all() and closes.all() and not within.any())
 
@@ -161,37 +171,36 @@ def _plainly_quoted(data: bytes, quote: str, delimiter: str) -> bool:
 # -- Parquet ---------------------------------------------------------------------------------------
 
 
-def _row_groups(
-    block: Block, contract: Contract, columns: Sequence[SourceColumn], device: Frames,
-    reading: FileReaders,
-) -> tuple[Columns, Array]:  # fmt: skip
+def _read_row_groups(
+    block: Block,
+    contract: Contract,
+    columns: Sequence[SourceColumn],
+    device: Frames,
+    readers: FileReaders,
+) -> tuple[Columns, Array]:
     file = contract.files[block.file]
     if is_url(file.path):
         raise NeedsCpuReader("files of an object store")
-    with parquet.open_parquet(file, contract.storage_options) as opened:
-        types = {c.name: opened.schema_arrow.field(c.name).type for c in columns}
-        size = _stored_bytes(opened.metadata, block.groups, types)
+    with parquet.open_parquet(file, contract.storage_options) as reader:
+        types = {c.name: reader.schema_arrow.field(c.name).type for c in columns}
+        groups = [reader.metadata.row_group(g) for g in block.groups]
+        chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+        size = sum(c.total_compressed_size for c in chunks if c.path_in_schema in types)
     for column in columns:
-        if not _same_meaning(column, types[column.name]):
+        if not _has_values_of(column, types[column.name]):
             raise NeedsCpuReader(f"{column.name}: {types[column.name]} read as {column.type}")
     ids = device.xp.arange(block.first_row, block.first_row + block.rows, dtype="int64")
     if not columns:
         return {}, ids
-    table = reading.row_groups(file.path, block.groups, list(types), size)
+    table = readers.row_groups(file.path, block.groups, list(types), size)
     if len(table) < block.rows or set(types) - set(table.columns):
-        raise NeedsCpuReader(f"columns that {reading.name} does not find")
+        raise NeedsCpuReader(f"columns that {readers.name} does not find")
     table = table.head(block.rows).reset_index(drop=True)
-    return {c.name: _stored(c, table[c.name], device) for c in columns}, ids
+    return {c.name: _to_storage_dtype(c, table[c.name], device) for c in columns}, ids
 
 
-def _stored_bytes(metadata: Any, groups: Sequence[int], names: Mapping[str, Any]) -> int:
-    """Bytes that the columns of these row groups take in the file."""
-    parts = (metadata.row_group(g).column(i) for g in groups for i in range(metadata.num_columns))
-    return sum(part.total_compressed_size for part in parts if part.path_in_schema in names)
-
-
-def _same_meaning(column: SourceColumn, arrow: pa.DataType) -> bool:
-    """Whether values of the type are those of the column without a check of each, or nearly so."""
+def _has_values_of(column: SourceColumn, arrow: pa.DataType) -> bool:
+    """Return whether values of the Arrow type become those of the column by a mere cast."""
     kinds = pa.types
     if kinds.is_dictionary(arrow):
         arrow = arrow.value_type
@@ -207,15 +216,15 @@ def _same_meaning(column: SourceColumn, arrow: pa.DataType) -> bool:
     return any(test(arrow) for test in numbers)
 
 
-def _stored(column: SourceColumn, series: Series, device: Frames) -> Series:
-    """The library's column in its storage dtype."""
+def _to_storage_dtype(column: SourceColumn, series: Series, device: Frames) -> Series:
+    """Convert a column that the GPU's reader gave to its storage dtype."""
     if column.dtype == "text":
         return series.astype("category")
     if column.dtype == "float64":
         series = series.astype("float64")
     values, missing = device.to_arrays(series)
     if column.dtype == "datetime":
-        # whole seconds first: a cast to µs that overflows wraps around to another time
+        # Whole seconds first: a cast to µs that overflows wraps around to another time.
         seconds = device.to_arrays(series.astype("datetime64[s]").astype("int64"))[0]
         seconds = device.xp.where(missing, 0, seconds)
         if not (

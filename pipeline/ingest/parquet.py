@@ -1,4 +1,4 @@
-"""Parquet: what its footer says of columns and row groups, and reading row groups."""
+"""Parquet: columns and row groups from the footer, and reading of row groups."""
 
 from __future__ import annotations
 
@@ -19,40 +19,45 @@ from pipeline.ingest.sources.filesystems import open_file
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 NUMBERS = frozenset({"integer", "float", "decimal"})
-MAGIC = b"PAR1"
-AT_ONCE = 16
-"""Columns decoded at a time: all of their buffers live until the last is done (400 columns of
-150,000 rows, 480 MB: 1.96 GB at once, 1.17 GB so)."""
 DATES = frozenset({"date", "datetime"})
+MAGIC = b"PAR1"
+INCOMPLETE = "write or copy the file again; it may not have been written to the end"
+# The buffers of all columns that are decoded together live until the last one is done: 400 columns
+# of 150,000 rows (480 MB) took 1.96 GB all together, and 1.17 GB in groups of 16.
+AT_ONCE = 16
+"""Columns decoded at a time."""
 
 
 @contextmanager
-def open_parquet(file: File, options: Mapping[str, Any], text: Sequence[str] = ()) -> Iterator[Any]:
-    """The file, with the ``text`` columns read as dictionaries.
+def open_parquet(
+    file: File, options: Mapping[str, Any], text: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
+    """Open a file whose ``text`` columns are read as dictionaries.
 
     Raises:
-        SchemaError: it is no Parquet file, or damaged. MachineError: memory ends.
+        SchemaError: the file is not a Parquet file, or it is damaged.
+        MachineError: a row group does not fit into memory.
     """
     with open_file(file.path, options) as stream:
         try:
-            yield _opened(stream, file, text)
+            yield _parse_footer(stream, file, text)
         except pa.ArrowMemoryError as error:
             raise MachineError(
                 f"{file.path}: a row group does not fit into memory: {error}",
-                fix="write it with smaller row groups, or is it damaged?",
+                fix="write it with smaller row groups, if it is not damaged",
             ) from None
         except (pa.ArrowException, OSError) as error:
             stream.seek(0)
             raise SchemaError(
-                f"{file.path} is no readable Parquet file: {str(error).splitlines()[0]}",
-                fix=_instead(stream.read(64)),
+                f"{file.path} is not a readable Parquet file: {str(error).splitlines()[0]}",
+                fix=_suggest_fix(stream.read(64)),
             ) from None
 
 
-def _opened(stream: Any, file: File, text: Sequence[str]) -> Any:
+def _parse_footer(stream: Any, file: File, text: Sequence[str]) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(stream, read_dictionary=list(text))
-    except pa.ArrowException:
+    except pa.ArrowException:  # a subclass of ValueError; `open_parquet` explains it
         raise
     except UnicodeDecodeError as error:
         raise SchemaError(
@@ -60,31 +65,33 @@ def _opened(stream: Any, file: File, text: Sequence[str]) -> Any:
             fix="rename the column",
         ) from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # what pandas has registered to read the metadata of its own types
+        # pandas registers Python code with Arrow that reads the metadata of its own types
         raise SchemaError(
             f"{file.path}: its metadata cannot be read: {type(error).__name__}: {error}",
-            fix="write it again, without the types of one library",
+            fix="write the file again, without types that only one library has",
         ) from None
 
 
-def _instead(head: bytes) -> str:
-    """What a file that begins so may be."""
+def _suggest_fix(head: bytes) -> str:
+    """Return the fix for an unreadable file that begins with these bytes."""
     if head.startswith(MAGIC):
-        return "was it written to the end? write or copy it again"
-    if found := guess_file_kind(head):
-        return f"it is {found}"
+        return INCOMPLETE
+    if kind := guess_file_kind(head):
+        return f"give the name of a Parquet file; this is {kind}"
     if head and head.isascii() and b"\0" not in head:
-        return "it looks like text: if it is CSV, name it .csv or say format: csv"
-    return "was it written to the end? write or copy it again"
+        return "if it is CSV, name it .csv or set format: csv; it begins with text"
+    return INCOMPLETE
 
 
 def list_source_columns(
     schema: pa.Schema, path: str
 ) -> tuple[dict[str, SourceColumn | None], dict[str, str]]:
-    """(columns by name, None where all values are missing; why others cannot be read).
+    """Return the columns by name, and the reasons why others cannot be read.
+
+    A column is None if all its values are missing.
 
     Raises:
-        SchemaError: two columns have one name, or one has a NUL.
+        SchemaError: two columns have one name, or a name has a NUL.
     """
     columns: dict[str, SourceColumn | None] = {}
     unreadable = {}
@@ -107,7 +114,7 @@ def list_source_columns(
 
 
 def to_source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
-    """The column of an Arrow type; None where there is no rule for it."""
+    """Return the column of an Arrow type; None if its values cannot be read."""
     kinds = pa.types
     if kinds.is_dictionary(arrow):
         return to_source_column(name, arrow.value_type)
@@ -121,63 +128,63 @@ def to_source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
         "date": (kinds.is_date,),
         "text": (kinds.is_string, kinds.is_large_string, kinds.is_string_view),
     }
-    found = next((kind for kind, those in tests.items() if any(t(arrow) for t in those)), None)
-    return found and SourceColumn(name, found, ISO if found == "date" else None)
+    kind = next((k for k, predicates in tests.items() if any(p(arrow) for p in predicates)), None)
+    return kind and SourceColumn(name, kind, ISO if kind == "date" else None)
 
 
-def is_readable_as(found: SourceColumn | None, asked: ColumnType) -> bool:
-    """Whether a column of a file can be read as a type without guessing what its values mean."""
-    if found is None or found.type == asked:
+def is_readable_as(column: SourceColumn | None, requested: ColumnType) -> bool:
+    """Return whether a column can be read as a type without guessing what its values mean."""
+    if column is None or column.type == requested:
         return True
-    return {found.type, asked} <= NUMBERS or {found.type, asked} <= DATES
+    return {column.type, requested} <= NUMBERS or {column.type, requested} <= DATES
 
 
 def list_row_groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """(rows, bytes once read) of each row group: at least 8 per value, however well encoded."""
-    with open_parquet(file, options) as parquet:
-        meta = parquet.metadata
-        parts = [meta.row_group(i) for i in range(meta.num_row_groups)]
-        least = 8 * meta.num_columns
-        for part in parts:
-            _check_claim(part, file)
-        return [(p.num_rows, max(p.total_byte_size, least * p.num_rows)) for p in parts]
+    """Return (rows, bytes once read) of each row group.
 
-
-def _check_claim(part: Any, file: File) -> None:
-    """Checks that a row group can have the rows that the footer says, before any are made room for.
-
-    A page has at most 2^31 values, and takes eight bytes or more.
+    Raises:
+        SchemaError: the footer claims more rows than the file's bytes can hold.
     """
-    for i in range(part.num_columns):
-        column = part.column(i)
-        if part.num_rows > (column.total_compressed_size // 8 + 1) << 31:
-            raise SchemaError(
-                f"{file.path}: its footer says {part.num_rows:,} rows, column "
-                f"{column.path_in_schema!r} has {column.total_compressed_size:,} bytes of them",
-                fix="was it written to the end?",
-            )
+    with open_parquet(file, options) as reader:
+        meta = reader.metadata
+        groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+        for group in groups:
+            for i in range(group.num_columns):
+                column = group.column(i)
+                # A page has at most 2^31 values and takes at least eight bytes. Memory is allocated
+                # for the rows that the footer claims, so a false claim must not get that far.
+                if group.num_rows > (column.total_compressed_size // 8 + 1) << 31:
+                    raise SchemaError(
+                        f"{file.path}: its footer says {group.num_rows:,} rows, column "
+                        f"{column.path_in_schema!r} has {column.total_compressed_size:,} bytes "
+                        "of them",
+                        fix=INCOMPLETE,
+                    )
+        # values take 8 bytes each once read, however well they are encoded
+        least = 8 * meta.num_columns
+        return [(g.num_rows, max(g.total_byte_size, least * g.num_rows)) for g in groups]
 
 
 def read_row_groups(
     file: File, numbers: Sequence[int], columns: list[SourceColumn], options: Mapping[str, Any]
 ) -> pa.Table:
-    """The columns of these row groups, text as dictionaries."""
+    """Read the columns of these row groups, text as dictionaries."""
     names = [c.name for c in columns]
     text = [c.name for c in columns if c.type == "text"]
-    with open_parquet(file, options, text) as parquet:
+    with open_parquet(file, options, text) as reader:
         tables = [
-            parquet.read_row_groups(
+            reader.read_row_groups(
                 list(numbers), columns=names[at : at + AT_ONCE], use_threads=False
             )
             for at in range(0, len(names), AT_ONCE)
         ]
-        claimed = sum(parquet.metadata.row_group(i).num_rows for i in numbers)
+        claimed = sum(reader.metadata.row_group(i).num_rows for i in numbers)
     for table in tables:
         if table.num_rows != claimed and names:
             raise SchemaError(
                 f"{file.path}: its footer says {claimed:,} rows, where there are "
                 f"{table.num_rows:,}",
-                fix="was it written to the end?",
+                fix=INCOMPLETE,
             )
     return pa.table({name: table[name] for table in tables for name in table.column_names})
 
@@ -185,15 +192,15 @@ def read_row_groups(
 def read_first_rows(
     file: File, group: int, columns: list[SourceColumn], options: Mapping[str, Any], rows: int
 ) -> pa.Table:
-    """At most so many rows of a row group; little more than they need is decoded."""
+    """Read at most ``rows`` rows of a row group; little more than these is decoded."""
     text = [c.name for c in columns if c.type == "text"]
     names = [c.name for c in columns]
-    with open_parquet(file, options, text) as parquet:
-        found: dict[str, Any] = {}
+    with open_parquet(file, options, text) as reader:
+        arrays: dict[str, pa.ChunkedArray] = {}
         for at in range(0, len(names), AT_ONCE):
             some = names[at : at + AT_ONCE]
-            batches = parquet.iter_batches(rows, [group], columns=some, use_threads=False)
+            batches = reader.iter_batches(rows, [group], columns=some, use_threads=False)
             first = next(batches, None)
-            table = parquet.schema_arrow.empty_table() if first is None else pa.table(first)
-            found |= {name: table[name] for name in some}
-        return pa.table(found)
+            table = reader.schema_arrow.empty_table() if first is None else pa.table(first)
+            arrays |= {name: table[name] for name in some}
+        return pa.table(arrays)

@@ -149,7 +149,7 @@ TARGETS: dict[str, Case] = {
     "regression of text": bad_config("regression", "'b'", "text", data__target="b", data__task="regression"),
     "no such weight": bad_config(r"data\.weight", "'w'", data__weight="w"),
     "weights are text": bad_config(r"data\.weight", "'b'", "text", data__weight="b"),
-    "a weight below 0": bad_data("a,w,y\n" + "1,1,0\n2,-1,1\n" * 30, "weight", "'w'", ">= 0", data__weight="w"),
+    "a weight below 0": bad_data("a,w,y\n" + "1,1,0\n2,-1,1\n" * 30, "weight", "'w'", "invalid weights", data__weight="w"),
     "a weight missing": bad_data("a,w,y\n" + "1,1,0\n2,,1\n" * 30, "weight", "'w'", data__weight="w"),
     "weights that vanish": bad_data("a,w,y\n" + "1,1e-320,0\n2,1e-320,1\n" * 30, "weight", "'w'", "from 1e-18 to 1e\\+18", "mean", data__weight="w"),
     "weights that overflow": bad_data("a,w,y\n" + "1,1e308,0\n2,1e308,1\n" * 30, "weight", "'w'", "from 1e-18 to 1e\\+18", "mean", data__weight="w"),

@@ -21,7 +21,7 @@ NEW_DATA: dict[str, Case] = {
     "empty": bad_new("", r"n\.csv is empty"),
     "two columns of one name": bad_new("a,a,b,t\n1,1,x,2024-01-01\n", "columns 1 and 2", "'a'"),
     "gzip cut off": bad_new(gzip.compress(NEW.encode() * 99)[:-9], r"n\.csv\.gz", "damaged", name="n.csv.gz"),
-    "Parquet cut off": bad_new(parquet()[:-9], r"n\.parquet is no readable Parquet file", name="n.parquet"),
+    "Parquet cut off": bad_new(parquet()[:-9], r"n\.parquet is not a readable Parquet file", name="n.parquet"),
     "Parquet of another type": bad_new(
         parquet(a=["1"] * 60, t=["2024-01-01"] * 60), r"n\.parquet, column 'a' is text, it must be integer", "trained", name="n.parquet",
     ),

@@ -71,17 +71,17 @@ def used(name: str) -> dict[str, Any]:
 
 
 PARQUET: dict[str, Case] = {
-    "no Parquet": bad_parquet("hello, y\n", r"d\.parquet is no readable Parquet file", "magic"),
-    "CSV, renamed": bad_parquet(GOOD, r"d\.parquet is no readable Parquet file", "CSV|csv"),
-    "empty": bad_parquet(b"", r"d\.parquet is no readable Parquet file", "0 bytes|empty"),
-    "the magic word alone": bad_parquet(b"PAR1", r"d\.parquet is no readable Parquet file"),
-    "its footer cut off": bad_parquet(parquet()[:-20], r"d\.parquet is no readable Parquet file", "written to the end"),
-    "its beginning alone": bad_parquet(parquet()[:300], r"d\.parquet is no readable Parquet file", "written to the end"),
+    "no Parquet": bad_parquet("hello, y\n", r"d\.parquet is not a readable Parquet file", "magic"),
+    "CSV, renamed": bad_parquet(GOOD, r"d\.parquet is not a readable Parquet file", "CSV|csv"),
+    "empty": bad_parquet(b"", r"d\.parquet is not a readable Parquet file", "0 bytes|empty"),
+    "the magic word alone": bad_parquet(b"PAR1", r"d\.parquet is not a readable Parquet file"),
+    "its footer cut off": bad_parquet(parquet()[:-20], r"d\.parquet is not a readable Parquet file", "written to the end"),
+    "its beginning alone": bad_parquet(parquet()[:300], r"d\.parquet is not a readable Parquet file", "written to the end"),
     "its beginning missing": bad_parquet(parquet()[300:], r"d\.parquet"),
-    "a page with wrong bytes": bad_parquet(spoilt_page(), r"d\.parquet is no readable Parquet file"),
+    "a page with wrong bytes": bad_parquet(spoilt_page(), r"d\.parquet is not a readable Parquet file"),
     "a pointer of Git LFS": bad_parquet("version https://git-lfs.github.com/spec/v1\nsize 132\n", r"d\.parquet", "git lfs pull"),
-    "an Arrow file, renamed": bad_parquet(arrow, r"d\.parquet is no readable Parquet file"),
-    "encrypted": bad_parquet(b"PARE" + b"\0" * 40 + b"\x10\0\0\0PARE", r"d\.parquet is no readable Parquet file"),
+    "an Arrow file, renamed": bad_parquet(arrow, r"d\.parquet is not a readable Parquet file"),
+    "encrypted": bad_parquet(b"PARE" + b"\0" * 40 + b"\x10\0\0\0PARE", r"d\.parquet is not a readable Parquet file"),
     "no rows": bad_parquet(parquet(a=pa.array([], pa.int64()), b=pa.array([], pa.string()), y=pa.array([], pa.int64())), "no rows"),
     "no columns": bad_parquet(parquet(a=None, b=None, y=None), "no rows"),
     "two columns of one name": bad_parquet(two_of_one_name(), "two columns are called 'a'"),
@@ -111,7 +111,7 @@ PARQUET: dict[str, Case] = {
     "a zone in a second file": two(
         parquet(a=pd.date_range("2024", periods=N, tz="UTC")), r"f/2\.parquet", "~ a: integer → datetime with zone",
     ),
-    "a damaged second file": two(parquet()[:-9], r"f/2\.parquet is no readable Parquet file"),
+    "a damaged second file": two(parquet()[:-9], r"f/2\.parquet is not a readable Parquet file"),
     "folders of other keys": Case(
         (r"lies in folders", "same key=value folders"), files={"f/k=1/1.parquet": parquet(), "f/j=1/2.parquet": parquet()}, config={"data__path": "f"},
     ),
@@ -119,7 +119,7 @@ PARQUET: dict[str, Case] = {
     "a folder's name that is not its type": Case(
         (r"the folder k=x is not an integer", "text"), files={"f/k=x/1.parquet": parquet()}, config={"data__path": "f", "data__types": {"k": "integer"}},
     ),
-    "format: parquet for CSV": bad_config(r"d\.csv is no readable Parquet file", data__format="parquet"),
+    "format: parquet for CSV": bad_config(r"d\.csv is not a readable Parquet file", data__format="parquet"),
     "format: csv for Parquet": bad_parquet(parquet(), r"d\.parquet is no CSV", "Parquet", data__format="csv"),
-    "JSON, renamed": bad_parquet(json.dumps({"a": 1}), r"d\.parquet is no readable Parquet file"),
+    "JSON, renamed": bad_parquet(json.dumps({"a": 1}), r"d\.parquet is not a readable Parquet file"),
 }  # fmt: skip

@@ -232,7 +232,7 @@ def test_parquet_files_that_differ(tmp_path):
 
 def test_damaged_parquet(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(SchemaError, match="no readable Parquet file"):
+    with pytest.raises(SchemaError, match="not a readable Parquet file"):
         infer_contract(Source(path=str(tmp_path / "a.parquet")))
     pq.write_table(
         pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]),
