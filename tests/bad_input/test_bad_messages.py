@@ -34,7 +34,7 @@ CASES = {
     "unknown weight": ({}, {"data__weight": "w"}, 2, r"data\.weight.*'w'"),
     "weight is text": ({}, {"data__weight": "b"}, 2, "weight"),
     "negative weight": (
-        {"d.csv": "a,w,y\n" + "1,1,0\n2,-1,1\n" * 30}, {"data__weight": "w"}, 2, "weight.*>= 0",
+        {"d.csv": "a,w,y\n" + "1,1,0\n2,-1,1\n" * 30}, {"data__weight": "w"}, 2, "weight.*invalid weights",
     ),
     "unknown split column": ({}, {"split": {"by": "time", "column": "q"}}, 2, "'q'"),
     "split by a text as time": ({}, {"split": {"by": "time", "column": "b"}}, 2, "not a time"),
