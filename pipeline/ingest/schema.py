@@ -1,4 +1,4 @@
-"""The schema of a source, settled once and checked for every file before work starts."""
+"""Inference of a source's contract, and the check of every file against it before work starts."""
 
 from __future__ import annotations
 
@@ -22,234 +22,248 @@ from pipeline.ingest.sources.files import (
     find_files,
 )
 
-# How the names of key=value folders are parsed: as in a CSV file without words of its own.
-WORDS = dialects.Dialect(",", None, False, (), False, ("",), ("true",), ("false",))
-HEADER = 64 << 10  # bytes read of each file to check its header
+# Folder names are parsed like fields of a CSV that has no words of its own for missing or bool.
+FOLDER_DIALECT = dialects.Dialect(",", None, False, (), False, ("",), ("true",), ("false",))
+HEADER = 64 << 10
+"""Bytes read of each file to check its header."""
+ColumnsByName = dict[str, SourceColumn | None]
+"""Columns of a Parquet file; None if all values of one are missing."""
 
 
 def infer_contract(source: Source, where: str = "data") -> Contract:
-    """The contract of a source: from Parquet's footers, or from a sample of CSV values.
+    """Infer the contract of a source from Parquet's footers, or from a sample of CSV values.
 
     Args:
         source: paths, format and types.
         where: the source's key in the config, for messages (``data``, ``data.tables.weather``).
 
     Raises:
-        InputError: the files are not there or cannot be read.
-        SchemaError: files differ in columns or types, or are not what their names say.
+        InputError: a file does not exist or cannot be read.
+        SchemaError: files differ in columns or types, or do not have the format of their names.
         ConfigError: ``types`` names a column that does not exist.
     """
     files = find_files(source)
     if detect_format(files, source) == "parquet":
-        contract = _parquet(files, source, where)
+        contract = _infer_from_parquet(files, source, where)
     else:
-        contract = _csv(files, source, where)
-    known = [c.name for c in contract.columns]
+        contract = _infer_from_csv(files, source, where)
+    names = [c.name for c in contract.columns]
     for name in source.types:
-        if name not in known and name not in contract.unreadable:
+        if name not in names and name not in contract.unreadable:
             raise ConfigError(
-                f"{where}.types: there is no column {name!r}", fix=suggest_or_list(name, known)
+                f"{where}.types: there is no column {name!r}", fix=suggest_or_list(name, names)
             )
     return contract
 
 
 def match_contract(
-    wanted: Contract, source: Source, needed: list[str], keep: Sequence[str] = ()
+    trained: Contract, source: Source, needed: list[str], keep: Sequence[str] = ()
 ) -> Contract:
-    """The contract of new data, read with the types of the run's.
+    """Match new data with the contract of the run, whose types they are read with.
 
-    Columns that ``wanted`` does not know are named in ``extra`` and not read, unless they are to
-    be kept.
+    Columns that the run lacks are named in ``extra`` and not read, unless they are in ``keep``.
 
     Raises:
-        InputError: the files are not there or cannot be read.
-        SchemaError: needed columns are missing or of another type.
+        InputError: a file does not exist or cannot be read.
+        SchemaError: needed columns are missing or have another type.
     """
     files = find_files(source)
-    types = {c.name: c.type for c in wanted.columns}
-    known = source.model_copy(update={"types": types})
+    types = {c.name: c.type for c in trained.columns}
+    # A CSV has no types of its own, so every column gets that of the run. The types of Parquet are
+    # checked for the columns that are needed only.
+    needed_types = {n: t for n, t in types.items() if n in set(needed)}
 
-    def contract(files: list[File]) -> Contract:
+    def infer(files: list[File]) -> Contract:
         if detect_format(files, source) == "parquet":
-            return _parquet(files, _only(known, needed), NEW_DATA, wanted)
-        return _csv(files, known, NEW_DATA, wanted)
+            typed = source.model_copy(update={"types": needed_types})
+            return _infer_from_parquet(files, typed, NEW_DATA, trained)
+        typed = source.model_copy(update={"types": types})
+        return _infer_from_csv(files, typed, NEW_DATA, trained)
 
-    found = contract(files)
-    folders = {c.name for c in wanted.columns if c.partition} & set(needed)
-    if outside := sorted(folders - {c.name for c in found.columns}):
-        # one folder of the data, or a file in it: its keys stand above what is named
-        found = contract([add_folder_keys(file, outside) for file in files])
-    columns = {c.name: c for c in found.columns}
-    lacking = [name for name in needed if name not in columns]
-    if lacking:
+    contract = infer(files)
+    folders = {c.name for c in trained.columns if c.partition} & set(needed)
+    if outside := sorted(folders - {c.name for c in contract.columns}):
+        # The source is one folder of the data, or a file in it: its keys are above the path.
+        contract = infer([add_folder_keys(file, outside) for file in files])
+    columns = {c.name: c for c in contract.columns}
+    if lacking := [name for name in needed if name not in columns]:
         spare = sorted(set(columns) - set(types))
+        examples = []
+        for name in lacking:
+            example = f"- {name} ({types[name]})"
+            if name in contract.unreadable:
+                examples.append(f"{example}: {contract.unreadable[name]}")
+            else:
+                examples.append(f"{example} {suggest_or_list(name, spare)}".rstrip())
         raise SchemaError(
             f"{files[0].path}: {len(lacking)} needed column(s) missing",
-            examples=[_absent(n, types, found, spare) for n in lacking],
+            examples=examples,
             fix="rename or add them: the models were trained on them",
         )
-    read = {*types, *keep}
+    used = {*types, *keep}
     return replace(
-        found,
-        columns=tuple(c for c in found.columns if c.name in read),
-        extra=tuple(n for n in columns if n not in read),
+        contract,
+        columns=tuple(c for c in contract.columns if c.name in used),
+        extra=tuple(n for n in columns if n not in used),
     )
-
-
-def _absent(name: str, types: Mapping[str, str], found: Contract, spare: list[str]) -> str:
-    if name in found.unreadable:
-        return f"- {name} ({types[name]}): {found.unreadable[name]}"
-    return f"- {name} ({types[name]}) {suggest_or_list(name, spare)}".rstrip()
-
-
-def _only(source: Source, needed: list[str]) -> Source:
-    """Types are checked for the needed columns only."""
-    known = set(needed)
-    types = {n: t for n, t in source.types.items() if n in known}
-    return source.model_copy(update={"types": types})
 
 
 # -- CSV --------------------------------------------------------------------------------------
 
 
-def _csv(files: list[File], source: Source, where: str, wanted: Contract | None = None) -> Contract:
+def _infer_from_csv(
+    files: list[File], source: Source, where: str, trained: Contract | None = None
+) -> Contract:
     options = source.storage_options
     first = read_head(files[0], options, type_inference.HEAD)
     dialect = dialects.infer_dialect(first, files[0].path, source.csv)
     for file in files[1:]:
         names = dialects.read_header(read_head(file, options, HEADER), file.path, dialect)
-        _same_names(dialect.names, names, files[0], file)
-    sampled = type_inference.sample_values(files, dialect, options)
-    if wanted is None and sampled.row_bytes is None:
-        raise _no_rows(files[0].path, first, dialect)
-    run = {c.name: replace(c, partition=False) for c in wanted.columns} if wanted else {}
-    columns = [
-        type_inference.reinfer_column(run[name], values, dialect)
-        if name in run and (run[name].pattern == ZONED or (wanted and wanted.format == "csv"))
-        else type_inference.infer_column(name, values, source.types.get(name), dialect)
-        for name, values in zip(dialect.names, sampled.values, strict=True)
-    ]
-    folders = _folders(files, source.types, set(dialect.names))
+        if names != dialect.names:
+            difference = _compare(dict.fromkeys(dialect.names, ""), dict.fromkeys(names, ""))
+            raise SchemaError(
+                f"{file.path} does not have the columns of {files[0].path}",
+                examples=difference or ["the same columns in another order"],
+                fix="give all files of the source one header",
+            )
+    sample = type_inference.sample_values(files, dialect, options)
+    if trained is None and sample.row_bytes is None:
+        raise _no_rows_error(files[0].path, first, dialect)
+    run = {c.name: replace(c, partition=False) for c in trained.columns} if trained else {}
+    columns = []
+    for name, values in zip(dialect.names, sample.values, strict=True):
+        # A run on Parquet knows types, but not how a CSV writes them, except for a time zone.
+        is_written = trained is not None and trained.format == "csv"
+        if name in run and (run[name].pattern == ZONED or is_written):
+            column = type_inference.reinfer_column(run[name], values, dialect)
+        else:
+            asked = source.types.get(name)
+            column = type_inference.infer_column(name, values, asked, dialect)
+        columns.append(column)
+    folders = _infer_folders(files, source.types, set(dialect.names))
     return Contract(
-        "csv", tuple(columns + folders), tuple(files), dialect, row_bytes=sampled.row_bytes,
-        storage_options=options, where=where,
-    )  # fmt: skip
+        "csv",
+        tuple(columns + folders),
+        tuple(files),
+        dialect,
+        row_bytes=sample.row_bytes,
+        storage_options=options,
+        where=where,
+    )
 
 
-def _no_rows(path: str, beginning: bytes, dialect: dialects.Dialect) -> SchemaError:
-    """No record of the sample has as many fields as the first, or there is none."""
-    start, _ = dialects.find_data_start(beginning, dialect)
-    next_one = next(split_records(beginning[start:], dialect), None)
-    if next_one is None or not dialect.header:
+def _no_rows_error(path: str, head: bytes, dialect: dialects.Dialect) -> SchemaError:
+    """Return the error for a sample without a record that has as many fields as the header."""
+    start, _ = dialects.find_data_start(head, dialect)
+    record = next(split_records(head[start:], dialect), None)
+    if record is None or not dialect.header:
         return SchemaError(f"{path} has a header but no rows", fix="name files with rows")
     header = dialect.delimiter.join(dialect.names)
     return SchemaError(
         f"{path}: no line has as many fields as the first line, which names the columns",
-        examples=[f"its first line: {shorten(header)}", f"then: {shorten(next_one.text)}"],
-        fix="remove what stands above the header, such as: tail -n +3 OLD > NEW",
+        examples=[f"its first line: {shorten(header)}", f"then: {shorten(record.text)}"],
+        fix="remove the lines above the header, such as: tail -n +3 OLD > NEW",
     )
 
 
-def _same_names(names: tuple[str, ...], other: tuple[str, ...], first: File, file: File) -> None:
-    if names == other:
-        return
-    diff = _difference(dict.fromkeys(names, ""), dict.fromkeys(other, ""))
-    raise SchemaError(
-        f"{file.path} does not have the columns of {first.path}",
-        examples=diff or ["the same columns in another order"],
-        fix="the files of one source must have one header",
-    )
-
-
-def _difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """``- missing``, ``+ extra`` and ``~ retyped`` lines."""
-    lines = [f"- {n} {t}".rstrip() for n, t in wanted.items() if n not in found]
-    lines += [f"+ {n} {t}".rstrip() for n, t in found.items() if n not in wanted]
-    return lines + [
-        f"~ {n}: {wanted[n]} → {found[n]}" for n in wanted if found.get(n, wanted[n]) != wanted[n]
-    ]
+def _compare(expected: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Return lines ``- missing``, ``+ extra`` and ``~ retyped`` from types by column name."""
+    lines = [f"- {n} {t}".rstrip() for n, t in expected.items() if n not in other]
+    lines += [f"+ {n} {t}".rstrip() for n, t in other.items() if n not in expected]
+    retyped = [n for n in expected if n in other and other[n] != expected[n]]
+    return lines + [f"~ {n}: {expected[n]} → {other[n]}" for n in retyped]
 
 
 # -- Parquet ----------------------------------------------------------------------------------
 
 
-def _parquet(
-    files: list[File], source: Source, where: str, wanted: Contract | None = None
+def _infer_from_parquet(
+    files: list[File], source: Source, where: str, trained: Contract | None = None
 ) -> Contract:
     rows = 0
-    settled: dict[str, SourceColumn | None] = {}
+    merged: ColumnsByName = {}
     unreadable: dict[str, str] = {}
     for file in files:
         with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
-            found, odd = parquet.list_source_columns(reader.schema_arrow, file.path)
-        unreadable |= odd
-        settled = settled or found
-        _same_types(settled, found, files[0], file, source.types)
-        _readable(found, file, source.types, wanted)
-        settled = {n: c or found[n] for n, c in settled.items()}
-    if wanted is None and not rows:
+            columns, reasons = parquet.list_source_columns(reader.schema_arrow, file.path)
+        unreadable |= reasons
+        merged = merged or columns
+        _check_same_types(merged, columns, files[0], file, source.types)
+        _check_readable(columns, file, source.types, trained)
+        # a column that is all missing here gets its type from another file
+        merged = {n: c or columns[n] for n, c in merged.items()}
+    if trained is None and not rows:
         raise SchemaError(f"{files[0].path} has columns but no rows", fix="name files with rows")
-    columns = [_typed(n, c, source.types.get(n)) for n, c in settled.items()]
-    folders = _folders(files, source.types, set(settled))
+    typed = [_apply_type(n, c, source.types.get(n)) for n, c in merged.items()]
+    folders = _infer_folders(files, source.types, set(merged))
     return Contract(
-        "parquet", tuple(columns + folders), tuple(files), rows=rows, unreadable=unreadable,
-        storage_options=source.storage_options, where=where,
-    )  # fmt: skip
+        "parquet",
+        tuple(typed + folders),
+        tuple(files),
+        rows=rows,
+        unreadable=unreadable,
+        storage_options=source.storage_options,
+        where=where,
+    )
 
 
-def _told(column: SourceColumn | None) -> str:
+def _describe_type(column: SourceColumn | None) -> str:
     if column is None:
         return ""
     return f"{column.type} with zone" if column.pattern == ZONED else column.type
 
 
-def _same_types(
-    settled: dict[str, SourceColumn | None],
-    found: dict[str, SourceColumn | None],
+def _check_same_types(
+    merged: ColumnsByName,
+    columns: ColumnsByName,
     first: File,
     file: File,
     types: Mapping[str, ColumnType],
 ) -> None:
-    free = set(types) | {
-        n for n in found if n in settled and (found[n] is None or settled[n] is None)
-    }
-    old, new = ({n: "" if n in free else _told(c) for n, c in x.items()} for x in (settled, found))
-    if diff := _difference(old, new):
+    # The config gives some types, and columns whose values are all missing fit any.
+    missing = {n for n, c in columns.items() if n in merged and (c is None or merged[n] is None)}
+    free = {*types, *missing}
+    before, after = (
+        {n: "" if n in free else _describe_type(c) for n, c in x.items()} for x in (merged, columns)
+    )
+    if difference := _compare(before, after):
         raise SchemaError(
             f"{file.path} does not have the columns of {first.path}",
-            examples=diff,
-            fix="the files of one source need the same columns and types "
+            examples=difference,
+            fix="give the files of one source the same columns and types "
             "(types: {name: float} reads integers and floats as one)",
         )
 
 
-def _readable(
-    found: dict[str, SourceColumn | None],
+def _check_readable(
+    columns: ColumnsByName,
     file: File,
     types: Mapping[str, ColumnType],
-    wanted: Contract | None,
+    trained: Contract | None,
 ) -> None:
-    """Checks each column of a file against the type it will be read as."""
-    run = {c.name: c for c in wanted.columns} if wanted else {}
-    for name, column in found.items():
+    """Check each column of a file against the type that it will be read as."""
+    run = {c.name: c for c in trained.columns} if trained else {}
+    for name, column in columns.items():
         asked = types.get(name)
-        if asked is None or (asked == "text" and wanted is None):
+        if asked is None or (asked == "text" and trained is None):
             continue
-        zoned = name in run and column is not None and column.type == "datetime"
-        moved = zoned and run[name].type == "datetime" and _told(column) != _told(run[name])
-        if moved or not parquet.is_readable_as(column, asked):
-            must = _told(run[name]) if name in run else asked
+        # Times with and without a zone have one type, but another meaning.
+        is_time = column is not None and column.type == "datetime"
+        is_time = is_time and name in run and run[name].type == "datetime"
+        other_zone = is_time and _describe_type(column) != _describe_type(run[name])
+        if other_zone or not parquet.is_readable_as(column, asked):
+            must = _describe_type(run[name]) if name in run else asked
             raise SchemaError(
-                f"{file.path}, column {name!r} is {_told(column)}, it must be {must}",
+                f"{file.path}, column {name!r} is {_describe_type(column)}, it must be {must}",
                 fix="write it with the type that the models were trained on"
-                if wanted
+                if trained
                 else "read it as it is and convert it with the op `cast`",
             )
 
 
-def _typed(name: str, column: SourceColumn | None, asked: ColumnType | None) -> SourceColumn:
-    """The column as it will be read; one of only missing values is a float."""
+def _apply_type(name: str, column: SourceColumn | None, asked: ColumnType | None) -> SourceColumn:
+    """Return the column with the type of the config; a column of only missing values is float."""
     if column is not None and asked in (None, column.type):
         return column
     pattern = ISO if asked in ("date", "datetime") else None
@@ -261,34 +275,34 @@ def _typed(name: str, column: SourceColumn | None, asked: ColumnType | None) -> 
 # -- key=value folders ------------------------------------------------------------------------
 
 
-def _folders(
+def _infer_folders(
     files: list[File], types: Mapping[str, ColumnType], taken: set[str]
 ) -> list[SourceColumn]:
+    """Infer the columns that ``key=value`` folders add to those of the files (``taken``)."""
     keys = [tuple(k for k, _ in file.partitions) for file in files]
-    for file, its in zip(files, keys, strict=True):
-        if its != keys[0]:
+    for file, own_keys in zip(files, keys, strict=True):
+        if own_keys != keys[0]:
             raise SchemaError(
-                f"{file.path} lies in folders {list(its)}, {files[0].path} in {list(keys[0])}",
-                fix="all files of a source need the same key=value folders",
+                f"{file.path} lies in folders {list(own_keys)}, {files[0].path} in {list(keys[0])}",
+                fix="put all files of a source below the same key=value folders",
             )
-        if double := taken.intersection(its):
+        if double := taken.intersection(own_keys):
             raise SchemaError(
                 f"{file.path}: {sorted(double)[0]!r} is a folder's key and a column of the file",
                 fix="rename one of them",
             )
-    return [_folder(key, {dict(f.partitions)[key] for f in files}, types) for key in keys[0]]
-
-
-def _folder(key: str, words: set[str], types: Mapping[str, ColumnType]) -> SourceColumn:
-    known = sorted(words - {DEFAULT_PARTITION})
-    whole = all(
-        type_inference.INTEGER.fullmatch(w) and not type_inference.CODE.match(w) for w in known
-    )
-    kind = types.get(key) or ("integer" if known and whole else "text")
-    column = SourceColumn(key, kind, ISO if kind in ("date", "datetime") else None, partition=True)
-    if bad := find_misfits(column, known, WORDS):
-        raise SchemaError(
-            f"the folder {key}={known[bad[0]]} is not {column.describe_rule()}",
-            fix=f"types: {{{key}: text}} reads the folders' names as text",
-        )
-    return column
+    columns = []
+    for key in keys[0]:
+        values = sorted({dict(file.partitions)[key] for file in files} - {DEFAULT_PARTITION})
+        integer, code = type_inference.INTEGER, type_inference.CODE
+        whole = all(integer.fullmatch(v) and not code.match(v) for v in values)
+        kind = types.get(key) or ("integer" if values and whole else "text")
+        pattern = ISO if kind in ("date", "datetime") else None
+        column = SourceColumn(key, kind, pattern, partition=True)
+        if bad := find_misfits(column, values, FOLDER_DIALECT):
+            raise SchemaError(
+                f"the folder {key}={values[bad[0]]} is not {column.describe_rule()}",
+                fix=f"set types: {{{key}: text}} to read the folders' names as text",
+            )
+        columns.append(column)
+    return columns
