@@ -140,8 +140,8 @@ def scratch_folder(run: Path) -> Iterator[Path]:
 
 def _spec(found: FinishedRun, rows: LabeledData) -> ScanSpec:
     total = sum(rows.counts.rows.values())
-    columns = len(found.job.kept) + len(found.saved_plan.features)
-    kept = set(found.job.kept)
+    columns = len(found.job.frame_columns) + len(found.saved_plan.features)
+    kept = set(found.job.frame_columns)
     features = [n for n in found.saved_plan.needed if n in kept]
     return scan.plan_scan(
         rows.context.device, rows.context.seed, total,

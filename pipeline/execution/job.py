@@ -1,8 +1,9 @@
-"""What a config means on this machine and these files, settled before any row is read."""
+"""The job of a run: a config, checked against this machine and its files before any row is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -29,58 +30,64 @@ from pipeline.schema import RESERVED, Schema
 from pipeline.train.model import parse_models
 from pipeline.train.params import ModelParams
 
-REFIT_BELOW = 500_000  # rows: `refit: auto`
+REFIT_BELOW = 500_000
+"""Rows below which `refit: auto` refits."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A checked run: nothing in it can be wrong but the data's values."""
+    """A run whose config, files and columns are checked; only the data's values may be wrong."""
 
     config: Config
     choice: DeviceChoice
     cluster: Cluster
-    """The config's, or what the device can use in its place."""
-    moved: str
-    """Why `cluster` is not the config's; "" where it is."""
+    """The config's cluster, or the one that the device can use in its place."""
+    cluster_reason: str
+    """The reason why `cluster` is not the config's; empty if it is."""
     contract: Contract
     source: Schema
-    """The data's columns with the target's marked."""
+    """The data's columns, with those of the target marked."""
     target: Expression
     filters: tuple[Expression, ...]
     ops: tuple[Op, ...] | None
-    """None: chosen from the data once they are read."""
+    """The feature ops; None: they are chosen from the data."""
     models: Mapping[str, ModelParams]
     tables: Mapping[str, pd.DataFrame]
-    """Side tables that an op joins: used columns, ``attrs["keys"]``."""
+    """Side tables that ops join: the used columns, with ``attrs["keys"]``."""
     table_files: Mapping[str, Sequence[File]]
-    """What each of them was read of."""
+    """Files of each side table."""
     left_out: Mapping[str, str]
     """Columns that are never features, with the reason."""
     features: tuple[str, ...]
-    """Source columns that the feature ops read."""
+    """Source columns that the ops read."""
     width: int
-    """Columns of the models' matrix, as far as they are known before fitting."""
+    """Number of columns of the models' matrix, as far as it is known before fitting."""
     reads: tuple[str, ...]
-    """All columns that are read from the files."""
+    """Columns that are read from the files."""
 
     @property
     def place(self) -> dict[str, dict[str, str]]:
-        """Device and cluster: what was asked for, what is used, and why; for ``--json``."""
-        own, asked = self.choice, self.config.cluster.kind
+        """Device and cluster for ``--json``: what was asked for, what is used, and why."""
         return {
-            "device": {"asked": own.requested, "chosen": own.name, "reason": own.reason},
-            "cluster": {
-                "asked": asked, "chosen": self.cluster.kind, "reason": self.moved or "the config's",
+            "device": {
+                "asked": self.choice.requested,
+                "chosen": self.choice.name,
+                "reason": self.choice.reason,
             },
-        }  # fmt: skip
+            "cluster": {
+                "asked": self.config.cluster.kind,
+                "chosen": self.cluster.kind,
+                "reason": self.cluster_reason or "the config's",
+            },
+        }
 
     @property
     def device_limit(self) -> int | None:
-        """Bytes that the run may hold on a GPU; None: it uses none."""
+        """Bytes that the run may use on each GPU; None: it uses none."""
         return device_limit(self.config.memory, self.choice.gpus)
 
     @cached_property
-    def kept(self) -> tuple[str, ...]:
+    def frame_columns(self) -> tuple[str, ...]:
         """Columns that stay in the frames once labels, sets and weights are known."""
         filters = {n for f in self.filters for n in f.columns}
         wanted = {*self.features, *self.config.evaluate.slices, *filters}
@@ -88,11 +95,11 @@ class Job:
 
 
 def prepare_job(config: Config) -> Job:
-    """Checks everything that files, config and machine tell before the work starts.
+    """Check everything that can be checked before the first row is read.
 
     Raises:
-        ConfigError, SchemaError: something does not fit; the message names it.
-        DeviceError: ``device: gpu`` and there is none.
+        ConfigError, SchemaError: the config does not fit the files; the message names the key.
+        DeviceError: ``device: gpu`` and there is no GPU.
     """
     choice = choose_device(config.device)
     models = parse_models(config.models)
@@ -108,27 +115,42 @@ def prepare_job(config: Config) -> Job:
     tables: dict[str, pd.DataFrame] = {}
     files: dict[str, Sequence[File]] = {}
     if parsed is not None:
-        filters = _filters(parsed, source)
-        found = [op for op in parsed if not isinstance(op, Filter)]
-        names = [op.table for op in found if isinstance(op, Join)]
+        filters = _parse_filters(parsed, source)
+        others = [op for op in parsed if not isinstance(op, Filter)]
+        names = [op.table for op in others if isinstance(op, Join)]
         files = {n: find_files(config.data.tables[n]) for n in names if n in config.data.tables}
-        ops, tables = _with_tables(found, config)  # after: a file that changes now is not known
-    left_out = _left_out(config, source)
-    features, width = _features(ops, source, left_out)
+        # Fingerprints come first: a file that changes while it is read counts as changed later.
+        ops, tables = _load_tables(others, config)
+    left_out = _find_left_out(config, source)
+    features, width = _find_features(ops, source, left_out)
     reads = {*features, *target.columns, *(n for f in filters for n in f.columns)}
     reads |= set(left_out) | set(config.evaluate.slices)
     reads |= {config.split.column} if config.split.column is not None else set()
     _check_names(reads, source, config)
-    cluster, moved = adapt_to_device(config.cluster, choice.name)
+    cluster, cluster_reason = adapt_to_device(config.cluster, choice.name)
     return Job(
-        config, choice, cluster, moved, contract, source, target, tuple(filters), ops, models,
-        tables, files, left_out, tuple(features), width,
-        tuple(n for n in source.names if n in reads),
-    )  # fmt: skip
+        config=config,
+        choice=choice,
+        cluster=cluster,
+        cluster_reason=cluster_reason,
+        contract=contract,
+        source=source,
+        target=target,
+        filters=tuple(filters),
+        ops=ops,
+        models=models,
+        tables=tables,
+        table_files=files,
+        left_out=left_out,
+        features=tuple(features),
+        width=width,
+        reads=tuple(n for n in source.names if n in reads),
+    )
 
 
-def _left_out(config: Config, source: Schema) -> dict[str, str]:
-    found = {}
+def _find_left_out(config: Config, source: Schema) -> dict[str, str]:
+    """Return the columns that are never features, with the reason."""
+    left_out = {}
     weight = config.data.weight
     if weight is not None:
         if weight in source and source[weight].kind not in ("numeric", "bool"):
@@ -136,47 +158,38 @@ def _left_out(config: Config, source: Schema) -> dict[str, str]:
                 f"data.weight: column {weight!r} is {source[weight].kind}, not numeric",
                 fix="name a column of numbers >= 0",
             )
-        found[weight] = "the rows' weights"
+        left_out[weight] = "the rows' weights"
     if config.split.by == "column" and config.split.column is not None:
-        found[config.split.column] = "the split"
-    return found
+        left_out[config.split.column] = "the split"
+    return left_out
 
 
-def _filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
-    """The filters' expressions, which run on the data as read, before the split."""
-    found, made = [], set[str]()
+def _parse_filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
+    """Return the filters' expressions, which run on the data as read, before the split."""
+    filters, produced = [], set[str]()
     for position, op in enumerate(ops):
         if isinstance(op, Filter):
             expression = op.expression()
-            later = [n for n in expression.columns if n not in source or n in made]
+            later = [n for n in expression.columns if n not in source or n in produced]
             if later:
-                raise ConfigError(
-                    f"features[{position}].filter: {later[0]!r} "
-                    + ("is made by an op before it" if later[0] in made else "is no such column"),
-                    fix="filters come before the split and see only the data's own columns, as read"
-                    + (
-                        "" if later[0] in source else ": " + suggest_or_list(later[0], source.names)
-                    ),
-                )
+                problem = "is made by an op before it" if later[0] in produced else "does not exist"
+                fix = "filters come before the split and see only the data's own columns, as read"
+                if later[0] not in source:
+                    fix += f": {suggest_or_list(later[0], source.names)}"
+                raise ConfigError(f"features[{position}].filter: {later[0]!r} {problem}", fix=fix)
             op.check(source)
-            found.append(expression)
+            filters.append(expression)
         elif not op.tables() and not op.is_dynamic():
-            made |= {c.name for c in op.produces(source)} if _fits(op, source) else set()
-    return found
+            # An op that reads columns of earlier ops fails here; `resolve_ops` checks it later.
+            with suppress(ConfigError):
+                produced |= {c.name for c in op.produces(source)}
+    return filters
 
 
-def _fits(op: Op, source: Schema) -> bool:
-    try:
-        op.produces(source)
-    except ConfigError:
-        return False  # it reads columns of earlier ops; `walk` judges it
-    return True
-
-
-def _with_tables(
+def _load_tables(
     ops: Sequence[Op], config: Config
 ) -> tuple[tuple[Op, ...], dict[str, pd.DataFrame]]:
-    """Joins with the keys and types of their side tables filled in, and those tables."""
+    """Return the ops with keys and types of their side tables filled in, and those tables."""
     filled: list[Op] = []
     tables: dict[str, pd.DataFrame] = {}
     for op in ops:
@@ -193,35 +206,34 @@ def _with_tables(
         columns = list(op.columns) if op.columns is not None else None
         schema, frame = read_table(op.table, table, columns)
         filled.append(op.bind_table(table.keys, {c.name: c.dtype for c in schema}))
-        tables[op.table] = _united(tables.get(op.table), frame)
+        if (before := tables.get(op.table)) is not None:
+            # Two joins of one table may use different columns of it.
+            new = [n for n in frame.columns if n not in before.columns]
+            frame = before.assign(**{n: frame[n] for n in new})
+        tables[op.table] = frame
         tables[op.table].attrs["keys"] = tuple(table.keys)
     return tuple(filled), tables
 
 
-def _united(known: pd.DataFrame | None, frame: pd.DataFrame) -> pd.DataFrame:
-    if known is None:
-        return frame
-    return known.assign(**{n: frame[n] for n in frame.columns if n not in known.columns})
-
-
-def _features(
+def _find_features(
     ops: tuple[Op, ...] | None, source: Schema, left_out: Mapping[str, str]
 ) -> tuple[list[str], int]:
-    """The source columns that the features need, and how many columns the models get.
+    """Check the ops as far as possible.
 
-    Checks the plan as far as it can be.
+    Returns:
+        The source columns that the ops need, and the number of columns of the models' matrix.
     """
     if ops is None:
         names = [n for n in source.names if n not in source.target and n not in left_out]
         return names, len(names)
     walked = resolve_ops(ops, source)
-    known = (
+    columns = (
         select_model_columns(walked, left_out)
         if walked.unresolved_from is None
         else walked.final.columns
     )
     needed = prune_ops(walked, source, left_out).needed
-    return [n for n in source.names if n in needed], len(known)
+    return [n for n in source.names if n in needed], len(columns)
 
 
 def _check_names(reads: set[str], source: Schema, config: Config) -> None:
@@ -239,7 +251,7 @@ def _check_names(reads: set[str], source: Schema, config: Config) -> None:
 
 
 def needs_refit(config: Config, rows: int) -> bool:
-    """Whether the models are fitted once more on all rows."""
+    """Return whether the models are fitted once more on all rows."""
     if config.refit == "auto":
         return rows < REFIT_BELOW
     return config.refit == "always"

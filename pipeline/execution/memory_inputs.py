@@ -190,7 +190,7 @@ def collect_sizes(
     return Sizes(
         rows=rows, train=1 - split.valid - split.test, valid=split.valid,
         read_row=row(job.reads, {}), packed_row=row(job.reads, found.packed_bytes),
-        feature_row=row(job.kept, found.packed_bytes),
+        feature_row=row(job.frame_columns, found.packed_bytes),
         staged_row=found.staged_row_bytes,
         block_rows=most, threads=min(threads, len(parts)), features=job.width,
         block_bytes=max((part.size for part in parts), default=0) if csv else 0,

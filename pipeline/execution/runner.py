@@ -122,8 +122,8 @@ def _run_locked(
         listener.say(f"{CLEANED}: every stage is recomputed")
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
-    if job.moved:
-        listener.say(f"cluster {cluster.kind} {job.moved}")
+    if job.cluster_reason:
+        listener.say(f"cluster {cluster.kind} {job.cluster_reason}")
     with (
         signals.removed_on_exit(folder / "tmp"),
         connect(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,

@@ -94,8 +94,10 @@ class ReadData(Stage):
             # Every later stage is reused, so nothing will work on the rows.
             state.plan = replace(state.plan, in_memory=False, staging=0)
         load.collect_reader_notes(context.client)  # those of another run in this process
-        if context.job.moved:
-            run.process_notes.append(f"cluster {context.job.cluster.kind} {context.job.moved}")
+        if context.job.cluster_reason:
+            run.process_notes.append(
+                f"cluster {context.job.cluster.kind} {context.job.cluster_reason}"
+            )
         return _open_blocks(context, state.parts, state.plan, context.device)
 
     def _keep_frames(self, run: StageRun, blocks: Partitions) -> None:

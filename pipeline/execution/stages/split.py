@@ -106,7 +106,7 @@ def _describe(run: StageRun) -> tuple[RawData, LabelSpec]:
         job.config.seed,
         min(1.0, SAMPLE_ROWS / max(raw.total, 1)),
         job.config.data.weight,
-        job.kept,
+        job.frame_columns,
         _plan_on(raw, device).in_memory,
     )
     return raw, spec
@@ -168,7 +168,7 @@ def _keep_rows(
         parts=parts,
         source=source,
         meta=frames_of(spec.device).empty_frame(
-            [*source.select(job.kept), *assign.list_added_columns(spec)]
+            [*source.select(job.frame_columns), *assign.list_added_columns(spec)]
         ),
         target=labels.target,
         why=labels.why,
