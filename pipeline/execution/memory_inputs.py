@@ -24,75 +24,94 @@ from pipeline.train.model import sort_for_training
 from pipeline.train.params import ForestParams, XGBoostParams
 
 Planner = Callable[[Memory, int | None], tuple[list[BlockGroup], MemoryPlan]]
-"""Plans the run within other limits: of the host (and the GPU's block size), and of the GPUs."""
+"""A function that plans the run within other limits of the host, and of the GPUs together."""
 WORKERS = {"memory.host": "the workers' memory", "memory.gpu": "the workers' GPU memory"}
 
 
 def concurrent_partitions(job: Job, threads: int) -> int:
-    """Partitions that this process works on at a time: one on a GPU."""
+    """Return how many partitions this process works on at a time: one on a GPU."""
     return 1 if job.choice.name == "gpu" else threads
 
 
 def plan_parts(
-    job: Job, threads: int, folder: Path | None, shared: int | None = None, *,
-    device: int | None = None, level: FallbackLevel = PLANNED, train_rows: int | None = None,
-) -> tuple[list[BlockGroup], MemoryPlan]:  # fmt: skip
-    """The parts of the run, and what their rows will hold in memory.
+    job: Job,
+    threads: int,
+    folder: Path | None,
+    shared: int | None = None,
+    *,
+    device: int | None = None,
+    level: FallbackLevel = PLANNED,
+    train_rows: int | None = None,
+) -> tuple[list[BlockGroup], MemoryPlan]:
+    """Divide the input into parts, and plan the memory for their rows.
 
     Args:
-        job: the run.
-        threads: of all workers.
-        folder: the run's, where CSV would be staged; it need not be there yet. None: nowhere.
-        shared: what the workers of a cluster may hold together, instead of ``memory.host``.
-        device: what the GPUs may hold together.
-        level: what gives way in any case.
-        train_rows: the training rows, once they are counted; None: as estimated.
+        job: the run's job.
+        threads: threads of all workers.
+        folder: the run's folder, where CSV would be staged, or None; it need not exist yet.
+        shared: bytes for the workers of a cluster together, instead of ``memory.host``.
+        device: bytes for all GPUs together.
+        level: the run's fallback level.
+        train_rows: the number of training rows, once they are counted; None: as estimated.
 
     Raises:
-        MachineError: too few rows to train on fit; the message says what they need.
+        MachineError: too few rows to train on fit; the message names the memory that they need.
     """
 
-    def planned(memory_of: Memory, device: int | None) -> tuple[list[BlockGroup], MemoryPlan]:
-        asked = replace(job, config=job.config.model_copy(update={"memory": memory_of}))
-        parts = divide_into_parts(asked, threads, level)
-        free = 0 if folder is None else free_disk_at(folder)
-        sizes = collect_sizes(asked, parts, threads, device)
-        return parts, planner.plan_memory(
-            memory_of, sizes, free=free, shared=shared, device=device, level=level,
+    def plan_within(memory: Memory, device: int | None) -> tuple[list[BlockGroup], MemoryPlan]:
+        limited = replace(job, config=job.config.model_copy(update={"memory": memory}))
+        parts = divide_into_parts(limited, threads, level)
+        plan = planner.plan_memory(
+            memory,
+            collect_sizes(limited, parts, threads, device),
+            free=0 if folder is None else free_disk_at(folder),
+            shared=shared,
+            device=device,
+            level=level,
             train_rows=train_rows,
-        )  # fmt: skip
+        )
+        return parts, plan
 
-    parts, plan = planned(job.config.memory, device)
+    parts, plan = plan_within(job.config.memory, device)
     if not plan.has_enough_rows:
-        least = _enough(plan, job.config.memory, planned, shared)
+        least = _find_enough(plan, job.config.memory, plan_within, shared)
         everything = job.config.memory.model_copy(update={"sample": "never"})
-        full = _enough(planned(everything, device)[1], everything, planned, shared)
-        raise _too_little(job, plan, least, full, rows=train_rows or full.train_rows, shared=shared)
+        full = _find_enough(plan_within(everything, device)[1], everything, plan_within, shared)
+        rows = train_rows or full.train_rows
+        raise _explain_too_little(job, plan, least, full, rows=rows, shared=shared)
     return parts, plan
 
 
-def _enough(plan: MemoryPlan, asked: Memory, planned: Planner, shared: int | None) -> MemoryPlan:
-    """The plan within the least limits that are enough, to 10 MB; of workers, what they need.
+def _find_enough(
+    plan: MemoryPlan, memory: Memory, plan_within: Planner, shared: int | None
+) -> MemoryPlan:
+    """Return the plan within the smallest limits that are enough, to 10 MB.
 
-    Larger limits make larger blocks, which need more in turn.
+    The limits of workers are not raised: their plan already names what they need.
     """
+    # Larger limits make larger blocks, which need more memory in turn.
     while not plan.has_enough_rows and shared is None:
-        limits = {"host": max(plan.limit, _rounded(plan.host_peak))}
+        limits = {"host": max(plan.limit, _round_up(plan.host_peak))}
         if plan.device_limit is not None:
-            limits["gpu"] = max(plan.device_limit, _rounded(plan.device))
-        plan = planned(asked.model_copy(update=limits), limits.get("gpu"))[1]
+            limits["gpu"] = max(plan.device_limit, _round_up(plan.device))
+        plan = plan_within(memory.model_copy(update=limits), limits.get("gpu"))[1]
     return plan
 
 
-def _too_little(
-    job: Job, plan: MemoryPlan, least: MemoryPlan, full: MemoryPlan, *, rows: int,
+def _explain_too_little(
+    job: Job,
+    plan: MemoryPlan,
+    least: MemoryPlan,
+    full: MemoryPlan,
+    *,
+    rows: int,
     shared: int | None,
-) -> MachineError:  # fmt: skip
-    """The error that names each limit that is too small, and what would be enough."""
+) -> MachineError:
+    """Return the error that names each limit that is too small, and what would be enough."""
     some, never = min(LEAST_ROWS, rows), job.config.memory.sample == "never"
     messages, fixes = [], []
     for key, limit in (("memory.host", plan.limit), ("memory.gpu", plan.device_limit)):
-        need, whole = (_limit(found, key, shared) for found in (least, full))
+        need, whole = (_enough_limit(enough, key, shared) for enough in (least, full))
         if limit is None or need <= limit:
             continue
         whose = key if shared is None else WORKERS[key]
@@ -100,7 +119,9 @@ def _too_little(
         partly = f"to train on {some:,} of {rows:,} training rows, {_gb(whole)} GB on all of them"
         messages.append(what + (f"for {rows:,} training rows" if never or some == rows else partly))
         fixes.append(f"{key}: {_gb(need)}GB")
-    fix = " and ".join(fixes) if shared is None else _more_for_workers(job, least.host_peak, shared)
+    fix = " and ".join(fixes)
+    if shared is not None:
+        fix = _suggest_workers(job, least.host_peak, shared)
     if fix.startswith("memory.host") and job.config.memory.host is None:
         fix += " (auto is 0.7 of the machine's memory, or what ulimit -v leaves)"
     if never:
@@ -108,160 +129,163 @@ def _too_little(
     return MachineError("; ".join(messages), fix=fix)
 
 
-def _limit(found: MemoryPlan, key: str, shared: int | None) -> int:
-    """The limit that is enough for a plan of `_enough`."""
+def _enough_limit(plan: MemoryPlan, key: str, shared: int | None) -> int:
+    """Return the limit of a plan that has enough rows."""
     if key == "memory.host":
-        return found.limit if shared is None else found.host_peak
-    return (found.device_limit or 0) if shared is None else found.device
+        return plan.limit if shared is None else plan.host_peak
+    return (plan.device_limit or 0) if shared is None else plan.device
 
 
-def _more_for_workers(job: Job, need: int, shared: int) -> str:
-    asked = job.config.memory
+def _suggest_workers(job: Job, need: int, shared: int) -> str:
+    """Return what gives the workers of a cluster more memory."""
+    memory = job.config.memory
     if job.cluster.is_address:
         return "more workers, or more memory for each (dask worker --memory-limit)"
-    others = planner.host_limit(asked) - shared  # what the other workers' libraries take
-    key = f"memory.host: {_gb(need + others)}GB, " if asked.host is not None else ""
+    # The libraries of the other workers take this much of the limit.
+    others = planner.host_limit(memory) - shared
+    key = f"memory.host: {_gb(need + others)}GB, " if memory.host is not None else ""
     return f"{key}fewer cluster.workers, or cluster: process"
 
 
-def _rounded(size: int) -> int:
-    """The size, rounded up to what `_gb` shows of it."""
+def _round_up(size: int) -> int:
+    """Return the size rounded up to the digits that `_gb` shows."""
     return -(-size // 10**7) * 10**7
 
 
 def _gb(size: int) -> str:
-    return f"{_rounded(size) / 1e9:.2f}"
+    return f"{_round_up(size) / 1e9:.2f}"
 
 
 def divide_into_parts(job: Job, threads: int, level: FallbackLevel) -> list[BlockGroup]:
-    """What the run reads at a time on this fallback level."""
+    """Return the parts that the run reads at a time on a fallback level."""
     limit = planner.host_limit(job.config.memory)
     size = planner.choose_block_bytes(limit, job.device_limit) // level.smaller
     return partitions.plan_partitions(job.contract, job.config.data.rows, threads, size)
 
 
 def free_disk_at(folder: Path) -> int:
-    """Bytes free on the disk where the folder is or will be."""
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    return shutil.disk_usage(there).free
+    """Return the bytes free on the disk where the folder is or will be."""
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return shutil.disk_usage(existing).free
 
 
 def describe_plan(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
-    """What the ledger says of a plan that does not simply hold all rows."""
+    """Return the ledger's notes on a plan that does not keep all rows in memory."""
     if plan.in_memory:
         return []
-    held, limit = plan.in_memory_peak / 1e9, plan.limit / 1e9
     whose = "the workers' limit" if workers else "the limit"
-    found = [f"streaming: held rows would take {held:.1f} GB, {whose} is {limit:.1f} GB"]
+    notes = [
+        f"streaming: all rows in memory would take {plan.in_memory_peak / 1e9:.1f} GB, "
+        f"{whose} is {plan.limit / 1e9:.1f} GB"
+    ]
     if csv and not plan.staging:
         why = "the workers share no disk" if workers else "the disk has no room"
-        found.append(f"CSV read again in each pass: {why} for staging it")
-    return found
+        notes.append(f"CSV is parsed in each pass: {why} for staging it")
+    return notes
 
 
-# -- what the estimates are made of ---------------------------------------------------------------
+# -- inputs of the estimates -----------------------------------------------------------------------
 
 
 def collect_sizes(
     job: Job, parts: Sequence[BlockGroup], threads: int, device: int | None = None
 ) -> Sizes:
-    """What the estimates are made of; reads a sample.
+    """Return the inputs of the memory estimates, from the job and a sample of the rows.
 
     Args:
         threads: partitions that are worked on at a time.
-        device: what the GPUs may hold together.
+        device: bytes for all GPUs together.
     """
     rows = sum(part.rows for part in parts)
     blocks = [block for part in parts for block in part.blocks]
-    found = sample_rows(job.contract, blocks, job.reads, target=job.target, data=job.config.data)
+    sample = sample_rows(job.contract, blocks, job.reads, target=job.target, data=job.config.data)
     split, most = job.config.split, max((part.rows for part in parts), default=0)
 
-    def row(names: Sequence[str], packed: Mapping[str, float]) -> float:
-        texts = [found.text_columns[n] for n in names if n in found.text_columns]
-        others = [c for c in job.source.select(names) if c.name not in found.text_columns]
+    def row_bytes(names: Sequence[str], packed: Mapping[str, float]) -> float:
+        texts = [sample.text_columns[n] for n in names if n in sample.text_columns]
+        others = [c for c in job.source.select(names) if c.name not in sample.text_columns]
         codes = [text_bytes(w.estimate_distinct(most), w.mean_bytes, most) for w in texts]
         return sum(packed.get(c.name, WIDTH[c.dtype]) for c in others) + sum(codes)
 
-    texts = [found.text_columns[n] for n in job.features if n in found.text_columns]
+    texts = [sample.text_columns[n] for n in job.features if n in sample.text_columns]
     csv = job.contract.format == "csv"
-    again = needs_refit(job.config, rows)
-    learnt = int(most * (1 - split.valid - split.test))
-    histograms, trees = _boosting(job, rows, found)
+    refit = needs_refit(job.config, rows)
+    fitted = int(most * (1 - split.valid - split.test))
+    forest = job.models.get("forest")
+    # Only `max_samples: auto` limits the rows that the forest draws from.
+    limited = getattr(forest, "max_samples", "auto") == "auto"
+    histograms, trees = _boosting_bytes(job, rows, sample)
     return Sizes(
-        rows=rows, train=1 - split.valid - split.test, valid=split.valid,
-        read_row=row(job.reads, {}), packed_row=row(job.reads, found.packed_bytes),
-        feature_row=row(job.frame_columns, found.packed_bytes),
-        staged_row=found.staged_row_bytes,
-        block_rows=most, threads=min(threads, len(parts)), features=job.width,
+        rows=rows,
+        train=1 - split.valid - split.test,
+        valid=split.valid,
+        read_row=row_bytes(job.reads, {}),
+        packed_row=row_bytes(job.reads, sample.packed_bytes),
+        feature_row=row_bytes(job.frame_columns, sample.packed_bytes),
+        staged_row=sample.staged_row_bytes,
+        block_rows=most,
+        threads=min(threads, len(parts)),
+        features=job.width,
         block_bytes=max((part.size for part in parts), default=0) if csv else 0,
-        present=_present(job, found.missing),
+        present=_estimate_present(job, sample.missing),
         distinct_texts=sum(
-            summary_bytes(w.estimate_distinct, w.mean_bytes, learnt, len(parts)) for w in texts
+            summary_bytes(w.estimate_distinct, w.mean_bytes, fitted, len(parts)) for w in texts
         ),
-        scores=found.predictions_per_row,
-        forest_rows=_forest_rows(job, rows), forest_nodes=_forest_nodes(job, rows),
-        models=sort_for_training(job.models), refit=again,
-        keep_frames=again or bool(job.config.evaluate.slices), device=job.choice.name,
-        device_memory=device or 0, histograms=histograms, boosted_trees=trees,
-    )  # fmt: skip
+        scores=sample.predictions_per_row,
+        forest_rows=MATRIX_ROWS if limited else rows,
+        forest_nodes=estimate_nodes(forest, rows) if isinstance(forest, ForestParams) else 0,
+        models=sort_for_training(job.models),
+        refit=refit,
+        keep_frames=refit or bool(job.config.evaluate.slices),
+        device=job.choice.name,
+        device_memory=device or 0,
+        histograms=histograms,
+        boosted_trees=trees,
+    )
 
 
-def _forest_rows(job: Job, rows: int) -> int:
-    forest = job.models.get("forest")
-    return MATRIX_ROWS if getattr(forest, "max_samples", "auto") == "auto" else rows
-
-
-def _forest_nodes(job: Job, rows: int) -> int:
-    forest = job.models.get("forest")
-    return estimate_nodes(forest, rows) if isinstance(forest, ForestParams) else 0
-
-
-def _boosting(job: Job, rows: int, found: DataSample) -> tuple[int, int]:
-    """Bytes of XGBoost's histograms and trees.
-
-    A column of codes has as many bins as values, whatever ``max_bin`` is. Where early stopping may
-    end the training, the trees are those that it surely grows.
-    """
+def _boosting_bytes(job: Job, rows: int, sample: DataSample) -> tuple[int, int]:
+    """Return the bytes of XGBoost's histograms, and of its trees."""
     xgboost, split = job.models.get("xgboost"), job.config.split
     if not isinstance(xgboost, XGBoostParams):
         return 0, 0
-    own = xgboost.resolve_auto(rows)
-    assert own.max_depth != "auto"
-    codes = _categories(job, int(rows * (1 - split.valid - split.test)), found)
-    bins = sum(codes) + max(job.width - len(codes), 0) * min(own.max_bin, rows)
-    growth = TreeGrowth(own.max_depth, own.max_leaves)
-    stops = own.early_stopping if split.valid else 0
-    rounds = min(own.rounds, stops or own.rounds)
-    trees = rounds * own.num_parallel_tree * found.predictions_per_row
+    params = xgboost.resolve_auto(rows)
+    assert params.max_depth != "auto"
+    codes = _estimate_codes(job, int(rows * (1 - split.valid - split.test)), sample)
+    # A column of codes has as many bins as values, whatever `max_bin` is.
+    bins = sum(codes) + max(job.width - len(codes), 0) * min(params.max_bin, rows)
+    growth = TreeGrowth(params.max_depth, params.max_leaves)
+    # Early stopping may end the training, so only the rounds before it are certain.
+    stops = params.early_stopping if split.valid else 0
+    rounds = min(params.rounds, stops or params.rounds)
+    trees = rounds * params.num_parallel_tree * sample.predictions_per_row
     return histogram_bytes(int(bins), growth, rows), tree_bytes(trees, growth, rows)
 
 
-def _categories(job: Job, rows: int, found: DataSample) -> list[float]:
-    """The codes of each column that `hash` makes, or `categorify` of a text of the data; about."""
-    made: list[float] = []
+def _estimate_codes(job: Job, rows: int, sample: DataSample) -> list[float]:
+    """Return the number of codes of each column that `hash` or `categorify` makes of the data."""
+    codes: list[float] = []
     for op in job.ops or ():
         if not isinstance(op, Categorify | Hash):
             continue
         try:
             names = op.reads(job.source)
         except ConfigError:
-            continue  # columns of earlier ops: nobody knows their values yet
+            continue  # columns of earlier ops, whose values are not known yet
         if isinstance(op, Hash):
-            made += [float(op.size)] * len(names)
+            codes += [float(op.size)] * len(names)
             continue
         most = min(rows / op.min_count, op.max_size or rows)
-        made += [
-            min(found.text_columns[n].estimate_distinct(rows), most)
-            for n in names
-            if n in found.text_columns
-        ]
-    return made
+        texts = [sample.text_columns[n] for n in names if n in sample.text_columns]
+        codes += [min(text.estimate_distinct(rows), most) for text in texts]
+    return codes
 
 
-def _present(job: Job, missing: Mapping[str, float]) -> float:
-    """The share of the matrix that is likely not to be missing."""
+def _estimate_present(job: Job, missing: Mapping[str, float]) -> float:
+    """Return the share of the matrix that is probably not missing."""
     names = {op.name for op in job.ops or ()}
     if "fill" in names or not job.features:
         return 1.0
     share = sum(missing.get(n, 0.0) for n in job.features) / len(job.features)
+    # Joins without a match and the first rows of a series add missing values.
     return 1.0 - max(share, 0.01 if names & {"join", "lag"} else 0.0)

@@ -149,7 +149,7 @@ def test_csv_is_read_again_where_it_cannot_be_staged(made):
     streamed = made("d.csv", hold=False, staging=False).outcome
     assert streamed.metrics == held.metrics
     (_, note) = notes(streamed)["read"]
-    assert note == "CSV read again in each pass: the disk has no room for staging it"
+    assert note == "CSV is parsed in each pass: the disk has no room for staging it"
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_a_scorer_in_a_notebook(made):
 def test_a_run_takes_the_path_of_its_config(made, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "pipeline.execution.runner._checked", lambda config: asked.append(config) or 1 / 0
+        "pipeline.execution.runner._prepare_on_device", lambda config: asked.append(config) or 1 / 0
     )
     for path in (made[0] / "config.yaml", str(made[0] / "config.yaml")):
         with pytest.raises(ZeroDivisionError):
