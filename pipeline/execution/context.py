@@ -36,7 +36,7 @@ class Listener:
 
 @dataclass
 class RunContext:
-    """What the stages of one run share, apart from the data."""
+    """The parts of a run that all stages share, apart from the data."""
 
     job: Job
     folder: Path
@@ -51,7 +51,7 @@ class RunContext:
     stage_warnings: list[tuple[str, str]] = field(default_factory=list)
     """The stage and the text of each warning."""
     level: FallbackLevel = PLANNED
-    """What the run has given up for want of GPU memory (`pipeline.execution.fallback`)."""
+    """The fallback level that the run has come down to (`pipeline.execution.fallback`)."""
     partitions: int = 0
     """Number of partitions that the rows were last divided into."""
 

@@ -32,7 +32,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class StageInputs:
-    """What the results of one stage depend on."""
+    """Everything that the results of one stage depend on."""
 
     inputs: Inputs
     after: tuple[StageId, ...] = ()

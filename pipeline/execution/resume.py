@@ -21,14 +21,19 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def is_cleaned(folder: Path) -> bool:
-    """Whether a run has finished there whose ``stages/`` was cleaned, or not copied with it."""
+    """Return whether a finished run has lost its ``stages/``: cleaned, or left out of a copy."""
     return (folder / MANIFEST).is_file() and not (folder / STAGES).exists()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a process left that was killed, and the manifest: the run is not finished."""
+    """Remove temporary files of a killed process, and the manifest: the run is unfinished again.
+
+    Raises:
+        MachineError: the manifest cannot be removed.
+    """
     for path in (folder / MANIFEST, folder / "tmp", *folder.rglob(".*.tmp")):
         signals.remove_path(path)
+    # With an old manifest the folder would pass for finished, with files of two runs.
     if os.path.lexists(folder / MANIFEST):
         raise MachineError(
             f"{folder / MANIFEST} cannot be removed, and the run is not finished any more",
@@ -37,37 +42,40 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def resumable(folder: Path, cluster: str = "") -> Iterator[None]:
-    """A block that says how to go on with the run in the folder, if it does not end.
+def name_resume_command(folder: Path, cluster: str = "") -> Iterator[None]:
+    """Add the command that resumes the run to all errors and signals in the block.
 
     Args:
-        folder: the run's.
-        cluster: its kind.
+        folder: the run's folder.
+        cluster: the kind of its cluster.
 
     Raises:
-        MachineError: the disk is full, or may not be written to.
+        MachineError: the disk is full, or read-only.
     """
-    told = f"go on with: {resume_command(folder, cluster)}"
-    with signals.add_stop_note(told):
+    note = f"resume with: {resume_command(folder, cluster)}"
+    with signals.add_stop_note(note):
         try:
             yield
         except OSError as error:
             if error.errno not in FULL:
-                error.add_note(told)
+                error.add_note(note)
                 raise
-            found = MachineError(
+            full = MachineError(
                 f"the run folder {folder} cannot be written to: {error.strerror}",
                 fix="free some space",
             )
-            found.add_note(told)
-            raise found from error
+            full.add_note(note)
+            raise full from error
         except Exception as error:
-            error.add_note(told)
+            error.add_note(note)
             raise
 
 
 def resume_command(folder: Path, cluster: str = "") -> str:
-    """What goes on with the run in the folder; a scheduler's address is said again."""
-    own = f"python -m pipeline run --resume {quote_path(folder)}"
-    own += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))
-    return own if cluster in ("", *LOCAL_KINDS) else f"{own} --cluster {shlex.quote(cluster)}"
+    """Return the command that resumes the run in a folder."""
+    command = f"python -m pipeline run --resume {quote_path(folder)}"
+    command += "".join(f" --allow-protocol {name}" for name in sorted(allowed_protocols()))
+    if cluster not in ("", *LOCAL_KINDS):
+        # The config does not have the address of a scheduler, so it has to be repeated.
+        command += f" --cluster {shlex.quote(cluster)}"
+    return command

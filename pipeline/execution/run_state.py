@@ -98,7 +98,7 @@ class FeatureSet:
 
 @dataclass
 class RunState:
-    """What the stages have made so far, and later ones work on."""
+    """Results of the stages so far, on which later ones work."""
 
     context: RunContext
     parts: Sequence[BlockGroup] = ()
@@ -142,7 +142,7 @@ class RunState:
 
     @property
     def uses_gpu(self) -> bool:
-        """Whether a GPU makes any of the data."""
+        """True if a GPU makes any of the data."""
         devices = {self.raw.device} if self.raw is not None else set()
         if self.rows is not None:
             devices |= {self.rows.read_on, self.rows.context.device}
@@ -152,6 +152,6 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the matrices of all sets are there, or can be made from frames that are."""
+        """True if the matrices of all sets are in memory, or can be made from frames that are."""
         parts = self.features.feed.parts if self.features is not None else None
         return not self.stale and not (isinstance(parts, PersistedMatrices) and parts.released)

@@ -1,4 +1,4 @@
-"""The main job: read, split, features, train, evaluate, refit, report; a run folder is left."""
+"""The run of a config: prepares the job and its context, executes all stages, and saves them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.device import nvtx_ranges
 from pipeline.device.choose import set_memory_limit
 from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.job import Job, prepare_job
-from pipeline.execution.resume import is_cleaned, remove_leftovers, resumable
+from pipeline.execution.resume import is_cleaned, name_resume_command, remove_leftovers
 from pipeline.execution.stage_cache import CLEANED, StageCache
 from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
@@ -39,22 +39,22 @@ class RunResult:
     folder: Path
     metrics: dict[str, Any]
     best: str
-    """The model with the best primary metric on valid; the first where nothing decides."""
+    """The model with the best primary metric on valid; the first if there is no valid set."""
     seconds: float
     target: Target
     warnings: tuple[str, ...]
     memory: dict[str, Any]
-    """Bytes on the host as planned and as metered, in all (``limit`` is allowed) and by stage;
-    where there is a GPU, also its own (``device``)."""
+    """Bytes on the host: the limit, planned and metered, in total and by stage; also those of the
+    GPU (``device``), if the run uses one."""
     fallbacks: tuple[Fallback, ...] = ()
-    """Stages that the GPU could not end as planned, and what each went on with."""
+    """Stages that the GPU could not complete as planned, with their fallback levels."""
     resumed: Mapping[str, str] = field(default_factory=dict)
-    """Why each stage was kept or done again; empty where the run began anew."""
+    """Reason why each stage was reused or recomputed; empty if the run began anew."""
     place: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """``device`` and ``cluster``: what was ``asked``, what was ``chosen``, and the ``reason``."""
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result as ``--json`` prints it."""
         return {
             "run": str(self.folder), "best": self.best, "metrics": self.metrics, **self.place,
             "seconds": self.seconds, "memory": self.memory, "fallbacks": list(self.fallbacks),
@@ -63,34 +63,39 @@ class RunResult:
 
 
 def run(
-    config: Config | str | Path, *, out: str | Path | None = None, resume: str | Path | None = None,
-    listener: Listener | None = None, serial: bool = False,
-) -> RunResult:  # fmt: skip
-    """Runs a config from the data to a folder that scores new data.
+    config: Config | str | Path,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    listener: Listener | None = None,
+    serial: bool = False,
+) -> RunResult:
+    """Run a config from the data to a folder that scores new data.
 
     Args:
         config: as parsed, or the path of its YAML file.
         out: the run folder, absent or empty; None: ``data/runs/<name>-<time>``.
-        resume: instead of ``out``, a folder where a run has stopped or finished: what does not
-            change with the config, the data and the program is kept
-            (`pipeline.execution.stage_cache`).
-        serial: partitions are computed in the calling thread, for profilers that see only that one;
-            ``cluster.kind: process`` without a dashboard.
+        resume: instead of ``out``, the folder of a run that stopped or finished. Stages whose
+            config, data and code are unchanged are reused.
+        listener: receives the progress of the run.
+        serial: partitions are computed in the calling thread, for profilers of one thread; only
+            with ``cluster.kind: process`` and without a dashboard.
 
     Raises:
-        InputError: config or data are at fault. MachineError: the machine is.
+        InputError: config or data are invalid.
+        MachineError: the machine lacks memory, disk space or permissions.
     """
     started = time.perf_counter()
     listener = listener or Listener()
     config = Config.load(config) if isinstance(config, str | Path) else config
     job = _prepare_on_device(config)
     folder = make_run_folder(config.name, out) if resume is None else open_resumed_folder(resume)
-    with lock_folder(folder), resumable(folder, config.cluster.kind):
+    with lock_folder(folder), name_resume_command(folder, config.cluster.kind):
         cache = StageCache(folder)
         if resume is None:
             check_empty(folder)
         else:
-            # The manifest tells a cleaned run from one that stopped, so it is removed afterwards.
+            # A cleaned run still has its manifest, so `is_cleaned` must come before the removal.
             cache = StageCache(folder, resumed=True, cleaned=is_cleaned(folder))
             remove_leftovers(folder)
         write_text(folder / "config.yaml", config.to_yaml())
@@ -205,7 +210,7 @@ def _run_stages(context: RunContext, started: float) -> RunResult:
 
 
 def memory_of(plan: MemoryPlan, entries: Sequence[Entry]) -> dict[str, Any]:
-    """What was planned and what was metered, for `RunResult`."""
+    """Return planned and metered memory, for `RunResult`."""
     return {
         "limit": plan.limit,
         "planned": max(e.planned_host for e in entries),

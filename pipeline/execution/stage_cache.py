@@ -27,7 +27,7 @@ CLEANED = "the results of the stages were removed (stages/ is missing)"
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What a finished stage left."""
+    """The record of a finished stage."""
 
     key: str
     device: str
@@ -59,7 +59,7 @@ FALLBACKS = TypeAdapter(list[Fallback])
 
 @dataclass(frozen=True)
 class CacheDecision:
-    """Whether a stage is reused or computed, and why."""
+    """The decision to reuse or compute a stage, with its reason."""
 
     key: str
     """The stage's fingerprint."""
@@ -92,8 +92,8 @@ class StageCache:
             devices: the run's, and others whose results are as good.
         """
         self.decisions = {}
-        for stage_id, own in inputs.items():
-            self.decisions[stage_id] = self._decide_stage(stage_id, own, devices)
+        for stage_id, stage_inputs in inputs.items():
+            self.decisions[stage_id] = self._decide_stage(stage_id, stage_inputs, devices)
 
     def is_reused(self, stage_id: StageId) -> bool:
         """Return whether the stage is restored from its record."""

@@ -108,7 +108,7 @@ def test_a_run_that_is_stopped_leaves_no_manifest(tmp_path):
     )  # fmt: skip
     assert (status, out) == (130, "")
     command = f"python -m pipeline run --resume {tmp_path / 'run'}"
-    assert "Traceback" not in err and err.endswith(f"stopped; go on with: {command}\n")
+    assert "Traceback" not in err and err.endswith(f"stopped; resume with: {command}\n")
     assert not (tmp_path / "run" / "manifest.json").exists()
     assert not (tmp_path / "run" / "tmp").exists()
     assert {"read.json", "split.json"} <= {p.name for p in (tmp_path / "run" / "stages").iterdir()}

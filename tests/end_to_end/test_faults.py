@@ -58,7 +58,9 @@ def test_a_full_disk_ends_the_run_and_what_had_finished_is_kept(tmp_path, disk):
 
     with pytest.raises(MachineError, match="No space left on device") as caught:
         run(Config.parse(deepcopy(tree)), out=disk / "run", listener=Listener(stage=stage))
-    assert caught.value.__notes__ == [f"go on with: python -m pipeline run --resume {disk / 'run'}"]
+    assert caught.value.__notes__ == [
+        f"resume with: python -m pipeline run --resume {disk / 'run'}"
+    ]
     assert not [p for p in (disk / "run").rglob("*.tmp") if p.is_file()]
     ballast.unlink()
     remounted(disk, "size=50m")

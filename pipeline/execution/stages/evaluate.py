@@ -63,7 +63,7 @@ class EvaluateModels(Stage):
         scores = score_sets(feed, HELD_OUT, {n: model.predict for n, model in models.items()})
         release_memory()
         values = _slice_values(context, rows)
-        sets = {which: _to_scored(_sample(rows, own), values) for which, own in scores.items()}
+        sets = {which: _to_scored(_sample(rows, s), values) for which, s in scores.items()}
         # A baseline has only the training rows: the weight per class, or the mean label.
         prior = (
             rows.counts.label / rows.counts.weight
@@ -76,7 +76,7 @@ class EvaluateModels(Stage):
         _write_predictions(folder / "predictions.parquet", scores, rows.target)
         run.entry.rows = sum(rows.counts.rows[which] for which in HELD_OUT)
         if rows.plan.scored_share < 1:
-            sampled = sum(len(own.label) for own in sets.values())
+            sampled = sum(len(scored.label) for scored in sets.values())
             note = f"metrics of a sample of {sampled:,} of {run.entry.rows:,} rows: "
             note += rows.plan.short_of
             run.entry.notes.append(note)
@@ -127,8 +127,8 @@ def _sample(rows: LabeledData, scores: SetScores) -> SetScores:
 def _to_scored(scores: SetScores, values: pd.DataFrame | None) -> ScoredRows:
     slices: dict[str, Any] = {}
     if values is not None:
-        own = values.reindex(scores.ids)
-        slices = {str(n): own[n].to_numpy(dtype=object) for n in own.columns}
+        values = values.reindex(scores.ids)
+        slices = {str(n): values[n].to_numpy(dtype=object) for n in values.columns}
     return ScoredRows(scores.label, scores.score, scores.weight, slices)
 
 

@@ -237,9 +237,9 @@ def _make_feed(
     steps, rate = partitions.broadcast(client, fitting.remaining), rows.plan.train_rate
 
     def make_matrices(*sets: SetName) -> Partitions:
-        own = replace(rows.context, sets=sets, train_rate=rate)
+        training = replace(rows.context, sets=sets, train_rate=rate)
         return partitions.map_partitions(
-            fitting.parts, transform.build_matrices, steps, wanted, own
+            fitting.parts, transform.build_matrices, steps, wanted, training
         )
 
     parts_of: Callable[..., Partitions] = make_matrices

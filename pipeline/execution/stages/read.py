@@ -79,12 +79,12 @@ class ReadData(Stage):
         """Read the files again, in the partitions of the run's fallback level."""
         context = state.context
         before = state.raw.device if state.raw is not None else state.labeled.read_on
-        own = device or before
-        parts, plan = plan_memory(context, own)
-        frames = load.take_frames(_open_blocks(context, parts, plan, own))
+        reader = device or before
+        parts, plan = plan_memory(context, reader)
+        frames = load.take_frames(_open_blocks(context, parts, plan, reader))
         if plan.staging:
-            frames, _ = _stage_csv(context, frames, own)
-        state.raw = RawData(frames, own, sum(part.rows for part in parts), plan)
+            frames, _ = _stage_csv(context, frames, reader)
+        state.raw = RawData(frames, reader, sum(part.rows for part in parts), plan)
 
     def _open(self, run: StageRun) -> Partitions:
         """Return the partitions of blocks, persisted if the plan holds rows."""
@@ -128,11 +128,11 @@ def plan_memory(
     if device != job.choice.name:
         job = replace(job, choice=DeviceChoice(job.choice.requested, device, job.choice.reason))
     if is_distributed(client):
-        together = host_capacity(client, job.cluster, job.config.memory)
-        own = device_capacity(client, job.config.memory) if device == "gpu" else None
+        host = host_capacity(client, job.cluster, job.config.memory)
+        gpus = device_capacity(client, job.config.memory) if device == "gpu" else None
         # Staged files would lie on one host's disk, so each pass reads the source on any worker.
         parts, plan = plan_parts(
-            job, context.threads, None, together, device=own, level=level, train_rows=train_rows
+            job, context.threads, None, host, device=gpus, level=level, train_rows=train_rows
         )
     else:
         parts, plan = plan_parts(

@@ -54,7 +54,7 @@ class SplitRows(Stage):
         _keep_rows(run, raw, spec, parts, labels)
 
     def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
-        """Assign the recorded labels and sets to the rows that were read again."""
+        """Assign the recorded labels and sets to the rows."""
         raw, spec = _describe(run)
         labels = LabelState.from_json(results)
         parts = _assign(run.context, raw, spec, labels.target, labels.cuts)
@@ -65,11 +65,11 @@ class SplitRows(Stage):
         raw, rows = state.raw, state.rows
         if raw is None or rows is None:
             return
-        own = device or rows.spec.device
-        plan = _plan_on(raw, own)
-        spec = replace(rows.spec, hold=plan.in_memory, device=own)
+        device = device or rows.spec.device
+        plan = _plan_on(raw, device)
+        spec = replace(rows.spec, hold=plan.in_memory, device=device)
         parts = _assign(state.context, raw, spec, rows.target, rows.cuts)
-        same = move_rows(replace(rows, parts=parts), own)
+        same = move_rows(replace(rows, parts=parts), device)
         state.rows = replace(same, parts=parts, plan=plan, spec=spec, read_on=raw.device)
         state.raw = None
 
@@ -80,13 +80,13 @@ class SplitRows(Stage):
 
 def move_rows(rows: LabeledData, device: str) -> LabeledData:
     """Return the rows with frames of a device, transferred at each pass if they have another."""
-    own = rows.context.device
-    if device == own:
+    source = rows.context.device
+    if device == source:
         return rows
     return replace(
         rows,
-        parts=partitions.map_partitions(rows.parts, transfer.transfer_frame, own, device),
-        meta=transfer.transfer_frame(rows.meta, own, device),
+        parts=partitions.map_partitions(rows.parts, transfer.transfer_frame, source, device),
+        meta=transfer.transfer_frame(rows.meta, source, device),
         # The plan has no room for what the other device makes of them.
         plan=replace(rows.plan, in_memory=False),
         context=replace(rows.context, device=device),
