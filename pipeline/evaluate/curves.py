@@ -1,6 +1,6 @@
-"""What a number hides: curves.json, with the confusion, ranking, calibration and residuals.
+"""The curves behind the metrics: curves.json with confusion, ranking, calibration and residuals.
 
-Everything counts rows, whatever they weigh; metrics.json has the weighted figures. What is
+Everything counts rows, whatever they weigh; metrics.json has the weighted numbers. A value that is
 undefined on the rows at hand is None, as in `pipeline.evaluate.metrics`.
 """
 
@@ -19,8 +19,11 @@ from pipeline.matrix import SetName, Target
 from pipeline.train.fitted_model import FittedModel
 
 BINS = 10
+"""Most bins of a calibration curve."""
 MAX_CLASSES = 20
+"""Classes of a confusion matrix; the others share a row and a column."""
 CURVES_SHOWN = 5
+"""Classes with a ranking curve, those with most rows."""
 HISTOGRAM_BINS = 40
 
 Json = dict[str, Any]
@@ -32,10 +35,10 @@ def collect(
     trained: Mapping[str, FittedModel],
     metrics: Mapping[str, Any],
 ) -> Json:
-    """What curves.json holds.
+    """Compute the contents of curves.json.
 
     Args:
-        target: what is predicted.
+        target: the task and the classes.
         sets: as for `pipeline.evaluate.metrics.collect`.
         trained: the fitted models by name, for their importances and history.
         metrics: metrics.json, for the thresholds.
@@ -45,15 +48,15 @@ def collect(
     """
     models: dict[str, Json] = {}
     for model in sets["test"].score:
-        found: Json = {
+        curves: Json = {
             "importances": rank_importances(trained[model].importances),
             "history": dict(trained[model].history),
         }
         for name in SCORED_SETS:
             if (scored := sets.get(name)) is not None and len(scored.label):
                 threshold = metrics["models"][model][name].get("threshold")
-                found[name] = measure(target, scored.label, scored.score[model], threshold)
-                found[name]["slices"] = {
+                curves[name] = measure(target, scored.label, scored.score[model], threshold)
+                curves[name]["slices"] = {
                     column: slices.measure(
                         target,
                         values,
@@ -64,17 +67,17 @@ def collect(
                     )
                     for column, values in scored.slices.items()
                 }
-        models[model] = found
+        models[model] = curves
     return {"task": target.task, "classes": [str(c) for c in target.classes], "models": models}
 
 
 def measure(
     target: Target, label: NDArray[Any], score: NDArray[Any], threshold: float | None = None
 ) -> Json:
-    """The curves of one model on one set of at least one row.
+    """Compute the curves of one model on one set of at least one row.
 
     Args:
-        target: what is predicted.
+        target: the task and the classes.
         label: (n,), 0/1, 0…k-1 or the value.
         score: (n,) or (n, 2) for binary, (n, k) for multiclass, (n,) for regression.
         threshold: binary: a second confusion matrix at this threshold.
@@ -83,7 +86,7 @@ def measure(
     if not np.isfinite(score).all():
         return {}
     if target.task == "multiclass":
-        return _multiclass(target, label.astype(np.int64), score)
+        return _measure_multiclass(target, label.astype(np.int64), score)
     score = score[:, -1] if score.ndim == 2 else score
     if target.task == "regression":
         return {"residuals": bin_residuals(label - score), "agreement": bin_by_score(score, label)}
@@ -99,28 +102,28 @@ def measure(
 
 
 def count_confusion(label: NDArray[Any], called: NDArray[Any], k: int) -> list[list[int]]:
-    """Counts (k, k): a row for each true class, a column for each predicted one."""
-    cells = np.bincount(label * k + called.astype(np.int64), minlength=k * k)
-    found: list[list[int]] = cells.reshape(k, k).tolist()
-    return found
+    """Count rows (k, k): a row for each true class, a column for each predicted one."""
+    counts = np.bincount(label * k + called.astype(np.int64), minlength=k * k)
+    matrix: list[list[int]] = counts.reshape(k, k).tolist()
+    return matrix
 
 
 def bin_by_score(score: Floats, actual: Floats) -> list[Json]:
-    """Rows by ascending score in bins of about equal size: what was predicted, and what happened.
+    """Compare scores and actual values in bins of about equal size, by ascending score.
 
     Equal scores share a bin, so there may be fewer than `BINS`.
 
     Returns:
         For each bin ``rows``, the means ``predicted`` and ``actual``, and the 10th and 90th
-        percentiles ``low`` and ``high`` of what happened.
+        percentiles ``low`` and ``high`` of the actual values.
     """
     edges = np.unique(np.quantile(score, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
     place = np.searchsorted(edges, score, side="left")
-    found = []
+    bins = []
     for b in np.unique(place):
         inside = place == b
         low, high = np.quantile(actual[inside], (0.1, 0.9))
-        found.append(
+        bins.append(
             {
                 "rows": int(inside.sum()),
                 "predicted": float(score[inside].mean()),
@@ -129,11 +132,11 @@ def bin_by_score(score: Floats, actual: Floats) -> list[Json]:
                 "high": float(high),
             }
         )
-    return found
+    return bins
 
 
 def bin_residuals(error: Floats) -> Json:
-    """Histogram of actual less predicted, between its 0.5th and 99.5th percentiles.
+    """Compute a histogram of actual minus predicted, from its 0.5th to its 99.5th percentile.
 
     Returns:
         ``edges`` (bins + 1), ``counts`` (bins), and the rows ``below`` and ``above`` them.
@@ -148,21 +151,21 @@ def bin_residuals(error: Floats) -> Json:
     }
 
 
-def rank_importances(found: Mapping[str, float]) -> list[Json]:
-    """``[{"feature", "value"}]``, most important first, from a model's importances."""
-    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+def rank_importances(by_feature: Mapping[str, float]) -> list[Json]:
+    """Sort a model's importances to ``[{"feature", "value"}]``, most important first."""
+    ordered = sorted(by_feature.items(), key=lambda item: (-item[1], item[0]))
     return [{"feature": name, "value": float(value)} for name, value in ordered]
 
 
-def _multiclass(target: Target, label: NDArray[np.int64], score: Floats) -> Json:
+def _measure_multiclass(target: Target, label: NDArray[np.int64], score: Floats) -> Json:
     called = predict_labels("multiclass", score)
     rows = np.bincount(label, minlength=score.shape[1])
     by_rows = np.argsort(-rows, kind="stable")
     names = [str(c) for c in target.classes]
     shown = np.sort(by_rows[:MAX_CLASSES])
     return {
-        "confusion": [_pooled(label, called, shown, names)],
-        "classes": [_of_class(int(k), names[k], label, called, score) for k in shown],
+        "confusion": [_pool_classes(label, called, shown, names)],
+        "classes": [_measure_class(int(k), names[k], label, called, score) for k in shown],
         "points": {
             names[k]: thin_curve(rank((label == k).astype(np.float64), score[:, k]))
             for k in by_rows[:CURVES_SHOWN]
@@ -171,13 +174,13 @@ def _multiclass(target: Target, label: NDArray[np.int64], score: Floats) -> Json
     }
 
 
-def _pooled(
+def _pool_classes(
     label: NDArray[np.int64],
     called: NDArray[np.int64],
     shown: NDArray[np.int64],
     names: Sequence[str],
 ) -> Json:
-    """A confusion matrix of the classes shown; the others share a last row and column."""
+    """Count the confusions of the classes shown; the others share a last row and column."""
     place = np.full(len(names), len(shown))
     place[shown] = np.arange(len(shown))
     rest = len(names) - len(shown)
@@ -189,11 +192,11 @@ def _pooled(
     }
 
 
-def _of_class(
+def _measure_class(
     k: int, name: str, label: NDArray[np.int64], called: NDArray[np.int64], score: Floats
 ) -> Json:
-    true, said = label == k, called == k
-    rows, claimed, hit = int(true.sum()), int(said.sum()), int((true & said).sum())
+    true, predicted = label == k, called == k
+    rows, claimed, hit = int(true.sum()), int(predicted.sum()), int((true & predicted).sum())
     return {
         "class": name,
         "rows": rows,

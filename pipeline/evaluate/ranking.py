@@ -1,4 +1,4 @@
-"""One sort of the scores, from which every ranking metric, curve and threshold follows."""
+"""Rankings: one sort of the scores gives every ranking metric, curve and threshold."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_POINTS = 200
 
 
 class Ranking(NamedTuple):
-    """Rows called positive at each threshold, were every score >= threshold called positive."""
+    """Weights of the rows that are called positive at each threshold (``score >= threshold``)."""
 
     threshold: Floats
-    """(m,): the distinct scores, descending."""
+    """float64 (m,): the distinct scores, descending."""
     tp: Floats
     """(m,): weight of the positive rows at or above the threshold."""
     fp: Floats
@@ -32,20 +32,20 @@ class Ranking(NamedTuple):
         return float(self.fp[-1]) if self.fp.size else 0.0
 
     @property
-    def defined(self) -> bool:
-        """Whether both classes occur: nothing can be ranked otherwise."""
+    def has_both_classes(self) -> bool:
+        """True if both classes occur; otherwise there is nothing to rank."""
         return self.positives > 0 and self.negatives > 0
 
 
 def rank(label: Floats, score: Floats, weight: Floats | None = None) -> Ranking:
-    """Sorts once and counts; exact for up to 2^53 rows without weights.
+    """Sort the rows by score and count them; exact for up to 2^53 rows without weights.
 
     Args:
         label: (n,), 1 for the positive class, else 0.
         score: (n,), finite, higher for positive.
         weight: (n,), positive; None: 1 each.
     """
-    # At 100 M rows each array is 0.8 GB: none is kept longer than it is needed.
+    # At 100 M rows each array is 0.8 GB: none lives longer than it is needed.
     order = np.argsort(-score, kind="stable")
     score = score[order]
     # Rows of equal score share a threshold: only the last of each run counts.
@@ -63,41 +63,42 @@ def rank(label: Floats, score: Floats, weight: Floats | None = None) -> Ranking:
 
 
 def roc_auc(ranking: Ranking) -> float | None:
-    """Area under the ROC curve by the trapezoid rule: ties count half. None with one class."""
-    if not ranking.defined:
+    """Compute the area under the ROC curve: ties count half. None with one class."""
+    if not ranking.has_both_classes:
         return None
     area = np.trapezoid(np.append(0.0, ranking.tp), np.append(0.0, ranking.fp))
     return float(area / ranking.positives / ranking.negatives)
 
 
 def average_precision(ranking: Ranking) -> float | None:
-    """``sum((recall_i - recall_{i-1}) * precision_i)``, not interpolated. None with one class."""
-    if not ranking.defined:
+    """Compute ``sum((recall_i - recall_{i-1}) * precision_i)``; None with one class."""
+    if not ranking.has_both_classes:
         return None
     gained = np.diff(ranking.tp, prepend=0.0) / ranking.positives
     return float(np.sum(gained * ranking.tp / (ranking.tp + ranking.fp)))
 
 
 def find_best_f1(ranking: Ranking) -> float | None:
-    """The threshold of the highest F1, the highest such; None with one class."""
-    if not ranking.defined:
+    """Find the threshold of the highest F1, of several the highest; None with one class."""
+    if not ranking.has_both_classes:
         return None
     f1 = 2 * ranking.tp / (ranking.tp + ranking.fp + ranking.positives)
     return float(ranking.threshold[np.argmax(f1)])
 
 
 def thin_curve(ranking: Ranking) -> dict[str, list[Any]] | None:
-    """At most `MAX_POINTS` exact points of the ROC and PR curves, even along the ROC curve.
+    """Choose at most `MAX_POINTS` exact points of the ROC and PR curves.
 
     Returns:
         Lists ``threshold``, ``fpr``, ``tpr`` (= recall) and ``precision``. The first point calls
         nothing positive: its threshold and precision are None. None with one class.
     """
-    if not ranking.defined:
+    if not ranking.has_both_classes:
         return None
     tpr, fpr = ranking.tp / ranking.positives, ranking.fp / ranking.negatives
-    wanted = np.linspace(0.0, 2.0, MAX_POINTS - 1)
-    chosen = np.unique(np.minimum(np.searchsorted(tpr + fpr, wanted), len(tpr) - 1))
+    # at even distances along the ROC curve, whose length in steps is tpr + fpr = 2
+    distances = np.linspace(0.0, 2.0, MAX_POINTS - 1)
+    chosen = np.unique(np.minimum(np.searchsorted(tpr + fpr, distances), len(tpr) - 1))
     precision = ranking.tp[chosen] / (ranking.tp + ranking.fp)[chosen]
     return {
         "threshold": [None, *ranking.threshold[chosen].tolist()],

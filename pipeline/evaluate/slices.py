@@ -24,47 +24,49 @@ def measure(
     weight: NDArray[Any] | None = None,
     threshold: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Metrics of the rows of each value: the 20 most frequent, the other values together, missing.
+    """Compute metrics of the rows of each value.
+
+    The 20 most frequent values have a slice each; the others share one, and missing ones another.
 
     Args:
-        target: what is predicted.
+        target: the task and the classes.
         values: (n,), of any type; missing as None, NaN, NaT or NA.
         label: (n,), as for `pipeline.evaluate.metrics.measure`; so are the others.
         score: (n,) or (n, k).
         weight: (n,) or None.
-        threshold: the valid set's best.
+        threshold: the best threshold of the valid set.
 
     Returns:
         Most rows first: ``{"value": text or None, "kind": "value" | "rest" | "missing", "rows",
         "values": how many distinct ones, "metrics"}``.
     """
-    place, names, distinct = _places(values)
+    place, names, distinct = _assign_slices(values)
 
-    def part(at: int, kind: str, value: str | None, count: int) -> dict[str, Any]:
-        inside = place == at
-        found = measure_rows(
-            target, label[inside], score[inside], None if weight is None else weight[inside],
-            threshold,
-        )  # fmt: skip
+    def measure_slice(position: int, kind: str, value: str | None, count: int) -> dict[str, Any]:
+        inside = place == position
+        inside_weight = None if weight is None else weight[inside]
         return {
-            "value": value, "kind": kind, "rows": int(inside.sum()), "values": count,
-            "metrics": found,
-        }  # fmt: skip
+            "value": value,
+            "kind": kind,
+            "rows": int(inside.sum()),
+            "values": count,
+            "metrics": measure_rows(target, label[inside], score[inside], inside_weight, threshold),
+        }
 
-    parts = [part(at, "value", name, 1) for at, name in enumerate(names)]
+    parts = [measure_slice(i, "value", name, 1) for i, name in enumerate(names)]
     if distinct > len(names):
-        parts.append(part(REST, "rest", None, distinct - len(names)))
+        parts.append(measure_slice(REST, "rest", None, distinct - len(names)))
     if (place == MISSING).any():
-        parts.append(part(MISSING, "missing", None, 0))
+        parts.append(measure_slice(MISSING, "missing", None, 0))
     return parts
 
 
-def _places(values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str], int]:
-    """Each row's slice, the names of the slices shown, and how many values there are."""
+def _assign_slices(values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str], int]:
+    """Return each row's slice, the names of the slices with one value, and the number of values."""
     codes, distinct = factorize(values)
     names = [str(v) for v in distinct]
     rows = np.bincount(codes[codes >= 0], minlength=len(names))
-    # Ties by name: the order does not depend on which value the rows happen to begin with.
+    # Ties are ordered by name, not by which value happens to come first in the rows.
     shown = sorted(range(len(names)), key=lambda i: (-rows[i], names[i]))[:MAX_VALUES]
     place = np.full(len(names) + 1, REST)
     place[shown] = np.arange(len(shown))

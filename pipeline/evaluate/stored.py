@@ -1,4 +1,4 @@
-"""What ``evaluate/metrics.json`` and ``evaluate/curves.json`` must hold."""
+"""The required contents of ``evaluate/metrics.json`` and ``evaluate/curves.json``."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import SetName, Task
 from pipeline.config.stored import Count, Positive, StoredObject
+from pipeline.evaluate.metrics import NAMES, Metrics
 
-NAMES: dict[Task, frozenset[str]] = {
-    "binary": frozenset(
-        {"roc_auc", "average_precision", "log_loss", "accuracy", "precision", "recall", "f1",
-         "threshold", "f1_at_threshold"}
-    ),
-    "multiclass": frozenset({"log_loss", "accuracy", "f1_macro", "roc_auc_ovr"}),
-    "regression": frozenset({"rmse", "mae", "r2"}),
-}  # fmt: skip
-"""The metrics of a task (`pipeline.evaluate.metrics.NAMES`, which a test compares)."""
-Metrics = dict[str, float | None]
 Fraction = float | None
 
 
 def _check_names(task: Task, metrics: Metrics | None, where: str) -> None:
-    if metrics is not None and set(metrics) != NAMES[task]:
+    if metrics is not None and set(metrics) != set(NAMES[task]):
         raise ValueError(f"{where} must have the metrics of a {task} task")
 
 
@@ -36,7 +27,7 @@ class OfSets(StoredObject):
 
 
 class MetricsFile(StoredObject):
-    """What ``metrics.json`` holds."""
+    """The contents of ``metrics.json``."""
 
     task: Task
     rows: dict[SetName, Count]
@@ -45,14 +36,14 @@ class MetricsFile(StoredObject):
 
     @model_validator(mode="after")
     def _fits(self) -> MetricsFile:
-        for name, own in {"baseline": self.baseline, **self.models}.items():
-            _check_names(self.task, own.valid, f"{name!r:.80}.valid")
-            _check_names(self.task, own.test, f"{name!r:.80}.test")
+        for name, sets in {"baseline": self.baseline, **self.models}.items():
+            _check_names(self.task, sets.valid, f"{name!r:.80}.valid")
+            _check_names(self.task, sets.test, f"{name!r:.80}.test")
         return self
 
 
 class Importance(StoredObject):
-    """A feature's share of what a model's splits gained."""
+    """A feature's share of the gain of a model's splits."""
 
     feature: str
     value: Positive
@@ -85,7 +76,8 @@ class Points(StoredObject):
 
     @model_validator(mode="after")
     def _aligned(self) -> Points:
-        if len({len(own) for own in (self.threshold, self.fpr, self.tpr, self.precision)}) > 1:
+        columns = (self.threshold, self.fpr, self.tpr, self.precision)
+        if len({len(column) for column in columns}) > 1:
             raise ValueError("threshold, fpr, tpr and precision must be equally long")
         return self
 
@@ -102,7 +94,7 @@ Curves = Annotated[
 
 
 class Bin(StoredObject):
-    """Rows of about the same prediction."""
+    """Rows with about the same prediction."""
 
     rows: Count
     predicted: float
@@ -112,7 +104,7 @@ class Bin(StoredObject):
 
 
 class Residuals(StoredObject):
-    """A histogram of actual less predicted."""
+    """A histogram of the actual minus the predicted values."""
 
     edges: Annotated[list[float], Field(min_length=2)]
     counts: list[Count]
@@ -139,7 +131,7 @@ class Slice(StoredObject):
 
 
 class OfClass(StoredObject):
-    """A class's figures."""
+    """The metrics of a class."""
 
     name: Annotated[str, Field(alias="class")]
     rows: Count
@@ -171,7 +163,7 @@ class ModelCurves(StoredObject):
 
 
 class CurvesFile(StoredObject):
-    """What ``curves.json`` holds."""
+    """The contents of ``curves.json``."""
 
     task: Task
     classes: list[str]
@@ -180,7 +172,7 @@ class CurvesFile(StoredObject):
     @model_validator(mode="after")
     def _same_slices(self) -> CurvesFile:
         tests = [m.test.slices for m in self.models.values() if m.test.slices]
-        shapes = {tuple((n, len(parts)) for n, parts in own.items()) for own in tests}
+        shapes = {tuple((n, len(parts)) for n, parts in slices.items()) for slices in tests}
         if len(shapes) > 1:
             raise ValueError("the models must have the same slices")
         return self
@@ -188,11 +180,11 @@ class CurvesFile(StoredObject):
 
 @cache
 def metrics_adapter() -> TypeAdapter[MetricsFile]:
-    """Return what checks a ``metrics.json``."""
+    """Return the adapter that checks a ``metrics.json``."""
     return TypeAdapter(MetricsFile)
 
 
 @cache
 def curves_adapter() -> TypeAdapter[CurvesFile]:
-    """Return what checks a ``curves.json``."""
+    """Return the adapter that checks a ``curves.json``."""
     return TypeAdapter(CurvesFile)

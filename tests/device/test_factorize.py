@@ -39,7 +39,7 @@ def test_what_tells_texts_apart_sees_beyond_a_nul():
     keys = pd.DataFrame({"key_0": to_key_column(np.array(["x", "x\0z"], object)), "key_1": [1, 1]})
     assert find_positions(frame, ["a", "n"], keys, cpu).tolist() == [-1, 1, 0]
     assert parse("a == 'x'").evaluate(frame, cpu).tolist() == [False, False, True]
-    assert slices._places(np.array(data["a"], dtype=object))[2] == 3
+    assert slices._assign_slices(np.array(data["a"], dtype=object))[2] == 3
     entry = {"lag": {"by": "a", "order": "n", "columns": ["n"], "shift": 1}}
     new = {"a": ["x\0z", "x"], "n": [2, 2]}
     made = try_op(entry, {**data, "n": [1, 0, -1]}, new=new)
