@@ -1,1 +1,4 @@
-"""Where partitions live: this process, the cores or GPUs of this host, a Dask scheduler."""
+"""The Dask cluster that holds the partitions: this process, this host, or a running scheduler.
+
+Modules here import from device, artifacts, console, config and errors.
+"""

@@ -1,4 +1,4 @@
-"""The Dask client of a run: this process, this host's cores or GPUs, or a scheduler that runs."""
+"""The Dask client of a run: of this process, this host's cores or GPUs, or a running scheduler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster import processes
 from pipeline.cluster.logs import log_to_file
@@ -17,21 +17,26 @@ from pipeline.cluster.synchronous import SynchronousClient
 from pipeline.config.model import LOOPBACK, Cluster
 from pipeline.errors import MachineError
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 @contextmanager
 def connect(
     cluster: Cluster, device: str, threads: int, folder: Path, *, serial: bool = False
-) -> Iterator[Any]:
-    """A `distributed.Client`; what it started ends with the block.
+) -> Iterator[Client]:
+    """Open the client of a run; the processes that it starts end with the block.
 
     Args:
-        threads: partitions worked on at a time on this host's CPU (1 on a GPU).
-        folder: where Dask keeps its files (``<run>/tmp``).
-        serial: no threads and no client of Dask's, but `Serial`.
+        cluster: the config's section.
+        device: "cpu" or "gpu".
+        threads: partitions to compute at a time on this host's CPU (1 on a GPU).
+        folder: Dask's files (``<run>/tmp``).
+        serial: compute in the calling thread, with a `SynchronousClient` instead of Dask's.
 
     Raises:
-        MachineError: no scheduler answers at the address, its workers are not like this process,
-            workers do not start, or what the block needed of them is lost.
+        MachineError: no scheduler answers at the address, its workers differ from this process,
+            workers do not start, or the cluster lost a result that the block needs.
     """
     import dask
     from distributed import Client, KilledWorker
@@ -42,7 +47,7 @@ def connect(
     dask.config.set({
         "dataframe.convert-string": False,
         "distributed.comm.timeouts.connect": f"{cluster.timeout}s",
-        "distributed.admin.large-graph-warning-threshold": "1GB",  # `partitions.broadcast`
+        "distributed.admin.large-graph-warning-threshold": "1GB",  # `broadcast` sends data in tasks
     })  # fmt: skip
     if serial:
         yield SynchronousClient()
@@ -52,30 +57,27 @@ def connect(
 
         backend = remote.connect_to_scheduler(cluster)
     else:
-        backend = _local(cluster, device, threads, folder)
+        backend = _start_local_cluster(cluster, device, threads, folder)
     try:
         with Client(backend) if not isinstance(backend, Client) else backend as client:
             yield client
     except (KilledWorker, FutureCancelledError, CommClosedError) as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise MachineError(
-            f"the cluster lost what the run needed: {_plain(error)}",
-            fix="a worker that ends by itself is most often out of memory: log.txt and the "
-            "worker's own log say more. Fewer rows (--rows N), or more memory a worker",
+            f"the cluster lost a result that the run needs: {cause}",
+            fix="run with fewer rows (--rows N) or more memory per worker. A worker that ends by "
+            "itself is most often out of memory: see log.txt, or the worker's own log",
         ) from error
     finally:
         if not isinstance(backend, Client):
             backend.close()
 
 
-def _plain(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def adapt_to_device(cluster: Cluster, device: str) -> tuple[Cluster, str]:
-    """(the cluster that the device can use, why it is not the one asked for).
+    """Return (a cluster that the device can use, the reason if it is not the configured one).
 
-    The device is settled first. A kind that is not for it gives way to ``process``, so that one
-    config serves a laptop, CI and a host with GPUs; the reason is "" where none does.
+    The device is chosen first. If the kind of cluster does not suit it, ``process`` replaces it, so
+    that one config serves a laptop, CI and a host with GPUs. Otherwise the reason is "".
     """
     reasons = {
         ("gpus", "cpu"): "in place of gpus: the run's device is the cpu",
@@ -86,10 +88,10 @@ def adapt_to_device(cluster: Cluster, device: str) -> tuple[Cluster, str]:
     return (cluster.model_copy(update={"kind": "process"}) if why else cluster), why
 
 
-def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
-    """A `LocalCluster`, or for ``gpus`` a `LocalCUDACluster`."""
+def _start_local_cluster(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
+    """Start a `LocalCluster`, or for ``gpus`` a `LocalCUDACluster`."""
     common = {
-        # Both addresses always: without one, its server listens on every interface.
+        # Always give both addresses: without one, its server listens on every interface.
         "dashboard_address": choose_dashboard_address(cluster),
         "worker_dashboard_address": f"{LOOPBACK}:0",
         "scheduler_kwargs": {"dashboard": cluster.dashboard},
@@ -99,9 +101,12 @@ def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
     if cluster.kind == "process":
         from distributed import LocalCluster
 
-        one = 1 if device == "gpu" else threads
         return LocalCluster(
-            processes=False, n_workers=1, threads_per_worker=one, memory_limit=0, **common
+            processes=False,
+            n_workers=1,
+            threads_per_worker=1 if device == "gpu" else threads,
+            memory_limit=0,
+            **common,
         )
     log = folder.parent / "log.txt"
     if cluster.kind == "gpus":
@@ -109,32 +114,33 @@ def _local(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
     return processes.start_cpu_cluster(cluster, threads, log, common)
 
 
-def is_distributed(client: Any) -> bool:
-    """Whether partitions live in other processes than this one."""
+def is_distributed(client: Client) -> bool:
+    """Return whether other processes than this one have the partitions."""
     return not str(client.scheduler.address).startswith("inproc://")
 
 
-def worker_threads(client: Any) -> dict[str, int]:
-    """The workers' addresses with their threads, sorted."""
-    # not `scheduler_info`: the client's own heartbeat overwrites it with a list of none (2026.7.1)
+def worker_threads(client: Client) -> dict[str, int]:
+    """Return the number of threads by worker address, sorted by address."""
+    # not `scheduler_info`: the client's heartbeat overwrites it without workers (2026.7.1)
     return dict(sorted(client.nthreads().items()))
 
 
 def choose_dashboard_address(cluster: Cluster) -> str:
-    """Where the dashboard will listen: `find_free_address` of the configured one."""
+    """Return the address on which the dashboard will listen (see `find_free_address`)."""
     if not cluster.dashboard:
         return f"{LOOPBACK}:0"
     return find_free_address(cluster.dashboard_address, "dashboard")
 
 
 def find_free_address(address: str, what: str) -> str:
-    """The configured address, or the same host with any free port when it is taken.
+    """Return the address, or the same host with any free port if the port is taken.
 
     Args:
-        what: the key is ``cluster.<what>_address``.
+        address: ``host:port``, from the config.
+        what: the config key is ``cluster.<what>_address``.
 
     Raises:
-        MachineError: the host of the address is not this machine's.
+        MachineError: this machine cannot listen on the address.
     """
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
@@ -151,20 +157,20 @@ def find_free_address(address: str, what: str) -> str:
     return address
 
 
-def monitoring_urls(client: Any, cluster: Cluster) -> Mapping[str, str]:
-    """Addresses to look at while it runs: ``dashboard`` and, for Prometheus, ``metrics``."""
-    found = {}
-    if (dashboard := dashboard_url(client, cluster)) is not None:
-        found["dashboard"] = dashboard
-        found["metrics"] = re.sub(r"/status$", "/metrics", dashboard)
-    return found
+def monitoring_urls(client: Client, cluster: Cluster) -> Mapping[str, str]:
+    """Return the URLs of a running run: ``dashboard`` and, for Prometheus, ``metrics``."""
+    dashboard = dashboard_url(client, cluster)
+    if dashboard is None:
+        return {}
+    return {"dashboard": dashboard, "metrics": re.sub(r"/status$", "/metrics", dashboard)}
 
 
-def dashboard_url(client: Any, cluster: Cluster) -> str | None:
-    """Where the dashboard is to be seen; None without one."""
+def dashboard_url(client: Client, cluster: Cluster) -> str | None:
+    """Return the URL of the dashboard; None without one."""
     if not cluster.dashboard:
         return None
     if cluster.is_address:
+        # the scheduler may be in another network: use the host that the client reached
         port = client.scheduler_info(n_workers=0)["services"].get("dashboard")
         host = re.sub(r"^\w+://|:\d+$", "", client.scheduler.address)
         return f"http://{host}:{port}/status" if port else None

@@ -1,4 +1,4 @@
-"""Workers whose CUDA context is lost: they end, and their nanny starts others."""
+"""Handling of workers that lost their CUDA context: they exit, and their nanny starts others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.errors import DeviceFull, DeviceLost, PipelineError
 
 T = TypeVar("T")
 STATUS = 3
-"""Of such a process, in the log."""
+"""Exit status of such a process, which the log shows."""
 
 
 def run_guarded(function: Callable[..., T], *arguments: Any) -> T:
@@ -25,25 +25,26 @@ def run_guarded(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def find_root_cause(errors: Sequence[BaseException]) -> BaseException | None:
-    """Of errors of tasks that worked together, the one that tells what was the matter.
+    """Return the error that explains why tasks that worked together failed.
 
-    Our own first, then a full GPU, then what else a library says of a GPU: the others may only say
-    that one of them is gone. None where that is all.
+    Errors of this program come first, then a full GPU, then other GPU errors. Any other error may
+    only report that another member is gone, so it is not a cause; without a cause returns None.
     """
     from pipeline.device.gpu.errors import translate_error
 
-    said = [(error, translate_error(error)) for error in errors]
-    of_ours = [error for error in errors if isinstance(error, PipelineError)]
-    full = [error for error, what in said if isinstance(what, DeviceFull)]
-    return next(iter([*of_ours, *full, *(error for error, what in said if what is not None)]), None)
+    ours = [error for error in errors if isinstance(error, PipelineError)]
+    translated = [(error, translate_error(error)) for error in errors]
+    full = [error for error, meaning in translated if isinstance(meaning, DeviceFull)]
+    gpu = [error for error, meaning in translated if meaning is not None]
+    return next(iter([*ours, *full, *gpu]), None)
 
 
 def exit_if_gpu_lost(error: BaseException) -> None:
-    """Ends this worker's process if the error means that its GPU's context is lost.
+    """End this worker's process if the error means that its GPU's context is lost.
 
-    The scheduler gives the task, and what the worker held, to the others and to the worker that the
-    nanny starts; after three such ends (`distributed.scheduler.allowed-failures`) the run ends. A
-    worker without a nanny, such as that of a single process, stays: the run ends at once.
+    The scheduler gives the task, and the worker's data, to the other workers and to the one that
+    the nanny starts. After three such exits (`distributed.scheduler.allowed-failures`) the run
+    ends. A worker without a nanny, such as that of a single process, stays: the run ends at once.
     """
     if "pipeline.device.gpu.frames" not in sys.modules:
         return
@@ -53,8 +54,9 @@ def exit_if_gpu_lost(error: BaseException) -> None:
 
     try:
         has_nanny = get_worker().nanny is not None
-    except ValueError:  # no worker
+    except ValueError:  # not in a worker
         return
-    if has_nanny and isinstance(found := translate_error(error), DeviceLost):
-        print_stderr(f"{found.message}: this worker ends, its nanny starts another")
+    if has_nanny and isinstance(lost := translate_error(error), DeviceLost):
+        print_stderr(f"{lost.message}: this worker ends, its nanny starts another")
+        # a lost context stays lost in this process, so nothing can be cleaned up
         os._exit(STATUS)

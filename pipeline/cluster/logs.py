@@ -1,4 +1,4 @@
-"""What Dask and the libraries below it log goes to the run's log.txt, not to the terminal."""
+"""Logging of Dask and the libraries below it to the run's log.txt, not to the terminal."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ LOGGERS = ("distributed", "tornado", "asyncio", "bokeh", "py.warnings")
 
 
 class _LogFile(logging.FileHandler):
-    """A run's log.txt, appended to as `artifacts.open_to_append` does.
+    """A run's log.txt, opened by `artifacts.files.open_to_append`.
 
-    Where the disk is full it keeps quiet: the run's own files say so.
+    On a full disk it stays silent: the run's own files report it.
     """
 
     def _open(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(open_to_append(Path(self.baseFilename)), encoding="utf-8")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append a record, to a file of its own if meanwhile the folder was copied by links."""
+        """Append a record to the file."""
         try:
+            # The folder may have been copied by hard links meanwhile. The copy must not receive the
+            # record, so open the file anew, which breaks the link.
             if self.stream is not None and os.fstat(self.stream.fileno()).st_nlink > 1:
                 self.stream.close()
-                self.stream = None  # which FileHandler opens again
+                self.stream = None  # FileHandler opens it anew
             super().emit(record)
         except (PipelineError, OSError):
             self.handleError(record)
@@ -38,7 +40,7 @@ class _LogFile(logging.FileHandler):
 
 
 def log_to_file(path: Path) -> None:
-    """Sends what is logged from now on to this file alone; that of a run before is closed."""
+    """Send all log records to this file alone, and close the file of an earlier run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = _LogFile(path)
     handler.setFormatter(LogFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))

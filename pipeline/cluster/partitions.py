@@ -1,10 +1,8 @@
-"""Functions over partitions: map, hold, reduce, shuffle.
+"""Functions over partitions: map, persist, reduce, shuffle.
 
-Decision 2 lets every dataset be a Dask collection of our own block reads; here it is a `Partitions`
-(docs/decisions/0001-delayed-partitions.md): items, and the functions that make a partition of each.
-Held partitions stay where they were made; others are made again at each pass, which is all that
-streaming is. Every pass makes new tasks with new keys: computing the same key right after dropping
-its future loses it (distributed 2026.7).
+A dataset is a `Partitions`: items, and the functions that make a partition of each
+(docs/decisions/0001-delayed-partitions.md). Persisted partitions stay on the worker that made them.
+Others are recomputed in each pass, which is all that streaming is.
 """
 
 from __future__ import annotations
@@ -12,24 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.cluster import gpu_worker_failure, task_events
 from pipeline.cluster.client import is_distributed, worker_threads
-from pipeline.device import Frame
+from pipeline.device import Array, Frame
 from pipeline.device.choose import frames_of
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+    from distributed import Client, Future
 
 _MERGE_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Partitions:
-    """n partitions in record order, none of them computed yet."""
+    """n lazy partitions in record order."""
 
     items: Sequence[Any]
-    """What the first function takes: blocks, or held partitions (`dask.delayed.Delayed`)."""
+    """Arguments of the first function: blocks, or persisted partitions (`dask.delayed.Delayed`)."""
     calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = ()
     """(function, further arguments), applied one after the other in a single task."""
 
@@ -37,48 +39,55 @@ class Partitions:
         return len(self.items)
 
     def release(self) -> None:
-        """Frees what is held, here and in all that was made of these by `map_partitions`."""
-        if isinstance(self.items, list):
+        """Release persisted items, also those of partitions that `map_partitions` derived."""
+        if isinstance(self.items, list):  # derived partitions share the list
             self.items.clear()
 
-    def tasks(self, addresses: Sequence[str] = ()) -> list[Any]:
-        """New delayed values, one a partition; on these workers in turn, as long as they live."""
+    def make_tasks(self, addresses: Sequence[str] = ()) -> list[Delayed]:
+        """Return new delayed values, one per partition.
+
+        Args:
+            addresses: workers that get the tasks in turn, as long as they live; empty: any.
+        """
         from dask import annotate, delayed
 
         if not self.calls:
             return [i if hasattr(i, "dask") else delayed(i, traverse=False) for i in self.items]
         functions = [function for function, _ in self.calls]
-        arguments = [[_opaque(value) for value in own] for _, own in self.calls]
+        arguments = [[_make_opaque(value) for value in values] for _, values in self.calls]
         lazy = delayed(apply_functions, pure=False)
+        # Each pass needs new keys: to compute a key right after its future was dropped loses it
+        # (distributed 2026.7).
         name = task_events.new_task_name(functions[-1].__name__.strip("_"))
-        made = []
+        tasks = []
         for i, item in enumerate(self.items):
             where = [addresses[i % len(addresses)]] if addresses else None
             with annotate(workers=where, allow_other_workers=True) if where else nullcontext():
-                made.append(lazy(item, functions, arguments, dask_key_name=(name, i)))
-        return made
+                tasks.append(lazy(item, functions, arguments, dask_key_name=(name, i)))
+        return tasks
 
 
-def _opaque(value: Any) -> Any:
-    """The argument so that Dask does not look into it: the names of 10,000 columns were as many
-    tasks, for each partition. What `broadcast` gave is Dask's own and stays so."""
+def _make_opaque(value: Any) -> Any:
+    """Wrap an argument so that Dask does not search it for tasks."""
     from dask.base import is_dask_collection
     from dask.core import literal
     from distributed import Future
 
-    own = isinstance(value, Future) or is_dask_collection(value)
-    return value if own else literal(value)
+    # What `broadcast` returned must stay Dask's own. Anything else is wrapped: the names of 10,000
+    # columns were as many tasks per partition.
+    is_task = isinstance(value, Future) or is_dask_collection(value)
+    return value if is_task else literal(value)
 
 
 def apply_functions(
     item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]
 ) -> Any:
-    """The partition of an item: the functions applied one after the other."""
+    """Return the partition of an item: apply the functions one after the other."""
     from dask.core import literal
 
     try:
-        for function, own in zip(functions, arguments, strict=True):
-            plain = [value.data if isinstance(value, literal) else value for value in own]
+        for function, values in zip(functions, arguments, strict=True):
+            plain = [value.data if isinstance(value, literal) else value for value in values]
             item = function(item, *plain)
     except Exception as error:
         gpu_worker_failure.exit_if_gpu_lost(error)
@@ -90,147 +99,164 @@ def apply_functions(
 def map_partitions(
     parts: Partitions | Sequence[Any], function: Callable[..., Any], *arguments: Any
 ) -> Partitions:
-    """``function(partition, *arguments)`` for each partition, lazily."""
-    known = parts if isinstance(parts, Partitions) else Partitions(parts)
-    return Partitions(known.items, (*known.calls, (function, arguments)))
+    """Apply ``function(partition, *arguments)`` to each partition, lazily."""
+    if not isinstance(parts, Partitions):
+        parts = Partitions(parts)
+    return Partitions(parts.items, (*parts.calls, (function, arguments)))
 
 
-def broadcast(client: Any, value: Any) -> Any:
-    """A value that many tasks need: sent once, once more to each worker that needs it.
+def broadcast(client: Client, value: Any) -> Any:
+    """Return a task argument for a value that many tasks need; each worker receives it once.
 
-    Within this process it passes by reference. In a cluster it is a task's result: when the worker
-    that has it dies, the scheduler still knows how to make it, which of scattered data it does not.
+    Within this process it passes by reference.
     """
     if is_distributed(client):
         from distributed.protocol.pickle import dumps, loads
 
+        # A task's result, not scattered data: if the worker that has it dies, the scheduler can
+        # recompute a result, but not what was scattered.
         return client.submit(loads, dumps(value), pure=False)
-    # in a list of its own: a tuple or dict would be sent member by member, an empty one not at all
+    # in a list: a tuple or dict would be sent member by member, an empty one not at all
     return client.scatter([value], broadcast=True, hash=False)[0]
 
 
-def persist(client: Any, parts: Partitions, *, instead_of: Partitions | None = None) -> Partitions:
-    """The partitions computed now and kept in memory; a failed one raises its error here.
+def persist(
+    client: Client, parts: Partitions, *, instead_of: Partitions | None = None
+) -> Partitions:
+    """Compute the partitions now and keep them in memory; raise the error of one that failed.
 
-    In a cluster each lies on the same worker in every run (by its position, `gang.members`).
+    In a cluster a partition's position decides its worker, so that every run has it on the same one
+    (`gang_tasks.assign_members`).
 
     Args:
-        instead_of: held partitions that nothing needs any more once these are made of them. They
-            are let go one by one as that happens: nobody may use them afterwards.
+        instead_of: persisted partitions that only ``parts`` still needs. They are released one by
+            one as the new ones are made, so nobody may use them afterwards.
     """
     from distributed import futures_of, wait
 
-    kept = list(
-        client.persist(parts.tasks(list(worker_threads(client)) if is_distributed(client) else ()))
-    )
+    addresses = list(worker_threads(client)) if is_distributed(client) else ()
+    persisted = list(client.persist(parts.make_tasks(addresses)))
     if instead_of is not None:
         instead_of.release()
-    futures = futures_of(kept)
-    if futures:  # of `Serial` there are none
+    futures = futures_of(persisted)
+    if futures:  # `SynchronousClient` has none
         wait(futures)
     for future in futures:
         if future.status == "error":
             future.result()
-    return Partitions(kept)
+    return Partitions(persisted)
 
 
 def reduce_partitions(
-    client: Any, parts: Partitions, function: Callable[..., Any],
-    merge: Callable[[Any, Any], Any], *arguments: Any,
-) -> Any:  # fmt: skip
-    """``function`` of each partition, merged as a tree in partition order; the result, here."""
+    client: Client,
+    parts: Partitions,
+    function: Callable[..., Any],
+    merge: Callable[[Any, Any], Any],
+    *arguments: Any,
+) -> Any:
+    """Apply ``function`` to each partition, merge the results as a tree, and return the last one.
+
+    Results are merged in partition order.
+    """
     from dask import delayed
 
-    merge_some = delayed(_merged, pure=False)
-    level = map_partitions(parts, function, *arguments).tasks()
+    merge_some = delayed(_merge_in_order, pure=False)
+    level = map_partitions(parts, function, *arguments).make_tasks()
     while len(level) > 1:
         groups = [level[i : i + _MERGE_AT_ONCE] for i in range(0, len(level), _MERGE_AT_ONCE)]
         level = [merge_some(group, merge) for group in groups]
     return client.compute(level[0]).result()
 
 
-def _merged(summaries: list[Any], merge: Callable[[Any, Any], Any]) -> Any:
+def _merge_in_order(summaries: list[Any], merge: Callable[[Any, Any], Any]) -> Any:
     total = summaries[0]
     for other in summaries[1:]:
         total = merge(total, other)
     return total
 
 
-def iter_results(client: Any, parts: Partitions, ahead: int | None = None) -> Iterator[Any]:
-    """The partitions' values in order; the next are made while the caller works on one.
+def iter_results(client: Client, parts: Partitions, ahead: int | None = None) -> Iterator[Any]:
+    """Yield the partitions' values in order, and compute the next ones meanwhile.
 
     Args:
-        ahead: how many at most are made before they are asked for; None: one for each thread.
+        ahead: how many to compute before they are needed; None: one per thread.
     """
-    tasks = parts.tasks()
+    tasks = parts.make_tasks()
     ahead = ahead or max(2, sum(worker_threads(client).values()))
-    waiting = [client.compute(task) for task in tasks[:ahead]]
-    for following in range(len(tasks)):
+    waiting: list[Future] = [client.compute(task) for task in tasks[:ahead]]
+    for position in range(len(tasks)):
         future = waiting.pop(0)
-        if following + ahead < len(tasks):
-            waiting.append(client.compute(tasks[following + ahead]))
+        if position + ahead < len(tasks):
+            waiting.append(client.compute(tasks[position + ahead]))
         yield future.result()
 
 
 def shuffle_by_group(
-    parts: Partitions, meta: Frame, group_of: Callable[..., Any], *arguments: Any, device: str
+    parts: Partitions, meta: Frame, group_of: Callable[..., Array], *arguments: Any, device: str
 ) -> Partitions:
-    """Rows of one group together, in as many partitions, by group and then by index.
+    """Bring the rows of each group into one partition, sorted by group and then by index.
 
-    Partitions hold ranges of groups, so that the rows of all of them, one after the other, are in
-    the same order for any number of partitions: models that draw rows draw the same.
+    There are as many partitions as before.
 
     Args:
+        parts: the partitions.
         meta: a partition without rows.
-        group_of: of a partition and ``arguments``: int64 array in [0, 2^32).
+        group_of: returns the group of each row, int64 in [0, 2^32), for a partition and
+            ``arguments``.
+        device: "cpu" or "gpu".
     """
     count, names = len(parts), list(meta.columns)
-    places = _places(count, device)
-    marked = map_partitions(parts, _marked, places, device, group_of, arguments)
+    # Partitions get ranges of groups. So the rows of all partitions, one after another, are in the
+    # same order for any number of partitions, and models that draw rows draw the same.
+    keys = _find_shuffle_keys(count, device)
+    marked = map_partitions(parts, _add_shuffle_columns, keys, device, group_of, arguments)
     if count == 1:
-        return map_partitions(marked, _unmarked, names)
+        return map_partitions(marked, _drop_shuffle_columns, names)
     import dask.dataframe as dd
 
-    empty = _marked(meta, places, device, group_of, arguments)
-    frame = dd.from_delayed(marked.tasks(), meta=empty, verify_meta=False)
+    empty = _add_shuffle_columns(meta, keys, device, group_of, arguments)
+    frame = dd.from_delayed(marked.make_tasks(), meta=empty, verify_meta=False)
     # "tasks": the default (p2p) takes cuDF frames through the host
     shuffled = frame.shuffle(_PLACE, npartitions=count, shuffle_method="tasks")
-    return map_partitions(list(shuffled.to_delayed()), _unmarked, names)
+    return map_partitions(list(shuffled.to_delayed()), _drop_shuffle_columns, names)
 
 
 _GROUP, _PLACE, _ROW = "group", "place", "row"
 
 
-def _places(count: int, device_name: str) -> np.ndarray:
-    """float64 (count,): for each partition a number that Dask's shuffle, by its hash, sends there.
+def _find_shuffle_keys(count: int, device_name: str) -> np.ndarray:
+    """Return float64 (count,): for each partition a number whose hash Dask's shuffle sends there.
 
-    Dask lets nobody say where rows go but by columns that it hashes (2026.7).
+    Dask offers no other way to choose the partition of a row (2026.7).
     """
     from dask.dataframe.shuffle import partitioning_index
 
     device = frames_of(device_name)
-    tried = np.arange(100.0 * count)
-    column = device.make_series(device.to_device(tried), "float64")
-    sent = partitioning_index(device.make_frame({_PLACE: column}), count)
-    found, first = np.unique(device.to_host(sent), return_index=True)
-    assert len(found) == count, "a partition that none of a hundred numbers is sent to"
-    places: np.ndarray = tried[first]
-    return places
+    candidates = np.arange(100.0 * count)
+    column = device.make_series(device.to_device(candidates), "float64")
+    targets = partitioning_index(device.make_frame({_PLACE: column}), count)
+    reached, first = np.unique(device.to_host(targets), return_index=True)
+    assert len(reached) == count, "no candidate hashes to some partition"
+    keys: np.ndarray = candidates[first]
+    return keys
 
 
-def _marked(
-    frame: Frame, places: np.ndarray, device_name: str, group_of: Callable[..., Any],
+def _add_shuffle_columns(
+    frame: Frame,
+    keys: np.ndarray,
+    device_name: str,
+    group_of: Callable[..., Array],
     arguments: tuple[Any, ...],
-) -> Frame:  # fmt: skip
-    """The columns by their positions, beside where each row goes: the shuffle has columns of its
-    own, as ``_partitions``, and loses the data's of that name."""
+) -> Frame:
     device = frames_of(device_name)
     groups = group_of(frame, *arguments)
-    at = device.to_device(places)[groups * len(places) >> 32]
-    named = frame.rename(columns={name: str(i) for i, name in enumerate(frame.columns)})
-    return named.assign(**{_GROUP: groups, _PLACE: at, _ROW: device.row_ids(frame)})
+    targets = device.to_device(keys)[groups * len(keys) >> 32]
+    # Columns are named by position: the shuffle adds columns such as ``_partitions``, and would
+    # drop a column of the data that has this name.
+    numbered = frame.rename(columns={name: str(i) for i, name in enumerate(frame.columns)})
+    return numbered.assign(**{_GROUP: groups, _PLACE: targets, _ROW: device.row_ids(frame)})
 
 
-def _unmarked(frame: Frame, names: Sequence[str]) -> Frame:
+def _drop_shuffle_columns(frame: Frame, names: Sequence[str]) -> Frame:
     ordered = frame.sort_values([_GROUP, _ROW]).drop(columns=[_GROUP, _PLACE, _ROW])
     return ordered.rename(columns={str(i): name for i, name in enumerate(names)})

@@ -1,4 +1,4 @@
-"""A scheduler that runs already: connecting, and what its workers must share with this process."""
+"""A scheduler that runs already: the connection, and what its workers share with this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config.model import Cluster
 from pipeline.config.scheduler import Address, parse_address, scheduler_file
@@ -18,26 +18,28 @@ from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import DeviceError, MachineError, PipelineError
 from pipeline.versions import find_versions
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 SHARED_PACKAGES = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
 )  # fmt: skip
 """Distributions whose versions must be the client's: objects and results pass between them."""
 XGBOOST = ("xgboost", "xgboost-cpu", "xgboost-cu13")  # one module, any of its distributions
-
-
+SAME_FIX = "install the same versions of everything on every host (the image has them)"
 MAX_FILE = 1 << 20
-"""Bytes that are read of a scheduler file."""
+"""Bytes of a scheduler file to read at most."""
 
 
-def connect_to_scheduler(cluster: Cluster) -> Any:
-    """A `distributed.Client` of the scheduler, which has workers with our versions.
+def connect_to_scheduler(cluster: Cluster) -> Client:
+    """Connect to the configured scheduler, and check that its workers have our versions.
 
     Raises:
         MachineError: nothing answers at the address, there is no worker, or versions differ.
     """
     from distributed import Client
 
-    address = _address(cluster.kind)
+    address = _find_address(cluster.kind)
     where = str(address)
     why = ""
     try:
@@ -45,27 +47,32 @@ def connect_to_scheduler(cluster: Cluster) -> Any:
     except (OSError, TimeoutError, ValueError, TypeError, KeyError, RuntimeError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
     if why:
-        # The half-made client closes itself when it is collected. Were that to happen while another
-        # client starts, both would wait for one lock for ever (distributed 2026.7.1, LoopRunner).
+        # The half-made client closes itself when it is collected. If that happens while another
+        # client starts, both wait for one lock forever (distributed 2026.7.1, LoopRunner).
         gc.collect()
+        doubt = "host, port"
+        if address.protocol == "tls":
+            doubt = (
+                "the certificates (Dask's `distributed.comm.tls.*`, DASK_DISTRIBUTED__COMM__TLS__…)"
+            )
         raise MachineError(
             f"no Dask scheduler answers at {where!r} within {cluster.timeout} s: {why}",
-            fix="start one (`dask scheduler`, then `dask worker ADDRESS`), check "
-            f"{_doubt(address)} and firewalls between, or use cluster: process",
+            fix=f"start one (`dask scheduler`, then `dask worker ADDRESS`), check {doubt} and "
+            "firewalls between, or use cluster: process",
         )
     try:
-        _checked(client, cluster, where)
+        _check_workers(client, cluster, where)
     except BaseException:
         client.close()
         raise
     return client
 
 
-def _address(kind: str) -> Address:
-    """The scheduler's address, which a scheduler file may hold.
+def _find_address(kind: str) -> Address:
+    """Return the scheduler's address, from the config or from a scheduler file.
 
     Raises:
-        MachineError: there is no such file, or it holds no address.
+        MachineError: the file does not exist, or has no address.
     """
     path = scheduler_file(kind)
     if path is None:
@@ -76,22 +83,17 @@ def _address(kind: str) -> Address:
     except FileNotFoundError:
         raise MachineError(
             f"there is no scheduler file {path!r}",
-            fix="`dask scheduler --scheduler-file F` writes it; it must be seen from this host",
+            fix="write it with `dask scheduler --scheduler-file F`, where this host can read it",
         ) from None
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise MachineError(
             f"the scheduler file {path!r} holds no address: {error}",
-            fix="`dask scheduler --scheduler-file F` writes it",
+            fix="write it with `dask scheduler --scheduler-file F`",
         ) from None
 
 
-def _doubt(where: Address) -> str:
-    if where.protocol == "tls":
-        return "the certificates (Dask's `distributed.comm.tls.*`, DASK_DISTRIBUTED__COMM__TLS__…)"
-    return "host, port"
-
-
-def _checked(client: Any, cluster: Cluster, where: str) -> None:
+def _check_workers(client: Client, cluster: Cluster, where: str) -> None:
+    """Check that there are enough workers, which run the same code as this process."""
     wanted = cluster.workers or 1
     try:
         client.wait_for_workers(wanted, timeout=cluster.timeout)
@@ -104,113 +106,115 @@ def _checked(client: Any, cluster: Cluster, where: str) -> None:
         client.get_versions(check=True)
     except ValueError as error:
         raise MachineError(f"{where!r}: {error}", fix=SAME_FIX) from None
-    own = collect_versions()
-    for address, found in _asked(client, collect_versions).items():
-        if isinstance(found, BaseException):
+    ours = collect_versions()
+    for address, theirs in _run_on_workers(client, collect_versions).items():
+        if isinstance(theirs, BaseException):
             raise MachineError(
-                f"worker {address} cannot run our code: {type(found).__name__}: {found}",
+                f"worker {address} cannot run our code: {type(theirs).__name__}: {theirs}",
                 fix=SAME_FIX,
             )
-        differ = [
-            f"{name}: {theirs} there, {ours} here"
-            for name, ours in own.items()
-            if (theirs := found.get(name)) != ours
+        differences = [
+            f"{name}: {theirs.get(name)} there, {version} here"
+            for name, version in ours.items()
+            if theirs.get(name) != version
         ]
-        if differ:
+        if differences:
             raise MachineError(
                 f"worker {address} has other versions than this process",
-                examples=differ,
+                examples=differences,
                 fix=SAME_FIX,
             )
-
-
-SAME_FIX = "install the same versions of everything on every host (the image has them)"
 
 
 def collect_versions() -> dict[str, str | None]:
-    """Versions of what this process and the workers must share."""
-    found: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
-    known = find_versions((*SHARED_PACKAGES, *XGBOOST))
-    found |= {name: known.get(name) for name in SHARED_PACKAGES}
-    found["xgboost"] = next((known[name] for name in XGBOOST if name in known), None)
-    if found["pipeline"] is None:  # a checkout that is not installed
+    """Return the versions of everything that this process and the workers must share."""
+    installed = find_versions((*SHARED_PACKAGES, *XGBOOST))
+    versions: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
+    versions |= {name: installed.get(name) for name in SHARED_PACKAGES}
+    versions["xgboost"] = next((installed[name] for name in XGBOOST if name in installed), None)
+    if versions["pipeline"] is None:  # a checkout that is not installed
         from pipeline import __version__
 
-        found["pipeline"] = __version__
-    return found
+        versions["pipeline"] = __version__
+    return versions
 
 
-def _asked(client: Any, function: Any, *arguments: Any) -> Mapping[str, Any]:
-    """What the function returns, or raises, on each worker."""
-    found: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
-    return found
+def _run_on_workers(
+    client: Client, function: Callable[..., Any], *arguments: Any
+) -> Mapping[str, Any]:
+    """Return, by worker, the function's result or the error that it raises."""
+    results: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
+    return results
 
 
 # -- devices ---------------------------------------------------------------------------------------
 
 
 def choose_worker_device(
-    cluster: Cluster, choice: DeviceChoice, ask: Callable[[str], DeviceChoice] = choose_device
+    cluster: Cluster, choice: DeviceChoice, choose: Callable[[str], DeviceChoice] = choose_device
 ) -> DeviceChoice:
-    """The device of a run at somebody else's scheduler: the GPU only if every worker's works.
+    """Choose the device of a run at a running scheduler: the GPU only if every worker's works.
 
     Args:
-        cluster: whose workers are asked.
-        choice: this process's. It needs a GPU too, for empty frames and golden rows.
-        ask: what a worker chooses, as `choose`.
+        cluster: the config's section.
+        choice: this process's device. It needs a GPU too, for empty frames and golden rows.
+        choose: chooses the device of a worker, as `choose_device`.
 
     Raises:
-        DeviceError: ``gpu`` was asked for, and a worker has none that works; names it.
+        DeviceError: ``gpu`` is requested and the GPU of a worker does not work; names the worker.
     """
     if choice.name != "gpu":
         return choice
     with connect_to_scheduler(cluster) as client:
-        found = _asked(client, _chosen, ask)
-    for address, own in found.items():
-        reason = own.message if isinstance(own, DeviceError) else str(getattr(own, "reason", own))
-        if isinstance(own, DeviceChoice) and own.name == "gpu":
+        choices = _run_on_workers(client, _choose_in_thread, choose)
+    for address, theirs in choices.items():
+        if isinstance(theirs, DeviceChoice) and theirs.name == "gpu":
             continue
+        reason = str(getattr(theirs, "reason", theirs))
+        if isinstance(theirs, DeviceError):
+            reason = theirs.message
         if choice.requested == "gpu":
-            fix = getattr(own, "fix", "") or "run with --device cpu (or auto)"
+            fix = getattr(theirs, "fix", "") or "run with --device cpu (or auto)"
             raise DeviceError(f"worker {address}: {reason}", fix=fix)
         return DeviceChoice(choice.requested, "cpu", f"worker {address}: {reason}")
-    return DeviceChoice(
-        choice.requested, "gpu", f"{choice.reason}; {len(found)} workers have one each", choice.gpus
-    )
+    reason = f"{choice.reason}; {len(choices)} workers have one each"
+    return DeviceChoice(choice.requested, "gpu", reason, choice.gpus)
 
 
-async def _chosen(ask: Callable[[str], DeviceChoice]) -> DeviceChoice:
-    # in a thread: proving that a GPU computes may take a minute, and heartbeats go on
-    return await asyncio.to_thread(ask, "gpu")
+async def _choose_in_thread(choose: Callable[[str], DeviceChoice]) -> DeviceChoice:
+    # in a thread: the check of a GPU may take a minute, and heartbeats must continue
+    return await asyncio.to_thread(choose, "gpu")
 
 
 # -- data ------------------------------------------------------------------------------------------
 
 
 def check_paths(
-    client: Any, paths: Sequence[str], options: Mapping[str, Any], reach: Callable[..., None]
+    client: Client, paths: Sequence[str], options: Mapping[str, Any], reach: Callable[..., None]
 ) -> None:
-    """Checks that every worker sees the files of the data.
+    """Check that every worker can read the files of the data.
 
     Args:
         client: of the cluster.
         paths: local files and URLs.
         options: of the store behind the URLs.
-        reach: ``reach(url, options)`` raises where a URL cannot be read; asked for the first one.
+        reach: ``reach(url, options)`` raises if it cannot read a URL; called for the first URL.
 
     Raises:
-        PipelineError: a worker does not; names it and a path.
+        PipelineError: a worker cannot read a file; names the worker and a path.
     """
     local = [path for path in paths if not is_url(path)]
     url = next(filter(is_url, paths), None)
-    for address, found in _asked(client, _unseen, local, url, options, reach).items():
-        if isinstance(found, PipelineError):
-            raise type(found)(
-                f"worker {address}: {found.message}", examples=found.examples, fix=found.fix
+    for address, result in _run_on_workers(
+        client, _find_unseen, local, url, options, reach
+    ).items():
+        if isinstance(result, PipelineError):
+            raise type(result)(
+                f"worker {address}: {result.message}", examples=result.examples, fix=result.fix
             )
-        if isinstance(found, BaseException):
-            raise MachineError(f"worker {address}: {found}") from found
-        host, folder, unseen = found
+        if isinstance(result, BaseException):
+            raise MachineError(f"worker {address}: {result}") from result
+        host, folder, unseen = result
         if unseen:
             raise MachineError(
                 f"worker {address} on host {host!r} does not see {len(unseen)} of "
@@ -221,9 +225,10 @@ def check_paths(
             )
 
 
-def _unseen(
+def _find_unseen(
     paths: list[str], url: str | None, options: Mapping[str, Any], reach: Callable[..., None]
 ) -> tuple[str, str, list[str]]:
+    """Return (host, working directory, paths that do not exist here) of a worker."""
     if url is not None:
         reach(url, options)
     return socket.gethostname(), os.getcwd(), [p for p in paths if not os.path.exists(p)]

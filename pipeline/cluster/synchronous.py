@@ -1,4 +1,4 @@
-"""A client that computes everything in the calling thread: what a profiler of one thread sees."""
+"""A client that computes everything in the calling thread, for profilers of one thread."""
 
 from __future__ import annotations
 
@@ -6,51 +6,54 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 
 @dataclass(frozen=True)
 class CompletedFuture:
-    """Stands in for a future: its value is there."""
+    """A future whose value exists already."""
 
     value: Any
 
     def result(self) -> Any:
-        """The value."""
+        """Return the value."""
         return self.value
 
 
 class SynchronousClient:
-    """What `pipeline.cluster.partitions` asks of a client of this process, without threads."""
+    """The part of a Dask client that `pipeline.cluster.partitions` needs, without threads."""
 
     scheduler = SimpleNamespace(address="inproc://serial")
 
     def nthreads(self) -> dict[str, int]:
-        """One worker of one thread."""
+        """Return one worker with one thread."""
         return {"serial": 1}
 
-    def scatter(self, values: Sequence[Any], **_: Any) -> list[Any]:
-        """The values as they are, each an argument that nothing looks into."""
+    def scatter(self, values: Sequence[Any], **_: Any) -> list[Delayed]:
+        """Return the values as task arguments that Dask does not traverse."""
         from dask import delayed
 
         return [delayed(value, traverse=False) for value in values]
 
-    def persist(self, tasks: Sequence[Any]) -> list[Any]:
-        """The tasks' values, computed now, in order."""
+    def persist(self, tasks: Sequence[Delayed]) -> list[Delayed]:
+        """Compute the tasks now, in order."""
         import dask
 
         return list(dask.persist(*tasks, scheduler="synchronous"))
 
-    def compute(self, task: Any) -> CompletedFuture:
-        """The task's value, computed now."""
+    def compute(self, task: Delayed) -> CompletedFuture:
+        """Compute the task now."""
         return CompletedFuture(task.compute(scheduler="synchronous"))
 
     def as_current(self) -> AbstractContextManager[None]:
-        """Nothing: Dask's own functions are told what computes them."""
+        """Return an empty block: Dask's own functions are called with a scheduler here."""
         return nullcontext()
 
     def subscribe_topic(self, *_: Any) -> None:
-        """Nobody tells anything: there are no workers."""
+        """Do nothing: there are no workers that log events."""
 
     def unsubscribe_topic(self, *_: Any) -> None:
-        """As `subscribe_topic`."""
+        """Do nothing, as `subscribe_topic`."""

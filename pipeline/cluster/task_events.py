@@ -1,25 +1,31 @@
-"""Passes over partitions: their tasks' names, and word from the workers of each partition done."""
+"""Events of finished partitions: workers log them, and the client of the run receives them.
+
+A *pass* is one computation over all partitions. Its name is part of its tasks' keys.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 TOPIC = "pipeline-partitions"
-_OWN = uuid4().hex  # of this process: other runs may use the same scheduler
+_PROCESS = uuid4().hex  # distinguishes this process from other runs at the same scheduler
 _numbers = count()
 
 
 def new_task_name(function: str) -> str:
-    """A name that no pass had before: a partition's task is called ``(name, position)``."""
-    return f"{function}-{_OWN}-{next(_numbers)}"
+    """Return a new name for a pass; the key of a partition's task is ``(name, position)``."""
+    return f"{function}-{_PROCESS}-{next(_numbers)}"
 
 
 def log_partition_done() -> None:
-    """Says, in a worker, that the partition of the running task is done."""
+    """Log, in a worker, that the partition of the running task is finished."""
     from distributed import get_worker
     from distributed.worker import thread_state
 
@@ -29,18 +35,18 @@ def log_partition_done() -> None:
 
 
 @contextmanager
-def subscribe(client: Any, done: Callable[[str, int], None]) -> Iterator[None]:
-    """Calls ``done(name of the pass, position)`` for each partition that is done in the block.
+def subscribe(client: Client, on_done: Callable[[str, int], None]) -> Iterator[None]:
+    """Call ``on_done(name of the pass, position)`` for each partition that ends in the block.
 
-    It is called on the client's own thread, soon after; of a partition that is made again, twice.
+    The client's own thread calls it, a little later; twice for a partition that is recomputed.
     """
 
-    def told(event: tuple[float, Any]) -> None:
+    def receive(event: tuple[float, tuple[str, int]]) -> None:
         name, position = event[1]
-        if _OWN in name:
-            done(name, position)
+        if _PROCESS in name:
+            on_done(name, position)
 
-    client.subscribe_topic(TOPIC, told)
+    client.subscribe_topic(TOPIC, receive)
     try:
         yield
     finally:

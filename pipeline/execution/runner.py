@@ -25,7 +25,7 @@ from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import check_workers
 from pipeline.memory.planner import MemoryPlan, freeze_objects
-from pipeline.telemetry.gauges import Progress
+from pipeline.telemetry.gauges import RunGauges
 from pipeline.telemetry.gpu_sampler import record_gpus
 from pipeline.telemetry.gpu_timeline import Timeline
 from pipeline.telemetry.prometheus import serve_metrics
@@ -111,7 +111,7 @@ def _run_locked(
     from pipeline.execution.run_stages import list_stages
 
     folder, choice, cluster = cache.folder, job.choice, job.cluster
-    progress, timeline = Progress(folder.name), Timeline(folder / "gpu.json")
+    progress, timeline = RunGauges(folder.name), Timeline(folder / "gpu.json")
     listener = _with_telemetry(listener, progress, timeline)
     ledger = Ledger(
         folder / "ledger.jsonl",
@@ -146,7 +146,7 @@ def _run_locked(
                 client, files, job.contract.storage_options, filesystems.check_reachable
             )
         # Not earlier: dask-cuda's workers must not find a CUDA context in this process.
-        ledger.meter = lambda: {**collect_meters(client, choice.name), **timeline.meter()}
+        ledger.meter = lambda: {**collect_meters(client, choice.name), **timeline.take_summary()}
         stages = list_stages(job)
         context = RunContext(job, folder, ledger, client, threads, listener, cache, stages)
         return _run_stages(context, started)
@@ -165,20 +165,20 @@ def _prepare_on_device(config: Config) -> Job:
     return job
 
 
-def _with_telemetry(listener: Listener, progress: Progress, timeline: Timeline) -> Listener:
+def _with_telemetry(listener: Listener, progress: RunGauges, timeline: Timeline) -> Listener:
     """Return a listener that also informs the gauges and the GPUs' timeline, and those first."""
 
     def stage(entry: Entry, ended: bool) -> None:
-        progress.stage(entry, ended)
-        timeline.stage(entry.stage, ended)
+        progress.on_stage(entry, ended)
+        timeline.on_stage(entry.stage, ended)
         listener.stage(entry, ended)
 
     def training(what: str, done: int, planned: int) -> None:
-        progress.training(what, done, planned)
+        progress.on_training(what, done, planned)
         listener.progress(what, done, planned)
 
     def planned(plan: MemoryPlan, rows: Sequence[int]) -> None:
-        progress.planned(plan, rows)
+        progress.on_plan(plan, rows)
         listener.planned(plan, rows)
 
     return replace(listener, stage=stage, progress=training, planned=planned)

@@ -1,9 +1,9 @@
-"""How many bytes the workers of a cluster may hold together, on their hosts and on their GPUs."""
+"""Capacity of a cluster: the bytes that its workers may use together, on hosts and on GPUs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.config.model import Cluster, Memory
 from pipeline.device.choose import frames_of
@@ -11,15 +11,21 @@ from pipeline.errors import MachineError
 from pipeline.memory.estimate import LEARNERS
 from pipeline.memory.planner import AUTO_SHARE, DEVICE_SHARE, available_memory, host_limit
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 def check_workers(cluster: Cluster, memory: Memory, cores: int) -> None:
     """Refuse more processes on this host than its memory has room for, before any starts.
 
     Args:
-        cores: of this host; a process has one, or ``cluster.threads``.
+        cluster: the config's section.
+        memory: the config's section.
+        cores: cores of this host; a process has one, or ``cluster.threads``.
 
     Raises:
-        MachineError: their libraries alone do not fit; names the bytes and how many do.
+        MachineError: the processes' libraries alone do not fit; names the bytes and the number of
+            processes that fit.
     """
     if cluster.kind != "cores":
         return
@@ -29,45 +35,47 @@ def check_workers(cluster: Cluster, memory: Memory, cores: int) -> None:
         raise MachineError(
             f"cluster.workers: {count:,} processes need {need / 1e9:.2f} GB for their libraries "
             f"alone, {limit / 1e9:.2f} GB are allowed",
-            fix=f"cluster.workers: {limit // LEARNERS} or fewer, or a larger memory.host"
+            fix=f"set cluster.workers to {limit // LEARNERS} or fewer, or a larger memory.host"
             if limit >= LEARNERS
-            else f"memory.host: {LEARNERS / 1e9:.2f}GB or more",
+            else f"set memory.host to {LEARNERS / 1e9:.2f}GB or more",
         )
 
 
-def device_capacity(client: Any, memory: Memory) -> int:
-    """What the rows of a run may take on the GPUs of all workers."""
+def device_capacity(client: Client, memory: Memory) -> int:
+    """Return the bytes that the rows of a run may use on the GPUs of all workers."""
     if memory.gpu is not None:
         return memory.gpu * len(client.nthreads())
     return int(DEVICE_SHARE * sum(client.run(_free_on_device).values()))
 
 
 def _free_on_device() -> int:
-    frames_of("gpu")  # sets its memory up
+    frames_of("gpu")  # the allocator must be set up before its memory is read
     from pipeline.device.gpu import memory
 
     return memory.free_memory()[0]
 
 
-def host_capacity(client: Any, cluster: Cluster, memory: Memory) -> int:
-    """What the rows of a run may take on all workers, one worker's libraries included.
+def host_capacity(client: Client, cluster: Cluster, memory: Memory) -> int:
+    """Return the bytes that a run may use on all workers, with the libraries of one worker.
 
-    A worker has its own limit, or its share of what its host has; as in one process, ``AUTO_SHARE``
-    of that is used, below where Dask begins to spill and pause. ``memory.host`` is this host's, so
-    that it also bounds processes that the run itself starts here.
+    Workers have their own limits, or together the memory of their host. As in one process, a run
+    uses ``AUTO_SHARE`` of it, which is below the level at which Dask spills and pauses.
     """
     # not `scheduler_info`: the client's heartbeat overwrites it (2026.7.1)
-    known = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    workers = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
     limits: dict[str, list[int]] = defaultdict(list)
-    for worker in known.values():
+    for worker in workers.values():
         limits[worker["host"]].append(int(worker["memory_limit"] or 0))
-    hosts = {known[a]["host"]: n for a, n in client.run(available_memory).items() if a in known}
+    # a worker may have joined between the two calls: skip it
+    free = client.run(available_memory)
+    hosts = {workers[a]["host"]: size for a, size in free.items() if a in workers}
     total = sum(
-        min(sum(own), hosts[host]) if all(own) else hosts[host]
-        for host, own in limits.items()
+        min(sum(of_host), hosts[host]) if all(of_host) else hosts[host]
+        for host, of_host in limits.items()
         if host in hosts
     )
     total = int(AUTO_SHARE * total)
+    # memory.host is the limit of this host, so it bounds the processes that the run starts here
     if not cluster.is_address and memory.host is not None:
         total = min(total, memory.host)
-    return total - (len(known) - 1) * LEARNERS
+    return total - (len(workers) - 1) * LEARNERS

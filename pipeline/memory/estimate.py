@@ -53,7 +53,7 @@ of depth 16 took 380 for a regression, 570 for two classes, and 800 for ten.
 NODE_SCORE = 30
 
 Bins = Literal["memory", "disk", "host"]
-"""Where XGBoost keeps its bins: the memory of its device, the disk, or (for a GPU) the host."""
+"""The place of XGBoost's bins: the memory of its device, the disk, or (for a GPU) the host."""
 
 ON_DEVICE = ("frames", "matrix", "training", "in_flight")
 """Parts of a stage's estimate that are on the GPU, if one is used."""
@@ -215,22 +215,22 @@ def estimate_stages(
     """
     s = sizes
     read = int(s.rows * s.packed_row)
-    kept = int(s.rows * (s.feature_row + RUNNER_COLUMNS))
+    frames = int(s.rows * (s.feature_row + RUNNER_COLUMNS))
     matrix = s.rows * s.matrix_row
     # a streamed row is read and split again in each pass over the features
     block_row = (s.feature_row if in_memory else 2 * s.read_row) + 8 * s.features
     in_features = {"in_flight": int(s.threads * s.block_rows * block_row)}
     in_reading = int(s.threads * (s.block_bytes + s.block_rows * s.read_row))
     if not in_memory:
-        read = kept = matrix = 0
+        read = frames = matrix = 0
     # matrices replace the frames one by one, unless something needs the frames later
-    more = matrix if s.keep_frames else max(matrix - kept, 0)
+    more = matrix if s.keep_frames else max(matrix - frames, 0)
     estimates = [
         _sum_parts(s, ids.READ, frames=read, in_flight=in_reading),
-        _sum_parts(s, ids.SPLIT, frames=max(read, kept), in_flight=2 * in_reading),
-        _sum_parts(s, ids.FEATURES, frames=kept, **_beside_frames(s, more), **in_features),
+        _sum_parts(s, ids.SPLIT, frames=max(read, frames), in_flight=2 * in_reading),
+        _sum_parts(s, ids.FEATURES, frames=frames, **_beside_frames(s, more), **in_features),
     ]
-    base = {"matrix": matrix, "frames": kept if s.keep_frames else 0, "trees": 0}
+    base = {"matrix": matrix, "frames": frames if s.keep_frames else 0, "trees": 0}
     base |= {} if in_memory else in_features
     most = drawn_share * drawn_rows(s)
     rows = {
@@ -250,9 +250,11 @@ def estimate_stages(
     scores = int(s.held_out * (score_row + scored_share * SORTED_ROW))
     estimates.append(_sum_parts(s, ids.EVALUATE, **base, scores=scores + WRITTEN_PREDICTIONS))
     if s.refit:
-        more = max(matrix - kept, 0)  # the first matrices are released before the refit
+        more = max(matrix - frames, 0)  # the first matrices are released before the refit
         estimates.append(
-            _sum_parts(s, ids.REFIT_FEATURES, frames=kept, **_beside_frames(s, more), **in_features)
+            _sum_parts(
+                s, ids.REFIT_FEATURES, frames=frames, **_beside_frames(s, more), **in_features
+            )
         )
         base["frames"] = base["trees"] = 0
         for name in s.models:

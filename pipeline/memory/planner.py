@@ -1,4 +1,4 @@
-"""The memory plan: the bytes a run needs, and whether its rows stay in memory or are streamed."""
+"""The memory plan: the bytes that a run needs, and whether its rows stay in memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ A sample follows hashes, so its size varies. This is ten standard deviations abo
 
 @dataclass(frozen=True)
 class FallbackLevel:
-    """What a run gives up when its GPU's memory runs out (`pipeline.execution.fallback`)."""
+    """A way to need less of a GPU's memory when it runs out (`pipeline.execution.fallback`)."""
 
     name: str
     smaller: int = 1
@@ -86,7 +86,7 @@ class MemoryPlan:
     """Bytes on disk of the staged CSV; 0 if nothing is staged."""
     block_bytes: int
     bins: Bins = "memory"
-    """Where XGBoost keeps its bins: on disk if they do not fit beside the rest."""
+    """The place of XGBoost's bins: on disk if they do not fit beside the rest."""
     cache: int = 0
     """Bytes of those bins on disk, or on the host."""
     device_limit: int | None = None

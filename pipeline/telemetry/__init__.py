@@ -1,4 +1,4 @@
-"""What is measured while a run works: GPU samples, transfers, gauges for Prometheus.
+"""Measurements of a running run: GPU samples, transfers, gauges for Prometheus.
 
-Modules here import from cluster, device, artifacts and everything below.
+Modules here import from cluster, memory, device, artifacts and everything below.
 """

@@ -1,7 +1,7 @@
-"""What GPUs did over a run: sampled in the background, summed up by stage, kept as a time line.
+"""The time line of a run's GPUs: sampled in the background, summarised by stage.
 
-The time line has a bounded number of points however long the run: when they are used up, each two
-neighbours become one, which covers twice the time. Stages are summed up from the samples.
+The time line has a bounded number of points, however long the run. When they are used up, each pair
+of neighbours becomes one point that covers twice the time. Stages are summarised from the samples.
 """
 
 from __future__ import annotations
@@ -21,99 +21,107 @@ from pipeline.artifacts.files import write_text
 from pipeline.telemetry.nvml_usage import GpuUsage, UsageSampler
 
 SECONDS = 0.5
-"""Between two samples. NVML's own utilization is a mean of 1/6 s to 1 s."""
+"""Seconds between two samples. NVML's own utilization is a mean over 1/6 s to 1 s."""
 POINTS, FEWEST = 4800, 100
-"""Points of all GPUs together; the fewest of each GPU."""
+"""Points of all GPUs together, and the fewest of each GPU."""
 MEASURES = {"busy": 3, "used": 0, "watts": 1, "celsius": 0, "received": 0, "sent": 0}
-"""Of `Usage`, with the decimals that are kept."""
+"""Fields of `GpuUsage` that are recorded, with their decimals."""
 HIGHEST = ("used", "celsius")
-"""A point tells the highest value of these, and the mean of the others."""
+"""Measures of which a point has the highest value; it has the mean of the others."""
+SUMMARY = {
+    "mean_busy": ("busy", "mean"),
+    "peak_memory": ("used", "highest"),
+    "mean_watts": ("watts", "mean"),
+    "peak_watts": ("watts", "highest"),
+    "peak_celsius": ("celsius", "highest"),
+    "mean_received": ("received", "mean"),
+    "mean_sent": ("sent", "mean"),
+}
+"""Keys of a stage's summary: (measure, statistic)."""
 
 
 @dataclass
 class RunningStatistics:
-    """Values of one measure."""
+    """Count, sum and maximum of the values of one measure."""
 
     count: int = 0
     total: float = 0.0
     highest: float = 0.0
 
     def add(self, value: float) -> None:
-        """One value more."""
-        self.join(RunningStatistics(1, value, value))
+        """Add a value."""
+        self.merge(RunningStatistics(1, value, value))
 
-    def join(self, other: RunningStatistics) -> None:
-        """The values of both."""
+    def merge(self, other: RunningStatistics) -> None:
+        """Add the values of another one."""
         self.highest = max(self.highest, other.highest) if self.count else other.highest
         self.count, self.total = self.count + other.count, self.total + other.total
 
     @property
     def mean(self) -> float:
-        """Of one value or more."""
+        """Mean of the values; there must be at least one."""
         return self.total / self.count
 
 
-Tallies = dict[str, RunningStatistics]
-"""By measure."""
+Point = dict[str, RunningStatistics]
+"""Statistics by measure."""
 
 
-def _count(into: Tallies, usage: GpuUsage) -> None:
+def _add_usage(point: Point, usage: GpuUsage) -> None:
     for measure in MEASURES:
         if (value := getattr(usage, measure)) is not None:
-            into.setdefault(measure, RunningStatistics()).add(value)
+            point.setdefault(measure, RunningStatistics()).add(value)
 
 
-def _joined(pair: tuple[Tallies | None, Tallies | None]) -> Tallies:
-    found: Tallies = {}
+def _merge_points(pair: tuple[Point | None, Point | None]) -> Point:
+    merged: Point = {}
     for point in pair:
-        for measure, tally in (point or {}).items():
-            found.setdefault(measure, RunningStatistics()).join(tally)
-    return found
+        for measure, statistics in (point or {}).items():
+            merged.setdefault(measure, RunningStatistics()).merge(statistics)
+    return merged
 
 
 class Timeline:
-    """The samples of a run: the last one, by stage, and by time. Threads may share it."""
+    """The samples of a run: the last one, by stage, and over time. Threads may share it."""
 
     def __init__(self, path: Path, seconds: float = SECONDS, points: int = POINTS) -> None:
-        self.path = path
-        """Where it is written as stages end; without a sample it is not."""
+        self.path, self.seconds, self.points = path, seconds, points
+        self._start = time.perf_counter()
         self.latest: Sequence[GpuUsage] = ()
         """The last sample."""
-        self.seconds, self.points = seconds, points
-        """What a point covers, and how many there may be of all GPUs."""
-        self._begun = time.perf_counter()
         self._gpus: dict[str, GpuUsage] = {}
-        self._course: dict[str, list[Tallies]] = {}  # by GPU, a point after the other
-        self._stage: Tallies = {}
+        self._courses: dict[str, list[Point]] = {}  # by GPU, in order of time
+        self._summary: Point = {}
         self._stages: list[dict[str, Any]] = []
         self._ended = ""
         self._lock = threading.Lock()
 
-    def add(self, usages: Sequence[GpuUsage], at: float) -> None:
-        """A sample, so many seconds after the beginning."""
+    def add_sample(self, usages: Sequence[GpuUsage], at: float) -> None:
+        """Add a sample, taken so many seconds after the start."""
         with self._lock:
             self.latest = usages
             for usage in usages:
                 self._gpus[usage.gpu] = usage
-                _count(self._stage, usage)
+                _add_usage(self._summary, usage)
             most = max(FEWEST, self.points // max(1, len(self._gpus)))
             while at >= most * self.seconds:
-                self._halve()
+                self._halve_points()
             for usage in usages:
-                course = self._course.setdefault(usage.gpu, [])
+                course = self._courses.setdefault(usage.gpu, [])
                 place = int(at / self.seconds)
+                # points without a sample stay empty, and are null in the file
                 course += [{} for _ in range(place + 1 - len(course))]
-                _count(course[place], usage)
+                _add_usage(course[place], usage)
 
-    def _halve(self) -> None:
+    def _halve_points(self) -> None:
         self.seconds *= 2
-        for gpu, course in self._course.items():
+        for gpu, course in self._courses.items():
             pairs = zip_longest(course[::2], course[1::2])
-            self._course[gpu] = [_joined(pair) for pair in pairs]
+            self._courses[gpu] = [_merge_points(pair) for pair in pairs]
 
-    def stage(self, name: str, ended: bool) -> None:
-        """A stage begins or ends now; at its end the time line is written."""
-        now = round(time.perf_counter() - self._begun, 2)
+    def on_stage(self, name: str, ended: bool) -> None:
+        """Record that a stage begins or ends now; write the time line at its end."""
+        now = round(time.perf_counter() - self._start, 2)
         with self._lock:
             if ended:
                 self._stages[-1]["ended"] = now
@@ -125,70 +133,68 @@ class Timeline:
             self.write()
 
     def write(self) -> None:
-        """Writes the time line; nothing where nothing was sampled."""
-        if found := self.to_json():
-            write_text(self.path, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+        """Write the time line; without samples there is no file."""
+        if content := self.to_json():
+            write_text(self.path, json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
-    def meter(self) -> dict[str, Any]:
-        """``{"gpu": …}`` of the samples since the last call; nothing where there are none.
+    def take_summary(self) -> dict[str, Any]:
+        """Return ``{"gpu": …}`` of the samples since the last call; empty without samples.
 
-        Means and peaks of any GPU: ``busy`` is a share, ``memory`` bytes in use by all processes,
-        ``received`` and ``sent`` are bytes a second.
+        Means and peaks are over all GPUs. ``busy`` is a share, ``memory`` the bytes in use by all
+        processes; ``received`` and ``sent`` are bytes per second.
         """
         with self._lock:
-            found, self._stage = self._stage, {}
-        told = {
-            "mean_busy": ("busy", "mean"), "peak_memory": ("used", "highest"),
-            "mean_watts": ("watts", "mean"), "peak_watts": ("watts", "highest"),
-            "peak_celsius": ("celsius", "highest"), "mean_received": ("received", "mean"),
-            "mean_sent": ("sent", "mean"),
-        }  # fmt: skip
-        summed = {
-            name: _rounded(measure, getattr(found[measure], kind))
-            for name, (measure, kind) in told.items()
-            if measure in found
+            point, self._summary = self._summary, {}
+        summary = {
+            name: _round_value(measure, getattr(point[measure], statistic))
+            for name, (measure, statistic) in SUMMARY.items()
+            if measure in point
         }
-        return {"gpu": summed} if summed else {}
+        return {"gpu": summary} if summary else {}
 
     def to_json(self) -> dict[str, Any]:
-        """The time line, empty where nothing was sampled.
+        """Return the time line; empty without samples.
 
         ``{"seconds": s, "stages": [{"stage", "begun", "ended"}], "gpus": [{"gpu", "name",
         "memory", "busy": [share or null, …], …}]}``: point ``i`` covers ``[i·s, (i+1)·s)``.
         """
         with self._lock:
-            if not self._course:
+            if not self._courses:
                 return {}
             return {
                 "seconds": self.seconds,
                 **({"ended": self._ended} if self._ended else {}),
                 "stages": [dict(stage) for stage in self._stages],
-                "gpus": [self._to_json(gpu, course) for gpu, course in self._course.items()],
+                "gpus": [self._gpu_to_json(gpu, course) for gpu, course in self._courses.items()],
             }
 
-    def _to_json(self, gpu: str, course: Sequence[Tallies]) -> dict[str, Any]:
+    def _gpu_to_json(self, gpu: str, course: Sequence[Point]) -> dict[str, Any]:
         last = self._gpus[gpu]
-        found: dict[str, Any] = {"gpu": gpu, "name": last.name, "memory": last.memory}
+        columns: dict[str, Any] = {"gpu": gpu, "name": last.name, "memory": last.memory}
         for measure in MEASURES:
-            kind = "highest" if measure in HIGHEST else "mean"
+            statistic = "highest" if measure in HIGHEST else "mean"
             values = [
-                _rounded(measure, getattr(point[measure], kind)) if measure in point else None
+                _round_value(measure, getattr(point[measure], statistic))
+                if measure in point
+                else None
                 for point in course
             ]
             if any(value is not None for value in values):
-                found[measure] = values
-        return found
+                columns[measure] = values
+        return columns
 
     @contextmanager
-    def sampled(self, sample: UsageSampler, seconds: float = SECONDS) -> Iterator[None]:
-        """Samples in a thread of its own while the block runs.
+    def sample_in_background(
+        self, sample: UsageSampler, seconds: float = SECONDS
+    ) -> Iterator[None]:
+        """Sample in a thread of its own while the block runs.
 
-        A sample that fails (a scheduler that has gone) ends the sampling, and the time line says
-        so; the run goes on.
+        If a sample fails, for instance because the scheduler is gone, the sampling ends and the
+        time line records why. The run continues.
         """
         stop = threading.Event()
         thread = threading.Thread(
-            target=self._sample, args=(sample, seconds, stop.wait), name="gpus", daemon=True
+            target=self._sample_until, args=(sample, seconds, stop.wait), name="gpus", daemon=True
         )
         thread.start()
         try:
@@ -196,24 +202,24 @@ class Timeline:
         finally:
             stop.set()
             thread.join()
-            self.write()  # also of a stage that failed
+            self.write()  # also after a stage that failed
 
-    def _sample(
-        self, sample: UsageSampler, seconds: float, stopped: Callable[[float], bool]
+    def _sample_until(
+        self, sample: UsageSampler, seconds: float, wait: Callable[[float], bool]
     ) -> None:
         while True:
-            at = time.perf_counter() - self._begun
+            at = time.perf_counter() - self._start
             try:
-                self.add(sample(), at)
-            except Exception as error:  # whatever the driver or Dask raises: it must not end a run
-                self.latest = ()  # a gauge must not go on telling it
+                self.add_sample(sample(), at)
+            except Exception as error:  # of the driver or Dask: it must not end the run
+                self.latest = ()  # gauges must not report an old sample forever
                 self._ended = f"after {at:.0f} s: {type(error).__name__}: {error}"
                 logging.getLogger("distributed.pipeline").warning("GPU samples end %s", self._ended)
                 return
-            if stopped(seconds):
+            if wait(seconds):
                 return
 
 
-def _rounded(measure: str, value: float) -> float:
+def _round_value(measure: str, value: float) -> float:
     decimals = MEASURES[measure]
     return round(value, decimals) if decimals else round(value)

@@ -1,40 +1,44 @@
-"""``/metrics`` for Prometheus: where a run's gauges are answered while it lasts.
+"""``/metrics`` for Prometheus: the server of a run's gauges while the run lasts.
 
-Dask answers with prometheus_client's default registry, in the process of the scheduler and on the
-dashboard's port. A run whose scheduler is here is registered there; with a scheduler elsewhere this
-process answers too, on a port of its own (``cluster.metrics_address``).
+Dask serves prometheus_client's default registry, in the process of the scheduler and on the
+dashboard's port. A run with a scheduler in this process is registered there. With a scheduler
+elsewhere this process has a server of its own (``cluster.metrics_address``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import task_events
 from pipeline.config.model import Cluster
-from pipeline.telemetry.gauges import Progress, gpu_metrics
+from pipeline.telemetry.gauges import RunGauges, gpu_metrics
 from pipeline.telemetry.nvml_usage import UsageSampler
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 
 class RunCollector:
-    """Prometheus' collector of the runs of this process: one, as a metric may be told only once."""
+    """A Prometheus collector of all runs of this process: a metric may be collected only once."""
 
     def __init__(self) -> None:
-        self.runs: list[tuple[Progress, UsageSampler]] = []
+        self.runs: list[tuple[RunGauges, UsageSampler]] = []
 
-    def describe(self) -> Sequence[Any]:
-        """Nothing: what is told depends on the run."""
+    def describe(self) -> Sequence[CounterMetricFamily | GaugeMetricFamily]:
+        """Return nothing: the metrics depend on the run."""
         return ()
 
-    def collect(self) -> Iterator[Any]:
-        """The metrics of all runs, as families of prometheus_client."""
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield the metrics of all runs, as families of prometheus_client."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        families: dict[str, Any] = {}
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for run, gpus in list(self.runs):
-            for name, about, samples in (*run.samples(), *gpu_metrics(gpus())):
+            for name, about, samples in (*run.collect(), *gpu_metrics(gpus())):
                 if name not in families:
                     kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
                     families[name] = kind(f"pipeline_{name}", about)
@@ -43,8 +47,8 @@ class RunCollector:
         yield from families.values()
 
     @contextmanager
-    def telling(self, run: Progress, gpus: UsageSampler) -> Iterator[None]:
-        """The run is told of while the block runs."""
+    def register(self, run: RunGauges, gpus: UsageSampler) -> Iterator[None]:
+        """Collect the metrics of a run while the block runs."""
         from prometheus_client import REGISTRY
 
         if not self.runs:
@@ -58,36 +62,37 @@ class RunCollector:
                 REGISTRY.unregister(self)
 
 
-_registered = RunCollector()
+_collector = RunCollector()
 
 
 @contextmanager
 def serve_metrics(
-    run: Progress, client: Any, cluster: Cluster, gpus: UsageSampler
+    run: RunGauges, client: Client, cluster: Cluster, gpus: UsageSampler
 ) -> Iterator[Mapping[str, str]]:
-    """``/metrics`` tells of the run, and of its GPUs, while the block runs.
+    """Serve the metrics of the run and of its GPUs while the block runs.
 
     Yields:
-        The addresses to look at: ``dashboard``, ``metrics``, and, where the scheduler's metrics are
-        elsewhere, ``Dask's metrics``. Nothing with ``cluster.dashboard: false``: nothing listens.
+        The URLs of ``dashboard`` and ``metrics``, and of ``Dask's metrics`` if the scheduler is
+        elsewhere. Empty with ``cluster.dashboard: false``: then nothing listens.
     """
     if not cluster.dashboard:
         yield {}
         return
     pages = dict(clients.monitoring_urls(client, cluster))
     with ExitStack() as stack:
-        stack.enter_context(_registered.telling(run, gpus))
-        stack.enter_context(task_events.subscribe(client, run.partition))
+        stack.enter_context(_collector.register(run, gpus))
+        stack.enter_context(task_events.subscribe(client, run.on_partition))
         if cluster.is_address:
+            # the scheduler cannot collect this process's gauges: serve them here as well
             dasks = pages.pop("metrics", None)
-            pages["metrics"] = stack.enter_context(_answering(cluster))
+            pages["metrics"] = stack.enter_context(_serve_here(cluster))
             pages |= {} if dasks is None else {"Dask's metrics": dasks}
         yield pages
 
 
 @contextmanager
-def _answering(cluster: Cluster) -> Iterator[str]:
-    """An HTTP server of this process; its address."""
+def _serve_here(cluster: Cluster) -> Iterator[str]:
+    """Run an HTTP server in this process; yield its URL."""
     from prometheus_client import start_http_server
 
     address = clients.find_free_address(cluster.metrics_address, "metrics")

@@ -1,4 +1,4 @@
-"""Required content of ``gpu.json`` (`pipeline.telemetry.gpu_timeline` writes it)."""
+"""The content of ``gpu.json``, for validation (`pipeline.telemetry.gpu_timeline` writes it)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Course = list[float | None] | None
 
 
 class TimelineStage(StoredObject):
-    """A stage; one that did not end has no end."""
+    """A stage; ``ended`` is None if it did not end."""
 
     stage: str
     begun: Positive
@@ -21,7 +21,7 @@ class TimelineStage(StoredObject):
 
 
 class Gpu(StoredObject):
-    """A GPU and the course of what was measured on it."""
+    """A GPU and the values measured on it over time."""
 
     gpu: str
     name: str
@@ -35,7 +35,7 @@ class Gpu(StoredObject):
 
 
 class TimelineFile(StoredObject):
-    """What ``gpu.json`` holds."""
+    """The content of ``gpu.json``."""
 
     seconds: Annotated[float, Field(gt=0)]
     ended: str = ""
@@ -45,5 +45,5 @@ class TimelineFile(StoredObject):
 
 @cache
 def timeline_validator() -> TypeAdapter[TimelineFile]:
-    """Return what checks a ``gpu.json``."""
+    """Return the validator of a ``gpu.json``."""
     return TypeAdapter(TimelineFile)

@@ -1,41 +1,47 @@
-"""What all processes of a run counted and keep: bytes over the bus, memory of the devices."""
+"""Meters of all processes of a run: bytes of transfers, and the peak memory of the devices."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.cluster.client import is_distributed
 from pipeline.device.choose import frames_of
 
+if TYPE_CHECKING:
+    from distributed import Client
 
-def collect_meters(client: Any, device: str) -> Mapping[str, int]:
-    """`Frames.read_meter` of this process and of the workers, since the last call.
+T = TypeVar("T")
 
-    Bytes are added up; of ``peak_device`` it is the most of any process, since each has a GPU.
+
+def collect_meters(client: Client, device: str) -> Mapping[str, int]:
+    """Return the sums of `Frames.read_meter` over this process and the workers.
+
+    ``peak_device`` is the highest peak of any process, since each has a GPU of its own.
     """
-    found = _everywhere(client, _meter, device)
+    meters = _call_everywhere(client, _read_meter, device)
     total: Counter[str] = Counter()
-    for one in found:
-        total.update(one)
-    return {**total, "peak_device": max(one["peak_device"] for one in found)}
+    for meter in meters:
+        total.update(meter)
+    return {**total, "peak_device": max(meter["peak_device"] for meter in meters)}
 
 
-def release_tables(client: Any, device: str) -> None:
-    """`Frames.release` of this process and of the workers."""
-    _everywhere(client, _release, device)
+def release_tables(client: Client, device: str) -> None:
+    """Call `Frames.release` in this process and in the workers."""
+    _call_everywhere(client, _release, device)
 
 
-def _everywhere(client: Any, function: Callable[[str], Any], device: str) -> list[Any]:
-    found = [function(device)]
+def _call_everywhere(client: Client, function: Callable[[str], T], device: str) -> list[T]:
+    results = [function(device)]
+    # on a CPU nothing is transferred or cached, so the workers need not be asked
     if device == "gpu" and is_distributed(client):
         # a worker that dies meanwhile takes its counts with it
-        found += client.run(function, device, on_error="ignore").values()
-    return found
+        results += client.run(function, device, on_error="ignore").values()
+    return results
 
 
-def _meter(device: str) -> dict[str, int]:
+def _read_meter(device: str) -> dict[str, int]:
     return frames_of(device).read_meter()
 
 

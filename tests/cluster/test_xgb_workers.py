@@ -100,7 +100,7 @@ def test_two_processes_train_the_model_of_one(two, alone):
 
 def test_a_worker_that_holds_all_partitions_shares_them(two):
     first, second = worker_threads(two)
-    tasks = partitions.map_partitions(range(7), partition).tasks()
+    tasks = partitions.map_partitions(range(7), partition).make_tasks()
     kept = two.persist(tasks, workers=[first])
     wait(kept)
     found = gang_tasks.assign_members(two, partitions.Partitions(list(kept)))

@@ -23,12 +23,12 @@ def test_a_gpu_at_work_is_seen_to_work(tmp_path):
     from pipeline.telemetry.nvml_usage import open_sampler
 
     timeline = Timeline(tmp_path / "gpu.json")
-    with open_sampler(probe_gpus().gpus) as sample, timeline.sampled(sample, 0.1):
+    with open_sampler(probe_gpus().gpus) as sample, timeline.sample_in_background(sample, 0.1):
         ones = cupy.ones((4096, 4096), dtype=cupy.float32)
         for _ in range(500):
             product = ones @ ones
         assert float(product[0, 0]) == 4096.0
-    told = timeline.meter()["gpu"]
+    told = timeline.take_summary()["gpu"]
     assert told["peak_memory"] > 3 * ones.nbytes
     if "mean_busy" in told:  # a MIG slice does not tell
         assert told["mean_busy"] > 0

@@ -15,7 +15,7 @@ from pipeline.artifacts.ledger import Entry
 from pipeline.artifacts.stage_id import train_id
 from pipeline.memory.estimate import StageEstimate
 from pipeline.memory.planner import MemoryPlan
-from pipeline.telemetry.gauges import Progress
+from pipeline.telemetry.gauges import RunGauges
 from pipeline.telemetry.nvml_usage import GpuUsage
 from pipeline.telemetry.prometheus import RunCollector
 
@@ -52,15 +52,15 @@ def served():
 
 def worked():
     """A run that has trained a model, and a GPU."""
-    run = Progress("r")
+    run = RunGauges("r")
     stages = (StageEstimate(train_id("xgboost"), {"imports": 3}),)
     plan = MemoryPlan(
         limit=5, stages=stages, in_memory_peak=3, in_memory=True, train_rate=1.0, train_rows=8, forest_rows=8,
         scored_share=1.0, staging=0, block_bytes=1,
     )  # fmt: skip
-    run.planned(plan, [10, 20])
-    run.stage(Entry("train xgboost", "auto", "cpu", ""), False)
-    run.training("round 1", 1, 2)
+    run.on_plan(plan, [10, 20])
+    run.on_stage(Entry("train xgboost", "auto", "cpu", ""), False)
+    run.on_training("round 1", 1, 2)
     return run, [GpuUsage("0", "H200", 1, 2, 0.5, 400.0, 60, 7, 8)]
 
 

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from pipeline.artifacts.ledger import Entry
-from pipeline.telemetry.gauges import Progress, gpu_metrics
+from pipeline.telemetry.gauges import RunGauges, gpu_metrics
 from pipeline.telemetry.nvml_usage import GpuUsage
 
 
 def told(run):
     return {
         (name, *labels.values()) if labels else name: value
-        for name, _, samples in run.samples()
+        for name, _, samples in run.collect()
         for labels, value in samples
     }
 
 
 def stage(run, name):
     entry = Entry(name, "auto", "cpu", "")
-    run.stage(entry, False)
+    run.on_stage(entry, False)
     return entry
 
 
 def test_a_stage_is_1_while_it_runs_and_keeps_its_seconds():
-    run = Progress("r")
+    run = RunGauges("r")
     read = stage(run, "read")
     assert told(run)["stage", "read", "cpu"] == 1
     read.seconds = 12.5
-    run.stage(read, True)
+    run.on_stage(read, True)
     stage(run, "features")
     found = told(run)
     assert (found["stage", "read", "cpu"], found["stage", "features", "cpu"]) == (0, 1)
@@ -40,30 +40,30 @@ class Plan:
 
 
 def test_rows_are_those_of_the_partitions_that_the_latest_pass_has_done():
-    run = Progress("r")
-    run.planned(Plan(), [10, 20, 30])
+    run = RunGauges("r")
+    run.on_plan(Plan(), [10, 20, 30])
     stage(run, "read")
     for position in (0, 2, 2):  # 2 was made again: its worker died
-        run.partition("a", position)
+        run.on_partition("a", position)
     found = told(run)
     assert (found["pass_rows_done"], found["rows"], found["stage_passes"]) == (40, 60, 1)
     stage(run, "split")
     assert told(run)["pass_rows_done"] == 0
-    run.partition("a", 1)  # word of the stage before, late
+    run.on_partition("a", 1)  # word of the stage before, late
     assert told(run)["pass_rows_done"] == told(run)["stage_passes"] == 0
-    run.partition("b", 0)
-    run.partition("c", 1)
+    run.on_partition("b", 0)
+    run.on_partition("c", 1)
     found = told(run)
     assert (found["pass_rows_done"], found["stage_passes"]) == (20, 2)
     assert found["rows_visited_total"] == 10 + 30 + 30 + 20 + 10 + 20
 
 
 def test_rounds_belong_to_their_stage():
-    run = Progress("r")
+    run = RunGauges("r")
     stage(run, "train xgboost")
-    run.training("round 3", 3, 50)
+    run.on_training("round 3", 3, 50)
     stage(run, "train forest")
-    run.training("trees", 0, 7)
+    run.on_training("trees", 0, 7)
     found = told(run)
     assert (found["rounds_done", "train xgboost"], found["rounds", "train xgboost"]) == (3, 50)
     assert (found["rounds_done", "train forest"], found["rounds", "train forest"]) == (0, 7)

@@ -23,7 +23,7 @@ from pipeline.config.model import Cluster
 from pipeline.errors import MachineError
 from pipeline.execution.runner import Listener
 from pipeline.telemetry import prometheus
-from pipeline.telemetry.gauges import Progress
+from pipeline.telemetry.gauges import RunGauges
 from pipeline.telemetry.nvml_usage import GpuUsage
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +121,7 @@ def test_runs_in_one_process_follow_each_other_and_leave_nothing(tmp_path, tree)
         assert {"read", "train xgboost"} <= planned
         assert value(last, "memory_limit_bytes") > 1e8
         with pytest.raises(KeyError):  # it is not there
-            REGISTRY.unregister(prometheus._registered)
+            REGISTRY.unregister(prometheus._collector)
 
 
 def test_with_a_scheduler_elsewhere_the_client_answers(two, tmp_path, tree):
@@ -143,7 +143,7 @@ def test_with_a_scheduler_elsewhere_the_client_answers(two, tmp_path, tree):
 
 def test_without_a_dashboard_nothing_is_told(client):
     cluster = Cluster(dashboard=False)
-    with prometheus.serve_metrics(Progress("r"), client, cluster, tuple) as pages:
+    with prometheus.serve_metrics(RunGauges("r"), client, cluster, tuple) as pages:
         assert pages == {}
         assert not any(family.name.startswith("pipeline_") for family in REGISTRY.collect())
 
@@ -152,7 +152,7 @@ def test_an_address_of_another_machine_is_refused(two):
     cluster = Cluster(kind=two.scheduler.address, metrics_address="192.0.2.1:9")
     with (
         pytest.raises(MachineError, match=r"metrics cannot listen on '192\.0\.2\.1:9'") as caught,
-        prometheus.serve_metrics(Progress("r"), two, cluster, tuple),
+        prometheus.serve_metrics(RunGauges("r"), two, cluster, tuple),
     ):
         pass
     assert "cluster.metrics_address" in caught.value.fix
@@ -162,7 +162,10 @@ def test_an_address_of_another_machine_is_refused(two):
 def test_two_runs_at_a_time_share_each_metric():
     registered = prometheus.RunCollector()
     gpus = (GpuUsage("0", "H200", used=5),)
-    with registered.telling(Progress("a"), lambda: gpus), registered.telling(Progress("b"), tuple):
+    with (
+        registered.register(RunGauges("a"), lambda: gpus),
+        registered.register(RunGauges("b"), tuple),
+    ):
         families = {family.name: family for family in registered.collect()}
         assert [s.labels["run"] for s in families["pipeline_rows"].samples] == ["a", "b"]
         (used,) = families["pipeline_gpu_memory_used_bytes"].samples

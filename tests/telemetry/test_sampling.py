@@ -19,14 +19,14 @@ UUIDS = ["GPU-0", "GPU-1"]
 
 
 class Recorded(Timeline):
-    """Says when it has samples enough."""
+    """A time line that signals when it has enough samples."""
 
     def __init__(self, path, wanted):
         super().__init__(path)
         self.samples, self.wanted, self.enough = 0, wanted, threading.Event()
 
-    def add(self, usages, at):
-        super().add(usages, at)
+    def add_sample(self, usages, at):
+        super().add_sample(usages, at)
         self.samples += bool(usages)
         if self.samples >= self.wanted:
             self.enough.set()
@@ -53,7 +53,7 @@ def test_on_the_cpu_nothing_is_asked_and_nothing_is_left(tmp_path, machine):
     with gpu_sampler.record_gpus(None, Cluster(), "cpu", timeline):
         assert threading.active_count() == threads
     assert (machine.users, machine.asked, timeline.latest) == (0, 0, ())
-    assert timeline.meter() == {} and not timeline.path.exists()
+    assert timeline.take_summary() == {} and not timeline.path.exists()
 
 
 @pytest.mark.parametrize(

@@ -19,23 +19,23 @@ def at_work(busy, used=10, gpu="0", **more):
 
 
 def test_a_stage_is_its_mean_load_and_its_peaks(timeline):
-    timeline.add([at_work(0.2, 10, watts=100.0, celsius=40, received=8, sent=2)], 0.1)
-    timeline.add([at_work(0.6, 90, watts=300.0, celsius=70, received=4, sent=0)], 0.6)
-    assert timeline.meter() == {
+    timeline.add_sample([at_work(0.2, 10, watts=100.0, celsius=40, received=8, sent=2)], 0.1)
+    timeline.add_sample([at_work(0.6, 90, watts=300.0, celsius=70, received=4, sent=0)], 0.6)
+    assert timeline.take_summary() == {
         "gpu": {
             "mean_busy": 0.4, "peak_memory": 90, "mean_watts": 200.0, "peak_watts": 300.0,
             "peak_celsius": 70, "mean_received": 6, "mean_sent": 1,
         }
     }  # fmt: skip
-    assert timeline.meter() == {}
-    timeline.add([GpuUsage("0", "a MIG slice", used=5, memory=9)], 1.2)
-    assert timeline.meter() == {"gpu": {"peak_memory": 5}}
+    assert timeline.take_summary() == {}
+    timeline.add_sample([GpuUsage("0", "a MIG slice", used=5, memory=9)], 1.2)
+    assert timeline.take_summary() == {"gpu": {"peak_memory": 5}}
 
 
 def test_points_tell_the_mean_load_and_the_most_memory_of_their_time(timeline):
-    timeline.add([at_work(0.2, 10), at_work(1.0, 5, gpu="1")], 0.1)
-    timeline.add([at_work(0.6, 90)], 0.6)
-    timeline.add([at_work(0.5, 20)], 2.0)
+    timeline.add_sample([at_work(0.2, 10), at_work(1.0, 5, gpu="1")], 0.1)
+    timeline.add_sample([at_work(0.6, 90)], 0.6)
+    timeline.add_sample([at_work(0.5, 20)], 2.0)
     found = timeline.to_json()
     assert found["seconds"] == 1.0
     first, second = found["gpus"]
@@ -49,7 +49,7 @@ def test_a_long_run_has_no_more_points_and_loses_no_peak(timeline, gpus):
     for second in range(30 * most):
         load = (second % 10) / 10
         usages = [at_work(load, 999 if second == 777 else second % 7, str(g)) for g in range(gpus)]
-        timeline.add(usages, second + 0.5)
+        timeline.add_sample(usages, second + 0.5)
     found = timeline.to_json()
     assert found["seconds"] == 32.0
     assert len(found["gpus"]) == gpus
@@ -59,17 +59,17 @@ def test_a_long_run_has_no_more_points_and_loses_no_peak(timeline, gpus):
             sum((s % 10) / 10 for s in range(32, 64)) / 32, abs=1e-3
         )
         assert course["used"][777 // 32] == 999 and max(course["used"]) == 999
-    assert timeline.meter()["gpu"]["mean_busy"] == 0.45
+    assert timeline.take_summary()["gpu"]["mean_busy"] == 0.45
 
 
 def test_it_is_written_as_stages_end(timeline):
-    timeline.stage("read", False)
-    timeline.stage("read", True)
+    timeline.on_stage("read", False)
+    timeline.on_stage("read", True)
     assert not timeline.path.exists()  # no sample, no file
-    timeline.add([at_work(0.5)], 0.0)
-    timeline.stage("split", False)
-    timeline.stage("split", True)
-    timeline.stage("features", False)
+    timeline.add_sample([at_work(0.5)], 0.0)
+    timeline.on_stage("split", False)
+    timeline.on_stage("split", True)
+    timeline.on_stage("features", False)
     found = json.loads(timeline.path.read_text())
     assert [s["stage"] for s in found["stages"]] == ["read", "split"]
     assert found["stages"][0]["begun"] <= found["stages"][0]["ended"] <= found["stages"][1]["begun"]
@@ -77,9 +77,9 @@ def test_it_is_written_as_stages_end(timeline):
 
 
 def test_an_attempt_that_failed_ends_where_the_next_begins(timeline):
-    timeline.add([at_work(0.5)], 0.0)
+    timeline.add_sample([at_work(0.5)], 0.0)
     for name, ended in (("read", False), ("read", False), ("read", True)):
-        timeline.stage(name, ended)
+        timeline.on_stage(name, ended)
     first, second = timeline.to_json()["stages"]
     assert first["ended"] == second["begun"] <= second["ended"]
 
@@ -94,13 +94,13 @@ def test_samples_are_taken_in_the_background_until_the_block_ends(timeline):
             enough.set()
         return [at_work(0.5, len(taken))]
 
-    with timeline.sampled(sample, 0.01):
+    with timeline.sample_in_background(sample, 0.01):
         assert enough.wait(120)
     after = len(taken)
     assert set(taken) == {"gpus"}
     assert "gpus" not in {thread.name for thread in threading.enumerate()}
     assert timeline.latest == [at_work(0.5, after)]
-    assert timeline.meter()["gpu"] == {"mean_busy": 0.5, "peak_memory": after}
+    assert timeline.take_summary()["gpu"] == {"mean_busy": 0.5, "peak_memory": after}
     assert json.loads(timeline.path.read_text())["gpus"][0]["used"][-1] == after
 
 
@@ -113,7 +113,7 @@ def test_a_sample_that_fails_ends_the_samples_and_not_the_run(timeline):
         failed.set()
         raise OSError("the scheduler has gone")
 
-    with timeline.sampled(sample, 0.01):
+    with timeline.sample_in_background(sample, 0.01):
         assert failed.wait(120)
     assert timeline.latest == ()
     assert "OSError: the scheduler has gone" in timeline.to_json()["ended"]

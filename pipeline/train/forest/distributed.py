@@ -137,7 +137,7 @@ def _deal_rows(client: Client, feed: PartitionedFeed, members: int, task: Future
     """Return a future of each member's rows, a `Matrix`, after one pass over the partitions."""
     from dask import delayed
 
-    picked = partitions.map_partitions(feed.parts("train"), _pick_rows, members, task).tasks()
+    picked = partitions.map_partitions(feed.parts("train"), _pick_rows, members, task).make_tasks()
     get = delayed(getitem, pure=False)
     futures = client.compute([get(part, number) for number in range(members) for part in picked])
     by_member = (futures[n * len(picked) : (n + 1) * len(picked)] for n in range(members))
