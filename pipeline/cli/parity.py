@@ -9,7 +9,7 @@ from pipeline.cli.options import print_json
 from pipeline.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.parity.compare import Parity
+    from pipeline.parity.compare import ParityReport
     from pipeline.parity.differences import Check
 
 SHOWN = 5
@@ -57,7 +57,7 @@ def check_parity(
         )
 
 
-def _advice(found: Parity, out: Path) -> str:
+def _advice(found: ParityReport, out: Path) -> str:
     if all(check.stage == "metrics" for check in found.failed):
         return (
             f"all else is the same: of {found.rows['test']:,} test rows, two trainings may differ "
@@ -66,7 +66,7 @@ def _advice(found: Parity, out: Path) -> str:
     return f"{out} has rows of each; the first line that differs is the likely cause"
 
 
-def print_parity(found: Parity, out: Path) -> None:
+def print_parity(found: ParityReport, out: Path) -> None:
     """A line per comparison on standard output, and below it rows of those that differ."""
     from rich import box
     from rich.table import Table

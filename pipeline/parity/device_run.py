@@ -39,7 +39,7 @@ class DeviceRun:
 
     @property
     def state(self) -> RunState:
-        """What the stages have made so far."""
+        """Results of the stages so far."""
         return self.executor.state
 
     def read(self) -> None:

@@ -1,7 +1,7 @@
-"""Compares columns of the same rows: how many values differ, by how much, and in which rows.
+"""Differences between columns of the same rows: how many, how large, and in which rows.
 
-Everything is on the host, in pandas. Rows are paired by their ids, partition by partition: what
-waits for its counterpart is held, the rest goes.
+Everything is on the host, in pandas. Rows are paired by their ids, partition by partition; only
+rows that wait for their counterpart stay in memory.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -18,22 +18,22 @@ from pipeline.device import MISSING, cpu, dtype_of
 from pipeline.errors import MAX_EXAMPLES
 
 RELATIVE = 1e-6
-"""Of floats: a matrix of float32 rounds at 6e-8, sums of rows in another order at 1e-12."""
+"""Tolerance of floats: float32 rounds at 6e-8, sums of rows in another order at 1e-12."""
 CANCELLED = 1e-9
-"""Of a column's largest value in a partition: what is left of two equal numbers' difference, as a
-scaled value at the mean, has no digits to compare."""
+"""Tolerance relative to a column's largest value in a partition. A difference of nearly equal
+numbers, such as a scaled value at the mean, has no digits left to compare."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When two values are the same."""
+    """A rule by which two values are the same."""
 
     text: str
     relative: float = 0.0
-    """To the larger of the two."""
+    """Tolerance relative to the larger of the two."""
     absolute: float = 0.0
     cancelled: float = 0.0
-    """To the largest of the column."""
+    """Tolerance relative to the largest of the column."""
 
 
 EXACT = Rule("exact")
@@ -41,13 +41,20 @@ CLOSE = Rule(f"{RELATIVE:.0e} relative", relative=RELATIVE, cancelled=CANCELLED)
 
 
 def within(limit: float) -> Rule:
-    """Numbers that differ by no more than that."""
+    """Return the rule for numbers that differ by no more than a limit."""
     return Rule(f"within {limit:g}", absolute=limit)
+
+
+class Example(TypedDict):
+    """A row that differs; missing values are None."""
+
+    row: Any
+    values: list[Any]
 
 
 @dataclass
 class Check:
-    """A line of the table: something compared on both sides, over all rows so far."""
+    """A line of the table: one comparison of both runs, over all rows so far."""
 
     stage: str
     what: str
@@ -55,35 +62,36 @@ class Check:
     compared: int = 0
     different: int = 0
     worst: float | None = None
-    """The largest difference of two numbers; of the larger one's size where the rule is."""
-    examples: list[dict[str, Any]] = field(default_factory=list)
-    """``{"row": id, "values": [first, second]}``: the first rows that differ; missing is None."""
+    """The largest difference of two numbers, relative to the larger one if the rule is."""
+    examples: list[Example] = field(default_factory=list)
+    """The first rows that differ, as ``{"row": id, "values": [first, second]}``."""
 
     @property
     def passed(self) -> bool:
-        """Whether nothing differs."""
+        """True if nothing differs."""
         return self.different == 0
 
     def add(self, ids: np.ndarray, first: pd.Series, second: pd.Series, rule: Rule) -> None:
-        """Compares the values of some rows.
+        """Compare the values of some rows.
 
         Args:
             ids: int64 (n,), for the examples.
-            first: n host values in a storage dtype; ``second``: the other side's.
-            rule: when two of them are the same.
+            first: n host values of the first run, in a storage dtype.
+            second: those of the other run.
+            rule: the rule by which two of them are the same.
         """
-        differs, size = differing(first, second, rule)
+        differs, size = find_differences(first, second, rule)
         self.compared += len(ids)
         self.different += int(differs.sum())
         if size is not None and len(size):
             self.worst = max(self.worst or 0.0, float(size.max()))
         room = MAX_EXAMPLES - len(self.examples)
         for at in np.flatnonzero(differs)[:room]:
-            values = [plain(first.iloc[at]), plain(second.iloc[at])]
+            values = [to_plain(first.iloc[at]), to_plain(second.iloc[at])]
             self.examples.append({"row": int(ids[at]), "values": values})
 
     def note(self, row: Any, first: Any, second: Any, *, same: bool) -> None:
-        """Counts a pair of values that was compared elsewhere."""
+        """Count a pair of values that was compared elsewhere."""
         self.compared += 1
         if not same:
             self.different += 1
@@ -91,14 +99,14 @@ class Check:
                 self.examples.append({"row": row, "values": [first, second]})
 
 
-def differing(
+def find_differences(
     first: pd.Series, second: pd.Series, rule: Rule
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Where two columns of n rows differ, and by how much; missing equals missing alone.
+    """Find the rows in which two columns differ; missing equals only missing.
 
     Returns:
-        (bool (n,); float64 (n,) sizes of numbers' differences, inf where one is missing; None for
-        text).
+        A mask of the rows (bool (n,)), and the sizes of the differences (float64 (n,), inf if one
+        value is missing; None for text).
     """
     text = [dtype_of(column) == "text" for column in (first, second)]
     if all(text):
@@ -120,39 +128,41 @@ def differing(
         finite = larger[np.isfinite(larger)]
         floor = rule.absolute + rule.cancelled * float(finite.max(initial=0.0))
         differs = one | ~(size <= rule.relative * np.where(np.isfinite(larger), larger, 0) + floor)
-    told = share if rule.relative else size
-    return differs, np.where(one | np.isnan(told), np.inf, told)
+    size = share if rule.relative else size
+    return differs, np.where(one | np.isnan(size), np.inf, size)
 
 
-def plain(value: Any) -> Any:
-    """A value of a column for JSON; missing and NaN are None."""
+def to_plain(value: Any) -> Any:
+    """Return a value of a column for JSON; missing and NaN become None."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
-    found = value.item() if isinstance(value, np.generic) else value
-    if isinstance(found, float) and not np.isfinite(found):
-        return None if np.isnan(found) else str(found)
-    return found
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        # JSON has no infinity, so it is shown as text.
+        return None if np.isnan(value) else str(value)
+    return value
 
 
-def paired(
+def pair_rows(
     first: Iterable[pd.DataFrame], second: Iterable[pd.DataFrame],
     compare: Callable[[pd.DataFrame, pd.DataFrame], None],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Calls ``compare`` with two frames of the same rows, in the same order, until all have come.
+    """Call ``compare`` with pairs of frames that have the same rows, until all are paired.
 
     Args:
-        first: the partitions of one side, row ids as index; ``second``: those of the other. They
-            need not be divided in the same way, but what is not is held until both sides have it.
+        first: partitions of the first run, with row ids as index.
+        second: those of the other run. The more alike the partitions, the fewer rows wait.
         compare: takes two frames with equal indexes.
 
     Returns:
-        (ids that only the first side has, ids that only the second has), int64.
+        The ids that only the first run has, and those that only the second has, int64.
     """
     waiting: list[pd.DataFrame | None] = [None, None]
     for parts in zip_longest(first, second):
-        a, b = (_joined(*pair) for pair in zip(waiting, parts, strict=True))
+        a, b = (_join(*pair) for pair in zip(waiting, parts, strict=True))
         if a is None or b is None:
             waiting = [a, b]
         elif a.index.equals(b.index):
@@ -168,6 +178,6 @@ def paired(
     return left, right
 
 
-def _joined(waiting: pd.DataFrame | None, part: pd.DataFrame | None) -> pd.DataFrame | None:
+def _join(waiting: pd.DataFrame | None, part: pd.DataFrame | None) -> pd.DataFrame | None:
     frames = [frame for frame in (waiting, part) if frame is not None and len(frame)]
     return cpu.concat(frames) if frames else None

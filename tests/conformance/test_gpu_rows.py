@@ -68,10 +68,10 @@ def on_both(chosen, monkeypatch):
             sides = [first, second]
             for side in sides:
                 side.read()
-            found = compare._rows(sides)
+            found = compare.compare_rows(*sides)
             for side in sides:
                 side.build_features()
-            return [*found, *compare._features(sides)], first.state.context.ledger.entries
+            return [*found, *compare.compare_features(*sides)], first.state.context.ledger.entries
 
     return checked
 

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from pipeline.device import cpu
-from pipeline.parity.differences import CLOSE, EXACT, Check, differing, paired, plain, within
+from pipeline.parity.differences import (
+    CLOSE,
+    EXACT,
+    Check,
+    find_differences,
+    pair_rows,
+    to_plain,
+    within,
+)
 
 INF, NAN = float("inf"), float("nan")
 
@@ -45,7 +53,7 @@ def words(*values):
 )  # fmt: skip
 def test_what_differs(first, second, rule, expected):
     for a, b in ((first, second), (second, first)):
-        found, _ = differing(a, b, rule)
+        found, _ = find_differences(a, b, rule)
         assert "".join(str(int(v)) for v in found) == expected
 
 
@@ -60,12 +68,12 @@ def test_a_line_counts_rows_and_shows_the_first_that_differ():
     assert check.examples[1]["values"] == [2.0, 2.001]
     assert check.worst == pytest.approx(1.0)  # 0 beside 0.001
     check.add(np.array([7]), floats(NAN), floats(1.0), CLOSE)
-    assert plain(check.worst) == "inf"
+    assert to_plain(check.worst) == "inf"
 
 
 def test_values_for_json():
     values = [pd.NA, pd.NaT, None, NAN, INF, np.int64(3), np.bool_(True), "ü", pd.Timestamp(0)]
-    found = [plain(v) for v in values]
+    found = [to_plain(v) for v in values]
     assert found == [None, None, None, None, "inf", 3, True, "ü", "1970-01-01T00:00:00"]
     json.dumps(found, allow_nan=False)
 
@@ -94,16 +102,16 @@ def test_rows_are_paired_however_they_are_divided(first, second):
     def compare(a, b):
         assert a.index.equals(b.index)
         assert a["v"].tolist() == b["v"].tolist() == a.index.tolist()
-        assert not differing(a["t"], b["t"], EXACT)[0].any()
+        assert not find_differences(a["t"], b["t"], EXACT)[0].any()
         seen.extend(cpu.row_ids(a).tolist())
 
-    left, right = paired(first, second, compare)
+    left, right = pair_rows(first, second, compare)
     assert sorted(seen) == [0, 1, 2, 3, 4]
     assert not len(left) and not len(right)
 
 
 def test_rows_of_one_side_alone_are_told():
-    left, right = paired(frames([0, 1], [2, 9]), frames([0, 2, 7], [8]), lambda a, b: None)
+    left, right = pair_rows(frames([0, 1], [2, 9]), frames([0, 2, 7], [8]), lambda a, b: None)
     assert (sorted(left), sorted(right)) == ([1, 9], [7, 8])
-    left, right = paired(frames([0, 1]), frames(), lambda a, b: None)
+    left, right = pair_rows(frames([0, 1]), frames(), lambda a, b: None)
     assert (sorted(left), sorted(right)) == ([0, 1], [])
