@@ -28,6 +28,39 @@ class Key(NamedTuple):
     text: str
 
 
+MEANINGS = {
+    "name": "Name of the run; the name of its folder begins with it.",
+    "seed": "Seed of splits, folds, samples and models.",
+    "device": "auto: the GPU if one works. gpu: fail without one.",
+    "data.format": "auto: by the names of the files.",
+    "data.task": "auto: inferred from the target's values.",
+    "data.on_bad_rows": "quarantine: rows that cannot be parsed are set aside and counted.",
+    "csv.quote": "Quotes values that contain the delimiter. null: quotes are ordinary characters.",
+    "csv.missing": "Words that mean a missing value, quoted or not.",
+    "csv.true": "Words of a bool column that mean true.",
+    "csv.false": "Words of a bool column that mean false.",
+    "NAME.format": "auto: by the names of the files.",
+    "NAME.keys": "Columns that identify a row; the data have columns of the same names.",
+    "split.by": "Rule that assigns rows to the sets: at random, by time, by group, by a column.",
+    "split.valid": "Share of the rows in the valid set.",
+    "split.test": "Share of the rows in the test set.",
+    "cluster.dashboard": "Serve Dask's dashboard and `/metrics`.",
+    "cluster.dashboard_address": "Address of the dashboard, which has no password.",
+    "ucx.nvlink": "Use NVLink. null: UCX decides.",
+    "ucx.infiniband": "Use InfiniBand. null: UCX decides.",
+    "ucx.rdmacm": "Connect through RDMA. null: UCX decides.",
+    "ucx.tcp": "Use TCP. null: UCX decides.",
+    "gpus.maximum_pool_size": "Upper limit of `pool: async` and `pool: pool`. null: no limit.",
+}
+"""Meanings of keys whose field has no docstring, by the end of the key."""
+
+
+def meaning_of(path: str, docstring: str) -> str:
+    """Return a key's meaning: its field's docstring, or one of `MEANINGS`."""
+    fallbacks = (text for end, text in MEANINGS.items() if f".{path}".endswith(f".{end}"))
+    return docstring.replace("None:", "null:") or next(fallbacks, "")
+
+
 def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return the string literal below each field, by field name; base classes included."""
     docstrings: dict[str, str] = {}
@@ -101,7 +134,9 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
             yield from keys_of(inner, path + (".NAME." if is_mapping else "."))
             continue
         values = describe_type(schema["properties"][key], schema.get("$defs", {}))
-        yield Key(path, values, describe_default(field.default), meanings.get(name, ""))
+        yield Key(
+            path, values, describe_default(field.default), meaning_of(path, meanings.get(name, ""))
+        )
 
 
 def all_keys() -> list[Key]:

@@ -122,6 +122,7 @@ class XGBoostParams(ModelParams):
     bins: Literal["auto", "exact"] = "auto"
     """Rows that set the bins; exact: all; auto: above 4 M training rows a sample of 1 M."""
     class_weight: ClassWeights = None
+    """Weight of each class, or ``balanced``: the same total weight for every class."""
     monotone: dict[str, Literal[-1, 0, 1]] = {}
     """Columns with which the prediction may only rise (1) or only fall (-1)."""
 
@@ -206,6 +207,7 @@ class ForestParams(ModelParams):
     max_samples: Literal["auto"] | Fraction = "auto"
     """Share of the rows that each tree draws; auto: all, but at most 50,000 rows of 1,000,000."""
     class_weight: ClassWeights = None
+    """Weight of each class, or ``balanced``: the same total weight for every class."""
 
     def resolve_auto(self, rows: int) -> Self:
         """Replace what is ``auto`` by numbers: many rows get larger leaves."""

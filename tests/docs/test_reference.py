@@ -59,6 +59,11 @@ def test_every_config_key_has_a_row(pages):
     assert len(rows) == len(keys) > 60
 
 
+def test_every_row_has_a_meaning(pages):
+    for page in (pages["config"], pages["ops"]):
+        assert re.findall(r"^\| `.*\|\s*\|$", page, re.M) == []
+
+
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_every_op_has_its_parameters_and_an_example(pages, name):
     section = sections(pages["ops"])[name]
