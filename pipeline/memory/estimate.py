@@ -233,15 +233,11 @@ def estimate_stages(
     base = {"matrix": matrix, "frames": frames if s.keep_frames else 0, "trees": 0}
     base |= {} if in_memory else in_features
     most = drawn_share * drawn_rows(s)
-    rows = {
-        "xgboost": s.rows * s.train * train_rate,
-        "forest": min(s.rows * s.train * train_rate, most),
-    }
     for name in s.models:
-        stage, valid = ids.train_id(name), s.rows * s.valid
-        estimates.append(
-            _estimate_training(s, stage, base, rows=rows[name], valid=valid, bins=bins)
-        )
+        stage, valid, fitted = ids.train_id(name), s.rows * s.valid, s.rows * s.train * train_rate
+        # models other than the forest get all rows that fit
+        fitted = min(fitted, most) if name == "forest" else fitted
+        estimates.append(_estimate_training(s, stage, base, rows=fitted, valid=valid, bins=bins))
         base["trees"] += _forest_bytes(s) if name == "forest" else 0
     if "xgboost" in s.models:  # it trains last, and releases the training set
         base["matrix"] = int(matrix * (1 - s.train))
@@ -258,7 +254,7 @@ def estimate_stages(
         )
         base["frames"] = base["trees"] = 0
         for name in s.models:
-            fitted = s.rows * train_rate if name == "xgboost" else min(s.rows * train_rate, most)
+            fitted = min(s.rows * train_rate, most) if name == "forest" else s.rows * train_rate
             estimates.append(
                 _estimate_training(s, ids.refit_id(name), base, rows=fitted, valid=0, bins=bins)
             )
