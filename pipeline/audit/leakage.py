@@ -21,7 +21,7 @@ def check_fitted(sampled: SampledRun, base: Refit, evidence: Evidence) -> CheckR
     fixed |= {step.op.order for step in base.plan.steps if isinstance(step.op, Lag)}
     # A cast refuses values that do not fit, so its inputs get values of training rows only.
     tame = {n for step in base.plan.steps if step.op.name == "cast" for n in step.reads}
-    perturbed = refit.perturb_held_out_rows(sampled, kept=fixed, tame=tame)
+    perturbed = refit.perturb_held_out_rows(sampled, fixed=fixed, tame=tame)
     replaced, steps = int((~sampled.training_mask).sum()), len(base.plan.steps)
     try:
         other = refit.refit_features(perturbed)

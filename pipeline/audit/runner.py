@@ -1,12 +1,11 @@
-"""`audit RUN`: reads the run's rows once more, refits its features, and runs every check."""
+"""The command `audit RUN`: reread the run's rows, refit its features, and run every check."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +35,35 @@ AUDIT_FILE = "audit.json"
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What the checks found."""
+    """Result of all checks."""
 
     run: str
     rows: Mapping[str, int]
-    """Per set."""
+    """Number of rows per set."""
     sampled: int
-    """Rows of the sample that was refitted, scored and compared."""
+    """Number of rows of the sample, which was refitted, scored and compared."""
     checks: tuple[CheckResult, ...]
     seconds: float
     files: Mapping[str, str]
-    """Hashes of the run's config and plan: once these are others, so may be the findings."""
+    """Hashes of the run's config and plan: if these change, the findings may be outdated."""
     accepted: tuple[str, ...] = ()
-    """Names of findings that somebody has looked at and takes for no fault."""
+    """Names of the findings to ignore."""
 
     @property
     def findings(self) -> list[Finding]:
-        """Of all checks, the gravest first."""
+        """Findings of all checks, in descending order of severity."""
         return sort_by_severity(f for check in self.checks for f in check.findings)
 
     def find_unresolved(self, *, strict: bool = False) -> list[Finding]:
-        """Those that make the audit fail: ``fail``, with ``strict`` also ``warn``; not accepted."""
-        grave = {"fail", "warn"} if strict else {"fail"}
-        return [f for f in self.findings if f.severity in grave and f.name not in self.accepted]
+        """Return findings that make the audit fail: ``fail``, with ``strict`` also ``warn``.
+
+        Accepted findings are left out.
+        """
+        failing = {"fail", "warn"} if strict else {"fail"}
+        return [f for f in self.findings if f.severity in failing and f.name not in self.accepted]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json`` and ``audit.json``."""
+        """Return the content of ``audit.json``, which ``--json`` prints."""
         return {
             "format": FORMAT,
             "run": self.run,
@@ -80,115 +82,143 @@ class AuditResult:
 
 
 def run_audit(
-    run: Path, folder: Path, *, data: Sequence[str] | None = None,
-    listener: Listener | None = None, serial: bool = False,
-) -> AuditResult:  # fmt: skip
-    """Opens a finished run, reads its data again and checks both.
+    run: Path,
+    folder: Path,
+    *,
+    data: Sequence[str] | None = None,
+    listener: Listener | None = None,
+    serial: bool = False,
+) -> AuditResult:
+    """Open a finished run, reread its data, and check both.
 
     Args:
-        run: the run's folder, in which nothing is written.
-        folder: absent; for files meanwhile, which nobody needs afterwards (`scratch_folder`).
-        data: where the run's data are now; None: where its config says.
-        listener: hears of the stages.
-        serial: partitions are computed in the calling thread.
+        run: the run folder; nothing is written into it.
+        folder: a folder for temporary files, which does not exist yet (see `scratch_folder`).
+        data: the current paths of the run's data; None: the paths in its config.
+        listener: receives the events of the stages.
+        serial: whether to compute partitions in the calling thread.
 
     Raises:
-        InputError: no finished run, a file altered, no data, or others that do not fit.
+        InputError: the run is not finished, a file was altered, or the data are missing or differ
+            from what the run expects.
     """
     started, listener = time.perf_counter(), listener or Listener()
-    found = open_finished_run(run, data)
+    finished = open_finished_run(run, data)
+    stages = list_stages(finished.job)
     with (
-        open_scratch_run(
-            found.job, folder, list_stages(found.job), listener, serial=serial
-        ) as executor,
+        open_scratch_run(finished.job, folder, stages, listener, serial=serial) as executor,
         freeze_objects(),
     ):
         executor.run_through(SPLIT)
-        session, rows = executor.state.context, executor.state.labeled
-        with session.ledger.stage("look") as entry:
-            spec = _spec(found, rows)
-            with session.client.as_current():
-                seen = partitions.reduce_partitions(
-                    session.client, rows.parts, scan.scan_partition, scan.merge_scans, spec
+        context, rows = executor.state.context, executor.state.labeled
+        with context.ledger.stage("scan") as entry:
+            spec = _plan_scan(finished, rows)
+            with context.client.as_current():
+                scanned = partitions.reduce_partitions(
+                    context.client, rows.parts, scan.scan_partition, scan.merge_scans, spec
                 )
-            entry.rows = seen.rows
+            entry.rows = scanned.rows
+        # All checks work on the sample: the partitions' memory is needed for its refits.
         rows.parts.release()
-        checks = [_data(found, rows), *_checks(session, found, rows, seen, spec)]
+        checks = [_check_data(finished, rows), *_run_checks(context, finished, rows, scanned, spec)]
     return AuditResult(
-        str(run), dict(rows.counts.rows), len(seen.sample), tuple(checks),
-        round(time.perf_counter() - started, 3), found.manifest["files"],
-    )  # fmt: skip
+        str(run),
+        dict(rows.counts.rows),
+        len(scanned.sample),
+        tuple(checks),
+        round(time.perf_counter() - started, 3),
+        finished.manifest["files"],
+    )
 
 
 @contextmanager
 def scratch_folder(run: Path) -> Iterator[Path]:
-    """A block with a name for a folder of temporary files, inside the locked run folder.
+    """Provide the path of a folder for temporary files, inside the locked run folder.
 
-    There an audit that was killed leaves nothing that stays: `runs` counts the bytes, the next
-    audit or ``--resume`` of the run removes them, and `clean` removes them with the run.
+    A killed audit leaves nothing permanent there. `runs` counts its files, the next audit or
+    ``--resume`` of the run removes them, and `clean` removes them with the run.
 
     Raises:
-        InputError: no finished run, or another process works in it. MachineError: the folder
-            cannot be written to, so that the findings could not be left there either.
+        InputError: the run is not finished, or another process uses its folder.
+        MachineError: the folder is not writable, so that the findings could not be stored either.
     """
     manifest.open_finished_run(run)
     with lock_folder(run):
-        remove_path(run / SCRATCH)  # of an audit that was killed
+        # A killed audit may have left its files.
+        remove_path(run / SCRATCH)
         with removed_on_exit(run / SCRATCH):
             yield run / SCRATCH / "audit"
 
 
-def _spec(found: FinishedRun, rows: LabeledData) -> ScanSpec:
-    total = sum(rows.counts.rows.values())
-    columns = len(found.job.frame_columns) + len(found.saved_plan.features)
-    kept = set(found.job.frame_columns)
-    features = [n for n in found.saved_plan.needed if n in kept]
+def _plan_scan(finished: FinishedRun, rows: LabeledData) -> ScanSpec:
+    columns = set(finished.job.frame_columns)
+    plan = finished.saved_plan
     return scan.plan_scan(
-        rows.context.device, rows.context.seed, total,
-        features=features, entities=found.entities, times=found.times,
-        sample_rows=scan.choose_sample_size(columns, rows.plan.limit),
-    )  # fmt: skip
+        rows.context.device,
+        rows.context.seed,
+        sum(rows.counts.rows.values()),
+        features=[n for n in plan.needed if n in columns],
+        entities=finished.entities,
+        times=finished.times,
+        sample_rows=scan.choose_sample_size(
+            len(finished.job.frame_columns) + len(plan.features), rows.plan.limit
+        ),
+    )
 
 
-def _data(found: FinishedRun, rows: LabeledData) -> CheckResult:
-    """Whether these are the rows that the run had."""
-    changed, then = list(found.changes), dict(found.manifest["rows"])
+def _check_data(finished: FinishedRun, rows: LabeledData) -> CheckResult:
+    """Check that the data are those that the run read."""
+    changes, before = list(finished.changes), finished.manifest["rows"]
     now = dict(rows.counts.rows)
-    if then != now:
-        changed.append(f"the run had {_sets(then)} rows, now there are {_sets(now)}")
+    if before != now:
+        changes.append(
+            f"the run had {_format_counts(before)} rows, now there are {_format_counts(now)}"
+        )
     findings = [
-        Finding("data", "warn", "", f"not the run's data: {what}; the findings are about the data "
-                "as they are now")
-        for what in changed
-    ]  # fmt: skip
-    said = "other data than the run's" if changed else "the run's data, unchanged"
-    return CheckResult("data", f"{said}: {_sets(now)} rows", findings, {"changed": changed})
+        Finding("data", "warn", "", f"not the run's data: {change}; findings concern the new data")
+        for change in changes
+    ]
+    state = "different from the run's data" if changes else "the run's data, unchanged"
+    summary = f"{state}: {_format_counts(now)} rows"
+    return CheckResult("data", summary, findings, {"changed": changes})
 
 
-def _sets(rows: Mapping[str, int]) -> str:
+def _format_counts(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in rows.items())
 
 
-def _checks(
-    session: RunContext, found: FinishedRun, rows: LabeledData, seen: Scan, spec: ScanSpec
-) -> list[CheckResult]:
-    of, timed = SampledRun(session, rows, seen.sample), partial(_timed, session, len(seen.sample))
-    base = timed("refit", partial(refit.refit_features, of))
-    before = refit.build_matrices(of, base.plan)
+def _run_checks(
+    context: RunContext,
+    finished: FinishedRun,
+    rows: LabeledData,
+    scanned: Scan,
+    spec: ScanSpec,
+) -> Iterator[CheckResult]:
+    """Refit the features on the sample, and yield the result of each check."""
+    sampled, count = SampledRun(context, rows, scanned.sample), len(scanned.sample)
+    with context.ledger.stage("refit") as entry:
+        entry.rows = count
+        base = refit.refit_features(sampled)
+    matrices = refit.build_matrices(sampled, base.plan)
     evidence = Evidence(
-        found.config.split, rows.target, rows.source, seen, base.plan, before["train"],
-        before["test"], before.get("valid"), trace_lineage(base.plan),
-        base.choice.ops if found.config.features is None else None, spec.hash_bound,
-    )  # fmt: skip
-    checks: dict[str, Callable[[], CheckResult]] = {
-        "fitted": partial(check_fitted, of, base, evidence),
-        "encodings": partial(check_encodings, of, base, evidence),
-        **{name: partial(check, evidence) for name, check in CHECKS.items()},
-    }
-    return [timed(name, check) for name, check in checks.items()]
-
-
-def _timed(session: RunContext, rows: int, name: str, work: Callable[[], Any]) -> Any:
-    with session.ledger.stage(name) as entry:
-        entry.rows = rows
-        return work()
+        split=finished.config.split,
+        target=rows.target,
+        source=rows.source,
+        scan=scanned,
+        plan=base.plan,
+        train=matrices["train"],
+        test=matrices["test"],
+        valid=matrices.get("valid"),
+        lineage=trace_lineage(base.plan),
+        chosen_ops=base.choice.ops if finished.config.features is None else None,
+        hash_bound=spec.hash_bound,
+    )
+    # These two refit, which takes the run; all others inspect the evidence alone.
+    for name, check in {"fitted": check_fitted, "encodings": check_encodings}.items():
+        with context.ledger.stage(name) as entry:
+            entry.rows = count
+            yield check(sampled, base, evidence)
+    for name, inspect in CHECKS.items():
+        with context.ledger.stage(name) as entry:
+            entry.rows = count
+            yield inspect(evidence)

@@ -1,4 +1,4 @@
-"""`audit` on the command line: the findings, the file, and the status."""
+"""The command `audit`: prints the findings, writes the file, and sets the status."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def audit(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
     accept: Annotated[
         list[str] | None,
-        typer.Option("--accept", metavar="CHECK:COLUMN", help="A finding that is no fault."),
+        typer.Option("--accept", metavar="CHECK:COLUMN", help="Ignore this finding."),
     ] = None,
     allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Looks for leaks from test to train, and for drift; status 4 if one fails.
+    """Check a finished run for leaks from test to train, and for drift; status 4 if a check fails.
 
-    Leaves audit.json in the run folder, and the findings in its report.
+    Writes audit.json into the run folder, and the findings into its report.
     """
     from dataclasses import replace
 
@@ -54,45 +54,47 @@ def audit(
     from pipeline.report.page import write_report
 
     with runner.scratch_folder(run) as folder:
-        heard = make_listener(quiet=quiet, verbose=False)
-        found = runner.run_audit(run, folder, data=data, listener=heard)
-        found = replace(found, accepted=tuple(accept or ()))
-        write_json(run / runner.AUDIT_FILE, found.to_json())
+        listener = make_listener(quiet=quiet, verbose=False)
+        result = runner.run_audit(run, folder, data=data, listener=listener)
+        result = replace(result, accepted=tuple(accept or ()))
+        write_json(run / runner.AUDIT_FILE, result.to_json())
         write_report(run)
     if as_json:
-        print_json(found.to_json())
+        print_json(result.to_json())
     else:
-        _print(found)
-    if standing := found.find_unresolved(strict=strict):
+        _print_result(result)
+    if unresolved := result.find_unresolved(strict=strict):
+        name = shlex.quote(to_one_line(unresolved[0].name))
         raise CheckFailed(
-            f"audit: {len(standing):,} of {len(found.findings):,} findings stand against {run}",
-            examples=[f"{f.severity} {to_one_line(f.name)}" for f in standing],
-            fix="change the config as proposed and run again; or, where you know better, "
-            f"--accept {shlex.quote(to_one_line(standing[0].name))}",
+            f"{len(unresolved):,} of {len(result.findings):,} findings are unresolved in {run}",
+            examples=[f"{f.severity} {to_one_line(f.name)}" for f in unresolved],
+            fix="change the config as suggested and run again; to ignore a finding, pass "
+            f"--accept {name}",
         )
 
 
-def _print(found: AuditResult) -> None:
-    """A line per check, then the findings with the lines of config against them."""
+def _print_result(result: AuditResult) -> None:
+    """Print a line per check, then the findings with the suggested lines of config."""
     from rich.text import Text
 
-    from pipeline.console.terminal import make_console as plain
+    from pipeline.console.terminal import make_console
 
-    console = plain()
-    for check in found.checks:
-        grave = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
-        mark = Text(f"{grave:<5}", STYLES.get(grave, "green"))
+    console = make_console()
+    for check in result.checks:
+        severity = min((f.severity for f in check.findings), key=list(STYLES).index, default="ok")
+        mark = Text(f"{severity:<5}", STYLES.get(severity, "green"))
         console.print(mark, f"{check.check:<10}", to_one_line(check.summary), soft_wrap=True)
-    for finding in found.findings:
+    for finding in result.findings:
         _print_finding(console, finding)
-    known = {f.name for f in found.findings}
-    for name in found.accepted:
-        said = "accepted" if name in known else "there is no such finding to accept"
-        console.print(f"{to_one_line(name)}: {said}", soft_wrap=True)
-    counts = [f"{sum(f.severity == s for f in found.findings):,} {s}" for s in STYLES]
-    sample = f", {found.sampled:,} of them refitted" if found.sampled else ""
-    rows = sum(found.rows.values())
-    console.print(f"{', '.join(counts)} · {rows:,} rows{sample} · {found.seconds:.1f} s")
+    names = {f.name for f in result.findings}
+    for name in result.accepted:
+        # A mistyped name must not pass for an accepted finding.
+        state = "accepted" if name in names else "there is no such finding to accept"
+        console.print(f"{to_one_line(name)}: {state}", soft_wrap=True)
+    counts = [f"{sum(f.severity == s for f in result.findings):,} {s}" for s in STYLES]
+    sample = f", {result.sampled:,} of them refitted" if result.sampled else ""
+    rows = sum(result.rows.values())
+    console.print(f"{', '.join(counts)} · {rows:,} rows{sample} · {result.seconds:.1f} s")
 
 
 def _print_finding(console: Console, finding: Finding) -> None:

@@ -62,7 +62,7 @@ from pipeline.audit import runner
 def look(*_):
     sys.stderr.write("ready\\n"); sys.stderr.flush()
     time.sleep(60)
-runner._spec = look
+runner._plan_scan = look
 main()
 """
 

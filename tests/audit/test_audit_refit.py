@@ -53,7 +53,7 @@ def sampled(task="binary", n=400):
 @pytest.mark.parametrize("task", TARGETS)
 def test_only_held_out_rows_are_disturbed_and_all_of_them_in_label(task):
     of = sampled(task)
-    made = refit.perturb_held_out_rows(of, kept={"kept"}, tame={"small"}).frame
+    made = refit.perturb_held_out_rows(of, fixed={"kept"}, tame={"small"}).frame
     held, before = ~of.training_mask, of.frame
     assert list(made.columns) == list(before.columns) and made.index.equals(before.index)
     for name in before.columns:
@@ -72,7 +72,7 @@ def test_only_held_out_rows_are_disturbed_and_all_of_them_in_label(task):
 def test_every_second_one_is_beyond_all_rows_unless_an_op_refuses_that():
     of = sampled()
     made, held = (
-        refit.perturb_held_out_rows(of, kept=set(), tame={"small"}).frame,
+        refit.perturb_held_out_rows(of, fixed=set(), tame={"small"}).frame,
         ~of.training_mask,
     )
     assert (made["text"][held] == refit.WORD).mean() == pytest.approx(0.5, abs=0.01)
