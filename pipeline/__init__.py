@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 # pyarrow reads this variable when it is imported. Its default pool (mimalloc) keeps freed memory:
-# whole runs peaked 5 to 8 % higher, with the same processor time (docs/scaling.md).
+# whole runs peaked 5 to 8 % higher, with the same processor time (docs/measurements/scaling.md).
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 __version__ = "0.1.0"

@@ -2,9 +2,9 @@
 
 Widths are those of the storage dtypes (`pipeline.schema`) and of the arrays of XGBoost and
 scikit-learn. The other constants (libraries, short-lived copies) were fitted to measured peaks:
-docs/scaling.md shows them, and ``python -m benchmarks.memory_plan`` measures them again. Estimates
-for a GPU use the same widths, and what the sources of XGBoost 3.2 and cuML 26.10 allocate. They
-have not been compared with a GPU yet.
+docs/measurements/scaling.md shows them, and ``python -m benchmarks.memory_plan`` measures them
+again. Estimates for a GPU use the same widths, and what the sources of XGBoost 3.2 and cuML 26.10
+allocate. They have not been compared with a GPU yet.
 """
 
 from __future__ import annotations

@@ -57,10 +57,10 @@ def test_the_whole_flights_on_two_processes(tmp_path):
     several = run(config(**cores), out=tmp_path / "several")
     alike = run(config(**cores, **exact), out=tmp_path / "several-exact")
     check_same(several, one)
-    # Bins are quantiles of sketches, which workers merge: 0.0014 measured (docs/scaling.md).
+    # Bins are quantiles of sketches, which workers merge; docs/measurements/scaling.md has 0.0014.
     assert difference(alike, same)["xgboost"] <= 0.003
     found = difference(several, one)
     # Each worker draws its own sample of rows: other seeds in one process lie as far apart
-    # (docs/scaling.md).
+    # (docs/measurements/scaling.md).
     assert found["xgboost"] <= 0.0075
     assert found["forest"] <= 0.005
