@@ -121,7 +121,7 @@ def stage_work(
 def _training(params: Any, size: Size, rows: int, rounds: int) -> tuple[WorkItem, ...]:
     if isinstance(params, XGBoostParams):
         return boosting_work(params, size, rows, rounds)
-    return forest_work(params, size, rows)
+    return forest_work(params, size, rows) if isinstance(params, ForestParams) else ()
 
 
 def boosting_work(
@@ -173,6 +173,8 @@ def _depth(asked: Any, rows: float) -> int:
 def _steps(size: Size, models: Mapping[str, Any], rounds: Mapping[str, int]) -> float:
     steps = 0.0
     for name, params in models.items():
+        if not isinstance(params, XGBoostParams | ForestParams):
+            continue  # a model without trees
         depth = _depth(params.resolve_auto(size.rows).max_depth, size.train)
         trees = rounds[name] * (size.outputs if name == "xgboost" else 1)
         steps += size.held_out * trees * depth
