@@ -1,4 +1,7 @@
-"""The CPU's side of `pipeline.device.Frames`: pandas and NumPy. Arrays are shared, not copied."""
+"""The CPU's implementation of `pipeline.device.Frames`: pandas and NumPy.
+
+Arrays are shared, not copied.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ STORAGE: dict[str, Any] = {
 
 
 def empty_frame(columns: list[Column]) -> pd.DataFrame:
-    """A frame of no rows with these columns, and an int64 index of row ids."""
+    """Return a frame without rows with these columns, and an int64 index of row ids."""
     data = {
         c.name: pd.Series(pd.Categorical([], categories=pd.Index([], dtype="str")))
         if c.dtype == "text"
@@ -34,7 +37,7 @@ def empty_frame(columns: list[Column]) -> pd.DataFrame:
 
 
 def make_series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = None) -> pd.Series:
-    """A column in its storage dtype from values and a mask (True is missing)."""
+    """Return a column in its storage dtype from values and a mask (True is missing)."""
     if dtype == "datetime":
         stamps = np.asarray(values, "int64").astype("datetime64[us]")
         if missing is not None:
@@ -43,40 +46,40 @@ def make_series(values: np.ndarray, dtype: Dtype, missing: np.ndarray | None = N
     if dtype in ("float64", "float32"):
         if missing is None:
             return pd.Series(np.asarray(values, dtype=dtype), copy=False)
-        floats_ = np.array(values, dtype=dtype)  # a copy: the mask must not reach the caller
-        floats_[missing] = np.nan
-        return pd.Series(floats_, copy=False)
+        floats = np.array(values, dtype=dtype)  # a copy: the caller's array must not change
+        floats[missing] = np.nan
+        return pd.Series(floats, copy=False)
     mask = np.zeros(len(values), bool) if missing is None else np.asarray(missing, bool)
     kind: Any = pd.arrays.BooleanArray if dtype == "bool" else pd.arrays.IntegerArray
     return pd.Series(kind(np.asarray(values, dtype), mask), copy=False)
 
 
 def make_text(codes: np.ndarray, values: np.ndarray) -> pd.Series:
-    """A text column (category) from codes into distinct values."""
+    """Return a text column (category) from codes into distinct values."""
     categories = pd.Index(np.asarray(values, dtype=object), dtype="str")
-    made = pd.Categorical.from_codes(codes, categories=categories, validate=False)
-    return pd.Series(made, copy=False)
+    text = pd.Categorical.from_codes(codes, categories=categories, validate=False)
+    return pd.Series(text, copy=False)
 
 
 def make_frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
-    """A frame of these columns."""
-    # Their arrays alone: pandas would unite the equal indexes of all of them, one by one.
+    """Return a frame of these columns."""
+    # only their arrays: pandas would unite the equal indexes of all columns, one by one
     return pd.DataFrame({name: column.array for name, column in columns.items()}, copy=False)
 
 
 def frame_with_ids(columns: dict[str, pd.Series], ids: np.ndarray) -> pd.DataFrame:
-    """A frame of these columns, with row ids as its index."""
-    arrays_ = {name: column.array for name, column in columns.items()}
-    return pd.DataFrame(arrays_, index=pd.Index(ids, dtype="int64"), copy=False)
+    """Return a frame of these columns, with row ids as its index."""
+    arrays = {name: column.array for name, column in columns.items()}
+    return pd.DataFrame(arrays, index=pd.Index(ids, dtype="int64"), copy=False)
 
 
 def row_ids(frame: pd.DataFrame) -> np.ndarray:
-    """Row ids: the index as int64."""
+    """Return the row ids: the index as int64."""
     return frame.index.to_numpy(dtype="int64")
 
 
 def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of all frames; text columns get the union of the frames' categories."""
+    """Concatenate the rows; text columns get the union of the frames' categories."""
     if len(frames) == 1:
         return frames[0]
     from pandas.api.types import union_categoricals
@@ -89,18 +92,18 @@ def concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 PACKED = ("int8", "int16", "uint32")
-"""Dtypes of packed integers: none is a storage dtype."""
+"""Dtypes of packed integers; storage dtypes are others."""
 
 
 def pack_integers(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its integers in as few bytes as their values need."""
-    small = {n: _packed(frame[n]) for n, d in frame.dtypes.items() if d in ("Int64", "Int32")}
+    """Return the frame with its integers in as few bytes as their values need."""
+    small = {n: _pack_column(frame[n]) for n, d in frame.dtypes.items() if d in ("Int64", "Int32")}
     return frame.assign(**{str(name): series for name, series in small.items()})
 
 
-def _packed(series: pd.Series) -> pd.Series:
+def _pack_column(series: pd.Series) -> pd.Series:
     values, missing = to_arrays(series)
-    if (kind := packing(values.min(initial=0), values.max(initial=0))) is None:
+    if (kind := choose_packed_dtype(values.min(initial=0), values.max(initial=0))) is None:
         return series
     small: Any = values.astype(kind)
     if missing.any():
@@ -108,19 +111,19 @@ def _packed(series: pd.Series) -> pd.Series:
     return pd.Series(small, index=series.index, copy=False)
 
 
-def packing(low: int, high: int) -> str | None:
-    """The packed dtype that holds integers from low to high."""
+def choose_packed_dtype(low: int, high: int) -> str | None:
+    """Return the smallest packed dtype for integers from low to high; None if none fits."""
     fits = (k for k in PACKED if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
     return next(fits, None)
 
 
 def unpack_integers(series: pd.Series) -> pd.Series:
-    """The column of a packed frame as int64; any other column as it is."""
+    """Return a packed column as int64, and any other column as it is."""
     return series.astype("Int64") if series.dtype.name.lower() in PACKED else series
 
 
 def to_arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(values, missing) of a column that is not text."""
+    """Return (values, missing) of a column that is not text."""
     missing = series.isna().to_numpy()
     if series.dtype.kind == "M":
         stamps = series.to_numpy().astype("datetime64[us]").astype("int64")
@@ -132,7 +135,7 @@ def to_arrays(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def to_floats(series: pd.Series) -> np.ndarray:
-    """float64 with NaN where missing."""
+    """Return the column as float64, with NaN where it is missing."""
     if series.dtype.kind == "M":
         values, missing = to_arrays(series)
         return np.where(missing, np.nan, values)
@@ -140,41 +143,41 @@ def to_floats(series: pd.Series) -> np.ndarray:
 
 
 def to_codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(int32 codes with -1 for missing, distinct values)."""
+    """Return (int32 codes with -1 for missing, distinct values)."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         values = series.cat.categories.to_numpy(dtype=object)
         return series.cat.codes.to_numpy(dtype="int32"), values
     values, missing = to_arrays(series)
-    found, distinct = pd.factorize(values)
-    found = found.astype("int32")
-    found[missing] = -1
-    return found, np.asarray(distinct)
+    codes, distinct = pd.factorize(values)
+    codes = codes.astype("int32")
+    codes[missing] = -1
+    return codes, np.asarray(distinct)
 
 
 def to_device_codes(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """As `to_codes`: the host is the device."""
+    """Return the same as `to_codes`: the host is the device."""
     return to_codes(series)
 
 
 def cache_array(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Made each time: nothing is copied, and memory is for rows."""
+    """Return ``make()``: the host needs no copy, so nothing is cached."""
     return make()
 
 
 def release() -> None:
-    """Nothing is kept."""
+    """Do nothing: nothing is cached."""
 
 
 def find_positions(
     series: pd.Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
 ) -> np.ndarray:
-    """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
+    """Return the position of each row's value in ``keys``, or UNSEEN or MISSING."""
     if isinstance(series.dtype, pd.CategoricalDtype):
-        found, distinct = to_codes(series)
+        codes, distinct = to_codes(series)
         index = pd.Index(np.asarray(keys, dtype=object), dtype=object)
         table = np.append(index.get_indexer(pd.Index(distinct, dtype=object)), MISSING)
-        known: np.ndarray = table[found].astype("int64")  # code -1 reads the last entry
-        return known
+        positions: np.ndarray = table[codes].astype("int64")  # code -1 reads the last entry
+        return positions
     values, missing = to_arrays(series)
     keys = np.asarray(keys)
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
@@ -186,15 +189,15 @@ def find_positions(
 
 
 def bincount(codes: np.ndarray, length: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Rows, or sums of weights, per code; negative codes are left out."""
-    kept = codes >= 0
-    if not kept.all():
-        codes, weights = codes[kept], None if weights is None else weights[kept]
+    """Return rows, or sums of weights, per code; skip negative codes."""
+    valid = codes >= 0
+    if not valid.all():
+        codes, weights = codes[valid], None if weights is None else weights[valid]
     return np.bincount(codes, weights=weights, minlength=length)
 
 
 def hash_ints(values: np.ndarray, seed: int) -> np.ndarray:
-    """MurmurHash3_x86_32 (Appleby, public domain) of int64 values, vectorised over rows."""
+    """Hash int64 values with MurmurHash3_x86_32 (Appleby, public domain), vectorised over rows."""
     words = np.ascontiguousarray(values, dtype="<i8").view("<u4").reshape(-1, 2)
     h = np.full(len(words), seed & 0xFFFFFFFF, dtype=np.uint32)
     for word in (words[:, 0], words[:, 1]):
@@ -214,14 +217,14 @@ def hash_ints(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _rotate(x: np.ndarray, by: int) -> None:
-    """Rotates each uint32 to the left, in place."""
+    """Rotate each uint32 to the left, in place."""
     low = x >> np.uint32(32 - by)
     x <<= np.uint32(by)
     x |= low
 
 
 def hash_text(values: np.ndarray, seed: int) -> np.ndarray:
-    """MurmurHash3_x86_32 of each string's UTF-8 bytes, as int64."""
+    """Hash each string's UTF-8 bytes with MurmurHash3_x86_32, as int64."""
     from sklearn.utils import murmurhash3_32
 
     return np.array(
@@ -231,11 +234,11 @@ def hash_text(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def hash_values(series: pd.Series, seed: int) -> np.ndarray:
-    """A hash of a column of any dtype; missing is 0."""
+    """Hash a column of any dtype; missing is 0."""
     if isinstance(series.dtype, pd.CategoricalDtype):
-        found, distinct = to_codes(series)
-        hashed: np.ndarray = np.append(hash_text(distinct, seed), 0)[found]
-        return hashed
+        codes, distinct = to_codes(series)
+        hashes: np.ndarray = np.append(hash_text(distinct, seed), 0)[codes]
+        return hashes
     values, missing = to_arrays(series)
     if values.dtype.kind == "f":
         values = (values.astype("float64") + 0.0).view("int64")  # + 0.0 turns -0.0 into 0.0
@@ -243,35 +246,35 @@ def hash_values(series: pd.Series, seed: int) -> np.ndarray:
 
 
 def file_readers() -> None:
-    """The host's readers (`pipeline.ingest`) are the CPU's."""
+    """Return None: the CPU uses the host's readers (`pipeline.ingest`)."""
 
 
 def translate_error(error: BaseException) -> None:
-    """Nothing: there is no other device that could do better."""
+    """Return None: there is no other device to fall back to."""
 
 
 def external_memory() -> AbstractContextManager[None]:
-    """Nothing to prepare: bins go to files."""
+    """Return an empty block: on the CPU, bins go to files."""
     return nullcontext()
 
 
 def read_meter() -> dict[str, int]:
-    """Nothing is copied, and there is no other memory."""
+    """Return zeros: nothing is transferred, and there is no device memory."""
     return {"h2d": 0, "h2d_files": 0, "d2h": 0, "peak_device": 0}
 
 
 def to_host(value: Any) -> Any:
-    """The value itself: it is on the host already."""
+    """Return the value itself: it is on the host already."""
     return value
 
 
 def to_device(value: Any) -> Any:
-    """The value itself: the host is the device."""
+    """Return the value itself: the host is the device."""
     return value
 
 
 def to_host_unordered(values: np.ndarray) -> np.ndarray:
-    """The values as they are."""
+    """Return the values as they are."""
     return values
 
 
@@ -280,11 +283,11 @@ ROWS_AT_ONCE = 4096
 
 
 def to_matrix(frame: pd.DataFrame, names: list[str], rows: np.ndarray | None = None) -> np.ndarray:
-    """C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
+    """Return C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
     count = len(frame) if rows is None else len(rows)
     out = np.empty((count, len(names)), dtype="float32")
     columns = [_numbers(frame[name]) for name in names]
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, as on a GPU; training refuses it
+    with np.errstate(over="ignore"):  # too large becomes infinite, as on a GPU
         for start in range(0, count, ROWS_AT_ONCE):
             block = slice(start, start + ROWS_AT_ONCE)
             at = block if rows is None else rows[block]
@@ -294,7 +297,7 @@ def to_matrix(frame: pd.DataFrame, names: list[str], rows: np.ndarray | None = N
 
 
 def _numbers(series: pd.Series) -> np.ndarray:
-    """The column as numbers that are still to become float32; missing is NaN."""
+    """Return the column as numbers that fit float32 or are cast to it; missing is NaN."""
     if series.dtype.kind != "f" and series.hasnans:
         return series.to_numpy(dtype="float32", na_value=np.nan)
     return series.to_numpy(dtype=series.dtype.name.lower().replace("boolean", "bool"))

@@ -1,7 +1,6 @@
 """Named ranges on NVIDIA's time line (NVTX): stages, and ops on each partition.
 
-Off unless `VARIABLE` is set, as `run --profile nsys` sets it, and then a range is one and the same
-empty context. Nothing is imported before a range is asked for.
+They are off unless `VARIABLE` is set, as `run --profile nsys` sets it.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import importlib
 import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 VARIABLE = "PIPELINE_NVTX"
@@ -19,14 +19,15 @@ _OFF: AbstractContextManager[Any] = nullcontext()
 
 
 def annotate(name: str) -> AbstractContextManager[Any]:
-    """A block that bears this name where a profiler looks; of one thread."""
-    nvtx = _nvtx()
+    """Return a block that has this name in a profiler; within one thread."""
+    nvtx = _load_nvtx()
+    # ops call this for each partition: without a profiler it must cost nothing
     return _OFF if nvtx is None else nvtx.annotate(name, domain=DOMAIN)
 
 
 @cache
-def _nvtx() -> Any:
-    """The library (it comes with cuDF), or None: nobody looks, or it is not installed."""
+def _load_nvtx() -> ModuleType | None:
+    """Return the library (it comes with cuDF), or None if it is not used or not installed."""
     if not os.environ.get(VARIABLE):
         return None
     try:

@@ -1,10 +1,10 @@
-"""Which GPUs this machine offers to this process, asked of the driver's NVML alone.
+"""The GPUs that this machine offers to this process, as the driver's NVML reports them.
 
-NVML makes no CUDA context and loads no RAPIDS library, so looking costs milliseconds and leaves the
-process free to run on the CPU or to start workers. NVML does not know ``CUDA_VISIBLE_DEVICES``:
-its rules (CUDA C++ Programming Guide, "CUDA Environment Variables") are applied here. Numbers count
-as NVML does, by PCI bus; CUDA does the same only with ``CUDA_DEVICE_ORDER=PCI_BUS_ID``, which makes
-a difference only where the GPUs of a host are of different models.
+NVML creates no CUDA context and loads no RAPIDS library. So a probe takes milliseconds, and the
+process can still run on the CPU or start workers. NVML ignores ``CUDA_VISIBLE_DEVICES``, so its
+rules (CUDA C++ Programming Guide, "CUDA Environment Variables") are applied here. GPUs are numbered
+as in NVML, by PCI bus. CUDA does the same only with ``CUDA_DEVICE_ORDER=PCI_BUS_ID``, which matters
+only if the GPUs of a host are of different models.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ CAPABILITY = {12: (7, 0), 13: (7, 5)}
 """Least compute capability by CUDA major version (RAPIDS platform support, 26.10)."""
 DRIVER = {12: "535", 13: "580"}
 CUDA = {12: 12020, 13: 13000}
-"""What those drivers run: 12020 is CUDA 12.2."""
+"""CUDA versions of those drivers: 12020 is CUDA 12.2."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 HIDDEN = ("", "-1", "NoDevFiles")
 NO_SLICE = "every GPU is in MIG mode and none has a slice"
 UNSLICED = "make a slice (sudo nvidia-smi mig -cgi 0 -C), or turn MIG off (sudo nvidia-smi -mig 0)"
-ANSWERS = {
+DRIVER_FIXES = {
     "NVMLError_LibRmVersionMismatch": "restart the machine: the driver was updated while it ran",
     "NVMLError_DriverNotLoaded": "load the driver's kernel module: sudo modprobe nvidia",
     "NVMLError_NoPermission": "let this user open /dev/nvidia* (ls -l /dev/nvidia*)",
     "NVMLError_GpuIsLost": "restart the machine; a GPU that is lost again is defective",
 }
-"""What to do, by NVML's error."""
+"""The fix for each of NVML's errors."""
 
 
 @dataclass(frozen=True)
@@ -48,36 +48,36 @@ class Gpu:
     memory: int
     """Total bytes."""
     free: int
-    """Free bytes when asked."""
+    """Free bytes at the time of the probe."""
     capability: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Driver:
-    """What NVML tells of the driver and of every GPU, whatever the environment hides."""
+    """The driver and every GPU, also those that the environment hides."""
 
     version: str
     cuda: int
-    """The newest CUDA version that it runs: 13000 is 13.0."""
+    """Newest CUDA version that it supports: 13000 is 13.0."""
     gpus: tuple[Gpu, ...]
     slices: Mapping[int, tuple[Gpu, ...]]
-    """MIG slices by index of each GPU in MIG mode: it is used through one slice, or not at all."""
+    """MIG slices by index of each GPU in MIG mode, which works only through one slice."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The GPUs that can be used, or why there is none."""
+    """The usable GPUs, or the reason why there is none."""
 
     gpus: tuple[Gpu, ...]
     reason: str | None
-    """Why the GPU cannot be used; None when it can, as far as can be told without using it."""
+    """The problem; None if there is none, as far as it shows without using the GPU."""
     fix: str = ""
     driver: str = ""
     cuda: int = 0
 
 
 class NoDriver(Exception):
-    """NVML does not answer; the message says why, ``fix`` what to do."""
+    """An error of NVML: it does not answer. The message gives the reason."""
 
     def __init__(self, reason: str, fix: str = "") -> None:
         super().__init__(reason)
@@ -85,32 +85,32 @@ class NoDriver(Exception):
 
 
 class Hardware(Protocol):
-    """What `probe_gpus` asks: the real thing is `Machine`, tests have fakes."""
+    """The interface to the hardware: `Machine` for the real one; tests have fakes."""
 
     def driver(self) -> Driver:
-        """The driver and its GPUs; raises `NoDriver`."""
+        """Return the driver and its GPUs, or raise `NoDriver`."""
 
     def missing(self) -> list[str]:
-        """Names of the needed libraries that are not installed."""
+        """Return the names of the needed libraries that are not installed."""
 
     def cuda_major(self) -> int:
-        """The CUDA major version that the installed libraries were built for."""
+        """Return the CUDA major version that the installed libraries were built for."""
 
 
 class Machine:
     """This machine, through nvidia-ml-py and the metadata of installed packages."""
 
     def driver(self) -> Driver:
-        """As `Hardware.driver`."""
+        """Read the driver and its GPUs from NVML, or raise `NoDriver`."""
         with open_nvml() as nvml:
-            return _read(nvml)
+            return _read_driver(nvml)
 
     def missing(self) -> list[str]:
-        """As `Hardware.missing`; nothing is imported."""
+        """Return the missing libraries, without importing any."""
         return [name for name in NEEDED if find_spec(name) is None]
 
     def cuda_major(self) -> int:
-        """As `Hardware.cuda_major`; 13 when nothing says otherwise."""
+        """Return 12 if the libraries for CUDA 12 are installed, else 13."""
         try:
             version("cudf-cu12")
         except PackageNotFoundError:
@@ -120,7 +120,7 @@ class Machine:
 
 @contextmanager
 def open_nvml() -> Iterator[Any]:
-    """The module pynvml while NVML is open; raises `NoDriver`."""
+    """Yield the module pynvml while NVML is open, or raise `NoDriver`."""
     try:
         import pynvml
     except ModuleNotFoundError:
@@ -134,13 +134,15 @@ def open_nvml() -> Iterator[Any]:
     except pynvml.NVMLError as error:
         kind = type(error).__name__
         if kind == "NVMLError_LibraryNotFound":
-            raise NoDriver("no NVIDIA driver: NVML library not found", _install()) from None
+            raise NoDriver(
+                "no NVIDIA driver: NVML library not found", _suggest_installation()
+            ) from None
         reason = f"the NVIDIA driver does not answer: {error}"
-        raise NoDriver(reason, ANSWERS.get(kind, "")) from None
+        raise NoDriver(reason, DRIVER_FIXES.get(kind, "")) from None
 
 
-def _install() -> str:
-    """How a driver gets here: into a container and into WSL, not by installing it there."""
+def _suggest_installation() -> str:
+    """Return how to install a driver; a container and WSL use the driver of their host."""
     if Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ:
         return "docker run --gpus all, on a machine with NVIDIA's driver and container toolkit"
     if "microsoft" in platform.release().lower():
@@ -148,58 +150,64 @@ def _install() -> str:
     return "install NVIDIA's driver, on a machine that has its GPU"
 
 
-def _read(nvml: Any) -> Driver:
-    gpus, slices = [], {}
+def _read_driver(nvml: Any) -> Driver:
+    gpus: list[Gpu] = []
+    slices: dict[int, tuple[Gpu, ...]] = {}
     for index in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        gpu = _gpu(nvml, handle, index, nvml.nvmlDeviceGetCudaComputeCapability(handle))
+        capability = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+        gpu = _read_gpu(nvml, handle, index, capability)
         gpus.append(gpu)
-        if (parts := _slices(nvml, handle, gpu)) is not None:
+        if (parts := _read_slices(nvml, handle, gpu)) is not None:
             slices[index] = parts
     return Driver(
-        _text(nvml.nvmlSystemGetDriverVersion()),
+        _decode(nvml.nvmlSystemGetDriverVersion()),
         nvml.nvmlSystemGetCudaDriverVersion_v2(),
         tuple(gpus),
         slices,
     )
 
 
-def _gpu(nvml: Any, handle: Any, index: int, capability: Sequence[int]) -> Gpu:
+def _read_gpu(nvml: Any, handle: Any, index: int, capability: Sequence[int]) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     return Gpu(
-        index, _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle)),
-        int(memory.total), int(memory.free), (int(capability[0]), int(capability[1])),
-    )  # fmt: skip
+        index,
+        _decode(nvml.nvmlDeviceGetUUID(handle)),
+        _decode(nvml.nvmlDeviceGetName(handle)),
+        int(memory.total),
+        int(memory.free),
+        (int(capability[0]), int(capability[1])),
+    )
 
 
-def _slices(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:
-    """The slices of a GPU in MIG mode; None of another."""
+def _read_slices(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:
+    """Return the slices of a GPU in MIG mode; None if it is not in this mode."""
     try:
         if not nvml.nvmlDeviceGetMigMode(handle)[0]:
             return None
         count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
-    except nvml.NVMLError:  # a GPU without MIG says "not supported"
+    except nvml.NVMLError:  # a GPU without MIG reports "not supported"
         return None
-    found = []
+    slices = []
     for place in range(count):
         try:
             part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
         except nvml.NVMLError:  # no slice at this place
             continue
-        found.append(_gpu(nvml, part, gpu.index, gpu.capability))
-    return tuple(found)
+        slices.append(_read_gpu(nvml, part, gpu.index, gpu.capability))
+    return tuple(slices)
 
 
-def _text(value: str | bytes) -> str:
+def _decode(value: str | bytes) -> str:  # older versions of pynvml return bytes
     return value.decode() if isinstance(value, bytes) else value
 
 
 def probe_gpus(hardware: Hardware | None = None, environ: Mapping[str, str] | None = None) -> Probe:
-    """What GPUs there are for this process, or the first reason why there is none.
+    """Return the GPUs of this process, or the first reason why there is none.
 
     Args:
-        hardware: what to ask; this machine by default.
-        environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; ``os.environ`` by default.
+        hardware: the hardware to probe; this machine by default.
+        environ: the variables, of which ``CUDA_VISIBLE_DEVICES`` counts; ``os.environ`` by default.
     """
     hardware = hardware or Machine()
     chosen = (os.environ if environ is None else environ).get(VISIBLE)
@@ -210,37 +218,40 @@ def probe_gpus(hardware: Hardware | None = None, environ: Mapping[str, str] | No
         driver = hardware.driver()
     except NoDriver as error:
         return Probe((), str(error), error.fix)
-    told = Probe((), None, driver=driver.version, cuda=driver.cuda)
+    result = Probe((), None, driver=driver.version, cuda=driver.cuda)
     if not driver.gpus:
-        return replace(told, reason="the NVIDIA driver sees no GPU", fix="check nvidia-smi")
+        return replace(result, reason="the NVIDIA driver sees no GPU", fix="check nvidia-smi")
     gpus, problem = visible_gpus(driver, chosen)
     if problem:
         fix = f"unset {VISIBLE}, or name what nvidia-smi -L shows"
-        return replace(told, reason=problem, fix=UNSLICED if problem == NO_SLICE else fix)
-    return _usable(replace(told, gpus=gpus), hardware)
+        return replace(result, reason=problem, fix=UNSLICED if problem == NO_SLICE else fix)
+    return _drop_unusable(replace(result, gpus=gpus), hardware)
 
 
 def visible_gpus(driver: Driver, chosen: str | None) -> tuple[tuple[Gpu, ...], str]:
-    """(the GPUs that CUDA would show, why there is none).
+    """Return (the GPUs that CUDA would show, the reason why there is none).
 
-    Entries are numbers, UUIDs or beginnings of UUIDs; those after the first that names nothing do
-    not count. A GPU in MIG mode shows one slice, and a process sees one slice at most.
+    Entries are numbers, UUIDs or beginnings of UUIDs. Entries after the first one that names no GPU
+    do not count. A GPU in MIG mode shows one slice, and a process sees at most one slice.
     """
     if chosen is None:
         shown = tuple(part for g in driver.gpus for part in driver.slices.get(g.index, (g,))[:1])
         return shown, "" if shown else NO_SLICE
-    found: list[Gpu] = []
+    shown_gpus: list[Gpu] = []
     for entry in (e.strip() for e in chosen.split(",")):
-        gpu = _named(driver, entry)
+        gpu = _find_gpu(driver, entry)
         if gpu is None:
             break
-        if gpu in found:
+        if gpu in shown_gpus:
             return (), f"{VISIBLE}={chosen} names a GPU twice: CUDA then shows none"
-        found.append(gpu)
-    return tuple(found), "" if found else f"{VISIBLE}={chosen} names no GPU of this machine"
+        shown_gpus.append(gpu)
+    return tuple(
+        shown_gpus
+    ), "" if shown_gpus else f"{VISIBLE}={chosen} names no GPU of this machine"
 
 
-def _named(driver: Driver, entry: str) -> Gpu | None:
+def _find_gpu(driver: Driver, entry: str) -> Gpu | None:
+    """Return the GPU or slice that an entry of the variable names; None if not exactly one."""
     parts = [part for several in driver.slices.values() for part in several]
     if entry.isdecimal():
         named = [g for g in driver.gpus if g.index == int(entry)]
@@ -256,39 +267,37 @@ def _named(driver: Driver, entry: str) -> Gpu | None:
     return next(iter(driver.slices.get(only.index, (only,))), None)
 
 
-def _usable(found: Probe, hardware: Hardware) -> Probe:
-    """The probe less GPUs that RAPIDS cannot use, with the reason when none is left."""
+def _drop_unusable(result: Probe, hardware: Hardware) -> Probe:
+    """Drop the GPUs that RAPIDS cannot use, and give the reason if none is left."""
     if missing := hardware.missing():
         verb = "is" if len(missing) == 1 else "are"
         reason = f"{', '.join(missing)} {verb} not installed: pip install pipeline[gpu]"
-        return replace(found, gpus=(), reason=reason, fix='pip install -c constraints.txt ".[gpu]"')
-    major = hardware.cuda_major()
-    if found.cuda < CUDA[major]:
         return replace(
-            found, gpus=(),
-            reason=f"driver too old: {found.driver} runs CUDA {cuda_text(found.cuda)}, the "
-            f"installed libraries need CUDA {cuda_text(CUDA[major])}",
-            fix=f"install driver {DRIVER[major]} or newer"
-            + (', or pip install ".[gpu-cu12]"' if major == 13 and found.cuda >= CUDA[12] else ""),
-        )  # fmt: skip
+            result, gpus=(), reason=reason, fix='pip install -c constraints.txt ".[gpu]"'
+        )
+    major, cu12 = hardware.cuda_major(), ', or pip install ".[gpu-cu12]"'
+    if result.cuda < CUDA[major]:
+        reason = (
+            f"driver too old: {result.driver} runs CUDA {cuda_text(result.cuda)}, the "
+            f"installed libraries need CUDA {cuda_text(CUDA[major])}"
+        )
+        fix = f"install driver {DRIVER[major]} or newer"
+        if major == 13 and result.cuda >= CUDA[12]:
+            fix += cu12
+        return replace(result, gpus=(), reason=reason, fix=fix)
     least = CAPABILITY[major]
-    able = tuple(g for g in found.gpus if g.capability >= least)
+    able = tuple(g for g in result.gpus if g.capability >= least)
     if not able:
-        best = max(found.gpus, key=lambda g: g.capability)
-        return replace(
-            found, gpus=(),
-            reason=f"{best.name} has compute capability {_dotted(best.capability)}, RAPIDS for "
-            f"CUDA {major} needs {_dotted(least)}",
-            fix="use a newer GPU" + (', or pip install ".[gpu-cu12]"' if best.capability >= (7, 0)
-                                     and major == 13 else ""),
-        )  # fmt: skip
-    return replace(found, gpus=able)
+        best = max(result.gpus, key=lambda g: g.capability)
+        has, needs = (".".join(map(str, version)) for version in (best.capability, least))
+        reason = f"{best.name} has compute capability {has}, RAPIDS for CUDA {major} needs {needs}"
+        fix = "use a newer GPU"
+        if major == 13 and best.capability >= CAPABILITY[12]:
+            fix += cu12
+        return replace(result, gpus=(), reason=reason, fix=fix)
+    return replace(result, gpus=able)
 
 
 def cuda_text(number: int) -> str:
-    """``12.2`` for 12020."""
+    """Return the version of a number: ``12.2`` of 12020."""
     return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"

@@ -1,8 +1,8 @@
-"""Whether GPUs really compute: a few operations of each library in a process of their own.
+"""Self-tests of GPUs: a few operations of each library, in a process of their own.
 
-A broken installation may crash the process or leave a CUDA context behind, so it is tried in a
-child that is ended when it takes too long. Each program says which library's turn it is, so that
-what crashed or hung has a name.
+A broken installation may crash the process or leave a CUDA context behind. So the test runs in a
+child process, which is killed if it takes too long. Each program prints which library's turn it is,
+so that the message can name the one that crashed or hung.
 """
 
 from __future__ import annotations
@@ -22,54 +22,61 @@ SECONDS = 120.0
 
 @cache
 def check_gpu(seconds: float = SECONDS, program: str | None = None) -> str | None:
-    """None when the GPU computes, else why not; asked once per process.
+    """Return None if the GPU computes, else the problem; the test runs once per process.
 
     Args:
-        seconds: how long it may take (the imports alone take about 7 s).
+        seconds: time limit (the imports alone take about 7 s).
+        program: source to run instead of the quick test.
     """
-    problem = _tried(program or _program("first"), seconds, None)
+    problem = _run_program(program or _read_program("quick"), seconds, None)
     return problem and f"a first computation on the GPU failed: {problem}"
 
 
 def check_libraries(gpu: str, seconds: float = SECONDS, program: str | None = None) -> str | None:
-    """Each library in turn computes on this GPU (its UUID): None, or which fails and why."""
-    return _tried(program or _program("each"), seconds, [gpu])
+    """Test each library on a GPU (its UUID); return None, or the library that fails and why."""
+    return _run_program(program or _read_program("libraries"), seconds, [gpu])
 
 
 def check_nccl(
     gpus: Sequence[str], seconds: float = SECONDS, program: str | None = None
 ) -> str | None:
-    """NCCL adds over these GPUs, which is what training on several does: None, or why not."""
-    return _tried(program or _program("together"), seconds, gpus)
+    """Test the sums over several GPUs that training needs; return None, or the problem."""
+    return _run_program(program or _read_program("nccl"), seconds, gpus)
 
 
-def _program(name: str) -> str:
-    """The text of a program in the GPU's room; nothing of it is imported here."""
-    return (Path(__file__).parent / "gpu" / "proofs" / f"{name}.py").read_text(encoding="utf-8")
+def _read_program(name: str) -> str:
+    # as text: an import would load the GPU's libraries in this process
+    path = Path(__file__).parent / "gpu" / "self_tests" / f"{name}.py"
+    return path.read_text(encoding="utf-8")
 
 
-def _tried(program: str, seconds: float, gpus: Sequence[str] | None) -> str | None:
+def _run_program(program: str, seconds: float, gpus: Sequence[str] | None) -> str | None:
     environ = os.environ if gpus is None else {**os.environ, VISIBLE: ",".join(gpus)}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environ,
-            capture_output=True, text=True, timeout=seconds, check=False,
-        )  # fmt: skip
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
         output = error.stdout or b""  # bytes even with text=True (CPython issue 87597)
-        turn = _turn(output.decode() if isinstance(output, bytes) else output)
+        turn = _find_turn(output.decode() if isinstance(output, bytes) else output)
         return f"{turn}no answer within {seconds:.0f} s"
     except OSError as error:
         return f"no process could be started: {error}"
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines and lines[-1] == json.dumps("proved"):
+    lines = result.stdout.strip().splitlines()
+    # exit status 0 is not enough: a library may end the process early
+    if result.returncode == 0 and lines and lines[-1] == json.dumps("passed"):
         return None
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    last = said[-1][:300] if said else f"it ended with status {done.returncode}"
-    return f"{_turn(done.stdout)}{last}"
+    errors = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    last = errors[-1][:300] if errors else f"it ended with status {result.returncode}"
+    return f"{_find_turn(result.stdout)}{last}"
 
 
-def _turn(output: str) -> str:
-    """``cuDF: ``, whose turn it was; nothing where the program does not say."""
+def _find_turn(output: str) -> str:
+    """Return whose turn it was, as in ``cuDF: ``; "" if the program does not print it."""
     turns = [line for line in output.splitlines() if line.startswith("turn:")]
     return f"{turns[-1].removeprefix('turn:')}: " if turns else ""

@@ -1,4 +1,4 @@
-"""What is made of a fitted table once, and kept for as long as the table lives."""
+"""A cache of values that are derived from fitted tables, for as long as each table lives."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from typing import Any
 
 
 class TableCache:
-    """Values by table and name; a table's go when it does. Tables are told apart by identity."""
+    """Values by table and name; they are dropped with their table.
+
+    Tables are compared by identity.
+    """
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._of: dict[int, dict[str, Any]] = {}
+        self._values: dict[int, dict[str, Any]] = {}
 
     def get(self, table: Any, name: str, make: Callable[[], Any]) -> Any:
-        """The value of that name; ``make()`` where there is none yet."""
+        """Return the value of that name; compute it with ``make()`` if there is none yet."""
         with self._lock:
-            own = self._of.get(id(table))
-            if own is None:
-                own = self._of[id(table)] = {}
-                gone = weakref.finalize(table, self._of.pop, id(table), None)
-                gone.atexit = False
-            if name not in own:
-                own[name] = make()
-            return own[name]
+            values = self._values.get(id(table))
+            if values is None:
+                values = self._values[id(table)] = {}
+                # an id may be reused once its table is gone, so the entry must go with the table
+                finalizer = weakref.finalize(table, self._values.pop, id(table), None)
+                finalizer.atexit = False
+            if name not in values:
+                values[name] = make()
+            return values[name]
 
     def clear(self) -> None:
-        """Lets all values go; they are made again when they are asked for."""
+        """Drop all values; they are recomputed when they are needed."""
         with self._lock:
-            for own in self._of.values():  # which tables there are stays known: each has its end
-                own.clear()
+            for values in self._values.values():  # keep the entries: each has its finalizer
+                values.clear()
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._values)

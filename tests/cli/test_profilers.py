@@ -118,7 +118,7 @@ def test_nsys_runs_the_command_and_its_report_goes_into_the_run_folder(data, mon
 
 def test_ranges_are_off_and_cost_one_shared_context(monkeypatch):
     monkeypatch.delenv(nvtx_ranges.VARIABLE, raising=False)
-    nvtx_ranges._nvtx.cache_clear()
+    nvtx_ranges._load_nvtx.cache_clear()
     assert nvtx_ranges.annotate("read") is nvtx_ranges.annotate("features")
     assert "nvtx" not in sys.modules
 
@@ -128,9 +128,9 @@ def test_ranges_are_nvtxs_where_a_profiler_looks(monkeypatch):
     fake = types.SimpleNamespace(annotate=lambda name, domain: seen.append((name, domain)))
     monkeypatch.setitem(sys.modules, "nvtx", fake)
     monkeypatch.setenv(nvtx_ranges.VARIABLE, "1")
-    nvtx_ranges._nvtx.cache_clear()
+    nvtx_ranges._load_nvtx.cache_clear()
     try:
         nvtx_ranges.annotate("train xgboost")
         assert seen == [("train xgboost", "pipeline")]
     finally:
-        nvtx_ranges._nvtx.cache_clear()
+        nvtx_ranges._load_nvtx.cache_clear()

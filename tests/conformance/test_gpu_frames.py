@@ -103,7 +103,7 @@ def test_what_is_kept_of_a_table_can_be_freed_and_is_made_again(gpu):
             same(gpu.cache_array(table, "values", made)[at], [2.5, 0.0])
         gpu.release()
     assert looked_up == ["table"] * 2
-    assert all(not own for own in gpu._constants._of.values())
+    assert all(not own for own in gpu._cache._values.values())
 
 
 @pytest.mark.parametrize("chosen", CASES, ids=lambda c: c.id)

@@ -61,7 +61,7 @@ def test_the_cpu_is_a_module():
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
-        ("print('\"proved\"')", None),
+        ("print('\"passed\"')", None),
         ("import no_such_library", "No module named 'no_such_library'"),
         ("import os; os.abort()", "status -6"),
         ("assert False, 'cuDF adds wrongly'", "cuDF adds wrongly"),

@@ -138,9 +138,9 @@ class Nvml:
     ("mig", "slices"), [(None, []), (0, []), (1, ["MIG-slice0", "MIG-slice1"])]
 )
 def test_reads_nvml(mig, slices):
-    from pipeline.device.probe import _read
+    from pipeline.device.probe import _read_driver
 
-    driver = _read(Nvml(mig))
+    driver = _read_driver(Nvml(mig))
     assert (driver.version, driver.cuda) == ("580.1", 13000)
     (only,) = driver.gpus
     assert (only.name, only.uuid, only.memory, only.free) == (

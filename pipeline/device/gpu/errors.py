@@ -1,6 +1,6 @@
-"""What the GPU's libraries raise, told apart: full memory, a lost context, a missing function.
+"""Classification of the GPU libraries' errors: full memory, a lost context, a missing function.
 
-Needs none of these libraries: any process may ask. The texts are those of RMM 26.10
+It needs none of these libraries, so it works in any process. The texts are those of RMM 26.10
 ("std::bad_alloc: out_of_memory: RMM failure at: …: Exceeded memory limit …"), cuDF ("CUDA error
 encountered at: …: 700 cudaErrorIllegalAddress …"), CuPy ("Out of memory allocating 1,024 bytes …"),
 Numba ("CUDA_ERROR_OUT_OF_MEMORY") and XGBoost 3.2 ("Memory allocation error on worker 0: …").
@@ -27,31 +27,30 @@ CONTEXT_LOST = re.compile(
     re.IGNORECASE,
 )
 REFUSALS = ("NotImplementedError", "MixedTypeError", "UnsupportedOnGPU")
-"""Names of the exceptions with which cuDF and cuML say that they lack a function."""
+"""Names of the exceptions that cuDF and cuML raise for a function that they lack."""
 
 
 def translate_error(error: BaseException) -> DeviceError | None:
-    """What a library's error says of the GPU; None when it is not about the GPU.
-
-    Python's and NumPy's own `MemoryError` name no allocator: the host's memory is full then.
-    """
+    """Return the device error that a library's error means; None if it is not about the GPU."""
     if isinstance(error, PipelineError):
         return error if isinstance(error, DeviceError) else None
-    said = one_line(error)
+    text = one_line(error)
+    # Python's and NumPy's own `MemoryError` name no allocator, so they match no pattern: then it is
+    # the host's memory that is full.
     for pattern, kind, what in (
         (FULL, DeviceFull, "out of GPU memory"),
         (ABSENT, DeviceError, "no GPU that works"),
         (CONTEXT_LOST, DeviceLost, "the GPU failed"),
     ):
-        if pattern.search(said):
-            return kind(f"{what}: {said}")
+        if pattern.search(text):
+            return kind(f"{what}: {text}")
     if any(kind.__name__ in REFUSALS for kind in type(error).__mro__):
-        return DeviceError(f"not on the GPU: {said}")
+        return DeviceError(f"not on the GPU: {text}")
     return None
 
 
 def one_line(error: BaseException) -> str:
-    """The error on one line, without XGBoost's stack."""
+    """Return the error's message on one line, without XGBoost's stack."""
     text = str(error).split("Stack trace")[0]
     text = " ".join(re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text).split())
     text = text if len(text) <= 300 else text[:299] + "…"

@@ -1,7 +1,8 @@
-"""The GPU's side of `pipeline.device.Frames`: cuDF and CuPy. Mirrors `pipeline.device.cpu`.
+"""The GPU's implementation of `pipeline.device.Frames`: cuDF and CuPy.
 
-cuDF keeps a mask of nulls beside every column; floats may hold NaN values too, and both are missing
-here. Written against RAPIDS 26.10; what has run on a GPU is in docs/gpu-results.
+It mirrors `pipeline.device.cpu`. cuDF has a mask of nulls beside every column, and floats may have
+NaN values too; both are missing here. Written against RAPIDS 26.10; docs/gpu-results lists what has
+run on a GPU.
 """
 
 from __future__ import annotations
@@ -9,18 +10,29 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import cudf
 import cupy as cp
 import numpy as np
 import pandas as pd
 
-from pipeline.device import MISSING, UNSEEN, FileReaders, cpu, dtype_of
+from pipeline.device import (
+    MISSING,
+    UNSEEN,
+    Array,
+    FileReaders,
+    Frame,
+    Series,
+    cpu,
+    dtype_of,
+)
 from pipeline.device.gpu import errors, lookup, memory, transfer_bytes
 from pipeline.device.table_cache import TableCache
 from pipeline.errors import DeviceError
 from pipeline.schema import Column, Dtype
+
+T = TypeVar("T")
 
 name = "gpu"
 lib = cudf
@@ -28,90 +40,90 @@ xp = cp
 
 
 def read_meter() -> dict[str, int]:
-    """What the ledger says of a stage: bytes moved, and the most in use, since the last call."""
+    """Return the bytes of transfers, and the peak memory, since the last call."""
     return {**transfer_bytes.take_counts(), "peak_device": memory.take_peak()}
 
 
 # -- building and converting -------------------------------------------------------------------
 
 
-def empty_frame(columns: list[Column]) -> Any:
-    """A frame of no rows with these columns, and an int64 index of row ids."""
+def empty_frame(columns: list[Column]) -> Frame:
+    """Return a frame without rows with these columns, and an int64 index of row ids."""
     return to_device(cpu.empty_frame(columns))
 
 
-def make_series(values: Any, dtype: Dtype, missing: Any = None) -> Any:
-    """A column in its storage dtype from values and a mask (True is missing)."""
+def make_series(values: Array, dtype: Dtype, missing: Array | None = None) -> Series:
+    """Return a column in its storage dtype from values and a mask (True is missing)."""
     if dtype in ("float64", "float32"):
-        floats_ = values.astype(dtype, copy=missing is None)
+        floats = values.astype(dtype, copy=missing is None)
         if missing is not None:
-            floats_ = cp.where(missing, cp.asarray(np.nan, dtype=dtype), floats_)
-        return cudf.Series(floats_, nan_as_null=False)
+            floats = cp.where(missing, cp.asarray(np.nan, dtype=dtype), floats)
+        return cudf.Series(floats, nan_as_null=False)
     column = cudf.Series(values.astype("int64" if dtype == "datetime" else dtype))
     if dtype == "datetime":
         column = column.astype("datetime64[us]")
     return column if missing is None else column.where(cudf.Series(~missing))
 
 
-def make_text(codes: Any, values: np.ndarray) -> Any:
-    """A text column (category) from codes into distinct values."""
-    known = cudf.Series(codes)
-    known = known.where(cudf.Series(codes >= 0))
+def make_text(codes: Array, values: np.ndarray) -> Series:
+    """Return a text column (category) from codes into distinct values."""
+    column = cudf.Series(codes)
+    column = column.where(cudf.Series(codes >= 0))
     transfer_bytes.count("h2d", transfer_bytes.text_bytes(values))
     categories = cudf.Index(pd.Index(np.asarray(values, dtype=object), dtype="str"))
-    return cudf.Series(cudf.CategoricalIndex.from_codes(known, categories, ordered=False))
+    return cudf.Series(cudf.CategoricalIndex.from_codes(column, categories, ordered=False))
 
 
-def make_frame(columns: dict[str, Any]) -> Any:
-    """A frame of these columns."""
+def make_frame(columns: dict[str, Series]) -> Frame:
+    """Return a frame of these columns."""
     return cudf.DataFrame(columns)
 
 
-def frame_with_ids(columns: dict[str, Any], ids: Any) -> Any:
-    """A frame of these columns, with row ids as its index."""
-    made = cudf.DataFrame(columns) if columns else cudf.DataFrame(index=cudf.Index(ids))
-    made.index = cudf.Index(ids)
-    return made
+def frame_with_ids(columns: dict[str, Series], ids: Array) -> Frame:
+    """Return a frame of these columns, with row ids as its index."""
+    frame = cudf.DataFrame(columns) if columns else cudf.DataFrame(index=cudf.Index(ids))
+    frame.index = cudf.Index(ids)
+    return frame
 
 
-def row_ids(frame: Any) -> Any:
-    """Row ids: the index as int64."""
+def row_ids(frame: Frame) -> Array:
+    """Return the row ids: the index as int64."""
     return frame.index.to_cupy().astype("int64", copy=False)
 
 
-def concat(frames: list[Any]) -> Any:
-    """Rows of all frames; text columns get the union of the frames' categories."""
+def concat(frames: list[Frame]) -> Frame:
+    """Concatenate the rows; text columns get the union of the frames' categories."""
     return frames[0] if len(frames) == 1 else cudf.concat(frames)
 
 
-def pack_integers(frame: Any) -> Any:
-    """The frame with its integers in as few bytes as their values need."""
-    return cudf.DataFrame({name: _packed(frame[name]) for name in frame.columns})
+def pack_integers(frame: Frame) -> Frame:
+    """Return the frame with its integers in as few bytes as their values need."""
+    return cudf.DataFrame({name: _pack_column(frame[name]) for name in frame.columns})
 
 
-def _packed(series: Any) -> Any:
+def _pack_column(series: Series) -> Series:
     if len(series) == 0 or dtype_of(series) not in ("int64", "int32"):
         return series
     values, _ = to_arrays(series)
-    kind = cpu.packing(int(values.min()), int(values.max()))
+    kind = cpu.choose_packed_dtype(int(values.min()), int(values.max()))
     return series if kind is None else series.astype(kind)
 
 
-def unpack_integers(series: Any) -> Any:
-    """The column of a packed frame as int64; any other column as it is."""
+def unpack_integers(series: Series) -> Series:
+    """Return a packed column as int64, and any other column as it is."""
     return series.astype("int64") if str(series.dtype) in cpu.PACKED else series
 
 
 # -- columns as arrays -------------------------------------------------------------------------
 
 
-def to_arrays(series: Any) -> tuple[Any, Any]:
-    """(values, missing) of a column that is not text."""
+def to_arrays(series: Series) -> tuple[Array, Array]:
+    """Return (values, missing) of a column that is not text."""
     missing = series.isna().to_cupy()
     kind = dtype_of(series)
     if kind == "datetime":
         series = series.astype("datetime64[us]").astype("int64")
-    elif not isinstance(series.dtype, np.dtype):  # UInt32 of `isocalendar`, which CuPy knows not
+    elif not isinstance(series.dtype, np.dtype):  # UInt32 of `isocalendar`, which CuPy lacks
         series = series.astype(kind)
     filled = series.fillna(False if kind == "bool" else 0).to_cupy()
     if filled.dtype.kind == "f":
@@ -119,105 +131,107 @@ def to_arrays(series: Any) -> tuple[Any, Any]:
     return filled, missing
 
 
-def to_floats(series: Any) -> Any:
-    """float64 with NaN where missing."""
+def to_floats(series: Series) -> Array:
+    """Return the column as float64, with NaN where it is missing."""
     values, missing = to_arrays(series)
     return cp.where(missing, cp.nan, values.astype("float64"))
 
 
-def to_codes(series: Any) -> tuple[Any, np.ndarray]:
-    """(int32 codes with -1 for missing, distinct values)."""
+def to_codes(series: Series) -> tuple[Array, np.ndarray]:
+    """Return (int32 codes with -1 for missing, distinct values on the host)."""
     if dtype_of(series) == "text":
         values = series.cat.categories.to_pandas().to_numpy(dtype=object)
         transfer_bytes.count("d2h", transfer_bytes.text_bytes(values))
         return series.cat.codes.astype("int32").fillna(-1).to_cupy(), values
-    found, values = to_device_codes(series)
-    return found, to_host(values)
+    codes, values = to_device_codes(series)
+    return codes, to_host(values)
 
 
-def to_device_codes(series: Any) -> tuple[Any, Any]:
-    """(int32 codes with -1 for missing, distinct values here) of a column that is not text."""
-    found, missing = to_arrays(series)
-    if found.dtype.kind == "f":
-        found = cp.where(missing, 0, found)  # NaN differs from itself
-    if found.dtype.kind == "b":
-        values, at = cp.unique(found.astype("int8"), return_inverse=True)
+def to_device_codes(series: Series) -> tuple[Array, Array]:
+    """Return (int32 codes with -1 for missing, distinct values on the GPU); not for text."""
+    rows, missing = to_arrays(series)
+    if rows.dtype.kind == "f":
+        rows = cp.where(missing, 0, rows)  # NaN differs from itself
+    if rows.dtype.kind == "b":
+        values, codes = cp.unique(rows.astype("int8"), return_inverse=True)
         values = values.astype(bool)
     else:
-        values, at = cp.unique(found, return_inverse=True)
-    return cp.where(missing, -1, at.reshape(-1)).astype("int32"), values
+        values, codes = cp.unique(rows, return_inverse=True)
+    return cp.where(missing, -1, codes.reshape(-1)).astype("int32"), values
 
 
-_constants = TableCache()
+_cache = TableCache()
 
 
-def cache_array(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Any:
-    """``make()`` as an array here, for as long as the table lives."""
-    return _constants.get(table, name, lambda: to_device(make()))
+def cache_array(table: pd.DataFrame, name: str, make: Callable[[], np.ndarray]) -> Array:
+    """Return ``make()`` as an array on the GPU; cache it for as long as the table lives."""
+    return _cache.get(table, name, lambda: to_device(make()))
 
 
 def release() -> None:
-    """Frees what is kept of fitted tables."""
-    _constants.clear()
+    """Free what is cached of fitted tables."""
+    _cache.clear()
 
 
 def find_positions(
-    series: Any, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
-) -> Any:
-    """Where each row's value stands in ``keys``; UNSEEN, MISSING otherwise."""
+    series: Series, keys: np.ndarray, of: tuple[pd.DataFrame, str] | None = None
+) -> Array:
+    """Return the position of each row's value in ``keys``, or UNSEEN or MISSING."""
     if dtype_of(series) == "text":
-        known = _made(of, "words", lambda: lookup.text_keys(keys))
-        table = cp.append(lookup.find_among(cudf.Series(series.cat.categories), known), MISSING)
-        found = series.cat.codes.astype("int32").fillna(-1).to_cupy()
-        return table[cp.where(found < 0, len(table) - 1, found)]
+        texts = _cache_keys(of, "words", lambda: lookup.text_keys(keys))
+        table = cp.append(lookup.find_among(cudf.Series(series.cat.categories), texts), MISSING)
+        codes = series.cat.codes.astype("int32").fillna(-1).to_cupy()
+        return table[cp.where(codes < 0, len(table) - 1, codes)]
     values, missing = to_arrays(series)
     keys = np.asarray(keys)
     if len(keys) == 0 or keys.dtype == object:  # keys of another type: nothing can be equal
         return cp.where(missing, MISSING, UNSEEN).astype("int64")
     kind = "float64" if "f" in (values.dtype.kind, keys.dtype.kind) else "int64"
-    known, order = _made(of, kind, lambda: lookup.sort_keys(keys.astype(kind)))
+    ascending, order = _cache_keys(of, kind, lambda: lookup.sort_keys(keys.astype(kind)))
     values = values.astype(kind)
-    at = cp.minimum(cp.searchsorted(known, values), len(keys) - 1)
-    found = cp.where(known[at] == values, order[at], UNSEEN)
-    return cp.where(missing, MISSING, found).astype("int64")
+    at = cp.minimum(cp.searchsorted(ascending, values), len(keys) - 1)
+    positions = cp.where(ascending[at] == values, order[at], UNSEEN)
+    return cp.where(missing, MISSING, positions).astype("int64")
 
 
-def _made(of: tuple[pd.DataFrame, str] | None, what: str, make: Callable[[], Any]) -> Any:
-    """``make()``, kept if the keys are a column of a fitted table."""
-    return make() if of is None else _constants.get(of[0], f"{what} of {of[1]}", make)
+def _cache_keys(of: tuple[pd.DataFrame, str] | None, what: str, make: Callable[[], T]) -> T:
+    """Return ``make()``; cache it if the keys are a column of a fitted table."""
+    return make() if of is None else _cache.get(of[0], f"{what} of {of[1]}", make)
 
 
 # -- reductions and hashes -----------------------------------------------------------------------
 
 
-def bincount(codes: Any, length: int, weights: Any = None) -> np.ndarray:
-    """Rows, or sums of weights, per code; negative codes are left out.
+def bincount(codes: Array, length: int, weights: Array | None = None) -> np.ndarray:
+    """Return rows, or sums of weights, per code; skip negative codes.
 
-    CuPy adds weights in no fixed order, so sums may differ in their last bits between runs.
+    CuPy adds weights in any order, so sums may differ in their last bits between runs.
     """
-    kept = codes >= 0
-    rows = codes[kept].astype("int64")
-    of = None if weights is None else weights[kept].astype("float64")
-    found = cp.bincount(rows, weights=of, minlength=length)
-    if of is not None:
-        summed: np.ndarray = to_host(found)
-        return summed
-    counts: np.ndarray = to_host(found.astype("int32"))  # a frame has fewer than 2^31 rows
-    return counts.astype("int64")
+    valid = codes >= 0
+    rows = codes[valid].astype("int64")
+    valid_weights = None if weights is None else weights[valid].astype("float64")
+    counts = cp.bincount(rows, weights=valid_weights, minlength=length)
+    if valid_weights is not None:
+        sums: np.ndarray = to_host(counts)
+        return sums
+    # a frame has fewer than 2^31 rows: half the bytes to transfer
+    on_host: np.ndarray = to_host(counts.astype("int32"))
+    return on_host.astype("int64")
 
 
-def hash_ints(values: Any, seed: int) -> Any:
-    """MurmurHash3_x86_32 of int64 values."""
+def hash_ints(values: Array, seed: int) -> Array:
+    """Hash int64 values with MurmurHash3_x86_32."""
     column = cudf.Series(cp.ascontiguousarray(values.astype("int64", copy=False)))
     return column.hash_values(method="murmur3", seed=seed & 0xFFFFFFFF).to_cupy().astype("int64")
 
 
-def hash_values(series: Any, seed: int) -> Any:
-    """A hash of a column of any dtype; missing is 0."""
+def hash_values(series: Series, seed: int) -> Array:
+    """Hash a column of any dtype; missing is 0."""
     if dtype_of(series) == "text":
-        found, distinct = to_codes(series)
+        codes, distinct = to_codes(series)
+        # one more entry, for the code -1 of missing values
         table = np.append(cpu.hash_text(distinct, seed), 0).astype("int64")
-        return to_device(table)[cp.where(found < 0, len(table) - 1, found)]
+        return to_device(table)[cp.where(codes < 0, len(table) - 1, codes)]
     values, missing = to_arrays(series)
     if values.dtype.kind == "f":
         values = (values.astype("float64") + 0.0).view("int64")  # + 0.0 turns -0.0 into 0.0
@@ -228,85 +242,86 @@ def hash_values(series: Any, seed: int) -> Any:
 
 
 def file_readers() -> FileReaders:
-    """cuDF's readers."""
+    """Return cuDF's readers."""
     return cast("FileReaders", importlib.import_module("pipeline.device.gpu.reading"))
 
 
-# -- when it cannot --------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 def translate_error(error: BaseException) -> DeviceError | None:
-    """What a library's error says of the GPU; None when it is not about the GPU."""
+    """Return the device error that a library's error means; None if it is not about the GPU."""
     return errors.translate_error(error)
 
 
 def external_memory() -> AbstractContextManager[None]:
-    """XGBoost's own asynchronous pool: without one, its external memory is slow on a GPU."""
+    """Return a block with XGBoost's own asynchronous pool."""
     import xgboost
 
-    found: AbstractContextManager[None] = xgboost.config_context(use_cuda_async_pool=True)
-    return found
+    # without such a pool, external memory is slow on a GPU
+    pool: AbstractContextManager[None] = xgboost.config_context(use_cuda_async_pool=True)
+    return pool
 
 
-# -- crossing the bus ----------------------------------------------------------------------------
+# -- transfers -----------------------------------------------------------------------------------
 
 
 def to_host(value: Any) -> Any:
-    """NumPy array, pandas Series or DataFrame in storage dtypes; bytes are counted."""
+    """Return a NumPy array, pandas Series or DataFrame in storage dtypes; count the bytes."""
     if isinstance(value, np.ndarray | np.generic):
         return value
     if isinstance(value, cp.ndarray):
         transfer_bytes.count("d2h", value.nbytes)
         return cp.asnumpy(value)
-    transfer_bytes.count("d2h", 8 * len(value))  # of its index
+    transfer_bytes.count("d2h", 8 * len(value))  # the index
     if isinstance(value, cudf.Series):
         column = _column_to_host(value)
         column.index = value.index.to_pandas()
         return column
     columns = {n: _column_to_host(value[n]) for n in value.columns}
-    made = pd.DataFrame(columns, columns=pd.Index(list(columns)), copy=False)
-    made.index = value.index.to_pandas()
-    return made
+    frame = pd.DataFrame(columns, columns=pd.Index(list(columns)), copy=False)
+    frame.index = value.index.to_pandas()
+    return frame
 
 
-def _column_to_host(series: Any) -> pd.Series:
+def _column_to_host(series: Series) -> pd.Series:
     if (kind := dtype_of(series)) == "text":
-        found, values = to_codes(series)
-        return cpu.make_text(to_host(found), values)
+        codes, values = to_codes(series)
+        return cpu.make_text(to_host(codes), values)
     values, missing = to_arrays(series)
     return cpu.make_series(to_host(values), kind, to_host(missing))
 
 
 def to_device(value: Any) -> Any:
-    """CuPy array or cuDF frame from a NumPy array or a pandas frame in storage dtypes."""
+    """Return a CuPy array or cuDF frame of a NumPy array or a pandas frame; count the bytes."""
     if isinstance(value, np.ndarray):
         transfer_bytes.count("h2d", value.nbytes)
         return cp.asarray(value)
-    made = cudf.DataFrame({n: _column_to_device(value[n]) for n in value.columns})
-    made.index = cudf.Index(to_device(value.index.to_numpy(dtype="int64")))
-    return made
+    frame = cudf.DataFrame({n: _column_to_device(value[n]) for n in value.columns})
+    frame.index = cudf.Index(to_device(value.index.to_numpy(dtype="int64")))
+    return frame
 
 
-def to_host_unordered(values: Any) -> np.ndarray:
-    """The values on the host; where few differ, each once with its count."""
-    known, counts = cp.unique(values, return_counts=True)
-    if len(known) * (known.itemsize + 4) >= values.nbytes:
-        every: np.ndarray = to_host(values)
-        return every
-    repeated: np.ndarray = np.repeat(to_host(known), to_host(counts.astype("int32")))
+def to_host_unordered(values: Array) -> np.ndarray:
+    """Return the values on the host; transfer each distinct one with its count, if that is less."""
+    distinct, counts = cp.unique(values, return_counts=True)
+    if len(distinct) * (distinct.itemsize + 4) >= values.nbytes:
+        all_values: np.ndarray = to_host(values)
+        return all_values
+    repeated: np.ndarray = np.repeat(to_host(distinct), to_host(counts.astype("int32")))
     return repeated
 
 
-def _column_to_device(series: pd.Series) -> Any:
+def _column_to_device(series: pd.Series) -> Series:
     if (kind := dtype_of(series)) == "text":
-        found, values_of_text = cpu.to_codes(series)
-        return make_text(to_device(found), values_of_text)
+        codes, texts = cpu.to_codes(series)
+        return make_text(to_device(codes), texts)
     values, missing = cpu.to_arrays(series)
     return make_series(to_device(values), kind, to_device(missing) if missing.any() else None)
 
 
-def to_matrix(frame: Any, names: list[str], rows: Any = None) -> Any:
-    """C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
+def to_matrix(frame: Frame, names: list[str], rows: Array | None = None) -> Array:
+    """Return C-ordered float32 (n, len(names)) of all rows or of those; missing is NaN."""
     out = cp.empty((len(frame) if rows is None else len(rows), len(names)), dtype="float32")
     for j, column in enumerate(names):
         values = to_floats(frame[column])

@@ -11,11 +11,11 @@ from pipeline.errors import DeviceError
 
 
 def make_forest(task: str, *, n_bins: int, **options: Any) -> Any:
-    """A cuML forest that is not trained yet, with scikit-learn's `fit` and `predict`.
+    """Return an untrained cuML forest, with scikit-learn's `fit` and `predict`.
 
     Args:
         task: "binary", "multiclass" or "regression".
-        n_bins: bins of a column's values, at which splits are tried.
+        n_bins: bins of a column's values; splits are tried at their edges.
         options: `n_estimators`, `max_depth`, `min_samples_leaf`, `max_features`, `max_samples` (a
             share) and `random_state`, as scikit-learn names them. Missing values must be filled.
     """
@@ -26,26 +26,25 @@ def make_forest(task: str, *, n_bins: int, **options: Any) -> Any:
 
 
 def make_scorer(checkpoint: bytes, task: str, estimator: Any = None) -> Callable[[Array], Array]:
-    """The function of a Treelite checkpoint on the GPU: nvForest's; without it, the estimator's.
-
-    nvForest scores in the checkpoint's own precision: trees of scikit-learn split at float64
-    thresholds, which single precision would move past some rows.
+    """Return a function that scores a forest on the GPU: nvForest's, or else the estimator's.
 
     Args:
         checkpoint: Treelite's bytes, of cuML or of scikit-learn.
         task: "binary", "multiclass" or "regression".
-        estimator: the cuML forest that was trained, where it is still there.
+        estimator: the trained cuML forest, if it is still in memory.
 
     Returns:
         float32 (n, k) to (n,) values of a regression, else to (n, classes) probabilities.
 
     Raises:
-        DeviceError: neither nvForest nor the estimator is there.
+        DeviceError: nvForest is not installed, and there is no estimator.
     """
     if find_spec("nvforest") is not None:
         import nvforest
         import treelite
 
+        # In the checkpoint's own precision: scikit-learn's trees split at float64 thresholds, which
+        # single precision would move past some rows.
         model = treelite.Model.deserialize_bytes(checkpoint)
         estimator = nvforest.load_from_treelite_model(model, device="gpu")
     if estimator is None:

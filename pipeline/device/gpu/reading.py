@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from csv import QUOTE_MINIMAL, QUOTE_NONE
 from io import BytesIO
-from typing import Any
 
 import cudf
 
+from pipeline.device import Frame
 from pipeline.device.gpu import transfer_bytes
 
 name = "cuDF"
@@ -19,13 +19,12 @@ name = "cuDF"
 
 def csv_fields(
     data: bytes, fields: int, used: Sequence[int], delimiter: str, quote: str | None
-) -> Any:
-    """The fields of CSV records as text; a field that a record lacks is missing.
+) -> Frame:
+    """Return the fields of CSV records as text; a field that a record lacks is missing.
 
-    Text of every column, because cuDF's numbers cannot be trusted: libcudf's `parse_numeric` reads
-    1.5 as the integer 1, lets integers overflow and takes True for 1, all without a null
-    (docs/decisions/0004-cudf-reads-text.md). Without ``na_filter`` an empty field is an empty text,
-    so that a null can only be a field that is not there.
+    Every column is read as text, because cuDF's numbers cannot be trusted: libcudf's
+    `parse_numeric` reads 1.5 as the integer 1, lets integers overflow and takes True for 1, all
+    without a null (docs/decisions/0004-cudf-reads-text.md).
     """
     transfer_bytes.count("h2d_files", len(data))
     columns = [str(position) for position in used]
@@ -39,25 +38,23 @@ def csv_fields(
         quotechar=quote or '"',
         quoting=QUOTE_MINIMAL if quote else QUOTE_NONE,
         doublequote=True,
-        na_filter=False,
+        na_filter=False,  # an empty field is an empty text: only a missing field is null
         keep_default_na=False,
         skip_blank_lines=True,
         compression=None,
     )
 
 
-def row_groups(path: str, groups: Sequence[int], names: Sequence[str], size: int) -> Any:
-    """Columns of row groups, as cuDF types them.
-
-    Without a partitioning, which is ``hive`` by default, cuDF (26.10.2, `_process_dataset`) opens
-    the file through PyArrow first, each time, and makes columns of the folders' ``key=value``, also
-    in place of columns of the file.
-    """
+def row_groups(path: str, groups: Sequence[int], names: Sequence[str], size: int) -> Frame:
+    """Return columns of row groups, in cuDF's dtypes."""
     transfer_bytes.count("h2d_files", size)
     return cudf.read_parquet(
         path,
         columns=list(names),
         row_groups=list(groups),
         use_pandas_metadata=False,
+        # With the default ``hive``, cuDF (26.10.2, `_process_dataset`) first opens the file through
+        # PyArrow, each time. It also makes columns of ``key=value`` folders, which replace columns
+        # of the file.
         dataset_kwargs={"partitioning": None},
     )

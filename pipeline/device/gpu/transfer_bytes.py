@@ -1,4 +1,4 @@
-"""Bytes that pass between the host and the GPU, counted where they pass."""
+"""Counters of the bytes that are transferred between the host and the GPU."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Literal
 
-Way = Literal["h2d", "h2d_files", "d2h"]
+Direction = Literal["h2d", "h2d_files", "d2h"]
 
 _lock = Lock()
-_moved: dict[Way, int] = {"h2d": 0, "h2d_files": 0, "d2h": 0}
+_bytes: dict[Direction, int] = {"h2d": 0, "h2d_files": 0, "d2h": 0}
 
 
-def count(way: Way, size: int) -> None:
-    """Adds bytes; those of ``h2d_files`` are of ``h2d`` too."""
+def count(direction: Direction, size: int) -> None:
+    """Add bytes; those of ``h2d_files`` count as ``h2d`` too."""
     with _lock:
-        _moved[way] += size
-        if way == "h2d_files":
-            _moved["h2d"] += size
+        _bytes[direction] += size
+        if direction == "h2d_files":
+            _bytes["h2d"] += size
 
 
 def text_bytes(values: Iterable[str]) -> int:
-    """Bytes of words in UTF-8."""
+    """Return the bytes of texts in UTF-8."""
     return sum(len(v.encode("utf-8", "surrogatepass")) for v in values)
 
 
 def take_counts() -> dict[str, int]:
-    """Bytes since the last call: to the device, of these of input files, and to the host."""
+    """Return the bytes since the last call, by direction, and reset the counters."""
     with _lock:
-        found = {str(way): size for way, size in _moved.items()}
-        _moved.update(dict.fromkeys(_moved, 0))
-    return found
+        counts = {str(direction): size for direction, size in _bytes.items()}
+        _bytes.update(dict.fromkeys(_bytes, 0))
+    return counts
