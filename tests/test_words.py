@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[1]
 
 PENDING: set[str] = {
     "pipeline/cli",
-    "pipeline/device",
     "pipeline/features",
     "pipeline/ingest", "pipeline/predict",
     "pipeline/tools",
