@@ -1,1 +1,4 @@
-"""New data through a finished run."""
+"""Prediction: a finished run scores new data.
+
+Modules here import from evaluate, features, ingest, train and everything below.
+"""

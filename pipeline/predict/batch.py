@@ -1,4 +1,4 @@
-"""Scores files block by block: one output row per input row, in input order."""
+"""Scoring of files, block by block: one output row per input row, in input order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,19 +37,16 @@ from pipeline.predict.scorer import Scorer, read_config
 from pipeline.predict.url_options import with_options
 from pipeline.schema import Dtype
 
-if TYPE_CHECKING:
-    from pipeline.device import Frame
-
 TYPES: Mapping[Dtype, ColumnType] = {
     "int64": "integer", "int32": "integer", "float64": "float", "float32": "float", "bool": "bool",
     "datetime": "datetime", "text": "text",
 }  # fmt: skip
-"""How a column of a side table is read again."""
+"""Types in which the columns of a side table are read."""
 
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What `predict_files` did."""
+    """The result of `predict_files`."""
 
     out: str
     model: str
@@ -56,23 +54,28 @@ class PredictResult:
     unscored: int
     """Rows whose prediction is null: dropped by a filter, or bad under quarantine."""
     extra: tuple[str, ...]
+    """Columns of the new data that the run does not use."""
     device: DeviceChoice
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result for ``--json``."""
         return {
-            "out": self.out, "model": self.model, "rows": self.rows,
-            "unscored": self.unscored, "ignored_columns": list(self.extra),
+            "out": self.out,
+            "model": self.model,
+            "rows": self.rows,
+            "unscored": self.unscored,
+            "ignored_columns": list(self.extra),
             "device": {
-                "asked": self.device.requested, "chosen": self.device.name,
+                "asked": self.device.requested,
+                "chosen": self.device.name,
                 "reason": self.device.reason,
             },
             "seconds": self.seconds,
-        }  # fmt: skip
+        }
 
     def text(self) -> str:
-        """For people."""
+        """Return the result as lines for people."""
         where, took = f"on the {self.device.name}", f"in {self.seconds:.1f} s"
         out = "standard output" if self.out == writer.STDOUT else self.out
         lines = [
@@ -88,93 +91,106 @@ class PredictResult:
 
 
 def predict_files(
-    run: str | Path, data: Sequence[str], out: str | Path, *,
-    model: str = "best", keep: Sequence[str] = (), tables: Sequence[str] = (),
-    device: str = "auto", excel_safe: bool = False,
+    run: str | Path,
+    data: Sequence[str],
+    out: str | Path,
+    *,
+    model: str = "best",
+    keep: Sequence[str] = (),
+    tables: Sequence[str] = (),
+    device: str = "auto",
+    excel_safe: bool = False,
     storage_options: Sequence[str] = (),
-) -> PredictResult:  # fmt: skip
-    """Scores new CSV or Parquet files with a finished run.
+) -> PredictResult:
+    """Score new CSV or Parquet files with a finished run.
 
     Args:
+        run: the run folder, or a model's file in it.
         data: files, folders, globs or URLs.
-        out: a file or a URL, written as CSV or Parquet, by its ending; complete or not there. ``-``
-            is CSV on standard output.
-        keep: input columns copied beside the predictions.
-        tables: ``NAME=PATH`` of side tables newer than the run's own copies.
-        device: "cpu", "gpu", or "auto": the GPU for more than `place.FEW` rows, if there is one.
-        excel_safe: no cell of a CSV is a formula (`output.defused`).
-        storage_options: ``KEY=VALUE`` for the URLs among the files. Those of the run are not used,
-            because they say where data, and variables of the environment, are sent.
+        out: a file or a URL, CSV or Parquet by its ending; it is complete or absent. ``-`` prints
+            CSV on standard output.
+        model: "best", or the name of one of the run's models.
+        keep: input columns that are copied beside the predictions.
+        tables: ``NAME=PATH`` of side tables that replace the run's own copies.
+        device: "cpu", "gpu", or "auto": a GPU for more than `device_policy.FEW` rows.
+        excel_safe: no cell of a CSV is a formula (`writer.defuse_formulas`).
+        storage_options: ``KEY=VALUE`` for the URLs among the files. The run's own options are not
+            used, because they decide where data and variables of the environment are sent.
 
     Raises:
-        InputError: the run was altered, the files do not fit it, a value is bad.
-        DeviceError: ``device="gpu"``, and it cannot; nothing is then scored on the CPU.
+        InputError: the run was altered, the files do not fit it, or a value is invalid.
+        DeviceError: ``device="gpu"``, and the GPU cannot score; nothing is scored on the CPU.
     """
     started = time.perf_counter()
     out = os.path.expanduser(out)
     writer.check_output(out, excel_safe)
     scorer = Scorer.load(run, model)
-    config, wanted = _described(scorer)
+    config, trained = _read_contract(scorer)
     config = with_options(config, [*data, out, *tables], storage_options)
-    scorer = scorer.with_tables(_newer(tables, config, scorer))
+    scorer = scorer.with_tables(_read_tables(tables, config, scorer))
     shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
     source = validate(Source, {"path": tuple(data), **shared}, "DATA")
-    contract = match_contract(wanted, source, scorer.columns, keep)
+    contract = match_contract(trained, source, scorer.columns, keep)
     _check_apart(out, scorer.run, contract, tables)
     _check_keep(keep, contract, scorer)
     blocks = plan_blocks(contract)
     groups: list[Sequence[Block]] = [part.blocks for part in group_blocks(blocks, SMALL_BLOCK)]
-    if scorer.whole or not blocks:  # rows that depend on each other, or no rows: one frame of all
+    if scorer.needs_all_rows or not blocks:
+        # Rows that depend on each other need one frame, and no rows need one for its columns.
         groups = [blocks]
     scorer = move_to_device(scorer, choose_for_rows(device, sum(block.rows for block in blocks)))
-    with _place(out, config) as path:
-        rows, unscored, choice = _scored(
-            scorer,
-            lambda own: _tables(own, contract, groups, keep, config),
-            Path(path),
-            excel_safe,
-        )
-    seconds = round(time.perf_counter() - started, 3)
-    name, extra = scorer.model.name, tuple(contract.extra)
-    return PredictResult(out, name, rows, unscored, extra, choice, seconds)
+    choice = scorer.choice
+
+    def score(scorer: Scorer) -> Iterator[pa.Table]:
+        return _score_groups(groups, partial(_score_blocks, scorer, contract, keep, config), choice)
+
+    with _open_output(out, config) as path:
+        try:
+            rows, unscored = writer.write(score(scorer), Path(path), excel_safe)
+        except Exception as error:
+            # The CPU scores all rows once more, so that the file is of one device.
+            choice = fall_back_to_cpu(choice, error)
+            rows, unscored = writer.write(score(scorer.on(choice)), Path(path), excel_safe)
+    return PredictResult(
+        out,
+        scorer.model.name,
+        rows,
+        unscored,
+        tuple(contract.extra),
+        choice,
+        round(time.perf_counter() - started, 3),
+    )
 
 
-def _place(out: str, config: Config) -> AbstractContextManager[str | Path]:
-    """The local file to write to."""
+def _open_output(out: str, config: Config) -> AbstractContextManager[str | Path]:
+    """Return the local file to write to, which is printed or uploaded if the block succeeds."""
     if out == writer.STDOUT:
         return writer.print_file()
     return upload_on_success(out, config.data.storage_options) if is_url(out) else nullcontext(out)
 
 
-def _described(scorer: Scorer) -> tuple[Config, Contract]:
-    """The run's config and the contract of its data."""
-    seal = manifest.VerifiedRun(scorer.run, scorer.manifest)
-    path = scorer.run / "ingest" / "schema.json"
-    with manifest.report_misfits(scorer.run):
-        contract = Contract.from_json(manifest.parse_json(seal.read(path), path), path)
-    _check_columns(contract, scorer, path)
-    return read_config(seal), contract
-
-
-def _check_columns(contract: Contract, scorer: Scorer, path: Path) -> None:
-    """Check that the plan reads the columns of the contract, in its dtypes.
+def _read_contract(scorer: Scorer) -> tuple[Config, Contract]:
+    """Return the run's config and the contract of its data.
 
     Raises:
-        InputError: it does not; names the file and the column.
+        InputError: the features read columns, or dtypes, that the contract does not have.
     """
+    run = manifest.VerifiedRun(scorer.run, scorer.manifest)
+    path = scorer.run / "ingest" / "schema.json"
+    with manifest.report_misfits(scorer.run):
+        contract = Contract.from_json(manifest.parse_json(run.read(path), path), path)
     for name in scorer.columns:
         if name not in contract.schema:
-            raise misfit_error(
-                path, "columns", f"there is no {name!r:.80}, which the features read"
-            )
+            problem = f"there is no {name!r:.80}, which the features read"
+            raise misfit_error(path, "columns", problem)
         if contract.schema[name].dtype != scorer.plan.source[name].dtype:
-            raise misfit_error(
-                path, "columns", f"{name!r:.80} has another type than the features read"
-            )
+            problem = f"{name!r:.80} has another type than the features read"
+            raise misfit_error(path, "columns", problem)
+    return read_config(run), contract
 
 
 def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str]) -> None:
-    """Refuses an output that would replace what is read."""
+    """Refuse an output that would replace an input or a file of the run."""
     if is_url(out) or out == writer.STDOUT:
         return
     path = Path(out).resolve()
@@ -192,37 +208,11 @@ def _check_apart(out: str, run: Path, contract: Contract, tables: Sequence[str])
         )
 
 
-def _scored(
-    scorer: Scorer, tables: Callable[[Scorer], Iterator[pa.Table]], path: Path, excel_safe: bool
-) -> tuple[int, int, DeviceChoice]:
-    """Writes the file; rows, those without a prediction, and where they were scored.
-
-    Under ``auto`` a GPU that cannot go on leaves all rows to the CPU: the file is of one device.
-    """
-    choice = scorer.choice
-    try:
-        rows, unscored = writer.write(tables(scorer), path, excel_safe)
-    except Exception as error:
-        choice = fall_back_to_cpu(choice, error)
-        rows, unscored = writer.write(tables(scorer.on(choice)), path, excel_safe)
-    return rows, unscored, choice
-
-
-def _tables(
-    scorer: Scorer, contract: Contract, groups: Sequence[Sequence[Block]], keep: Sequence[str],
-    config: Config,
-) -> Iterator[pa.Table]:  # fmt: skip
-    """The groups' output rows, in order."""
-    from dask.system import CPU_COUNT
-
-    threads = CPU_COUNT if scorer.choice.name == "cpu" else 1
-    return _ahead(groups, lambda group: _one(scorer, contract, group, keep, config), threads)
-
-
 def _check_keep(keep: Sequence[str], contract: Contract, scorer: Scorer) -> None:
-    own = {"prediction", *(f"p_{c}" for c in scorer.model.target.classes)}
+    """Refuse columns to copy that the new data lack, or that the predictions have themselves."""
+    predicted = {"prediction", *(f"p_{c}" for c in scorer.model.target.classes)}
     for name in keep:
-        if name in own:
+        if name in predicted:
             raise ConfigError(
                 f"--keep {name}: the predictions have a column of that name",
                 fix="rename the column in the new data",
@@ -234,9 +224,9 @@ def _check_keep(keep: Sequence[str], contract: Contract, scorer: Scorer) -> None
             )
 
 
-def _newer(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, pd.DataFrame]:
-    """Side tables given as NAME=PATH, read as the run's config says."""
-    found = {}
+def _read_tables(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, pd.DataFrame]:
+    """Read side tables given as NAME=PATH, in the way that the run's config describes."""
+    frames = {}
     for given in tables:
         name, eq, path = given.partition("=")
         if not eq:
@@ -244,26 +234,32 @@ def _newer(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[str, p
         if name not in config.data.tables:
             fix = suggest_or_list(name, config.data.tables)
             raise ConfigError(f"--table {name}: the run has no such side table", fix=fix)
-        known: Table = config.data.tables[name]
+        described: Table = config.data.tables[name]
         joins = [s.op for s in scorer.plan.steps if isinstance(s.op, Join) and s.op.table == name]
         dtypes = {n: d for join in joins for n, d in (join.types or {}).items()}
-        types = {n: TYPES[d] for n, d in dtypes.items()} | dict(known.types)
-        table = known.model_copy(update={"path": (path,), "types": types})
+        types = {n: TYPES[d] for n, d in dtypes.items()} | dict(described.types)
+        table = described.model_copy(update={"path": (path,), "types": types})
         _, frame = read_table(name, table, sorted(dtypes))
-        frame.attrs["keys"] = tuple(known.keys)
-        found[name] = frame
-    return found
+        frame.attrs["keys"] = tuple(described.keys)
+        frames[name] = frame
+    return frames
 
 
-def _ahead(
-    groups: Sequence[Sequence[Block]], made: Callable[[Sequence[Block]], pa.Table], threads: int
+def _score_groups(
+    groups: Sequence[Sequence[Block]],
+    score: Callable[[Sequence[Block]], pa.Table],
+    choice: DeviceChoice,
 ) -> Iterator[pa.Table]:
-    """``made`` of each group, in order; other threads make the next while one is written."""
+    """Yield the scores of each group, in order; threads work ahead while one is written."""
+    from dask.system import CPU_COUNT
+
+    # Threads would only compete for a GPU.
+    threads = CPU_COUNT if choice.name == "cpu" else 1
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[pa.Table]] = deque()
     try:
         for group in groups:
-            waiting.append(pool.submit(made, group))
+            waiting.append(pool.submit(score, group))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -272,37 +268,40 @@ def _ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _one(
-    scorer: Scorer, contract: Contract, blocks: Sequence[Block], keep: Sequence[str], config: Config
+def _score_blocks(
+    scorer: Scorer, contract: Contract, keep: Sequence[str], config: Config, blocks: Sequence[Block]
 ) -> pa.Table:
-    """The output rows of some blocks: every record of the input has one."""
+    """Return the output rows of some blocks: every record of the input has one."""
     device = frames_of(scorer.choice.name)
     needed = set(scorer.columns)
     wanted = needed.union(keep)
     names = [n for n in contract.schema.names if n in wanted]
     read = [read_block(b, contract, names, device, config.data.on_bad_rows) for b in blocks]
-    none = device.empty_frame([*contract.schema.select(names)])
-    frame = device.concat([r[0] for r in read]) if read else none
+    empty = device.empty_frame([*contract.schema.select(names)])
+    frame = device.concat([r[0] for r in read]) if read else empty
     ids = device.to_host(device.row_ids(frame))
-    # what is kept beside them (a target, say) must not change the predictions
+    # Copied columns, such as a target, must not change the predictions.
     scores = scorer.predict_storage(frame[[n for n in names if n in needed]])
     rejected = [r[1]["row"].to_numpy("int64") for r in read if r[1] is not None]
-    every = np.sort(np.concatenate([ids, *rejected]))
-    at = pd.Index(ids).get_indexer(pd.Index(every))
-    kept = device.to_host(frame[list(dict.fromkeys(keep))])
-    columns = {n: _plain(kept[n]).take(pa.array(at, mask=at < 0)) for n in keep}
+    records = np.sort(np.concatenate([ids, *rejected]))
+    # Position of each record in the frame; rejected ones have none, and get nulls.
+    at = pd.Index(ids).get_indexer(pd.Index(records))
+    positions = pa.array(at, mask=at < 0)
+    copied = device.to_host(frame[list(dict.fromkeys(keep))])
+    columns = {}
+    for name in keep:
+        values = pa.array(copied[name], from_pandas=True)
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        columns[name] = values.take(positions)
     for name in scores.columns:
-        plain = pa.array(scores[name], type=_arrow_type(name, scorer), from_pandas=True)
-        columns[name] = plain.take(pa.array(at, mask=at < 0))
+        values = pa.array(scores[name], type=_arrow_type(name, scorer), from_pandas=True)
+        columns[name] = values.take(positions)
     return pa.table(columns)
 
 
-def _plain(column: Frame) -> pa.Array:
-    found = pa.array(column, from_pandas=True)
-    return found.dictionary_decode() if pa.types.is_dictionary(found.type) else found
-
-
 def _arrow_type(name: str, scorer: Scorer) -> pa.DataType:
+    """Return the type of an output column: of a prediction, that of the classes."""
     classes = scorer.model.target.classes
     if name != "prediction" or not classes:
         return pa.float64()

@@ -1,4 +1,4 @@
-"""Which device scores new rows, and why: a GPU only where it can, and where it pays."""
+"""Choice of the device that scores new rows: a GPU only if it can, and if it is worth it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pipeline.device.choose import DeviceChoice, choose_device, frames_of
 from pipeline.predict.scorer import Scorer
 
 FEW = 100_000
-"""Rows up to which ``auto`` stays on the CPU. Both models score 98,225 flights there in 0.7 s
-(README); to import cuDF and cuML takes 5.7 s, before the GPU has done anything."""
+"""Number of rows up to which ``auto`` stays on the CPU. Both models score 98,225 flights there in
+0.7 s (README); the import of cuDF and cuML alone takes 5.7 s."""
 
 
 def choose_for_rows(asked: str, rows: int) -> DeviceChoice:
-    """The device for so many rows.
+    """Choose the device for a number of rows.
 
     Raises:
-        DeviceError: ``gpu`` was asked for and there is none that works.
-        ConfigError: ``asked`` is no device.
+        DeviceError: ``gpu`` was asked for, and no GPU works.
+        ConfigError: ``asked`` is not a device.
     """
     if asked == "auto" and rows <= FEW:
         why = f"{rows:,} rows: a GPU's libraries take longer to load than so few rows to score"
@@ -24,10 +24,10 @@ def choose_for_rows(asked: str, rows: int) -> DeviceChoice:
 
 
 def move_to_device(scorer: Scorer, choice: DeviceChoice) -> Scorer:
-    """The scorer on the chosen device; under ``auto`` on the CPU if the GPU cannot score the model.
+    """Return the scorer on a device; ``auto`` falls back to the CPU if the GPU cannot score.
 
     Raises:
-        DeviceError: ``gpu`` was asked for, and it cannot; the reason and the fix.
+        DeviceError: ``gpu`` was asked for, and it cannot score; the message has a fix.
         InputError: the golden rows get other scores there than when the model was saved.
     """
     try:
@@ -37,15 +37,15 @@ def move_to_device(scorer: Scorer, choice: DeviceChoice) -> Scorer:
 
 
 def fall_back_to_cpu(choice: DeviceChoice, error: Exception) -> DeviceChoice:
-    """The CPU, because the GPU of an ``auto`` choice cannot go on.
+    """Return the CPU in place of the GPU of an ``auto`` choice.
 
     Raises:
-        DeviceError: the GPU was asked for; it says what is the matter. Any other error as it is.
+        DeviceError: the GPU was asked for. Other errors are raised as they are.
     """
-    found = frames_of(choice.name).translate_error(error)
-    if found is None:
+    trouble = frames_of(choice.name).translate_error(error)
+    if trouble is None:
         raise error
     if choice.requested != "auto":
-        fix = found.fix or "score fewer files at a time, or use --device cpu"
-        raise type(found)(found.message, fix=fix) from error
-    return DeviceChoice(choice.requested, "cpu", found.message)
+        fix = trouble.fix or "score fewer files at a time, or use --device cpu"
+        raise type(trouble)(trouble.message, fix=fix) from error
+    return DeviceChoice(choice.requested, "cpu", trouble.message)

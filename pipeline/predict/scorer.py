@@ -45,11 +45,11 @@ class Scorer:
     manifest: Mapping[str, Any]
     context: TransformContext
     choice: DeviceChoice
-    """Where the rows are scored, wherever the models were trained."""
+    """The device that scores the rows, wherever the models were trained."""
 
     @staticmethod
     def load(run: str | Path, model: str = "best", device: str = "cpu") -> Scorer:
-        """Opens a run folder: hashes first, then plan and model, then the golden rows.
+        """Open a run folder: check hashes, load plan and model, and score the golden rows.
 
         Args:
             run: the folder, or a model's file in its ``train/``.
@@ -61,32 +61,33 @@ class Scorer:
                 malformed, scores that differ.
             DeviceError: ``device="gpu"``, and it cannot.
         """
-        folder, model = _named(Path(run).expanduser(), model)
+        folder, model = _find_run(Path(run).expanduser(), model)
         return open_scorer(sealed.open_finished_run(folder), model).on(choose_device(device))
 
     def on(self, choice: DeviceChoice) -> Scorer:
-        """This scorer on another device, where the golden rows are scored once more.
+        """Return this scorer on another device, where the golden rows are scored once more.
 
         Raises:
             DeviceError: the device cannot score the model. InputError: the scores differ there.
         """
         if choice.name == self.choice.name:
             return replace(self, choice=choice)
-        fitted = _model(VerifiedRun(self.run, self.manifest), self.model.name, choice.name)
+        fitted = _load_model(VerifiedRun(self.run, self.manifest), self.model.name, choice.name)
         context = replace(self.context, device=choice.name)
         return replace(self, model=fitted, context=context, choice=choice)
 
     def with_tables(self, tables: Mapping[str, pd.DataFrame]) -> Scorer:
-        """This scorer with newer side tables: host frames with ``attrs["keys"]``.
+        """Return this scorer with newer side tables: host frames with ``attrs["keys"]``.
 
         Raises:
             InputError: the run joins no table of that name.
         """
-        known = {name for step in self.plan.steps for name in step.op.tables()}
+        joined = {name for step in self.plan.steps for name in step.op.tables()}
         for name in tables:
-            if name not in known:
+            if name not in joined:
                 raise InputError(
-                    f"--table {name}: the run joins no such table", fix=suggest_or_list(name, known)
+                    f"--table {name}: the run joins no such table",
+                    fix=suggest_or_list(name, joined),
                 )
         steps = tuple(
             replace(step, state={**step.state, **step.op.prepare(step.schema, tables)})
@@ -103,9 +104,9 @@ class Scorer:
 
     @property
     def importances(self) -> pd.Series:
-        """float64, each feature's share of what the model's splits gained; the largest first."""
-        found = pd.Series(self.model.importances, dtype="float64", name="importance")
-        return found.sort_values(ascending=False, kind="stable")
+        """Each feature's share of the gain of the model's splits (float64), the largest first."""
+        shares = pd.Series(self.model.importances, dtype="float64", name="importance")
+        return shares.sort_values(ascending=False, kind="stable")
 
     def __repr__(self) -> str:
         return (
@@ -113,12 +114,12 @@ class Scorer:
         )
 
     @property
-    def whole(self) -> bool:
-        """Rows depend on each other (lag): all new rows must be scored at once."""
+    def needs_all_rows(self) -> bool:
+        """True if rows depend on each other (lag), so that all must be scored at once."""
         return any(step.op.regroup_by() is not None for step in self.plan.steps)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Predictions for a pandas frame, one row per row, with the same index.
+        """Return predictions for a pandas frame, one per row, with the same index.
 
         Returns:
             ``prediction``, and ``p_<class>`` (float64) for a classification; null where a filter
@@ -129,12 +130,14 @@ class Scorer:
         """
         schema = self.plan.source.select(self.columns)
         device = frames_of(self.context.device)
-        made = self.predict_storage(device.to_device(pandas_input.from_pandas(frame, schema)))
-        made.index = frame.index
-        return made
+        predictions = self.predict_storage(
+            device.to_device(pandas_input.from_pandas(frame, schema))
+        )
+        predictions.index = frame.index
+        return predictions
 
     def predict_storage(self, frame: Frame) -> pd.DataFrame:
-        """Predictions for a frame in storage dtypes; its index holds the row ids."""
+        """Return predictions for a frame in storage dtypes, whose index has the row ids."""
         device = frames_of(self.context.device)
         frame = self._with_target_columns(frame)
         keep = device.xp.ones(len(frame), dtype=bool)
@@ -144,47 +147,48 @@ class Scorer:
                 keep = keep & evaluate_filter(frame, expression, device)
         rows = len(frame)
         at = np.flatnonzero(device.to_host(keep))
-        if len(at) < rows:  # as in the run, what follows (a lag) does not see them
+        if len(at) < rows:
+            # As in the run, ops after the filter, such as a lag, do not see these rows.
             frame = frame[keep]
         x, _ = transform.build_scoring_matrix(
             frame, self.plan.steps, self.plan.features, self.context
         )
         score = np.asarray(device.to_host(self.model.predict(x)))
-        made = pd.DataFrame(prediction_columns(score, self.model.target))
+        predictions = pd.DataFrame(prediction_columns(score, self.model.target))
         if len(at) < rows:
-            made.index = at
-            made = made.reindex(range(rows))
-        return made
+            predictions.index = at
+            predictions = predictions.reindex(range(rows))
+        return predictions
 
     def _with_target_columns(self, frame: Frame) -> Frame:
-        """Adds the target's columns, all missing, where a lag of them continues a series."""
+        """Add the target's columns, all missing, if a lag of them continues a series."""
         device = frames_of(self.context.device)
         source, present = self.plan.source, set(frame.columns)
         read = {n for s in self.plan.steps for n in s.op.reads(s.schema)}
         absent = [c for c in source if c.name in (source.target & read) - present]
-        made = {}
+        added = {}
         for column in absent:
             zeros = device.xp.zeros(len(frame), dtype="int64")
             missing = device.xp.ones(len(frame), dtype=bool)
-            made[column.name] = (
+            added[column.name] = (
                 device.make_text(zeros.astype("int32") - 1, np.array([], dtype=object))
                 if column.dtype == "text"
                 else device.make_series(zeros, column.dtype, missing)
             )
-            made[column.name].index = frame.index
-        return frame.assign(**made)
+            added[column.name].index = frame.index
+        return frame.assign(**added)
 
 
-def _model_name(model: str, manifest: Mapping[str, Any]) -> str:
+def _choose_model(model: str, manifest: Mapping[str, Any]) -> str:
     name = manifest["best"] if model == "best" else model
     if name not in manifest["models"]:
-        known = ["best", *manifest["models"]]
-        raise InputError(f"the run has no model {model!r}", fix=suggest_or_list(model, known))
+        names = ["best", *manifest["models"]]
+        raise InputError(f"the run has no model {model!r}", fix=suggest_or_list(model, names))
     return str(name)
 
 
-def _named(path: Path, model: str) -> tuple[Path, str]:
-    """The run folder and the model: of a model's file, those that it is of."""
+def _find_run(path: Path, model: str) -> tuple[Path, str]:
+    """Return the run folder and the model; for a model's file, those that it belongs to."""
     names = {entry.file: name for name, entry in MODEL_REGISTRY.items()}
     if path.parent.name == "train" and path.name in names and path.is_file():
         return path.parent.parent, names[path.name]
@@ -192,11 +196,11 @@ def _named(path: Path, model: str) -> tuple[Path, str]:
 
 
 def open_scorer(run: VerifiedRun, model: str) -> Scorer:
-    """The scorer of a run on the CPU: see `Scorer.load`."""
+    """Open the scorer of a run on the CPU; see `Scorer.load`."""
     with sealed.report_misfits(run.run):
         manifest, features = run.manifest, run.run / "features"
-        name = _model_name(model, manifest)
-        fitted = _model(run, name, "cpu")
+        name = _choose_model(model, manifest)
+        fitted = _load_model(run, name, "cpu")
         classes = len(manifest["classes"])
         context = TransformContext(
             "cpu", manifest["seed"], manifest["task"], classes, predicting=True
@@ -206,8 +210,8 @@ def open_scorer(run: VerifiedRun, model: str) -> Scorer:
         return Scorer(run.run, plan, fitted, manifest, context, choose_device("cpu"))
 
 
-def _model(run: VerifiedRun, name: str, device: str) -> FittedModel:
-    """The model on the device, once the run's golden rows, if it has any, score there as saved."""
+def _load_model(run: VerifiedRun, name: str, device: str) -> FittedModel:
+    """Load the model on a device, and check that the golden rows get the saved scores there."""
     fitted = model_io.load(name, run.run / "train", device, run.read)
     if golden.FILE in run.files:
         rows = read_config(run).golden

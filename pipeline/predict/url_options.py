@@ -1,4 +1,4 @@
-"""Which storage options open the URLs that `predict` is given: never a stranger's."""
+"""Storage options for the URLs that `predict` is given: never those of a foreign run."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def with_options(config: Config, paths: Sequence[str], given: Sequence[str]) -> 
 
 
 def _opened_with(source: S, options: Mapping[str, Any]) -> S:
-    """The source with these storage options and its own harmless ones."""
-    own = {key: value for key, value in source.storage_options.items() if key in HARMLESS}
-    return source.model_copy(update={"storage_options": {**own, **options}})
+    """Return the source with these storage options and its own harmless ones."""
+    harmless = {k: value for k, value in source.storage_options.items() if k in HARMLESS}
+    return source.model_copy(update={"storage_options": {**harmless, **options}})

@@ -1,4 +1,4 @@
-"""The file of predictions: Parquet, or CSV by RFC 4180, with cells that no spreadsheet obeys."""
+"""The file of predictions: Parquet, or CSV by RFC 4180 without formulas for spreadsheets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pipeline.config.urls import is_url, parse_url
 from pipeline.errors import InputError
 
 FORMULA = "^\\s*[=+@\t\r\n|%\uff1d\uff0b\uff0d\uff20-]"
-"""How a cell begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind
-blanks and in full width; ``|`` and ``%`` begin DDE calls in old ones."""
+"""Pattern of cells that a spreadsheet takes for a formula (OWASP, "CSV Injection"), also after
+blanks and in full width; ``|`` and ``%`` begin DDE calls in old spreadsheets."""
 NUMBER = r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$"
-"""What stays as it is: -1.5 is a number."""
+"""Pattern of numbers, which stay as they are, such as -1.5."""
 
 
 ENDINGS = (".csv", ".parquet")
@@ -31,11 +31,11 @@ STDOUT = "-"
 
 
 def check_output(out: str, excel_safe: bool) -> None:
-    """Checks where the predictions are to go.
+    """Check where the predictions are to go.
 
     Raises:
-        InputError: it is neither CSV nor Parquet, a URL that may not be used, or does not fit the
-            options.
+        InputError: ``out`` is neither CSV nor Parquet, is a URL that may not be used, or does not
+            fit the options.
     """
     if out != STDOUT and not out.lower().endswith(ENDINGS):
         raise InputError(
@@ -52,7 +52,7 @@ def check_output(out: str, excel_safe: bool) -> None:
 
 @contextmanager
 def print_file() -> Iterator[Path]:
-    """A CSV file to write to, whose bytes go to standard output if the block succeeds."""
+    """Provide a CSV file, whose bytes go to standard output if the block succeeds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "scores.csv")
         yield path
@@ -62,25 +62,27 @@ def print_file() -> Iterator[Path]:
 
 
 def write(tables: Iterator[pa.Table], path: Path, excel_safe: bool = False) -> tuple[int, int]:
-    """Writes the tables one below the other, complete or not there.
+    """Write the tables into one file, which is complete or absent.
 
     Args:
-        path: its ending tells the format.
+        tables: output rows, in order.
+        path: the file, CSV or Parquet by its ending.
         excel_safe: texts of a CSV that a spreadsheet would run get an apostrophe in front.
 
     Returns:
-        (rows, rows without a prediction).
+        The number of rows, and of those without a prediction.
     """
     rows = unscored = 0
-    with atomic_write(path) as beside, ExitStack() as opened:
-        writer: Any = None
+    with atomic_write(path) as beside, ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
         for number, table in enumerate(tables):
             rows += table.num_rows
             unscored += table["prediction"].null_count
             if path.suffix.lower() == ".csv":
                 _append(table.to_pandas(types_mapper=_nullable), beside, not number, excel_safe)
                 continue
-            writer = writer or opened.enter_context(pq.ParquetWriter(beside, table.schema))
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(beside, table.schema))
             writer.write_table(table)
     return rows, unscored
 
@@ -98,22 +100,22 @@ def _append(frame: pd.DataFrame, path: Path, first: bool, excel_safe: bool) -> N
 
 
 def defuse_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with ``'`` before texts and names that begin as a formula does; numbers stay."""
-    made = {}
+    """Put ``'`` before texts and names that begin like a formula; numbers stay."""
+    columns = {}
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_string_dtype(column):
             formula = column.str.contains(FORMULA, regex=True, na=False)
             number = column.str.match(NUMBER, na=False)
             column = column.where(~formula | number, "'" + column)
-        made[name] = column
+        columns[name] = column
     names = pd.Series(list(frame.columns), dtype="str")
     formula = names.str.contains(FORMULA, regex=True)
-    return pd.DataFrame(made).set_axis(list(names.where(~formula, "'" + names)), axis=1)
+    return pd.DataFrame(columns).set_axis(list(names.where(~formula, "'" + names)), axis=1)
 
 
 def _nullable(kind: pa.DataType) -> Any:
-    """Integers and bools that stay what they are beside nulls."""
+    """Return a pandas type in which integers and bools stay what they are beside nulls."""
     return {
         pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype(),
     }.get(kind)  # fmt: skip

@@ -92,7 +92,7 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
     monkeypatch.setattr(device_policy, "FEW", 10)
     expected = tmp_path / "c.csv"
     predict_files(made[0], [str(made[1])], expected, device="cpu")
-    whole, blocks = batch._one, []
+    whole, blocks = batch._score_blocks, []
 
     def failing(scorer, *arguments):
         blocks.append(scorer.choice.name)
@@ -102,7 +102,7 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
 
     monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
     monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
-    monkeypatch.setattr(batch, "_one", failing)
+    monkeypatch.setattr(batch, "_score_blocks", failing)
     done = predict_files(made[0], [str(made[1])], tmp_path / "g.csv")
     assert done.device == DeviceChoice(
         "auto", "cpu", "out of GPU memory: std::bad_alloc: out_of_memory"
