@@ -120,6 +120,6 @@ PARQUET: dict[str, Case] = {
         (r"the folder k=x is not an integer", "text"), files={"f/k=x/1.parquet": parquet()}, config={"data__path": "f", "data__types": {"k": "integer"}},
     ),
     "format: parquet for CSV": bad_config(r"d\.csv is not a readable Parquet file", data__format="parquet"),
-    "format: csv for Parquet": bad_parquet(parquet(), r"d\.parquet is no CSV", "Parquet", data__format="csv"),
+    "format: csv for Parquet": bad_parquet(parquet(), r"d\.parquet is not a CSV", "Parquet", data__format="csv"),
     "JSON, renamed": bad_parquet(json.dumps({"a": 1}), r"d\.parquet is not a readable Parquet file"),
 }  # fmt: skip

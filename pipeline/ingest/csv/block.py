@@ -1,4 +1,4 @@
-"""A block of CSV: parsed at once by ``pyarrow.csv``, record by record where that cannot be."""
+"""Parsing of a CSV block by ``pyarrow.csv``, or record by record where Arrow cannot do it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from pipeline.ingest.csv.types import SourceColumn, apply_pattern, build_convert
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import CHUNK
 
-PARSED = 2 << 20  # bytes pyarrow converts at a time: 173 MB/s a core, 111 with all 32 MB at once
+# 173 MB/s per core; 111 MB/s with all 32 MB of a block at once
+PARSED = 2 << 20
+"""Bytes that pyarrow converts at a time."""
 Arrays = dict[str, pa.ChunkedArray]
 
 
 def parse_block(
     data: bytes, block: Block, path: str, columns: Sequence[SourceColumn], dialect: Dialect
 ) -> tuple[pd.Index, Arrays, list[BadRow]]:
-    """(row ids, values by column, bad rows) of a block's bytes.
+    """Parse a block's bytes into row ids, values by column and bad rows.
 
-    A row's id is the block's first plus the line it begins on, so that blank lines and quoted
-    newlines leave gaps and every layout of blocks gives the same ids.
+    The id of a row is the block's first id plus the line it begins on. Blank lines and quoted
+    newlines leave gaps, so that every layout of blocks gives the same ids.
     """
     if block.limited and not dialect.newlines_in_values:
         data = take_lines(data, block.rows)
@@ -43,7 +45,7 @@ def parse_block(
 
 
 def take_lines(data: bytes, count: int) -> bytes:
-    """The first ``count`` lines."""
+    """Return the first ``count`` lines."""
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == NEWLINE)
     return data if len(ends) <= count else data[: ends[count - 1] + 1]
 
@@ -51,9 +53,10 @@ def take_lines(data: bytes, count: int) -> bytes:
 def _parse_with_arrow(
     data: bytes, block: Block, columns: Sequence[SourceColumn], dialect: Dialect
 ) -> tuple[pd.Index, Arrays] | None:
-    """Ids and values; None where a value is bad or lines and records cannot be matched."""
+    """Return ids and values; None if a value is bad, or records cannot be matched to lines."""
     if _needs_record_parser(data, dialect):
         return None
+    # Arrow needs a column to count the records by.
     include = [c.name for c in columns] or [dialect.names[0]]
     try:
         table = csv.read_csv(
@@ -70,39 +73,35 @@ def _parse_with_arrow(
         )
     except pa.ArrowInvalid:
         return None
-    found = compute_row_ids(data, table.num_rows, block, dialect)
-    if found is None:
+    ids = compute_row_ids(data, table.num_rows, block, dialect)
+    if ids is None:
         return None
     arrays: Arrays = {}
     for column in columns:
         values = apply_pattern(column, table[column.name])
         if values is None:
             return None
-        arrays[column.name] = values.slice(0, len(found))
-    return found, arrays
+        arrays[column.name] = values.slice(0, len(ids))
+    return ids, arrays
 
 
 def _needs_record_parser(data: bytes, dialect: Dialect) -> bool:
-    """Whether the block may read otherwise with other blocks around it.
-
-    An odd number of quotes: one is not closed, or closed outside of it. A lone carriage return:
-    pyarrow ends the record there. A byte-order mark, which pyarrow takes away wherever it begins.
-    """
-    if (
-        not data
-        or data.startswith(BOM)
-        or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n"))
-    ):
+    """Return whether Arrow's result may depend on the blocks around this one."""
+    # Arrow strips a byte-order mark anywhere, and ends a record at a lone carriage return.
+    if not data or data.startswith(BOM):
+        return True
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return True
     if dialect.quote is None:
         return False
-    bytes_, quote = np.frombuffer(data, dtype=np.uint8), ord(dialect.quote)
-    chunks = (bytes_[at : at + CHUNK] for at in range(0, len(bytes_), CHUNK))
+    # With an odd number of quotes, one is not closed, or is closed outside of the block.
+    characters, quote = np.frombuffer(data, dtype=np.uint8), ord(dialect.quote)
+    chunks = (characters[at : at + CHUNK] for at in range(0, len(characters), CHUNK))
     return bool(sum(np.count_nonzero(chunk == quote) for chunk in chunks) % 2)
 
 
 def compute_row_ids(data: bytes, records: int, block: Block, dialect: Dialect) -> pd.Index | None:
-    """The ids of the parsed records; None where they cannot be matched to lines."""
+    """Return the ids of the parsed records; None if they cannot be matched to lines."""
     cut = block.limited and dialect.newlines_in_values
     if records == block.rows and not cut:
         return pd.RangeIndex(block.first_row, block.first_row + records)
@@ -110,25 +109,23 @@ def compute_row_ids(data: bytes, records: int, block: Block, dialect: Dialect) -
     if len(lines) != records:
         return None
     within = int(np.searchsorted(lines, block.rows)) if cut else records
-    found: pd.Index = pd.Index(lines[:within] + block.first_row, dtype="int64")
-    return found
+    ids: pd.Index = pd.Index(lines[:within] + block.first_row, dtype="int64")
+    return ids
 
 
 def _find_record_lines(data: bytes, dialect: Dialect) -> np.ndarray:
-    """The line, counted from 0, on which each record begins; blank lines are none.
-
-    A newline ends a record if an even number of quotes stands before it.
-    """
-    bytes_ = np.frombuffer(data, dtype=np.uint8)
-    newlines = np.flatnonzero(bytes_ == NEWLINE)
+    """Return the line, counted from 0, on which each record begins; blank lines are skipped."""
+    characters = np.frombuffer(data, dtype=np.uint8)
+    newlines = np.flatnonzero(characters == NEWLINE)
     ending = np.ones(len(newlines), dtype=bool)
     if dialect.newlines_in_values and dialect.quote is not None:
-        quotes = np.flatnonzero(bytes_ == ord(dialect.quote))
+        quotes = np.flatnonzero(characters == ord(dialect.quote))
+        # a newline ends a record if an even number of quotes precedes it
         ending = np.searchsorted(quotes, newlines) % 2 == 0
     starts = np.append(0, newlines[ending] + 1)
-    ends = np.append(newlines[ending], len(bytes_))
+    ends = np.append(newlines[ending], len(characters))
     lines = np.append(0, np.flatnonzero(ending) + 1)
     width = ends - starts
-    carriage = (width == 1) & (bytes_[np.minimum(starts, len(bytes_) - 1)] == ord("\r"))
-    kept: np.ndarray = lines[(width > 0) & ~carriage]
-    return kept
+    carriage = (width == 1) & (characters[np.minimum(starts, len(characters) - 1)] == ord("\r"))
+    filled: np.ndarray = lines[(width > 0) & ~carriage]
+    return filled

@@ -1,4 +1,4 @@
-"""How a CSV file is written: delimiter, quotes, header; found out from its first bytes."""
+"""Dialect of a CSV file (delimiter, quotes, header), inferred from its first bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pipeline.errors import ConfigError, SchemaError, shorten
 from pipeline.ingest.contract_file import StoredDialect
 
 DELIMITERS = (",", ";", "\t", "|")
-SNIFFED = 256 << 10  # bytes
+SNIFFED = 256 << 10
+"""Bytes from which the dialect is inferred."""
 MAX_HEADER = 4 << 20
-"""Bytes of the first line."""
+"""Bytes that the first line may have."""
 MAX_COLUMNS = 100_000
 BOM = b"\xef\xbb\xbf"
 BINARY = {
@@ -31,55 +32,63 @@ BINARY = {
     b"\xfd7zXZ": "compressed with xz (take gzip or zstd)",
     b"version https://git-lfs": "a pointer of Git LFS (fetch the file: git lfs pull)",
 }  # fmt: skip
-"""By the first bytes, in small letters where they are letters."""
+"""Kinds of files by their first bytes; letters are lower case."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """Everything the readers must know of a CSV's syntax."""
+    """Syntax of a CSV, as its readers need it."""
 
     delimiter: str
     quote: str | None
     header: bool
-    """Whether each file begins with a line of names."""
+    """True if each file begins with a line of names."""
     names: tuple[str, ...]
-    """All columns in file order, also those that are not read."""
+    """All columns in file order, including those that are not read."""
     newlines_in_values: bool
     missing: tuple[str, ...]
     true: tuple[str, ...]
     false: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``schema.json``."""
+        """Return the dialect's part of ``schema.json``."""
         return asdict(self)
 
     @staticmethod
-    def from_stored(found: StoredDialect) -> Dialect:
+    def from_stored(stored: StoredDialect) -> Dialect:
         """Return the dialect that a ``schema.json`` describes."""
         return Dialect(
-            found.delimiter, found.quote, found.header, tuple(found.names),
-            found.newlines_in_values, tuple(found.missing), tuple(found.true), tuple(found.false),
-        )  # fmt: skip
+            stored.delimiter,
+            stored.quote,
+            stored.header,
+            tuple(stored.names),
+            stored.newlines_in_values,
+            tuple(stored.missing),
+            tuple(stored.true),
+            tuple(stored.false),
+        )
 
 
 TO_UTF8 = "save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW"
-TEXT = "CSV must be UTF-8 text: in Excel, save it as `CSV UTF-8`"
+NEEDS_TEXT = "give a CSV of UTF-8 text; in Excel, save it as `CSV UTF-8`"
+TOO_WIDE = "turn so many columns into rows"
 
 
 def infer_dialect(head: bytes, path: str, config: Csv) -> Dialect:
-    """The dialect of a file from its first bytes, which end with a line where the file goes on.
+    """Infer the dialect of a file from its first bytes, which end with a whole line.
 
     Raises:
-        SchemaError: the file is empty or no text, or its header is not usable.
+        SchemaError: the file is empty or not text, or its header cannot be used.
         ConfigError: the delimiter or quote is not one character.
     """
-    _check_characters(config)
+    for key, value in (("delimiter", config.delimiter), ("quote", config.quote)):
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
+            raise ConfigError(f"csv.{key}: {value!r} is not one ASCII character")
+    if config.delimiter is not None and config.delimiter == config.quote:
+        raise ConfigError(f"csv.delimiter and csv.quote are both {config.quote!r}")
     text = _decode_head(head, path)
     delimiter = config.delimiter or _sniff_delimiter(text, config)
-    first, _ = _read_first_record(text, delimiter, config.quote)
-    if not first:
-        raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
-    _check_count(first, path)
+    first = _read_names(text, path, delimiter, config.quote)
     if config.header is True:
         names = check_names(first, path)
     elif config.header is False:
@@ -96,31 +105,49 @@ def infer_dialect(head: bytes, path: str, config: Csv) -> Dialect:
     if newlines is None:
         newlines = _has_newlines(text, delimiter, config.quote, cut=len(head) > SNIFFED)
     return Dialect(
-        delimiter, config.quote, config.header is True, names, newlines,
-        tuple(dict.fromkeys(("", *config.missing))), config.true, config.false,
-    )  # fmt: skip
+        delimiter,
+        config.quote,
+        config.header is True,
+        names,
+        newlines,
+        tuple(dict.fromkeys(("", *config.missing))),
+        config.true,
+        config.false,
+    )
 
 
 def read_header(head: bytes, path: str, dialect: Dialect) -> tuple[str, ...]:
-    """The names in a file's header line; without header, as many as it has fields.
+    """Return the names in a file's header line.
+
+    Without a header, they are the dialect's if the file has as many fields.
 
     Raises:
-        SchemaError: the file is empty, no text, or its header is not usable.
+        SchemaError: the file is empty or not text, or its header cannot be used.
     """
-    first, _ = _read_first_record(_decode_head(head, path), dialect.delimiter, dialect.quote)
-    if not first:
-        raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
-    _check_count(first, path)
+    first = _read_names(_decode_head(head, path), path, dialect.delimiter, dialect.quote)
     if dialect.header:
         return check_names(first, path)
     return dialect.names if len(first) == len(dialect.names) else tuple(first)
 
 
+def _read_names(text: str, path: str, delimiter: str, quote: str | None) -> list[str]:
+    """Return the fields of the first record, at least one and at most `MAX_COLUMNS`."""
+    fields, _ = _read_first_record(text, delimiter, quote)
+    if not fields:
+        raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
+    if len(fields) > MAX_COLUMNS:
+        raise SchemaError(
+            f"{path}: its first line has {len(fields):,} fields, at most {MAX_COLUMNS:,} are read",
+            fix=TOO_WIDE,
+        )
+    return fields
+
+
 def check_names(names: list[str], path: str) -> tuple[str, ...]:
-    """Column names; an empty one becomes ``unnamed_<position>`` (as pandas writes its index).
+    """Check column names; an empty one becomes ``unnamed_<position>`` (pandas' index has none).
 
     Raises:
-        SchemaError: two columns have one name, or one is not UTF-8 text or has a NUL.
+        SchemaError: two columns have one name, or a name is not UTF-8 text or has a NUL.
     """
     for name in names:
         if has_invalid_utf8(name):
@@ -131,8 +158,7 @@ def check_names(names: list[str], path: str) -> tuple[str, ...]:
             )
         check_name(name, path)
     filled = tuple(name.strip() or f"unnamed_{i}" for i, name in enumerate(names, 1))
-    twice = [name for name, count in Counter(filled).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(filled).items() if count > 1]:
         at = [i for i, name in enumerate(filled, 1) if name == twice[0]]
         raise SchemaError(
             f"{path}: columns {' and '.join(map(str, at))} are both called {twice[0]!r}",
@@ -142,7 +168,7 @@ def check_names(names: list[str], path: str) -> tuple[str, ...]:
 
 
 def check_name(name: str, path: str) -> None:
-    """Refuse a column name with a NUL: Arrow's readers take it for its text up to there.
+    """Refuse a column name with a NUL, at which Arrow's readers would end it.
 
     Raises:
         SchemaError: the name has one.
@@ -154,7 +180,7 @@ def check_name(name: str, path: str) -> None:
 
 
 def find_data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
-    """(byte offset, 1-based line number) of the first line after byte-order mark and header."""
+    """Return (byte offset, line number from 1) of the first line below the header."""
     start = len(BOM) if head.startswith(BOM) else 0
     if not dialect.header:
         return start, 1
@@ -165,62 +191,43 @@ def find_data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
     return start, lines + 1
 
 
-def has_invalid_utf8(word: str) -> bool:
-    """Whether bytes of a text decoded with ``surrogateescape`` were no UTF-8."""
-    return not word.isascii() and any("\udc80" <= c <= "\udcff" for c in word)
-
-
-def _check_characters(config: Csv) -> None:
-    for key, value in (("delimiter", config.delimiter), ("quote", config.quote)):
-        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
-            raise ConfigError(f"csv.{key}: {value!r} is not one ASCII character")
-    if config.delimiter is not None and config.delimiter == config.quote:
-        raise ConfigError(f"csv.delimiter and csv.quote are both {config.quote!r}")
+def has_invalid_utf8(text: str) -> bool:
+    """Return whether a text decoded with ``surrogateescape`` has bytes that are not UTF-8."""
+    return not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text)
 
 
 def guess_file_kind(head: bytes) -> str:
-    """What a file that begins so is, if it is plainly no CSV; else an empty text."""
+    """Return the kind of a file that begins with these bytes; empty if it may be a CSV."""
     low = head[:32].lower()
     return next(
-        (w for magic, w in BINARY.items() if head.startswith(magic) or low.startswith(magic)), ""
+        (kind for magic, kind in BINARY.items() if head.startswith(magic) or low.startswith(magic)),
+        "",
     )
 
 
 def _decode_head(head: bytes, path: str) -> str:
-    if found := guess_file_kind(head):
-        raise SchemaError(f"{path} is no CSV: it is {found}", fix=TEXT)
+    if kind := guess_file_kind(head):
+        raise SchemaError(f"{path} is not a CSV: it is {kind}", fix=NEEDS_TEXT)
     if b"\0" in head[:4096]:
-        raise SchemaError(f"{path} is no CSV: it has NUL bytes", fix=TEXT)
+        raise SchemaError(f"{path} is not a CSV: it has NUL bytes", fix=NEEDS_TEXT)
     if b"\r" in head and b"\n" not in head:
         raise SchemaError(
             f"{path}: lines end with a carriage return alone",
             fix="rewrite the line ends: tr '\\r' '\\n' < old.csv > new.csv",
         )
-    _check_width(head, path)
+    # Checked before the line is split: a billion fields would not fit into memory.
+    end = head.find(b"\n")
+    length = len(head) if end < 0 else end
+    if length > MAX_HEADER:
+        raise SchemaError(
+            f"{path}: its first line has {length:,} bytes, at most {MAX_HEADER:,} are read",
+            fix=TOO_WIDE,
+        )
     return _decode_text(head)
 
 
-def _check_width(head: bytes, path: str) -> None:
-    """Checks the first line's length before it is taken apart."""
-    end = head.find(b"\n")
-    first = head if end < 0 else head[:end]
-    if len(first) > MAX_HEADER:
-        raise SchemaError(
-            f"{path}: its first line has {len(first):,} bytes, at most {MAX_HEADER:,} are read",
-            fix="a table of so many columns is better turned into rows",
-        )
-
-
-def _check_count(fields: list[str], path: str) -> None:
-    if len(fields) > MAX_COLUMNS:
-        raise SchemaError(
-            f"{path}: its first line has {len(fields):,} fields, at most {MAX_COLUMNS:,} are read",
-            fix="a table of so many columns is better turned into rows",
-        )
-
-
 def _decode_text(head: bytes) -> str:
-    """The beginning, with all of the first line."""
+    """Decode the first `SNIFFED` bytes, and more if the first line is longer."""
     end = max(SNIFFED, head.find(b"\n", 0, MAX_HEADER) + 1)
     return head[:end].removeprefix(BOM).decode("utf-8", "surrogateescape")
 
@@ -228,8 +235,8 @@ def _decode_text(head: bytes) -> str:
 def make_reader(
     lines: Iterable[str], delimiter: str, quote: str | None, *, strict: bool = False
 ) -> Any:
-    """`csv.reader` of lines that end with a newline; no quote: it is a letter as any other."""
-    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is no rule of CSV
+    """Return a `csv.reader` of lines that end with a newline; without a quote, none is special."""
+    csv.field_size_limit(sys.maxsize)  # CSV has no limit; the default is 128 KiB
     if quote is None:
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=strict)
@@ -240,32 +247,32 @@ def _split_lines(text: str) -> Iterator[str]:
 
 
 def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bool:
-    """Whether a record below the first goes over lines, and all have as many fields as the first.
+    """Return whether a record below the first has several lines, and all have equal many fields.
 
     Args:
         text: the beginning of a file.
-        delimiter: between fields.
-        quote: around them.
-        cut: the file goes on, perhaps within the last record.
+        delimiter: the character between fields.
+        quote: the character around them.
+        cut: True if the file is longer, so that the last record may be cut off.
     """
     if quote is None or quote not in text:
         return False
     whole = text[: text.rfind("\n") + 1] if cut else text
     rows = make_reader(_split_lines(whole), delimiter, quote, strict=True)
-    width, line, found = 0, 0, False
+    width, line, has_newlines = 0, 0, False
     try:
         for row in rows:
             if width and row and len(row) != width:
                 return False
-            found |= bool(width) and rows.line_num > line + 1
+            has_newlines |= bool(width) and rows.line_num > line + 1
             width, line = width or len(row), rows.line_num
     except csv.Error as error:
-        return found and cut and "unexpected end of data" in str(error)
-    return found
+        return has_newlines and cut and "unexpected end of data" in str(error)
+    return has_newlines
 
 
 def _read_first_record(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:
-    """(fields of the first record, lines up to its end); no fields in an empty file."""
+    """Return (fields of the first record, lines up to its end); no fields for an empty file."""
     rows = make_reader(_split_lines(text), delimiter, quote)
     try:
         return next((row for row in rows if row), []), rows.line_num
@@ -273,27 +280,19 @@ def _read_first_record(text: str, delimiter: str, quote: str | None) -> tuple[li
         return [], 0
 
 
-def _count_widths(text: str, delimiter: str, quote: str | None) -> Counter[int]:
-    """How many of the first records have how many fields."""
-    found: Counter[int] = Counter()
-    with suppress(csv.Error):  # not this delimiter, or a bad row: the reader will name it
-        found.update(
-            len(row)
-            for row in islice(make_reader(_split_lines(text), delimiter, quote), 200)
-            if row
-        )
-    return found
-
-
 def _sniff_delimiter(text: str, config: Csv) -> str:
-    """The delimiter that gives most lines the same number of fields, of these the most fields."""
+    """Return the delimiter that gives most lines equally many fields, then the most fields."""
 
     def evenness(delimiter: str) -> tuple[float, int]:
-        counts = _count_widths(text, delimiter, config.quote)
-        if not counts:
+        widths: Counter[int] = Counter()
+        # An error means another delimiter, or a bad row, which the reader will name.
+        with suppress(csv.Error):
+            rows = make_reader(_split_lines(text), delimiter, config.quote)
+            widths.update(len(row) for row in islice(rows, 200) if row)
+        if not widths:
             return 0.0, 0
-        fields, lines = counts.most_common(1)[0]
-        return (lines / counts.total() if fields > 1 else 0.0), fields
+        fields, lines = widths.most_common(1)[0]
+        return (lines / widths.total() if fields > 1 else 0.0), fields
 
     best = max(DELIMITERS, key=evenness)
     return best if evenness(best)[1] > 1 else ","

@@ -1,6 +1,6 @@
-"""Numbers as people write them: with a decimal comma, thousands set apart, a currency's sign.
+"""Formats of numbers: decimal commas, separators of thousands, signs of currencies.
 
-How a column is written is told by an example, as its messages show it: ``1.234,56 €``.
+An example describes the format of a column, also in messages: ``1.234,56 €``.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SIGNS = "$€£¥₹₽₩₺₴₫₱₪฿"
-LOOKED_AT = 50
-"""Words whose first and last characters tell the currency."""
+INSPECTED = 50
+"""Values whose first and last characters are searched for a currency."""
 THIN = "\u00a0\u202f"
-"""Spaces that do not break, between thousands."""
+"""Non-breaking spaces, which separate thousands."""
 SEPARATORS = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("'", "."), ("’", "."))
-"""Between thousands, before decimals."""
+"""Pairs of characters: between thousands, before decimals."""
 _EXAMPLE = re.compile(r"(\D*)1(\D)234(\D)56(\D*)")
 
 
-def guess_formats(words: Sequence[str], delimiter: str) -> list[str]:
-    """Examples that the words may follow, the likelier first where all fit as well.
+def guess_formats(values: Sequence[str], delimiter: str) -> list[str]:
+    """Return examples that the values may follow, the likelier first.
 
     Args:
-        words: distinct values, none missing.
-        delimiter: of the CSV. A comma stands in no number of a file whose fields it separates, but
-            between thousands; with a semicolon it is a decimal comma.
+        values: distinct values, none missing.
+        delimiter: the delimiter of the CSV. A comma that separates fields can only be a separator
+            of thousands. Beside a semicolon it is rather a decimal comma.
     """
-    bare = [word.strip().lstrip("+-") for word in words[:LOOKED_AT]]
+    bare = [value.strip().lstrip("+-") for value in values[:INSPECTED]]
     start = next((m[0] for w in bare if (m := re.match(rf"[{SIGNS}]\s?", w))), "")
     end = next((m[0] for w in bare if (m := re.search(rf"\s?[{SIGNS}%]$", w))), "")
     if start and end and start.strip() != end.strip():  # two units
@@ -38,23 +38,23 @@ def guess_formats(words: Sequence[str], delimiter: str) -> list[str]:
     return [
         f"{start}1{thousands}234{decimal}56{end}"
         for thousands, decimal in order
-        if not decimal == delimiter == "," and not (thousands == " " and _are_codes(words))
+        if not decimal == delimiter == "," and not (thousands == " " and _are_codes(values))
     ]
 
 
-def _are_codes(words: Sequence[str]) -> bool:
-    """Whether every word has a space between digits, as codes (560 001) have and quantities not."""
-    return all(re.search(rf"\d[ {THIN}]\d", word) for word in words[:LOOKED_AT])
+def _are_codes(values: Sequence[str]) -> bool:
+    """Return whether every value has a space between digits, like codes (560 001)."""
+    return all(re.search(rf"\d[ {THIN}]\d", value) for value in values[:INSPECTED])
 
 
-def parse_numbers(words: pa.Array, way: str) -> pa.Array:
-    """float64; null for words that are not written that way. The sign of a currency may lack.
+def parse_numbers(values: pa.Array, example: str) -> pa.Array:
+    """Parse numbers as float64; null for values in another format. The currency may be absent.
 
     Args:
-        words: strings, none missing.
-        way: an example of `guess_formats`.
+        values: strings, none missing.
+        example: an example of `guess_formats`.
     """
-    start, thousands, decimal, end = _split_format(way)
+    start, thousands, decimal, end = _split_format(example)
     apart = f"[ {THIN}]" if thousands == " " else re.escape(thousands)
     digits = rf"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{apart}[0-9]{{3}})+)"
     number = rf"{digits}(?:{re.escape(decimal)}[0-9]*)?(?:[eE][-+]?[0-9]+)?"
@@ -62,23 +62,24 @@ def parse_numbers(words: pa.Array, way: str) -> pa.Array:
     before = f"(?:{re.escape(start)}{space})?" if start else ""
     after = f"(?:{space}{re.escape(end)})?" if end else ""
     fits = pc.match_substring_regex(
-        words, rf"^\s*(?:[-+]?{before}|{before}[-+]?){number}{after}\s*$"
+        values, rf"^\s*(?:[-+]?{before}|{before}[-+]?){number}{after}\s*$"
     )
-    plain = pc.replace_substring_regex(words, rf"[^-+0-9eE{re.escape(decimal)}]", "")
+    # Arrow parses plain numbers only: the rest is removed from those that fit.
+    plain = pc.replace_substring_regex(values, rf"[^-+0-9eE{re.escape(decimal)}]", "")
     plain = pc.replace_substring_regex(pc.replace_substring(plain, decimal, "."), r"^\+", "")
     return pc.cast(pc.if_else(fits, plain, pa.scalar(None, plain.type)), pa.float64())
 
 
-def is_example(way: str) -> bool:
-    """Tell whether a text is one that `guess_formats` may give."""
-    match = _EXAMPLE.fullmatch(way)
+def is_example(example: str) -> bool:
+    """Return whether a text is an example that `guess_formats` may return."""
+    match = _EXAMPLE.fullmatch(example)
     return match is not None and match.groups()[1:3] in SEPARATORS
 
 
-def _split_format(way: str) -> tuple[str, str, str, str]:
-    """(sign before, between thousands, before decimals, sign after), without spaces around."""
-    match = _EXAMPLE.fullmatch(way)
+def _split_format(example: str) -> tuple[str, str, str, str]:
+    """Return (sign before, thousands, decimals, sign after) of an example, without spaces."""
+    match = _EXAMPLE.fullmatch(example)
     if match is None:
-        raise AssertionError(f"{way!r} is no example of a number")
+        raise AssertionError(f"{example!r} is not an example of a number")
     start, thousands, decimal, end = match.groups()
     return start.strip(), thousands, decimal, end.strip()

@@ -1,4 +1,4 @@
-"""CSV record by record, by Python's ``csv``: slow, but it can say what is wrong and where."""
+"""Parsing of CSV record by record, slower than Arrow, but with the place of each mistake."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NEVER_CLOSED = "a quoted field does not end"
 
 
 @dataclass(frozen=True)
-class Record:
-    """One record: the line it begins on (0 is the first), its fields, or why it has none."""
+class CsvRecord:
+    """A record: the line it begins on (from 0), its fields, and the problem of a bad one."""
 
     line: int
     fields: list[str]
@@ -27,45 +27,42 @@ class Record:
     problem: str = ""
 
 
-def split_records(data: bytes, dialect: Dialect) -> Iterator[Record]:
-    """The records of a block; blank lines are passed over, bad bytes become lone surrogates.
-
-    Unless the dialect has newlines in values, each line is read on its own, so that what is said
-    of it does not depend on where the block begins.
-    """
+def split_records(data: bytes, dialect: Dialect) -> Iterator[CsvRecord]:
+    """Split a block into records; blank lines are skipped, bad bytes become lone surrogates."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     if lines[-1] == "":
         lines.pop()
     if dialect.newlines_in_values:
         yield from _parse_across_lines(lines, dialect)
         return
+    # Each line is read on its own, so that a problem does not depend on where the block begins.
     for number, line in enumerate(lines):
         text = line.removesuffix("\r")
-        if text.strip("\r"):  # Python's csv has no fields in a line of carriage returns alone
+        if text.strip("\r"):  # Python's csv finds no fields in a line of carriage returns alone
             yield _parse_line(number, text, dialect)
 
 
-def _parse_line(number: int, text: str, dialect: Dialect) -> Record:
+def _parse_line(number: int, text: str, dialect: Dialect) -> CsvRecord:
     rows = make_reader([text + "\n", "\n"], dialect.delimiter, dialect.quote)
     try:
         fields = next(rows)
     except csv.Error as error:
-        return Record(number, [], text, _describe_error(error))
-    if rows.line_num > 1:  # an open quote made it ask for the line after
-        return Record(number, [], text, NOT_CLOSED)
-    return Record(number, fields, text, _check_width(fields, dialect))
+        return CsvRecord(number, [], text, _describe_error(error))
+    if rows.line_num > 1:  # an open quote made it read the next line
+        return CsvRecord(number, [], text, NOT_CLOSED)
+    return CsvRecord(number, fields, text, _check_width(fields, dialect))
 
 
-def _parse_across_lines(lines: list[str], dialect: Dialect) -> Iterator[Record]:
+def _parse_across_lines(lines: list[str], dialect: Dialect) -> Iterator[CsvRecord]:
     ended = False
 
-    def fed() -> Iterator[str]:
+    def feed() -> Iterator[str]:
         nonlocal ended
         for line in lines:
             yield line + "\n"
         ended = True
 
-    rows = make_reader(fed(), dialect.delimiter, dialect.quote)
+    rows = make_reader(feed(), dialect.delimiter, dialect.quote)
     start = 0
     while True:
         try:
@@ -77,7 +74,7 @@ def _parse_across_lines(lines: list[str], dialect: Dialect) -> Iterator[Record]:
             fields, problem = [], _describe_error(error)
         if fields or problem:
             text = "\n".join(lines[start : rows.line_num]).removesuffix("\r")
-            yield Record(start, fields, text, problem)
+            yield CsvRecord(start, fields, text, problem)
         start = rows.line_num
 
 
@@ -98,52 +95,51 @@ def parse_records(
     data: bytes, path: str, first: tuple[int, int], columns: Sequence[SourceColumn],
     dialect: Dialect,
 ) -> tuple[np.ndarray, dict[str, pa.ChunkedArray], list[BadRow]]:  # fmt: skip
-    """The good records of a block, and what is wrong with the others.
+    """Parse the good records of a block, and report what is wrong with the others.
 
     Args:
         data: whole lines.
         path: the file, for the bad rows.
         first: (line of the file, row id) of the first line.
-        columns: those to read; only their values are looked at.
-        dialect: of the file.
+        columns: the columns to read; values of other columns are not checked.
+        dialect: the dialect of the file.
 
     Returns:
         (line of each good record, counted from 0; their values by column; the bad rows in order).
     """
     place = {name: i for i, name in enumerate(dialect.names)}
-    found = list(split_records(data, dialect))
+    records = list(split_records(data, dialect))
     bad: dict[int, BadRow] = {}
 
-    def reject(record: Record, column: SourceColumn | None, reason: str) -> None:
+    def reject(record: CsvRecord, column: SourceColumn | None, reason: str) -> None:
         name = None if column is None else column.name
         value = None if name is None else _escape(record.fields[place[name]])
         at = (first[0] + record.line, first[1] + record.line)
         bad[record.line] = BadRow(path, *at, name, value, reason, _escape(record.text))
 
-    for record in found:
+    for record in records:
         if record.problem:
             reject(record, None, record.problem)
     for column in columns:
         at = place[column.name]
-        for record in found:
+        for record in records:
             if record.line not in bad and has_invalid_utf8(record.fields[at]):
                 reject(record, column, "not UTF-8 text")
-        good = [r for r in found if r.line not in bad]
+        good = [r for r in records if r.line not in bad]
         for i in find_misfits(column, [r.fields[at] for r in good], dialect):
             reject(good[i], column, f"not {column.describe_rule(dialect)}")
-    kept = [r for r in found if r.line not in bad]
-    values = {c.name: _values(c, [r.fields[place[c.name]] for r in kept], dialect) for c in columns}
-    lines = np.array([r.line for r in kept], dtype="int64")
-    return lines, values, [bad[line] for line in sorted(bad)]
-
-
-def _values(column: SourceColumn, words: list[str], dialect: Dialect) -> pa.ChunkedArray:
-    values = parse_values(column, words, dialect)
-    if values is None:  # misfits has left only words that fit
-        raise AssertionError(f"column {column.name!r}: the two readers disagree")
-    return values
+    valid = [r for r in records if r.line not in bad]
+    arrays: dict[str, pa.ChunkedArray] = {}
+    for column in columns:
+        column_values = [r.fields[place[column.name]] for r in valid]
+        values = parse_values(column, column_values, dialect)
+        if values is None:  # `find_misfits` has left only records that fit
+            raise AssertionError(f"column {column.name!r}: the two readers disagree")
+        arrays[column.name] = values
+    lines = np.array([r.line for r in valid], dtype="int64")
+    return lines, arrays, [bad[line] for line in sorted(bad)]
 
 
 def _escape(text: str) -> str:
-    """Bytes that are no UTF-8 shown as \\xNN."""
+    """Return the text with bytes that are not UTF-8 as \\xNN."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

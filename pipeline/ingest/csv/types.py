@@ -1,4 +1,4 @@
-"""What the text of a field means: the types a column may have, and text turned into them."""
+"""Types of CSV columns, and the parsing of text into their values."""
 
 from __future__ import annotations
 
@@ -29,26 +29,29 @@ TYPE_NAMES = {"integer": "an integer", "float": "a number", "decimal": "a number
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column as it is written in the files."""
+    """A column of the files: its type, and how its values are written."""
 
     name: str
     type: ColumnType
     pattern: str | None = None
-    """Of dates and timestamps: ``iso``, ``iso zoned``, or a pattern of ``strptime``. Of numbers
-    that are not written plainly: an example (`pipeline.ingest.csv.number_formats`)."""
+    """Format of the values, if their type does not fix it.
+
+    Dates and timestamps: ``iso``, ``iso zoned``, or a pattern of ``strptime``. Numbers: an example
+    (`pipeline.ingest.csv.number_formats`).
+    """
     partition: bool = False
-    """Its values are the ``key=value`` names of folders."""
+    """True if the values are those of ``key=value`` folders."""
 
     @property
     def dtype(self) -> Dtype:
-        """Its storage dtype."""
+        """Storage dtype."""
         return DTYPES[self.type]
 
     def describe_rule(self, dialect: Dialect | None = None) -> str:
-        """What its values must be, for messages."""
+        """Return what the values must be, for messages."""
         if self.type == "bool":
-            words = (*dialect.true, *dialect.false) if dialect else ("true", "false")
-            return "one of " + ", ".join(words)
+            allowed = (*dialect.true, *dialect.false) if dialect else ("true", "false")
+            return "one of " + ", ".join(allowed)
         if self.pattern == ZONED:
             return "a timestamp with a zone (2026-01-31T12:00:00+01:00)"
         if self.pattern == ISO:
@@ -59,19 +62,19 @@ class SourceColumn:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For ``schema.json``."""
+        """Return the column's part of ``schema.json``."""
         return asdict(self)
 
 
 def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
-    """Tell whether columns of the type may be written in the pattern (`SourceColumn.pattern`)."""
+    """Return whether a column of the type may have the pattern (`SourceColumn.pattern`)."""
     if kind in ("date", "datetime"):
         return pattern in (ISO, ZONED) or _is_strptime(pattern)
     return pattern is None or (kind in ("float", "decimal") and number_formats.is_example(pattern))
 
 
 def _is_strptime(pattern: str | None) -> bool:
-    """Tell whether pandas can read times of the pattern."""
+    """Return whether pandas can parse times with the pattern."""
     if pattern is None or "%" not in pattern:
         return False
     try:
@@ -82,7 +85,7 @@ def _is_strptime(pattern: str | None) -> bool:
 
 
 def to_arrow_type(column: SourceColumn) -> pa.DataType:
-    """The type that ``pyarrow.csv`` reads the column as; what has a pattern comes as text."""
+    """Return the type that ``pyarrow.csv`` reads; columns with a pattern are read as text."""
     text = pa.dictionary(pa.int32(), pa.string())
     if column.pattern not in (None, ISO, ZONED):
         return text
@@ -96,7 +99,7 @@ def to_arrow_type(column: SourceColumn) -> pa.DataType:
 def build_convert_options(
     columns: Sequence[SourceColumn], dialect: Dialect, include: list[str]
 ) -> csv.ConvertOptions:
-    """How ``pyarrow.csv`` converts these columns: one set of words for every reader."""
+    """Return the options by which ``pyarrow.csv`` converts these columns."""
     return csv.ConvertOptions(
         column_types={c.name: to_arrow_type(c) for c in columns},
         null_values=list(dialect.missing),
@@ -108,20 +111,26 @@ def build_convert_options(
 
 
 def apply_pattern(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Patterned values from the dictionary they were read as; None if one does not fit.
+    """Parse the dictionary of a column that was read as text; return None if a value does not fit.
 
     Dates and timestamps outside of the years 1 to 9999 do not fit: ISO text may hold year 0, and
     a zone may lead out of year 1 or 9999.
     """
     if column.pattern in (None, ISO, ZONED) or not pa.types.is_dictionary(values.type):
-        return values if column.dtype != "datetime" or _has_known_years(values) else None
+        if column.dtype == "datetime":
+            try:
+                to_microseconds(values)
+            except pa.ArrowInvalid:
+                return None
+        return values
     chunks = []
     for chunk in values.chunks:
-        known = _parse_pattern(column, chunk.dictionary)
-        if known.null_count:
+        # distinct values are parsed once, however many rows have them
+        parsed = _parse_pattern(column, chunk.dictionary)
+        if parsed.null_count:
             return None
-        chunks.append(known.take(chunk.indices))
-    return pa.chunked_array(chunks, _finished_type(column))
+        chunks.append(parsed.take(chunk.indices))
+    return pa.chunked_array(chunks, _pattern_type(column))
 
 
 def to_microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -131,47 +140,39 @@ def to_microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
         pa.ArrowInvalid: a value lies outside of the years 1 to 9999.
     """
     kind = values.type
-    # nanoseconds are cut off; other units are coarser, and may hold what overflows
+    # Nanoseconds are truncated. Other units are coarser, and their values may overflow.
     exact = not (pa.types.is_timestamp(kind) and kind.unit == "ns")
     stamps = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=exact)
     stamps = stamps.cast(pa.timestamp("us"))
-    bounds = pc.min_max(stamps.cast(pa.int64())).as_py()
-    low, high = bounds["min"], bounds["max"]
+    extremes = pc.min_max(stamps.cast(pa.int64())).as_py()
+    low, high = extremes["min"], extremes["max"]
     if low is not None and (low < EARLIEST or high > LATEST):
         odd = np.datetime64(low if low < EARLIEST else high, "us")
         raise pa.ArrowInvalid(f"{odd} lies outside of the years 1 to 9999")
     return stamps
 
 
-def _has_known_years(values: pa.ChunkedArray) -> bool:
-    try:
-        to_microseconds(values)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _finished_type(column: SourceColumn) -> pa.DataType:
+def _pattern_type(column: SourceColumn) -> pa.DataType:
     return pa.float64() if column.dtype == "float64" else pa.timestamp("us")
 
 
-def _parse_pattern(column: SourceColumn, words: pa.Array) -> pa.Array:
-    """float64, or timestamps in µs, by the column's pattern; null for words that misfit."""
+def _parse_pattern(column: SourceColumn, values: pa.Array) -> pa.Array:
+    """Parse text by the column's pattern as float64 or µs timestamps; null where it misfits."""
     if column.dtype == "float64":
-        return number_formats.parse_numbers(words, str(column.pattern))
-    texts = pd.Series(words.to_pylist(), dtype="str")
-    stamps = pd.to_datetime(texts, format=column.pattern, errors="coerce")
+        return number_formats.parse_numbers(values, str(column.pattern))
+    text = pd.Series(values.to_pylist(), dtype="str")
+    stamps = pd.to_datetime(text, format=column.pattern, errors="coerce")
     return pa.array(stamps.to_numpy().astype("datetime64[us]"))
 
 
 def parse_values(
-    column: SourceColumn, words: list[str], dialect: Dialect
+    column: SourceColumn, values: list[str], dialect: Dialect
 ) -> pa.ChunkedArray | None:
-    """The words as values of the column, parsed as the readers do; None if one does not fit."""
-    quoted = "\n".join('"' + word.replace('"', '""') + '"' for word in words)
+    """Parse text as the readers do; return None if a value does not fit the column."""
+    quoted = "\n".join('"' + value.replace('"', '""') + '"' for value in values)
     only = SourceColumn("c", column.type, column.pattern)
-    if not words:
-        return pa.chunked_array([], _finished_type(only) if only.pattern else to_arrow_type(only))
+    if not values:
+        return pa.chunked_array([], _pattern_type(only) if only.pattern else to_arrow_type(only))
     try:
         table = csv.read_csv(
             pa.BufferReader(quoted.encode() + b"\n"),
@@ -186,38 +187,39 @@ def parse_values(
     return apply_pattern(only, table["c"])
 
 
-def find_misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
-    """Positions of the words that are neither missing nor a value of the column."""
+def find_misfits(column: SourceColumn, values: list[str], dialect: Dialect) -> list[int]:
+    """Return the positions of the values that are neither missing nor fit the column."""
     missing = set(dialect.missing)
     if column.type == "text":
         return []
     if column.pattern not in (None, ISO, ZONED):
-        values = _parse_pattern(column, pa.array(words, pa.string()))
-        odd = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
-        return [int(i) for i in odd if words[i] not in missing]
+        parsed = _parse_pattern(column, pa.array(values, pa.string()))
+        odd = np.flatnonzero(parsed.is_null().to_numpy(zero_copy_only=False))
+        return [int(i) for i in odd if values[i] not in missing]
     plausible = _build_quick_test(column, dialect)
     bad: list[int] = []
     rest: list[int] = []
-    for i, word in enumerate(words):
-        if word not in missing:
-            (rest if plausible(word) else bad).append(i)
+    for i, value in enumerate(values):
+        if value not in missing:
+            (rest if plausible(value) else bad).append(i)
     return sorted(
-        bad + [rest[i] for i in _bisect_misfits(column, [words[i] for i in rest], dialect)]
+        bad + [rest[i] for i in _bisect_misfits(column, [values[i] for i in rest], dialect)]
     )
 
 
-def are_all_valid(column: SourceColumn, words: Sequence[str], dialect: Dialect) -> bool:
-    """Whether all words are plainly values of the column: parsed once, and only if they look so."""
+def are_all_valid(column: SourceColumn, values: Sequence[str], dialect: Dialect) -> bool:
+    """Return whether all values fit the column and can be parsed at once."""
     if column.type == "text" or column.pattern not in (None, ISO, ZONED):
         return False
     plausible = _build_quick_test(column, dialect)
     return (
-        all(plausible(w) for w in words) and parse_values(column, list(words), dialect) is not None
+        all(plausible(w) for w in values)
+        and parse_values(column, list(values), dialect) is not None
     )
 
 
 def _build_quick_test(column: SourceColumn, dialect: Dialect) -> Callable[[str], object]:
-    """A quick test that all values of the column pass, and nearly all other words do not."""
+    """Return a quick test that all values of the column pass, and few other values do."""
     if column.type == "bool":
         return {*dialect.true, *dialect.false}.__contains__
     if column.type == "date":
@@ -231,12 +233,12 @@ def _build_quick_test(column: SourceColumn, dialect: Dialect) -> Callable[[str],
     return re.compile(r"\s*[-+.\deE]+\s*$|\s*[-+]?(inf|nan|infinity)\s*$", re.I).match
 
 
-def _bisect_misfits(column: SourceColumn, words: list[str], dialect: Dialect) -> list[int]:
-    """Positions of the words that the reader refuses, found by halving."""
-    if not words or parse_values(column, words, dialect) is not None:
+def _bisect_misfits(column: SourceColumn, values: list[str], dialect: Dialect) -> list[int]:
+    """Return the positions of the values that the reader refuses, by bisection."""
+    if not values or parse_values(column, values, dialect) is not None:
         return []
-    if len(words) == 1:
+    if len(values) == 1:
         return [0]
-    middle = len(words) // 2
-    left = _bisect_misfits(column, words[:middle], dialect)
-    return left + [middle + i for i in _bisect_misfits(column, words[middle:], dialect)]
+    middle = len(values) // 2
+    left = _bisect_misfits(column, values[:middle], dialect)
+    return left + [middle + i for i in _bisect_misfits(column, values[middle:], dialect)]
