@@ -135,7 +135,7 @@ def test_types_said_in_the_config(tmp_path):
     ):
         infer_contract(source.model_copy(update={"types": {"idd": "text"}}))
     dates = csv(tmp_path / "b.csv", "d,k\n1/2/2020,1\n", types={"d": "date"})
-    with pytest.raises(SchemaError, match="day and month cannot be told apart"):
+    with pytest.raises(SchemaError, match="day and month are ambiguous"):
         infer_contract(dates)
 
 

@@ -1,10 +1,10 @@
-"""The type of each CSV column, from a sample of its values."""
+"""Inference of the type of each CSV column from a sample of its values."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +19,15 @@ from pipeline.ingest.sources.byte_ranges import read_head, read_piece
 from pipeline.ingest.sources.files import File
 
 HEAD, PIECE, FILES = 1 << 20, 128 << 10, 8
-TURN = 10  # values; a first half of fewer says nothing about the rest
+"""Bytes read of the first file, bytes of a further piece, and files of the sample."""
+TURN = 10
+"""Values that a first half must have to say something about the rest."""
 SHARE = 0.99
-PROBE = 50  # distinct values; where none of them fits, the others are not looked at
+"""Share of the values that must fit a type."""
+PROBE = 50
+"""Distinct values that are tried first; if none of them fits, the others are not parsed."""
 INTEGER = re.compile(r"\s*-?\d+\s*")
-CODE = re.compile(r"\s*[+-]?0\d+")  # 007: digits that are no quantity
+CODE = re.compile(r"\s*[+-]?0\d+")  # 007: digits that do not count anything
 DATES = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%b-%Y", "%b %d, %Y")
 TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p")
 DATETIMES = tuple(f"{date} {time}" for date in DATES for time in TIMES)
@@ -31,16 +35,17 @@ DATETIMES = tuple(f"{date} {time}" for date in DATES for time in TIMES)
 
 @dataclass(frozen=True)
 class SampledValues:
-    """Values of each column in file order, missing ones left out, and the size of a record."""
+    """Values of each column in file order, without missing ones, and the mean size of a record."""
 
     values: list[list[str]]
     row_bytes: float | None
 
 
 def sample_values(files: list[File], dialect: Dialect, options: Mapping[str, Any]) -> SampledValues:
-    """The beginning of up to eight files, the first and last among them.
+    """Sample up to eight files, the first and last among them.
 
-    Of local files that are not compressed, also a piece from the middle and one from the end.
+    Each gives its beginning. A local file that is not compressed also gives a piece from its middle
+    and one from its end.
     """
     step = max((len(files) - 1) / (FILES - 1), 1)
     chosen = sorted({min(round(i * step), len(files) - 1) for i in range(FILES)})
@@ -50,18 +55,15 @@ def sample_values(files: list[File], dialect: Dialect, options: Mapping[str, Any
     for i in chosen:
         for data in _read_pieces(files[i], HEAD if i == 0 else PIECE, dialect, options):
             size += len(data)
-            rows = list(_split_good_records(data, dialect))
+            rows = [
+                record.fields
+                for record in split_records(data, dialect)
+                if not record.problem and not has_invalid_utf8(record.text)
+            ]
             count += len(rows)
             for column_values, fields in zip(values, zip(*rows, strict=True), strict=False):
                 column_values.extend(field for field in fields if field not in missing)
     return SampledValues(values, size / count if count else None)
-
-
-def _split_good_records(data: bytes, dialect: Dialect) -> Iterator[list[str]]:
-    """Fields of the records that are no bad rows."""
-    for record in split_records(data, dialect):
-        if not record.problem and not has_invalid_utf8(record.text):
-            yield record.fields
 
 
 def _read_pieces(
@@ -69,25 +71,26 @@ def _read_pieces(
 ) -> list[bytes]:
     first = read_head(file, options, beginning)
     start, _ = find_data_start(first, dialect)
-    found = [first[start:]]
+    pieces = [first[start:]]
+    # These cannot be read from the middle, or only at the cost of another request.
     whole = file.compression or dialect.newlines_in_values or is_url(file.path)
     if not whole and file.size > len(first):
         middle, end = (file.size + len(first)) // 2, file.size - PIECE
         places = [max(at, len(first) - 1) for at in (middle, end) if at > len(first) or at == end]
-        found += [read_piece(file, options, at, PIECE) for at in places]
-    return found
+        pieces += [read_piece(file, options, at, PIECE) for at in places]
+    return pieces
 
 
 def infer_column(
     name: str, values: list[str], asked: ColumnType | None, dialect: Dialect
 ) -> SourceColumn:
-    """The column with the asked type, or the narrowest one that the sampled values have.
+    """Infer a column: the asked type, or the narrowest that the sampled values have.
 
-    A number, bool or date column is one whose sampled values are such, all of them, or all of the
-    first half, or 99 %: the others are bad values and reported when they are read.
+    A number, bool or date column is one whose sampled values fit: all of them, all of the first
+    half, or 99 %. The others are bad values, which are reported when they are read.
 
     Raises:
-        SchemaError: ``date`` is asked for and day and month cannot be told apart.
+        SchemaError: ``date`` is asked for, and day and month are ambiguous.
     """
     fit = _TypeTester(values, dialect)
     if asked in ("date", "datetime"):
@@ -102,21 +105,21 @@ def infer_column(
         return SourceColumn(name, "bool")
     if fit(SourceColumn(name, "float")):
         return _infer_number(name, fit)
-    found = next((c for c in _list_date_types(name) if fit(c)), None)
-    return SourceColumn(name, "text") if found is None or _is_ambiguous_date(found, fit) else found
+    date = next((c for c in _list_date_types(name) if fit(c)), None)
+    return SourceColumn(name, "text") if date is None or _is_ambiguous_date(date, fit) else date
 
 
-def reinfer_column(known: SourceColumn, values: list[str], dialect: Dialect) -> SourceColumn:
-    """A run's column in new data: written as there, or numbers that are written in another way."""
+def reinfer_column(trained: SourceColumn, values: list[str], dialect: Dialect) -> SourceColumn:
+    """Infer how new data write a column of the run; its type stays, its number format may not."""
     fit = _TypeTester(values, dialect)
-    if known.dtype != "float64" or fit(known):
-        return known
-    plain = SourceColumn(known.name, known.type)
-    return plain if fit(plain) else _infer_number_format(known.name, fit) or known
+    if trained.dtype != "float64" or fit(trained):
+        return trained
+    plain = SourceColumn(trained.name, trained.type)
+    return plain if fit(plain) else _infer_number_format(trained.name, fit) or trained
 
 
 class _TypeTester:
-    """Whether sampled values are of a type; distinct ones are parsed once."""
+    """Test of whether sampled values fit a type; distinct values are parsed once per type."""
 
     def __init__(self, values: list[str], dialect: Dialect) -> None:
         self.values, self.dialect = values, dialect
@@ -125,22 +128,24 @@ class _TypeTester:
         self._wrong: dict[SourceColumn, list[str]] = {}
 
     def __call__(self, candidate: SourceColumn) -> bool:
-        known = self._wrong.get(candidate)
-        if known == [] or (known is None and are_all_valid(candidate, self.distinct, self.dialect)):
-            self._wrong[candidate] = []  # a column of many is parsed once
+        misfits = self._wrong.get(candidate)
+        if misfits is None and are_all_valid(candidate, self.distinct, self.dialect):
+            misfits = self._wrong[candidate] = []
+        if misfits == []:
             return bool(self.values)
         probe = self.distinct[:PROBE]
         if len(find_misfits(candidate, probe, self.dialect)) == len(probe):
             return False
         bad = set(self.wrong(candidate))
-        if not bad:  # dates with a pattern
+        if not bad:  # a pattern, which `are_all_valid` does not test
             return bool(self.values)
+        # A file whose format changes in its middle is bad from there on.
         half = self.values[: len(self.values) // 2]
         turned = len(half) >= TURN and bad.isdisjoint(half)
         return turned or sum(self.counts[v] for v in bad) <= (1 - SHARE) * len(self.values)
 
     def wrong(self, candidate: SourceColumn) -> list[str]:
-        """The distinct values that are not of the type."""
+        """Return the distinct values that do not fit the type."""
         if candidate not in self._wrong:
             odd = find_misfits(candidate, self.distinct, self.dialect)
             self._wrong[candidate] = [self.distinct[i] for i in odd]
@@ -150,6 +155,7 @@ class _TypeTester:
 def _infer_number(name: str, fit: _TypeTester) -> SourceColumn:
     bad = set(fit.wrong(SourceColumn(name, "float")))
     numbers = [value for value in fit.distinct if value not in bad]
+    # Codes keep their leading zeros, as text.
     if any(CODE.match(value) for value in numbers if "." not in value):
         return SourceColumn(name, "text")
     if not all(INTEGER.fullmatch(value) for value in numbers):
@@ -159,11 +165,11 @@ def _infer_number(name: str, fit: _TypeTester) -> SourceColumn:
 
 
 def _infer_number_format(name: str, fit: _TypeTester) -> SourceColumn | None:
-    """A number that is not written plainly, if more values are such than are plain numbers."""
+    """Return a column of formatted numbers, if more values fit it than are plain numbers."""
     plain = len(fit.wrong(SourceColumn(name, "float")))
-    known = guess_formats(fit.distinct, fit.dialect.delimiter) if plain else []
-    found = [c for c in (SourceColumn(name, "float", way) for way in known) if fit(c)]
-    best = min(found, key=lambda c: len(fit.wrong(c)), default=None)
+    examples = guess_formats(fit.distinct, fit.dialect.delimiter) if plain else []
+    columns = [c for c in (SourceColumn(name, "float", e) for e in examples) if fit(c)]
+    best = min(columns, key=lambda c: len(fit.wrong(c)), default=None)
     if best is None or len(fit.wrong(best)) >= plain or any(map(CODE.fullmatch, fit.distinct)):
         return None
     return best
@@ -180,7 +186,7 @@ def _list_date_types(name: str) -> list[SourceColumn]:
 
 
 def _is_ambiguous_date(candidate: SourceColumn, fit: _TypeTester) -> bool:
-    """Whether day and month could as well be read the other way round."""
+    """Return whether day and month could as well be read the other way round."""
     pattern = candidate.pattern or ""
     if not pattern.startswith("%m/%d/%Y"):
         return False
@@ -193,7 +199,7 @@ def _infer_date(name: str, asked: ColumnType, fit: _TypeTester) -> SourceColumn:
         if candidate.type == asked and fit(candidate):
             if _is_ambiguous_date(candidate, fit):
                 raise SchemaError(
-                    f"column {name!r}: day and month cannot be told apart",
+                    f"column {name!r}: day and month are ambiguous",
                     examples=[shorten(v) for v in fit.distinct[:3]],
                     fix="write dates as 2026-01-31, or read the column as text",
                 )
