@@ -1,4 +1,4 @@
-"""The bytes of CSV files, decompressed: their beginning, a range, or all of them in chunks."""
+"""Reading of decompressed CSV files: their beginning, a range, or the whole in chunks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pipeline.ingest.sources.files import File
 from pipeline.ingest.sources.filesystems import open_file
 
 LONGEST = 16 << 20
-"""Bytes of a line: what goes on longer is no table."""
-CHUNK = 256 << 10  # fits the cache: counting newlines is fastest so (0.15 s for 800 MB)
+"""Bytes that a line may have; a file with longer lines is not a table."""
+CHUNK = 256 << 10  # fits the cache, where newlines are counted fastest (0.15 s for 800 MB)
 
 
 @contextmanager
 def open_stream(file: File, options: Mapping[str, Any]) -> Iterator[Any]:
-    """The file's content as a stream, decompressed by its ending.
+    """Open a file's content as a stream, decompressed by its ending.
 
     Raises:
-        DataError: it is not compressed as its ending says, or cut off.
+        DataError: the file is not compressed as its ending says, or it is cut off.
     """
     with open_file(file.path, options) as raw:
         if file.compression is None:
@@ -39,7 +39,7 @@ def open_stream(file: File, options: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def read_head(file: File, options: Mapping[str, Any], size: int) -> bytes:
-    """The first lines, as many as ``size`` bytes hold (at least one)."""
+    """Read the first lines, as many as ``size`` bytes hold (at least one)."""
     with open_stream(file, options) as inner:
         data = bytes(inner.read(size))
         while len(data) >= size and b"\n" not in data[-size:]:
@@ -53,7 +53,7 @@ def read_head(file: File, options: Mapping[str, Any], size: int) -> bytes:
 
 
 def read_piece(file: File, options: Mapping[str, Any], start: int, size: int) -> bytes:
-    """Whole lines that begin after ``start`` within about ``size`` bytes; local or remote."""
+    """Read the whole lines that begin after ``start``, within about ``size`` bytes."""
     with open_file(file.path, options) as raw:
         raw.seek(start)
         data = raw.read(size)
@@ -64,7 +64,7 @@ def read_piece(file: File, options: Mapping[str, Any], start: int, size: int) ->
 
 
 def read_range(file: File, options: Mapping[str, Any], start: int, stop: int | None) -> bytes:
-    """The bytes from ``start`` to ``stop`` (None: the end) of the content.
+    """Read the content from byte ``start`` to ``stop`` (None: the end).
 
     Raises:
         DataError: the file is shorter than when the blocks were planned.
@@ -72,16 +72,19 @@ def read_range(file: File, options: Mapping[str, Any], start: int, stop: int | N
     with open_stream(file, options) as inner:
         if file.compression is None:
             inner.seek(start)
-        else:
+        else:  # a compressed stream cannot seek
             inner.read(start)
         data = bytes(inner.read() if stop is None else inner.read(stop - start))
     if stop is not None and len(data) < stop - start:
-        raise DataError(f"{file.path} became shorter while the run was reading it")
+        raise DataError(
+            f"{file.path} became shorter while the run was reading it",
+            fix="run again once nothing writes to it",
+        )
     return data
 
 
 def read_chunks(file: File, options: Mapping[str, Any], start: int) -> Iterator[bytes]:
-    """The content from byte ``start`` on, in chunks of `CHUNK` bytes."""
+    """Read the content from byte ``start`` in chunks of `CHUNK` bytes."""
     with open_stream(file, options) as inner:
         if file.compression is None:
             inner.seek(start)
@@ -100,5 +103,5 @@ def read_chunks(file: File, options: Mapping[str, Any], start: int) -> Iterator[
 def _line_too_long_error(file: File, at: int) -> DataError:
     return DataError(
         f"{file.path}: the line that begins at byte {at:,} is longer than {LONGEST >> 20} MB",
-        fix="a CSV has a record a line: are its line ends newlines, and its quotes closed?",
+        fix="check that its lines end with newlines, and that its quotes are closed",
     )

@@ -1,4 +1,4 @@
-"""Which files a source names, in the order that numbers their rows; opening them."""
+"""Search for the files of a source, in the order that numbers their rows."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 PACKED = (".bz2", ".xz", ".zip", ".7z", ".lz4")
 OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
           ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
-"""Endings of what is often tried."""
+"""Endings of other formats that users often try."""
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's word for a missing key
 
 
 @dataclass(frozen=True)
 class File:
-    """One file: where it is, and what tells whether it changed."""
+    """A file of a source, with the fingerprint by which a change is noticed."""
 
     path: str
     size: int
-    """Bytes as stored."""
+    """Bytes as stored, perhaps compressed."""
     fingerprint: str
     """``size-mtime_ns``, or the store's ETag."""
     partitions: tuple[tuple[str, str], ...] = ()
@@ -48,7 +48,7 @@ class File:
 
     @property
     def format(self) -> str:
-        """``csv``, ``parquet``, or an empty text where the ending tells nothing."""
+        """``csv``, ``parquet``, or an empty text for another ending."""
         ending = _get_ending(self.path)
         if ending in CSV_ENDINGS:
             return "csv"
@@ -72,34 +72,34 @@ def _get_ending(path: str) -> str:
 
 
 def find_files(source: Source) -> list[File]:
-    """The files of a source: those of a folder or glob sorted by path, a list's as listed.
+    """Find the files of a source: those of a folder or glob by path, a list's in its order.
 
-    Folders are searched to their bottom; names that begin with ``.`` or ``_`` are left out, and so
-    are files of a folder or glob whose ending is neither a CSV's nor Parquet's (``format: auto``).
+    Folders are searched recursively. Names that begin with ``.`` or ``_`` are left out, and so are
+    files of a folder or glob whose ending is of another format (``format: auto``).
 
     Raises:
-        InputError: there is no such file, nothing of this format in it, or it cannot be read.
+        InputError: no such file exists, none has this format, or one cannot be read.
         SchemaError: CSV and Parquet are mixed, or a file is named twice.
         MachineError: the library for this kind of URL is not installed.
     """
-    found = [file for path in source.path for file in _expand(path, source)]
+    files = [file for path in source.path for file in _expand(path, source)]
     seen: set[str] = set()
-    for file in found:
+    for file in files:
         check_utf8(file.path, "the file name")
         if file.path in seen:
             raise SchemaError(
                 f"{file.path} is named twice by path: {list(source.path)}",
-                fix="its rows would count double: name every file once",
+                fix="name every file once; its rows would count double",
             )
         seen.add(file.path)
-    return found
+    return files
 
 
 def detect_format(files: list[File], source: Source) -> str:
-    """The one format of all files.
+    """Detect the format that all files share.
 
     Raises:
-        SchemaError: CSV and Parquet are mixed, or an ending tells nothing.
+        SchemaError: CSV and Parquet are mixed, or a file has an unknown format.
     """
     if source.format != "auto":
         return source.format
@@ -112,7 +112,7 @@ def detect_format(files: list[File], source: Source) -> str:
         raise SchemaError(
             "CSV and Parquet files are mixed",
             examples=[f"{path} is {kind}" for kind, path in by_format.items()],
-            fix="name files of one kind, or say format: csv or format: parquet",
+            fix="name files of one kind, or set format: csv or format: parquet",
         )
     return next(iter(by_format))
 
@@ -124,8 +124,8 @@ def _unknown_format_error(path: str) -> SchemaError:
     if _get_ending(path) in OTHERS:
         fix = "write it as Parquet; in pandas: frame.to_parquet('new.parquet')"
         return SchemaError(f"{path} is neither CSV nor Parquet", fix=fix)
-    fix = "say format: csv or format: parquet beside path (or --set data.format=csv)"
-    return SchemaError(f"{path}: the ending does not tell the format", fix=fix)
+    fix = "set format: csv or format: parquet beside path (or --set data.format=csv)"
+    return SchemaError(f"{path}: the ending does not show the format", fix=fix)
 
 
 def _sniff_format(file: File, source: Source) -> str:
@@ -134,7 +134,7 @@ def _sniff_format(file: File, source: Source) -> str:
 
 
 def add_folder_keys(file: File, keys: Sequence[str]) -> File:
-    """The file with those of the ``key=value`` folders anywhere above it that are named."""
+    """Return the file with these ``key=value`` folders, which may be anywhere above it."""
     place = file.path if is_url(file.path) else os.path.abspath(file.path)
     above = dict(_parse_folder_keys(place, ""))
     more = tuple((key, above[key]) for key in keys if key in above)
@@ -153,14 +153,18 @@ def _expand(path: str, source: Source) -> list[File]:
         return sorted(wanted, key=lambda f: f.path)
     searched = path if remote else os.path.abspath(path)
     if kind == "glob":
-        raise InputError(f"no file matches {path!r}", fix=f"looked in {searched}")
+        raise InputError(
+            f"no file matches {path!r}", fix=f"check the pattern; {searched} was searched"
+        )
     if listed:
         raise InputError(
             f"the folder {path!r} has no {_format_words(source)} file",
             examples=[f.path for f in listed],
-            fix="say format: csv or format: parquet if the endings are unusual",
+            fix="set format: csv or format: parquet if the endings are unusual",
         )
-    raise InputError(f"the folder {path!r} is empty", fix=f"looked in {searched}")
+    raise InputError(
+        f"the folder {path!r} is empty", fix=f"check the path; {searched} was searched"
+    )
 
 
 def _format_words(source: Source) -> str:
@@ -175,7 +179,7 @@ def _is_data(file: File, path: str, source: Source) -> bool:
 
 
 def _find_root(path: str) -> str:
-    """The part of a folder's or glob's path before the first wildcard's folder."""
+    """Return a folder's path, or the folders of a glob above its first wildcard."""
     if not local_glob.has_magic(path):
         return path
     parts = path.split("/")
@@ -184,7 +188,7 @@ def _find_root(path: str) -> str:
 
 
 def _parse_folder_keys(path: str, root: str) -> tuple[tuple[str, str], ...]:
-    """``key=value`` folders of a path below the root (a root inside the path counts from there)."""
+    """Return the ``key=value`` folders of a path, below the root if the path begins with it."""
     below = path[len(root) :] if path.startswith(root) else path
     folders = [part for part in re.split(r"[/\\]", below)[:-1] if "=" in part[1:]]
     return tuple((unquote(k), unquote(v)) for k, _, v in (f.partition("=") for f in folders))
@@ -222,7 +226,9 @@ def _local_file(path: str, root: str) -> File:
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):
-            raise InputError(f"{path} is no regular file", fix="write its content to a file first")
+            raise InputError(
+                f"{path} is not a regular file", fix="write its content to a file first"
+            )
         if not os.access(path, os.R_OK):
             raise PermissionError(13, "permission denied")
     except OSError as error:
@@ -236,14 +242,15 @@ def _missing_error(path: str) -> InputError:
 
     if os.path.islink(path):
         return InputError(
-            f"{path!r} is a link to {os.readlink(path)!r}, which is not there",
-            fix="name the file itself, or mend the link",
+            f"{path!r} is a link to {os.readlink(path)!r}, which does not exist",
+            fix="name the file itself, or repair the link",
         )
     folder, name = os.path.split(path)
     try:
         close = get_close_matches(name, os.listdir(folder or "."), n=1)
     except OSError:
         close = []
+    # found by listing the folder, which may be unreadable
     hint = f"did you mean {os.path.join(folder, close[0])!r}? " if close else ""
     return InputError(
         f"there is no file or folder {path!r}",
@@ -257,17 +264,27 @@ def _missing_error(path: str) -> InputError:
 def _find_remote(path: str, source: Source) -> tuple[list[File], str]:
     fs, url = open_filesystem(path, source.storage_options), parse_url(path)
     if url.is_http:
-        return [_http_file(fs, path)], "file"
+        if "*" in path or path.endswith("/"):
+            raise InputError(
+                f"{path}: an HTTP server has no folders to search",
+                fix="name each file: path: [https://host/a.csv, https://host/b.csv]",
+            )
+        with translate_errors(path):
+            described = http_files.describe_file(fs, expand_url(path), path)
+        return [File(path, described.size, described.fingerprint)], "file"
     with translate_errors(path):
         fs.invalidate_cache()  # an earlier listing of this process may be out of date
         bare = fs._strip_protocol(path)
-        found = _info(fs, bare)
-        if found is not None and found["type"] == "file":
-            return [_remote_file(fs, url, found, ())], "file"
+        try:
+            info = fs.info(bare)
+        except FileNotFoundError:  # a glob, or nothing
+            info = None
+        if info is not None and info["type"] == "file":
+            return [_remote_file(fs, url, info, ())], "file"
         if local_glob.has_magic(path):
             names = [n for m in fs.glob(bare) for n in (fs.find(m) if fs.isdir(m) else [m])]
             kind, root = "glob", fs._strip_protocol(_find_root(path))
-        elif found is not None:
+        elif info is not None:
             names, kind, root = fs.find(bare), "folder", bare
         else:
             names, kind, root = [], "nothing", bare
@@ -275,27 +292,9 @@ def _find_remote(path: str, source: Source) -> tuple[list[File], str]:
             check_bucket(fs, path)
         if kind == "nothing":
             raise InputError(f"there is no {path!r}", fix="check the name and the permissions")
+        # sorted: the order of the files numbers the rows
         infos = (fs.info(name) for name in sorted(set(names)))
         return [_remote_file(fs, url, i, _parse_folder_keys(i["name"], root)) for i in infos], kind
-
-
-def _http_file(fs: Any, path: str) -> File:
-    if "*" in path or path.endswith("/"):
-        raise InputError(
-            f"{path}: an HTTP server has no folders to search",
-            fix="name each file: path: [https://host/a.csv, https://host/b.csv]",
-        )
-    with translate_errors(path):
-        found = http_files.describe_file(fs, expand_url(path), path)
-    return File(path, found.size, found.fingerprint)
-
-
-def _info(fs: Any, bare: str) -> Mapping[str, Any] | None:
-    try:
-        found: Mapping[str, Any] = fs.info(bare)
-    except FileNotFoundError:
-        return None
-    return found
 
 
 def _remote_file(
@@ -310,10 +309,10 @@ def _remote_file(
 
 
 def check_unchanged(file: File) -> None:
-    """Checks that a local file is what it was when the schema was settled.
+    """Check that a local file has not changed since the contract was inferred.
 
     Raises:
-        DataError: it was written to, or removed.
+        DataError: the file was written to, or removed.
     """
     if is_url(file.path):
         return
@@ -324,5 +323,5 @@ def check_unchanged(file: File) -> None:
     if f"{info.st_size}-{info.st_mtime_ns}" != file.fingerprint:
         raise DataError(
             f"{file.path} changed while the run was reading it",
-            fix="start again once nothing writes to it",
+            fix="run again once nothing writes to it",
         )

@@ -1,4 +1,4 @@
-"""URLs: the fsspec file systems behind them, and opening any file, local or not."""
+"""fsspec file systems behind URLs, opening of any file, and translation of storage errors."""
 
 from __future__ import annotations
 
@@ -24,17 +24,14 @@ STORE_MODULES = (
     "adlfs",
     "requests",
 )
-"""Top-level modules whose errors say what a store, or the network before it, did."""
+"""Top-level modules whose errors come from an object store, or from the network before it."""
 
 
 def open_filesystem(path: str, options: Mapping[str, Any]) -> Any:
     """Open the fsspec file system of a URL.
 
-    The class is looked up by the protocol that was checked; fsspec never parses the URL for another
-    one, as its ``open`` and ``url_to_fs`` would.
-
     Raises:
-        InputError: the URL or an option may not be used.
+        InputError: the URL or an option is not allowed.
         MachineError: the library is not installed; the message names the extra.
     """
     import fsspec
@@ -45,12 +42,14 @@ def open_filesystem(path: str, options: Mapping[str, Any]) -> Any:
     except ValueError as error:
         raise InputError(str(error), fix="see docs/data.md, section URLs") from None
     try:
+        # The class comes from the protocol that was checked: fsspec's `open` and `url_to_fs` would
+        # parse the URL themselves, and may find another protocol in it.
         kind = fsspec.get_filesystem_class(url.protocol)
-        own = {} if url.is_http else kind._get_kwargs_from_urls(path)
-        return kind(**{**own, **expand_environment(dict(options))})
+        from_url = {} if url.is_http else kind._get_kwargs_from_urls(path)
+        return kind(**{**from_url, **expand_environment(dict(options))})
     except ImportError as error:
         extra = EXTRAS.get(url.protocol)
-        fix = f'pip install "pipeline[{extra}]"' if extra else str(error)
+        fix = f'install it: pip install "pipeline[{extra}]"' if extra else str(error)
         raise MachineError(
             f"{path}: no library for {url.protocol}:// is installed", fix=fix
         ) from None
@@ -59,7 +58,7 @@ def open_filesystem(path: str, options: Mapping[str, Any]) -> Any:
 
 
 def describe_os_error(error: Exception) -> str:
-    """What the system said, in its own words."""
+    """Return the message of the system, without secrets."""
     return redact(str(getattr(error, "strerror", None) or error)).lower()
 
 
@@ -77,22 +76,22 @@ HTTP_FIX = (
 
 @contextmanager
 def translate_errors(path: str) -> Iterator[None]:
-    """Turns what a disk or a store says into our errors."""
+    """Translate the errors of a disk or an object store into those of this package."""
     try:
         yield
     except PipelineError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path} is not there any more", fix="start again") from None
+        raise InputError(f"{path} no longer exists", fix="run again, or name other files") from None
     except PermissionError as error:
         raise InputError(
             f"{path} cannot be read: {describe_os_error(error) or 'permission denied'}",
             fix=CREDENTIALS,
         ) from None
     except Exception as error:
-        if (found := _translate_http_status(path, error)) is not None:
-            raise found from None
-        # aiohttp's errors of a connection are OSErrors too, but the file is not at fault
+        if (translated := _translate_http_status(path, error)) is not None:
+            raise translated from None
+        # aiohttp's connection errors are OSErrors too, but the file is not the cause.
         is_store = any(
             kind.__module__.partition(".")[0] in STORE_MODULES for kind in type(error).__mro__
         )
@@ -101,9 +100,10 @@ def translate_errors(path: str) -> Iterator[None]:
         if not is_store:
             raise
         if "credentials" in type(error).__name__.lower():
-            told = redact(str(error))
-            raise InputError(f"{path} cannot be read: {told}", fix=CREDENTIALS) from None
-        if type(error).__name__ == "ParamValidationError":  # botocore's, before anything is sent
+            raise InputError(
+                f"{path} cannot be read: {redact(str(error))}", fix=CREDENTIALS
+            ) from None
+        if type(error).__name__ == "ParamValidationError":  # botocore checks before it sends
             raise InputError(
                 f"{path} cannot be read: {redact(str(error))}", fix="check the URL"
             ) from None
@@ -115,7 +115,7 @@ def translate_errors(path: str) -> Iterator[None]:
 
 
 def _translate_http_status(path: str, error: Exception) -> PipelineError | None:
-    """What an HTTP server's status means; None for any other error."""
+    """Return the error for an HTTP status; None if ``error`` does not carry one."""
     status = getattr(error, "status", None)
     if not isinstance(status, int) or type(error).__module__.partition(".")[0] != "aiohttp":
         return None
@@ -130,10 +130,10 @@ def _translate_http_status(path: str, error: Exception) -> PipelineError | None:
 
 
 def check_bucket(fs: Any, path: str) -> None:
-    """Checks that the bucket of a URL is there.
+    """Check that the bucket of a URL exists.
 
     Raises:
-        InputError: it is not, or is not to be seen.
+        InputError: it does not exist, or the credentials may not list it.
     """
     protocol, _, rest = path.partition("://")
     bucket = rest.split("/", maxsplit=1)[0]
@@ -146,10 +146,10 @@ def check_bucket(fs: Any, path: str) -> None:
 
 @contextmanager
 def upload_on_success(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
-    """A local file to write to, which is sent to the URL if the block succeeds.
+    """Yield a local file to write to, and upload it to the URL if the block succeeds.
 
     Raises:
-        InputError: it is no object store, there is no such bucket, or it may not be written to.
+        InputError: the URL is not of an object store, has no such bucket, or is not writable.
     """
     fs = open_filesystem(path, options)
     if not parse_url(path).is_writable:
@@ -166,10 +166,11 @@ def upload_on_success(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def check_reachable(path: str, options: Mapping[str, Any]) -> None:
-    """Asks a store for one file's size.
+    """Ask a store or server for the size of one file.
 
     Raises:
-        InputError, MachineError: why the file cannot be read from here.
+        InputError: the file cannot be read from here.
+        MachineError: the store cannot be reached.
     """
     fs = open_filesystem(path, options)
     with translate_errors(path):
@@ -181,10 +182,10 @@ def check_reachable(path: str, options: Mapping[str, Any]) -> None:
 
 @contextmanager
 def open_file(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
-    """The file's bytes as stored, a binary stream that can seek.
+    """Open a file's bytes as stored, as a binary stream that can seek.
 
     Raises:
-        InputError: it vanished or cannot be read.
+        InputError: the file does not exist or cannot be read.
     """
     with translate_errors(path), _open(path, options) as stream:
         yield stream

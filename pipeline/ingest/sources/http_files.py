@@ -1,7 +1,7 @@
-"""Files of HTTP servers: their size, and reading whole those of which a server sends no ranges.
+"""Files of HTTP servers: their size, ranges of their bytes, and downloads.
 
-An HTTP server has no folders: every file is named. A download is bounded, lies in a temporary
-folder, and goes with the process.
+A server that sends no ranges has its file downloaded: up to a limit, and to a temporary folder that
+is removed when the process ends. HTTP has no folders, so a source names every file.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import Any
 from pipeline.errors import InputError
 
 LARGEST = 4 << 30
-"""Bytes of a file that is read whole."""
+"""Bytes up to which a file is downloaded."""
 BLOCK = 5 << 20
-"""Bytes that are asked for at once, at least."""
+"""Bytes that a request asks for at least."""
 PATIENCE = 60
 """Seconds to wait for a server's next bytes."""
 
 
 @dataclass(frozen=True)
 class HttpFile:
-    """A file as a server describes it."""
+    """A file as the server describes it."""
 
     size: int
     """Bytes."""
     fingerprint: str
-    """Its ETag or date; of a download without either, a hash."""
+    """ETag or date; the hash of a download whose server gives neither."""
     download: Path | None
-    """Where the whole file lies, if the server sends no ranges."""
+    """Local copy, if the server sends no ranges."""
 
 
 _described: dict[str, HttpFile] = {}
-_lock = threading.Lock()  # Dask's threads open the same file at once: it is downloaded once
+_lock = threading.Lock()  # Dask's threads open one file at the same time; only one downloads it
 _folder: list[tempfile.TemporaryDirectory[str]] = []
 
 
@@ -54,36 +54,35 @@ def describe_file(fs: Any, url: str, shown: str) -> HttpFile:
 
     Raises:
         aiohttp.ClientError: the server does not answer, or refuses.
-        InputError: it sends no ranges, and the file is larger than `LARGEST`.
+        InputError: the server sends no ranges, and the file is larger than `LARGEST`.
     """
     from fsspec.asyn import sync
 
     size, tag = sync(fs.loop, _probe, fs, url, shown)
     with _lock:
-        known = _described.get(url)
+        file = _described.get(url)
         if size is not None:
-            known = HttpFile(size, tag or str(size), None)
-        elif known is None or not tag or known.fingerprint != tag:
+            file = HttpFile(size, tag or str(size), None)
+        elif file is None or not tag or file.fingerprint != tag:
             path = Path(_temporary_folder(), f"{len(_described)}")
             size, digest = sync(fs.loop, _download, fs, url, path, shown)
-            known = HttpFile(size, tag or digest, path)
-        _described[url] = known
-    return known
+            file = HttpFile(size, tag or digest, path)
+        _described[url] = file
+    return file
 
 
 def open_http_file(fs: Any, url: str, shown: str) -> Any:
     """Open a file for reading, as a binary stream that can seek; raises as `describe_file`."""
-    known = _described.get(url) or describe_file(fs, url, shown)
-    if known.download is not None:
-        return known.download.open("rb")
-    return io.BufferedReader(_Ranges(fs, url, known.size, shown), BLOCK)
+    file = _described.get(url) or describe_file(fs, url, shown)
+    if file.download is not None:
+        return file.download.open("rb")
+    return io.BufferedReader(_Ranges(fs, url, file.size, shown), BLOCK)
 
 
 class _Ranges(io.RawIOBase):
-    """A file of a server that sends ranges; no more is read of an answer than was asked for.
+    """A file of a server that sends ranges, of which no more than the range is read."""
 
-    fsspec's file reads an answer to its end, and decompresses it: neither has a bound.
-    """
+    # fsspec's own file reads an answer to its end, and decompresses it: neither has a limit.
 
     def __init__(self, fs: Any, url: str, size: int, shown: str) -> None:
         self.fs, self.url, self.size, self.shown = fs, url, size, shown
@@ -98,13 +97,13 @@ class _Ranges(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset; nothing is asked for."""
+        """Move to an offset, without a request."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
         self.at = max(0, start + offset)
         return self.at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, as far as the file goes."""
+        """Fill the buffer, up to the end of the file."""
         from fsspec.asyn import sync
 
         wanted = min(len(buffer), self.size - self.at)
@@ -116,7 +115,7 @@ class _Ranges(io.RawIOBase):
         return wanted
 
     def readall(self) -> bytes:
-        """Read to the end, a block at a time."""
+        """Read to the end, one block at a time."""
         blocks = bytearray()
         while block := self.read(BLOCK):
             blocks += block
@@ -133,9 +132,9 @@ class _Ranges(io.RawIOBase):
                     data += more
         if len(data) < count:
             raise InputError(
-                f"{self.shown}: the server sent other bytes than those it was asked for, from "
+                f"{self.shown}: the server sent other bytes than were requested, from "
                 f"{start:,} to {start + count:,} of {self.size:,}",
-                fix="start again if the file changed; or download it, and name the local file",
+                fix="run again if the file changed; or download it, and name the local file",
             )
         return bytes(data)
 
@@ -160,11 +159,13 @@ def _request_options(fs: Any, **headers: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _request(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterator[Any]:
-    """Ask for a file; yield the answer before its body is read."""
+    """Request a file, and yield the answer before its body is read."""
     session = await fs.set_session()
     try:
         answer = await session.get(fs.encode_url(url), **_request_options(fs, **headers))
-    except ValueError as error:  # of yarl, and of Python for a host name; redirects lead anywhere
+    except (
+        ValueError
+    ) as error:  # from yarl, or from Python for a host name; redirects may lead anywhere
         raise InputError(
             f"{shown}, or what its server redirects to, is not a valid address: {error}",
             fix="check the URL",
@@ -174,7 +175,7 @@ async def _request(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterat
 
 
 async def _probe(fs: Any, url: str, shown: str) -> tuple[int | None, str]:
-    """(size, or None if the server sends no ranges; ETag or date)."""
+    """Return (size, or None if the server sends no ranges; ETag or date)."""
     async with _request(fs, url, shown, Range="bytes=0-0") as answer:
         if answer.status != 416:  # an empty file has no first byte
             answer.raise_for_status()
@@ -185,7 +186,7 @@ async def _probe(fs: Any, url: str, shown: str) -> tuple[int | None, str]:
 
 
 async def _download(fs: Any, url: str, path: Path, shown: str) -> tuple[int, str]:
-    """(bytes, SHA-256) of the file, which lies at ``path`` then."""
+    """Download a file to ``path``; return (bytes, SHA-256)."""
     size, digest = 0, hashlib.sha256()
     async with _request(fs, url, shown) as answer:
         answer.raise_for_status()

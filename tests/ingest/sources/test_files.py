@@ -67,7 +67,7 @@ def test_fingerprints_follow_the_content(tree):
 def test_the_format_is_found_or_said(tmp_path):
     (tmp_path / "data.bin").write_text("n,s\n1,a\n")
     pd.DataFrame({"n": [1]}).to_parquet(tmp_path / "table")
-    with pytest.raises(SchemaError, match="does not tell the format"):
+    with pytest.raises(SchemaError, match="does not show the format"):
         infer_contract(source(tmp_path / "data.bin"))
     assert infer_contract(source(tmp_path / "data.bin", format="csv")).format == "csv"
     assert infer_contract(source(tmp_path / "table")).format == "parquet"
@@ -192,7 +192,7 @@ def test_permission_denied(tmp_path):
 
 def test_a_file_that_is_gone_when_opened(tmp_path):
     with (
-        pytest.raises(InputError, match="not there any more"),
+        pytest.raises(InputError, match="no longer exists"),
         filesystems.open_file(str(tmp_path / "a.csv"), {}),
     ):
         pass
