@@ -66,8 +66,11 @@ def section_of(name: str) -> str:
     for key in parameters_of(op):
         columns = (f"`{key.path}`", key.values, key.default, key.text)
         lines.append("| " + " | ".join(map(cell, columns)) + " |")
-    if example:
-        lines += ["", "```pycon", example, "```"]
+    entry, prompt, session = example.partition(">>> ")
+    if entry.strip():
+        lines += ["", "```yaml", entry.strip(), "```"]
+    if session:
+        lines += ["", "```pycon", prompt + session, "```"]
     return "\n".join([*lines, ""])
 
 

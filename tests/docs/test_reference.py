@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from pipeline.cli.app import app
-from pipeline.features.registry import REGISTRY, get_op_class
+from pipeline.features.registry import REGISTRY, get_op_class, parse_ops
 from pipeline.tools.schema import config_schema
 from pipeline.train.model import MODEL_REGISTRY
 
@@ -71,6 +72,8 @@ def test_every_op_has_its_parameters_and_an_example(pages, name):
     rows = set(re.findall(r"^\| `(\w+)` \|", section, re.M))
     assert rows == {field.alias or key for key, field in fields.items()}
     assert ">>> " in section
+    (entry,) = re.findall(r"```yaml\n(.*?)```", section, re.S)
+    assert [op.name for op in parse_ops(yaml.safe_load(entry))] == [name]
 
 
 def test_every_command_has_its_options(pages):
