@@ -57,7 +57,7 @@ def load() -> None:
     importlib.import_module("pipeline.__main__")
     from pipeline.cli import app
 
-    app.command_of(app.app)
+    app.build_command(app.app)
 
 
 @dataclass
