@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate import slices
-from pipeline.evaluate.metrics import SCORED_SETS, Floats, ScoredRows, predict_labels
+from pipeline.evaluate.metrics import SCORED_SETS, Floats, ScoredRows, Values, predict_labels
 from pipeline.evaluate.ranking import rank, roc_auc, thin_curve
 from pipeline.matrix import SetName, Target
 from pipeline.train.fitted_model import FittedModel
@@ -71,9 +71,7 @@ def collect(
     return {"task": target.task, "classes": [str(c) for c in target.classes], "models": models}
 
 
-def measure(
-    target: Target, label: NDArray[Any], score: NDArray[Any], threshold: float | None = None
-) -> Json:
+def measure(target: Target, label: Values, score: Values, threshold: float | None = None) -> Json:
     """Compute the curves of one model on one set of at least one row.
 
     Args:
@@ -101,7 +99,7 @@ def measure(
     }
 
 
-def count_confusion(label: NDArray[Any], called: NDArray[Any], k: int) -> list[list[int]]:
+def count_confusion(label: Values, called: Values, k: int) -> list[list[int]]:
     """Count rows (k, k): a row for each true class, a column for each predicted one."""
     counts = np.bincount(label * k + called.astype(np.int64), minlength=k * k)
     matrix: list[list[int]] = counts.reshape(k, k).tolist()

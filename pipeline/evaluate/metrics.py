@@ -93,7 +93,8 @@ def measure(
             metrics = _measure_multiclass(label, score, weight)
         else:
             metrics = _measure_regression(label, score, weight)
-    return {name: _finite_or_none(metrics[name]) for name in NAMES[target.task]}
+    values = {name: metrics[name] for name in NAMES[target.task]}
+    return {n: None if v is None or not math.isfinite(v) else float(v) for n, v in values.items()}
 
 
 def find_best_threshold(label: Values, score: Values, weight: Values | None = None) -> float | None:
@@ -277,10 +278,6 @@ def _log_loss(share: Floats, weight: Floats | None) -> float:
 
 def _mean(values: Values, weight: Floats | None) -> float:
     return float(np.average(values, weights=weight))
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ def find_best_f1(ranking: Ranking) -> float | None:
     return float(ranking.threshold[np.argmax(f1)])
 
 
-def thin_curve(ranking: Ranking) -> dict[str, list[Any]] | None:
+def thin_curve(ranking: Ranking) -> dict[str, list[float | None]] | None:
     """Choose at most `MAX_POINTS` exact points of the ROC and PR curves.
 
     Returns:

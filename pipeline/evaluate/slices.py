@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.device.factorize import factorize
+from pipeline.evaluate.metrics import Values
 from pipeline.evaluate.metrics import measure as measure_rows
 from pipeline.matrix import Target
 
@@ -17,11 +18,11 @@ REST, MISSING = MAX_VALUES, MAX_VALUES + 1  # the slices after those of the valu
 
 def measure(
     target: Target,
-    values: NDArray[Any],
-    label: NDArray[Any],
-    score: NDArray[Any],
+    values: Values,
+    label: Values,
+    score: Values,
     *,
-    weight: NDArray[Any] | None = None,
+    weight: Values | None = None,
     threshold: float | None = None,
 ) -> list[dict[str, Any]]:
     """Compute metrics of the rows of each value.
@@ -61,7 +62,7 @@ def measure(
     return parts
 
 
-def _assign_slices(values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str], int]:
+def _assign_slices(values: Values) -> tuple[NDArray[np.int64], list[str], int]:
     """Return each row's slice, the names of the slices with one value, and the number of values."""
     codes, distinct = factorize(values)
     names = [str(v) for v in distinct]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
@@ -82,13 +82,15 @@ class Points(StoredObject):
         return self
 
 
-def _one_or_many(value: Any) -> str:
-    return "one" if isinstance(value, dict) and isinstance(value.get("threshold"), list) else "many"
-
-
 Curves = Annotated[
     Annotated[Points, Tag("one")] | Annotated[dict[str, Points | None], Tag("many")],
-    Discriminator(_one_or_many),
+    Discriminator(
+        lambda value: (
+            "one"
+            if isinstance(value, dict) and isinstance(value.get("threshold"), list)
+            else "many"
+        )
+    ),
 ]
 """One curve of a binary target, or one per class."""
 

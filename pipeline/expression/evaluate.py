@@ -65,10 +65,6 @@ def evaluate_node(node: Node, context: EvaluationContext) -> Value:
     return _EVALUATE[type(node)](node, context)
 
 
-def _evaluate_literal(node: Literal, context: EvaluationContext) -> Value:
-    return from_literal(node.value, context.device.xp)
-
-
 def _evaluate_column(node: Name, context: EvaluationContext) -> Value:
     if node.column not in set(context.frame.columns):
         raise context.error(
@@ -319,7 +315,7 @@ def _evaluate_function_of_one(node: Call, context: EvaluationContext) -> Value:
 
 
 _EVALUATE: Mapping[type[Node], Callable[[Any, EvaluationContext], Value]] = {
-    Literal: _evaluate_literal,
+    Literal: lambda node, context: from_literal(node.value, context.device.xp),
     Name: _evaluate_column,
     Arithmetic: _evaluate_arithmetic,
     Compare: _evaluate_comparison,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from pipeline.matrix import Feature, Feed, Matrix, SetName, Target
 if TYPE_CHECKING:
     from distributed import Client
 
+T = TypeVar("T")
 MatrixSets = Mapping[SetName, Matrix]
 """The matrices of one partition by set; a set without rows in it is left out."""
 
@@ -95,8 +96,8 @@ class PartitionedFeed:
         return clients.is_distributed(self.client)
 
     def map_partitions(
-        self, sets: Sequence[SetName], function: Callable[..., Any], *arguments: Any
-    ) -> Iterator[Any]:
+        self, sets: Sequence[SetName], function: Callable[..., T], *arguments: object
+    ) -> Iterator[T]:
         """Yield ``function({set: Matrix}, *arguments)`` of each partition, in order.
 
         In a cluster the matrices stay where they are, and only what the function returns is sent.
@@ -113,14 +114,14 @@ class PartitionedFeed:
         )
 
 
-def _call(sets: MatrixSets, call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+def _call(sets: MatrixSets, call: tuple[Callable[..., T], tuple[object, ...]]) -> T:
     function, arguments = call
     return function(sets, *arguments)
 
 
 def map_blocks(
-    feed: Feed, which: SetName, function: Callable[..., Any], *arguments: Any
-) -> Iterator[Any]:
+    feed: Feed, which: SetName, function: Callable[..., T], *arguments: object
+) -> Iterator[T]:
     """Yield ``function(matrix, *arguments)`` of each of the set's matrices, in order."""
     if isinstance(feed, PartitionedFeed):
         for results in feed.map_partitions((which,), _apply_to_set, which, function, arguments):
@@ -130,8 +131,8 @@ def map_blocks(
 
 
 def _apply_to_set(
-    sets: MatrixSets, which: SetName, function: Callable[..., Any], arguments: tuple[Any, ...]
-) -> list[Any]:
+    sets: MatrixSets, which: SetName, function: Callable[..., T], arguments: tuple[object, ...]
+) -> list[T]:
     return [function(sets[which], *arguments)] if which in sets else []
 
 

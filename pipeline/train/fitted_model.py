@@ -10,6 +10,8 @@ from typing import Any
 from pipeline.device import Array
 from pipeline.matrix import Feature, Target
 
+SidecarJson = Mapping[str, Any]
+"""The contents of a sidecar, which `pipeline.train.sidecar` has checked."""
 Progress = Callable[[str, int, int], None]
 """Callback with a text, the rounds or trees that are done, and how many there will be."""
 
@@ -74,7 +76,7 @@ class FittedModel:
         return x[:, :0].reshape((0, width) if self.target.task == "multiclass" else (0,))
 
 
-def fields_of_sidecar(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of_sidecar(sidecar: SidecarJson) -> dict[str, Any]:
     """Return the fields of a `FittedModel` that every model's sidecar holds."""
     return {
         "name": sidecar["model"],

@@ -17,7 +17,7 @@ from pipeline.config.model import MODELS
 from pipeline.config.validation import validate
 from pipeline.errors import ConfigError, DataError, InputError, suggest_or_list
 from pipeline.matrix import Feed, SetName
-from pipeline.train.fitted_model import FittedModel, TrainingOptions
+from pipeline.train.fitted_model import FittedModel, SidecarJson, TrainingOptions
 from pipeline.train.params import ForestParams, ModelParams, XGBoostParams
 from pipeline.train.sidecar import ForestSidecar, Sidecar
 
@@ -41,7 +41,7 @@ class ModelImplementation(Protocol):
         """
 
     def load(
-        self, content: bytes, sidecar: Mapping[str, Any], device: str, path: Path, *, bulk: bool
+        self, content: bytes, sidecar: SidecarJson, device: str, path: Path, *, bulk: bool
     ) -> FittedModel:
         """Load a model that scores on the device; errors name ``path``.
 

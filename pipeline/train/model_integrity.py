@@ -63,7 +63,12 @@ def find_booster_fault(
         for number, tree in enumerate(trees):
             if fault := _find_booster_tree_fault(tree, number, model_features):
                 return f"tree {number}: {fault}"
-        size = sum(_bound_category_bytes(tree) for tree in trees)
+        # XGBoost makes a bit field per node that tests categories, as long as the largest code
+        size = sum(
+            len(tree["categories_nodes"]) * (int(tree["categories"].max()) // 8 + 4)
+            for tree in trees
+            if len(tree["categories"])
+        )
         return f"its categories take {size:,} bytes" if size > CATEGORY_BYTES else ""
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return f"it is not a model of XGBoost's: {type(error).__name__}: {shorten(str(error))}"
@@ -127,13 +132,7 @@ def _find_booster_tree_fault(tree: Mapping[str, Any], number: int, features: int
     return ""
 
 
-def _bound_category_bytes(tree: Mapping[str, Any]) -> int:
-    """Return the most memory that a tree's categories can take: a bit field per node."""
-    codes = tree["categories"]
-    return len(tree["categories_nodes"]) * (int(codes.max()) // 8 + 4) if len(codes) else 0
-
-
-def _to_int64(values: Any) -> np.ndarray:
+def _to_int64(values: object) -> np.ndarray:
     """Check that the values are a typed array of integers; return them as int64."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
         raise TypeError("an array of integers is of another type")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -18,7 +17,7 @@ from pipeline.artifacts import manifest
 from pipeline.artifacts.files import atomic_write, write_json
 from pipeline.config.stored import check_stored, misfit_error
 from pipeline.errors import InputError, shorten, suggest_or_list
-from pipeline.train.fitted_model import FittedModel
+from pipeline.train.fitted_model import FittedModel, SidecarJson
 from pipeline.train.model import MODEL_REGISTRY, damaged_model_error, import_model
 from pipeline.train.sidecar import FORMAT, MAX_MODEL, Sidecar
 from pipeline.versions import find_versions
@@ -36,7 +35,7 @@ def save(fitted: FittedModel, folder: Path) -> None:
     write_json(folder / f"{fitted.name}.json", make_sidecar(fitted))
 
 
-def make_sidecar(fitted: FittedModel) -> dict[str, Any]:
+def make_sidecar(fitted: FittedModel) -> SidecarJson:
     """Return the contents of the sidecar, as JSON."""
     return {
         "format": FORMAT,
@@ -117,7 +116,7 @@ def _sidecar_adapter(kind: type[Sidecar]) -> TypeAdapter[Sidecar]:
     return TypeAdapter(kind)
 
 
-def check_sidecar(sidecar: Any, name: str, path: Path) -> Sidecar:
+def check_sidecar(sidecar: object, name: str, path: Path) -> Sidecar:
     """Check the contents of a model's sidecar.
 
     Raises:

@@ -57,6 +57,8 @@ OWNED: Mapping[str, str] = {
 
 FEW_ROWS = 10_000
 """Rows below which trees are small and learn slowly: docs/decisions/0002-default-parameters.md."""
+NativeParams = dict[str, Any]
+"""XGBoost's own parameters by name."""
 INT32 = 2**31 - 1
 """The largest number that XGBoost and cuML take."""
 MANY_ROWS = 100_000
@@ -128,14 +130,22 @@ class XGBoostParams(ModelParams):
 
     @model_validator(mode="before")
     @classmethod
-    def _native_names(cls, value: Any) -> Any:
+    def _native_names(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        entries: dict[str, Any] = {}
+        entries: dict[str, object] = {}
         for key, entry in value.items():
             name = ALIASES.get(str(key), str(key))
+            where = f"models.xgboost.{name}"
+            if name in OWNED:
+                raise ConfigError(
+                    f"{where}: the pipeline sets this", fix=f"leave it out: {OWNED[name]}"
+                )
             if name not in cls.model_fields and name not in NATIVE:
-                raise _unknown_parameter(name)
+                names = [*cls.model_fields, *NATIVE, *ALIASES]
+                raise ConfigError(
+                    f"{where}: not a parameter of XGBoost", fix=suggest_or_list(name, names)
+                )
             if name in entries:
                 raise ConfigError(
                     f"models.xgboost: {key!r} is given twice, as {name!r} too",
@@ -150,7 +160,7 @@ class XGBoostParams(ModelParams):
         return self._replace_auto(max_depth=4 if few else 6, learning_rate=0.05 if few else 0.1)
 
     @property
-    def native(self) -> dict[str, Any]:
+    def native(self) -> NativeParams:
         """The parameters that XGBoost gets unchanged, once `resolve_auto` has run."""
         always = (
             "max_depth", "learning_rate", "min_child_weight", "subsample", "colsample_bytree",
@@ -162,17 +172,6 @@ class XGBoostParams(ModelParams):
             if (value := getattr(self, name)) != type(self).model_fields[name].default:
                 native[name] = value
         return native | (self.model_extra or {})
-
-
-def _unknown_parameter(name: str) -> ConfigError:
-    if name in OWNED:
-        return ConfigError(
-            f"models.xgboost.{name}: the pipeline sets this", fix=f"leave it out: {OWNED[name]}"
-        )
-    names = [*XGBoostParams.model_fields, *NATIVE, *ALIASES]
-    return ConfigError(
-        f"models.xgboost.{name}: not a parameter of XGBoost", fix=suggest_or_list(name, names)
-    )
 
 
 class ForestParams(ModelParams):

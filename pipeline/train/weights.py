@@ -63,7 +63,7 @@ def count_classes(feed: Feed) -> np.ndarray:
     """Count the training rows of each class: float64 (classes,)."""
     classes = len(feed.target.classes)
     by_block = map_blocks(feed, "train", _count_in_block, classes)
-    counts: np.ndarray = np.sum([np.zeros(classes), *by_block], axis=0)
+    counts: np.ndarray = np.sum([[0.0] * classes, *by_block], axis=0)
     return counts
 
 

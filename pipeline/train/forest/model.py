@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +11,7 @@ from pipeline.device.choose import frames_of
 from pipeline.matrix import Feed
 from pipeline.train import model_integrity
 from pipeline.train.feed import PartitionedFeed
-from pipeline.train.fitted_model import FittedModel, TrainingOptions, fields_of_sidecar
+from pipeline.train.fitted_model import FittedModel, SidecarJson, TrainingOptions, fields_of_sidecar
 from pipeline.train.forest.scoring import FEW, ForestScore
 from pipeline.train.params import ForestParams
 
@@ -51,7 +49,7 @@ def can_load(device: str) -> bool:
 
 
 def load(
-    content: bytes, sidecar: Mapping[str, Any], device: str, path: Path, *, bulk: bool
+    content: bytes, sidecar: SidecarJson, device: str, path: Path, *, bulk: bool
 ) -> FittedModel:
     """Load a forest that scores on the device; with ``bulk`` also few rows without Treelite."""
     fields = fields_of_sidecar(sidecar)

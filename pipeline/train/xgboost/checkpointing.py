@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import xgboost as xgb
 from pydantic import Field, TypeAdapter
@@ -28,6 +28,7 @@ from pipeline.console import signals
 from pipeline.errors import DataError
 from pipeline.train import model_integrity
 from pipeline.train.fitted_model import Progress
+from pipeline.train.params import NativeParams
 from pipeline.train.sidecar import MAX_MODEL
 from pipeline.train.xgboost.quantile_matrix import summarize_error
 
@@ -45,7 +46,7 @@ History = dict[str, dict[str, list[float]]]
 class BoostingPlan:
     """The parameters of a boosting, and when it stops."""
 
-    params: Mapping[str, Any]
+    params: NativeParams
     seed: int
     rounds: int
     patience: int

@@ -29,7 +29,7 @@ from pipeline.train.xgboost.checkpointing import (
 )
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Future
     from xgboost.tracker import RabitTracker
 
 BOOTSTRAP = 120
@@ -88,7 +88,7 @@ def boost_on_workers(
 
 def _attempt(
     feed: PartitionedFeed,
-    shared_facts: Any,
+    shared_facts: Future,
     start: BoostingState,
     *,
     on_segment: OnSegment,
@@ -99,7 +99,13 @@ def _attempt(
     from distributed.comm import get_address_host
 
     client = feed.client
-    _wait_for_a_worker(client)
+    try:
+        client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny restarts its worker
+    except TimeoutError:
+        raise MachineError(
+            f"XGBoost's training: no worker is left, and none came within {BOOTSTRAP} s",
+            fix="start workers again; log.txt and the workers' own logs show why they ended",
+        ) from None
     parts = feed.parts("train", "valid")
     members = gang_tasks.assign_members(client, parts)
     first, topic = members[0].address, f"boosting-{uuid4().hex}"
@@ -134,16 +140,6 @@ def _attempt(
     packed, worker_notes = next(result for result in results if result is not None)
     notes.extend(worker_notes)
     on_segment(BoostingState.unpack(*packed))
-
-
-def _wait_for_a_worker(client: Client) -> None:
-    try:
-        client.wait_for_workers(1, timeout=BOOTSTRAP)  # a nanny restarts its worker
-    except TimeoutError:
-        raise MachineError(
-            f"XGBoost's training: no worker is left, and none came within {BOOTSTRAP} s",
-            fix="start workers again; log.txt and the workers' own logs show why they ended",
-        ) from None
 
 
 # -- in a worker -----------------------------------------------------------------------------------

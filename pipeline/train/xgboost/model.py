@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import xgboost as xgb
 
@@ -13,7 +11,7 @@ from pipeline.config.stored import misfit_error
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Target
 from pipeline.train import model_integrity
-from pipeline.train.fitted_model import FittedModel, fields_of_sidecar
+from pipeline.train.fitted_model import FittedModel, SidecarJson, fields_of_sidecar
 from pipeline.train.model import damaged_model_error
 from pipeline.train.xgboost.scoring import BoosterScore, compute_importances
 from pipeline.train.xgboost.train import OBJECTIVES, train
@@ -43,7 +41,7 @@ def can_load(device: str) -> bool:
 
 
 def load(
-    content: bytes, sidecar: Mapping[str, Any], device: str, path: Path, *, bulk: bool
+    content: bytes, sidecar: SidecarJson, device: str, path: Path, *, bulk: bool
 ) -> FittedModel:
     """Load a booster that scores on the device; its scores never depend on the blocks.
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import xgboost as xgb
 
@@ -19,7 +18,7 @@ from pipeline.device.choose import frames_of
 from pipeline.errors import DataError
 from pipeline.matrix import Feed, Matrix, SetName, concatenate_matrices
 from pipeline.memory.estimate import page_rows
-from pipeline.train.params import XGBoostParams
+from pipeline.train.params import NativeParams, XGBoostParams
 from pipeline.train.weights import (
     compute_class_weights,
     iter_weighted_blocks,
@@ -41,12 +40,14 @@ EXACT_BELOW = 4_000_000
 class _BlockIterator(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not typed
     """XGBoost's view of the blocks, which are computed afresh for each of its passes."""
 
-    def __init__(self, blocks: Blocks, columns: Mapping[str, Any], files: Path | None) -> None:
+    def __init__(
+        self, blocks: Blocks, columns: Mapping[str, list[str]], files: Path | None
+    ) -> None:
         super().__init__(str(files) if files else None, release_data=True)
         self.blocks, self.columns = blocks, columns
         self.remaining = blocks()
 
-    def next(self, input_data: Callable[..., Any]) -> bool:
+    def next(self, input_data: Callable[..., None]) -> bool:
         # After a signal the pass ends early, instead of reading all blocks first.
         block = None if signals.received_signal() else next(self.remaining, None)
         if block is None:
@@ -61,7 +62,7 @@ class _BlockIterator(xgb.DataIter):  # type: ignore[misc]  # XGBoost is not type
 def build_matrices(
     params: XGBoostParams,
     feed: Feed,
-    native: Mapping[str, Any],
+    native: NativeParams,
     *,
     seed: int,
     notes: list[str],
@@ -146,13 +147,13 @@ def _iter_pages(blocks: Blocks, size: int, xp: ModuleType) -> Iterator[Matrix]:
 def _build_matrix(
     blocks: Blocks,
     feed: Feed,
-    native: Mapping[str, Any],
+    native: NativeParams,
     reference: xgb.DMatrix | None = None,
     files: Path | None = None,
 ) -> xgb.DMatrix:
     """Bin the blocks: in memory, or in files whose names begin with ``files``."""
     kind = xgb.ExtMemQuantileDMatrix if files else xgb.QuantileDMatrix
-    columns = {
+    columns: dict[str, list[str]] = {
         "feature_names": make_feature_names(feed.features),
         "feature_types": [feature.kind for feature in feed.features],
     }

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import numpy as np
 import xgboost as xgb
@@ -18,7 +17,7 @@ from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.matrix import Feature, Feed
 from pipeline.train.feed import PartitionedFeed
 from pipeline.train.fitted_model import FittedModel, TrainingOptions
-from pipeline.train.params import XGBoostParams
+from pipeline.train.params import NativeParams, XGBoostParams
 from pipeline.train.xgboost import checkpointing, distributed, local
 from pipeline.train.xgboost.checkpointing import BoostingPlan, BoostingState
 from pipeline.train.xgboost.quantile_matrix import summarize_error
@@ -52,7 +51,16 @@ def train(params: XGBoostParams, feed: Feed, options: TrainingOptions) -> Fitted
         seed=options.seed,
         rounds=options.rounds or params.rounds,
         patience=params.early_stopping if stops else 0,
-        identity=_make_identity(params, feed),
+        identity=json.dumps(
+            [
+                params.model_dump(),
+                [asdict(feature) for feature in feed.features],
+                asdict(feed.target),
+                feed.count_rows("train"),
+                feed.count_rows("valid"),
+            ],
+            default=str,
+        ),
     )
     notes: list[str] = []
     state = checkpointing.load_state(plan, options.checkpoint)
@@ -96,7 +104,7 @@ def train(params: XGBoostParams, feed: Feed, options: TrainingOptions) -> Fitted
     )
 
 
-def make_native_params(params: XGBoostParams, feed: Feed, threads: int) -> dict[str, Any]:
+def make_native_params(params: XGBoostParams, feed: Feed, threads: int) -> NativeParams:
     """Return the parameters for XGBoost, which has tried them on two rows before the data are read.
 
     Raises:
@@ -148,7 +156,7 @@ def _make_constraints(params: XGBoostParams, features: Sequence[Feature]) -> dic
     return constraints
 
 
-def _try_on_two_rows(native: Mapping[str, Any], feed: Feed) -> None:
+def _try_on_two_rows(native: NativeParams, feed: Feed) -> None:
     """Train one tree on made-up rows, so that a wrong parameter costs seconds, not hours."""
     label = np.arange(max(2, len(feed.target.classes)), dtype="float64")
     x = np.zeros((len(label), len(feed.features)), dtype="float32")
@@ -169,9 +177,3 @@ def _try_on_two_rows(native: Mapping[str, Any], feed: Feed) -> None:
                 f"{native['objective']!r}",
                 fix="leave it out",
             )
-
-
-def _make_identity(params: XGBoostParams, feed: Feed) -> str:
-    """Return what a checkpoint depends on besides the native parameters."""
-    parts = [params.model_dump(), [asdict(f) for f in feed.features], asdict(feed.target)]
-    return json.dumps([*parts, feed.count_rows("train"), feed.count_rows("valid")], default=str)
