@@ -138,7 +138,7 @@ def fit_features(
         ops=choice.ops,
         tables=job.tables,
         left_out=job.left_out,
-        known=states,
+        cache=states,
     )
     states.remove_unused(fitting.plan.steps)
     run.process_notes += states.notes()

@@ -1,4 +1,4 @@
-"""The automatic choice of ops from the columns' profiles.
+"""The automatic choice of ops from profiles of the columns.
 
 Modules here import from features, ingest and everything below.
 """

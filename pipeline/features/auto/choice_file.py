@@ -1,4 +1,4 @@
-"""What the records ``stages/features.json`` and ``stages/refit-features.json`` hold of a stage."""
+"""The choice of ops in the records ``stages/features.json`` and ``refit-features.json``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.config.stored import Count, StoredObject, check_stored
 
 
 class StoredChoice(StoredObject):
-    """The ops that were configured or chosen, and the columns left out with the reason."""
+    """Configured or chosen ops, and the columns left out with the reason."""
 
     ops: list[dict[str, Any]]
     left_out: dict[str, str]
@@ -34,19 +34,19 @@ def _counts() -> TypeAdapter[StoredCounts]:
     return TypeAdapter(StoredCounts)
 
 
-def read_choice(found: Any) -> StoredChoice:
+def read_choice(entry: Any) -> StoredChoice:
     """Return the choice in a record.
 
     Raises:
-        InputError: it is not one.
+        InputError: the record does not hold a choice.
     """
-    return check_stored(_choices(), found, "stages/features.json: found")
+    return check_stored(_choices(), entry, "stages/features.json: found")
 
 
-def read_counts(found: Any) -> dict[str, int]:
+def read_counts(entry: Any) -> dict[str, int]:
     """Return the rows per set in a record.
 
     Raises:
-        InputError: they are not there.
+        InputError: the record does not hold them.
     """
-    return dict(check_stored(_counts(), found, "stages/refit-features.json: found").counts.items())
+    return dict(check_stored(_counts(), entry, "stages/refit-features.json: found").counts.items())

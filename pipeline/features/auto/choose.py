@@ -1,9 +1,11 @@
-"""The automatic choice of ops: from what the columns are, and how many values they have.
+"""The automatic choice of ops from the type of each column and the number of its values.
 
-The models are trees, and the rules are few: numbers stay as they are (missing ones too); few values
-become codes; many values become the target's mean; datetimes become parts and a count of days.
-What cannot help on new rows is left out, with the reason: a value of its own in every row, one
-value in all rows, no value at all. Cyclical parts are not made: a tree cuts an hour twice instead.
+The models are trees, so the rules are few. Numbers stay as they are, including missing ones. Few
+values become codes, and many values become the mean of the target. Datetimes become parts and a
+number of days. A column that cannot help on new rows is left out, with the reason: every row has
+its own value, all rows have the same value, or every value is missing.
+
+There are no cyclical parts, because a tree can split an hour twice instead.
 """
 
 from __future__ import annotations
@@ -21,19 +23,19 @@ from pipeline.matrix import Target
 from pipeline.schema import Column, Schema
 
 MAX_CODES = 20
-"""A column with at most so many values becomes codes; more become the target's mean."""
+"""Most values of a column that becomes codes; with more it becomes the target's mean."""
 MAX_CLASSES = 10
-"""Target encoding makes a column per class: with more classes, codes instead."""
+"""Most classes for target encoding, which has a column per class; with more: codes."""
 MAX_SIZE = 250
-"""The most codes of a column that is not target-encoded because of its classes."""
+"""Most codes of a column that is not target-encoded because of the number of classes."""
 ROWS_PER_VALUE = 5
-"""Numbers that are named like codes are target-encoded too, with at least so many rows a value."""
+"""Fewest rows per value for target encoding of numbers that are named like codes."""
 OWN_VALUE = 1 / 0.95
-"""Text with fewer rows per value has a value of its own in almost every row."""
+"""Fewest rows per value of useful text; below it almost every row has its own value."""
 HUGE = 1e30
-"""Numbers beyond, and infinite ones, are limited to it: models take float32, and add them up."""
+"""Limit of numbers, including infinite ones: models take float32, and add them up."""
 FIRST_ID = 20
-"""A counter begins at most here: some of its first rows may be in other sets."""
+"""Largest start of a counter: some of its first rows may be in other sets."""
 
 # names of record numbers and of codes, in words: "id", "user_id", "PassengerId", "Unnamed: 0"
 _ID_NAME = re.compile(
@@ -49,7 +51,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """What becomes of one column, and why."""
+    """The ops for one column, and the reason."""
 
     column: str
     why: str
@@ -62,10 +64,10 @@ class ColumnChoice:
 def choose_ops(
     schema: Schema, profile: Mapping[str, Any], target: Target
 ) -> tuple[list[Entry], list[dict[str, str]]]:
-    """The YAML entries of the chosen ops, and what is left out.
+    """Return the YAML entries of the chosen ops, and the columns left out.
 
     Args:
-        schema: the columns of the data; those of the target are passed over.
+        schema: the columns of the data; those of the target expression are skipped.
         profile: of these columns, by `pipeline.features.auto.profile.finish`.
         target: what is predicted.
 
@@ -89,21 +91,21 @@ def choose_ops(
 def choose_per_column(
     schema: Schema, profile: Mapping[str, Any], target: Target
 ) -> list[ColumnChoice]:
-    """A choice per column that the target is not made of, in the schema's order.
+    """Return a choice per column outside the target expression, in the schema's order.
 
-    Where every column would be left out, those with a value of their own per row stay after all:
-    a weak feature is better than none.
+    If every column would be left out, those with their own value in every row stay after all: a
+    weak feature is better than none.
     """
     columns = [c for c in schema if c.name not in schema.target]
     taken, rows = set(schema.names), profile["rows"]
     choices = [_choice(c, profile["columns"][c.name], rows, target, taken) for c in columns]
     if any(not c.dropped for c in choices):
         return choices
-    return [_kept_after_all(c, schema[c.column], profile["columns"][c.column]) for c in choices]
+    return [_keep_after_all(c, schema[c.column], profile["columns"][c.column]) for c in choices]
 
 
 def to_entries(choices: Sequence[ColumnChoice]) -> list[Entry]:
-    """The ops' YAML entries: columns with the same parameters share one, `drop` comes last."""
+    """Return the ops' YAML entries: equal parameters share an entry, and `drop` comes last."""
     first: list[Entry] = []  # derive reads columns that a later op replaces
     entries: list[Entry] = []
     grouped: dict[str, Entry] = {}
@@ -158,7 +160,7 @@ def _text(name: str, seen: Mapping[str, Any], target: Target) -> ColumnChoice:
 
 
 def _means(target: Target) -> tuple[str, Entry]:
-    """Target encoding, or codes where that would make too many columns."""
+    """Return target encoding, or codes if there would be too many columns."""
     if len(target.classes) > MAX_CLASSES:
         return "categorify", {"max_size": MAX_SIZE}
     return "target_encode", {"folds": 5, "smooth": 20}
@@ -182,10 +184,10 @@ def _integer(
 
 
 def _id_reason(name: str, seen: Mapping[str, Any], rows: int) -> str:
-    """Why whole numbers are an id; empty if they are none.
+    """Return why whole numbers are an id; empty if they are not one.
 
-    Every row has its own, and they count from about 0 or 1 without large gaps, or are called an id.
-    A year per row, or a population, is neither.
+    Every row has its own number, and the name says id, or the numbers count from about 0 without
+    large gaps. A year per row, or a population, is neither.
     """
     if seen["missing"] or seen["rows_per_value"] > 1 or rows <= MAX_CODES:
         return ""
@@ -212,7 +214,7 @@ def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> ColumnChoi
     return ColumnChoice(name, f"{how} over {span:,.0f} days from {first.date()} on", tuple(ops))
 
 
-def _kept_after_all(choice: ColumnChoice, column: Column, seen: Mapping[str, Any]) -> ColumnChoice:
+def _keep_after_all(choice: ColumnChoice, column: Column, seen: Mapping[str, Any]) -> ColumnChoice:
     if column.dtype not in ("int64", "text") or seen["constant"]:
         return choice
     ops = (("target_encode", {"folds": 5, "smooth": 20}),) if column.dtype == "text" else ()

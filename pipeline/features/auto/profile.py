@@ -1,10 +1,10 @@
-"""What the training rows' columns hold: counts that add up over partitions, for `auto`.
+"""Profiles of the training rows' columns: counts that add up over partitions.
 
-Distinct values are counted exactly up to `MAX_VALUES`. Beyond, only values whose hash falls under a
-threshold are kept, and the threshold halves until few enough are (Gibbons, "Distinct sampling for
-highly-accurate answers to distinct values queries", VLDB 2001). What is kept depends on the set of
-values alone, so every layout of partitions gives the same profile; and of a kept value all rows
-are counted, so that "each value has a row of its own" is still told from "twenty rows each".
+Distinct values are counted exactly up to `MAX_VALUES`. With more, only values whose hash is below a
+threshold are counted, and the threshold halves until few enough are left (Gibbons, "Distinct
+sampling for highly-accurate answers to distinct values queries", VLDB 2001). The selection depends
+only on the set of values, so every layout of partitions gives the same profile. All rows of a
+selected value are counted, so the number of rows per value stays correct.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class ColumnCounts:
 
     missing: int
     low: Any = None
-    """Smallest number, or µs since 1970; None of text, or where every value is missing."""
+    """Smallest number, or µs since 1970; None for text, or if every value is missing."""
     high: Any = None
     counts: pd.Series | None = None
-    """int64, rows by value, sorted; None of float and datetime columns."""
+    """int64, rows by value, sorted; None for float and datetime columns."""
     level: int = 0
-    """Values are kept whose hash is below ``2**(32 - level)``; 0: all are."""
+    """Counted values have a hash below ``2**(32 - level)``; 0: all values are counted."""
     clock: bool = False
-    """Of datetimes: some are not at midnight (UTC)."""
+    """True if some datetimes are not at midnight (UTC)."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,21 @@ class ProfileSummary:
 
 
 def summarise(frame: Frame, schema: Schema, context: TransformContext) -> ProfileSummary:
-    """Counts over the training rows of one partition.
+    """Count values over the training rows of one partition.
 
     Args:
-        frame: the schema's columns, and the runner's own.
-        schema: the columns to look at.
-        context: which device the frame is on.
+        frame: the schema's columns, and the reserved ones.
+        schema: the columns to profile.
+        context: names the device that the frame is on.
     """
     device = frames_of(context.device)
     part = select_training_rows(to_part(frame, context))
     frame = part.frame(schema.names)
-    seen = {c.name: _seen(frame[c.name], c, device) for c in schema}
+    seen = {c.name: _profile_column(frame[c.name], c, device) for c in schema}
     return ProfileSummary(len(part.rows.ids), seen)
 
 
-def _seen(series: Any, column: Column, device: Frames) -> ColumnCounts:
+def _profile_column(series: Any, column: Column, device: Frames) -> ColumnCounts:
     missing = int(series.isna().sum())
     if missing == len(series):
         low, high = None, None
@@ -80,7 +80,7 @@ def _seen(series: Any, column: Column, device: Frames) -> ColumnCounts:
         clock = column.kind == "datetime" and bool((values % DAY != 0).any())
     if column.dtype not in ("int64", "int32", "bool", "text"):
         return ColumnCounts(missing, low, high, clock=clock)
-    counts, level = _bounded(_counts(series, column, device), 0)
+    counts, level = _limit_values(_counts(series, column, device), 0)
     return ColumnCounts(missing, low, high, counts, level)
 
 
@@ -91,8 +91,8 @@ def _counts(series: Any, column: Column, device: Frames) -> pd.Series:
     return pd.Series(rows[rows > 0], index=index, dtype="int64").sort_index()
 
 
-def _bounded(counts: pd.Series, level: int) -> tuple[pd.Series, int]:
-    """At most `MAX_VALUES` of the counts, and the level that it takes."""
+def _limit_values(counts: pd.Series, level: int) -> tuple[pd.Series, int]:
+    """Return at most `MAX_VALUES` of the counts, and the level at which these are left."""
     while len(counts) > MAX_VALUES:
         level += 1
         counts = counts[_hashes(counts.index) < 2 ** (32 - level)]
@@ -106,60 +106,67 @@ def _hashes(values: pd.Index) -> np.ndarray:
 
 
 def merge(a: ProfileSummary, b: ProfileSummary) -> ProfileSummary:
-    """The counts of two partitions' rows together."""
-    columns = {name: _merged(seen, b.columns[name]) for name, seen in a.columns.items()}
+    """Merge the counts of two partitions."""
+    columns = {name: _merge_columns(seen, b.columns[name]) for name, seen in a.columns.items()}
     return ProfileSummary(a.rows + b.rows, columns)
 
 
-def _merged(a: ColumnCounts, b: ColumnCounts) -> ColumnCounts:
+def _merge_columns(a: ColumnCounts, b: ColumnCounts) -> ColumnCounts:
     lows = [s.low for s in (a, b) if s.low is not None]
     highs = [s.high for s in (a, b) if s.high is not None]
     counts, level = None, max(a.level, b.level)
     if a.counts is not None and b.counts is not None:
-        parts = [_at_level(s.counts, s.level, level) for s in (a, b)]
+        # Values that only the finer level counts must go before the counts are added.
+        parts = [
+            s.counts if s.level == level else s.counts[_hashes(s.counts.index) < 2 ** (32 - level)]
+            for s in (a, b)
+            if s.counts is not None
+        ]
         parts = [p for p in parts if len(p)] or parts[:1]  # an empty one would change the dtype
-        counts, level = _bounded(pd.concat(parts).groupby(level=0, sort=True).sum(), level)
+        counts, level = _limit_values(pd.concat(parts).groupby(level=0, sort=True).sum(), level)
     return ColumnCounts(
-        a.missing + b.missing, min(lows, default=None), max(highs, default=None),
-        counts, level, a.clock or b.clock,
-    )  # fmt: skip
-
-
-def _at_level(counts: Any, own: int, level: int) -> pd.Series:
-    kept: pd.Series = counts
-    return kept if own == level else kept[_hashes(kept.index) < 2 ** (32 - level)]
+        a.missing + b.missing,
+        min(lows, default=None),
+        max(highs, default=None),
+        counts,
+        level,
+        a.clock or b.clock,
+    )
 
 
 def finish(summary: ProfileSummary, schema: Schema) -> dict[str, Any]:
-    """The profile as JSON values.
+    """Return the profile as JSON values.
 
     Returns:
         ``{"rows": n, "columns": {name: {…}}}``. Per column: ``dtype``; ``missing`` rows; ``low``
         and ``high`` (datetimes: µs since 1970, UTC); ``constant``: at most one value, missing
-        aside; ``clock``: datetimes other than midnight. Of text, integers and bools also
+        aside; ``clock``: datetimes other than midnight. Text, integers and bools also have
         ``distinct`` values (``exact``, or estimated to about 1 %), the mean ``rows_per_value``,
-        and the most frequent ``values`` where exact.
+        and the most frequent ``values`` if exact.
     """
     return {
         "rows": summary.rows,
-        "columns": {c.name: _described(summary.columns[c.name], c) for c in schema},
+        "columns": {c.name: _describe(summary.columns[c.name], c) for c in schema},
     }
 
 
-def _described(seen: ColumnCounts, column: Column) -> dict[str, Any]:
-    found = {
-        "dtype": column.dtype, "missing": seen.missing, "low": seen.low, "high": seen.high,
+def _describe(seen: ColumnCounts, column: Column) -> dict[str, Any]:
+    profile = {
+        "dtype": column.dtype,
+        "missing": seen.missing,
+        "low": seen.low,
+        "high": seen.high,
         "clock": seen.clock,
-    }  # fmt: skip
+    }
     if seen.counts is None:
-        return {**found, "constant": seen.low == seen.high}
-    kept, exact = len(seen.counts), seen.level == 0
+        return {**profile, "constant": seen.low == seen.high}
+    values, exact = len(seen.counts), seen.level == 0
     shown = seen.counts.sort_values(ascending=False, kind="stable").index[:SHOWN].tolist()
     return {
-        **found,
-        "constant": kept <= 1 and exact,
-        "distinct": kept * 2**seen.level,
+        **profile,
+        "constant": values <= 1 and exact,
+        "distinct": values * 2**seen.level,
         "exact": exact,
-        "rows_per_value": float(seen.counts.sum() / kept) if kept else None,
+        "rows_per_value": float(seen.counts.sum() / values) if values else None,
         "values": shown if exact else [],
     }

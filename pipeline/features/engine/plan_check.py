@@ -1,4 +1,4 @@
-"""Checks that the steps of a loaded plan fit each other, their columns and the models' features."""
+"""Checks of a loaded plan: its steps must fit each other, their columns and the features."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from pipeline.schema import Dtype, Schema
 def check_plan(
     source: Schema, steps: Sequence[Step], plan: StoredPlan, features: Sequence[Feature], path: Path
 ) -> None:
-    """Check that each step finds its columns, and the models theirs, in the dtypes expected.
+    """Check that each step and the models find their columns in the expected dtypes.
 
     Raises:
-        InputError: one does not; names the file and the step.
+        InputError: a column is missing or has another dtype; names the file and the step.
     """
-    there: dict[str, Dtype] = {c.name: c.dtype for c in source}
+    dtypes: dict[str, Dtype] = {c.name: c.dtype for c in source}
     kinds = {c.name: c.kind for c in source}
     for number, (step, entry) in enumerate(zip(steps, plan.steps, strict=True)):
         place = f"steps.{number}"
         try:
-            reads, made, removed = step.reads, step.produces, step.removes
+            reads, produced, removed = step.reads, step.produces, step.removes
         except PipelineError as error:
             raise misfit_error(path, place, error.message) from None
-        if reads != entry.reads or [c.name for c in made] != entry.produces:
+        if reads != entry.reads or [c.name for c in produced] != entry.produces:
             raise misfit_error(path, place, "reads and produces are not those of its op and schema")
-        _check_reads(reads, step.schema, there, path, place)
+        _check_reads(reads, step.schema, dtypes, path, place)
         for name in removed:
-            there.pop(name, None)
-        there |= {c.name: c.dtype for c in made}
-        kinds |= {c.name: c.kind for c in made}
+            dtypes.pop(name, None)
+        dtypes |= {c.name: c.dtype for c in produced}
+        kinds |= {c.name: c.kind for c in produced}
     for number, feature in enumerate(features):
-        if feature.name not in there or kinds[feature.name] in ("text", "datetime"):
+        if feature.name not in dtypes or kinds[feature.name] in ("text", "datetime"):
             raise misfit_error(
                 path, f"features.{number}", "must be a numeric column of the last step"
             )
         if (feature.kind == "c") != (kinds[feature.name] == "category"):
             raise misfit_error(path, f"features.{number}.kind", "is not that of its column")
     if len({feature.name for feature in features}) < len(features):
-        raise misfit_error(path, "features", "one is there twice")
+        raise misfit_error(path, "features", "a column is listed twice")
     _check_filters(plan.filters, source, path)
 
 
 def _check_reads(
-    reads: Sequence[str], schema: Schema, there: Mapping[str, Dtype], path: Path, place: str
+    reads: Sequence[str], schema: Schema, dtypes: Mapping[str, Dtype], path: Path, place: str
 ) -> None:
     for name in reads:
-        if there.get(name) != schema[name].dtype:
-            now = there.get(name, "absent")
+        if dtypes.get(name) != schema[name].dtype:
+            now = dtypes.get(name, "absent")
             raise misfit_error(
                 path, place, f"reads {name!r:.80} as {schema[name].dtype}, which is {now}"
             )
@@ -63,8 +63,8 @@ def _check_reads(
 def _check_filters(filters: Sequence[str], source: Schema, path: Path) -> None:
     for number, text in enumerate(filters):
         try:
-            found = parse(text).check(source).dtype
+            dtype = parse(text).check(source).dtype
         except PipelineError as error:
             raise misfit_error(path, f"filters.{number}", error.message) from None
-        if found != "bool":
-            raise misfit_error(path, f"filters.{number}", f"is {found}, not true or false")
+        if dtype != "bool":
+            raise misfit_error(path, f"filters.{number}", f"is {dtype}, not true or false")

@@ -30,14 +30,14 @@ class StoredFeature(StoredObject):
 
 
 class Dropped(StoredObject):
-    """A column of the data that no model sees."""
+    """A column of the data that no model uses."""
 
     column: str
     reason: str
 
 
 class StoredPlan(StoredObject):
-    """What ``features/plan.json`` holds."""
+    """Content of ``features/plan.json``."""
 
     source: StoredSchema
     steps: list[StoredStep]
@@ -48,5 +48,5 @@ class StoredPlan(StoredObject):
 
 @cache
 def plan_adapter() -> TypeAdapter[StoredPlan]:
-    """Return what checks a ``plan.json``."""
+    """Return the adapter that checks a ``plan.json``."""
     return TypeAdapter(StoredPlan)

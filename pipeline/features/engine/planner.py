@@ -1,7 +1,7 @@
-"""The feature plan: from ops to phases, and from the models' columns back to what must be read.
+"""The feature plan: from ops to phases, and from the models' columns back to the columns to read.
 
-Ops run in the order written. Those that do not feed each other are fitted in one pass (a phase).
-What the models do not use is neither computed nor read.
+Ops run in the order written. Ops that do not depend on each other are fitted in one pass (a phase).
+Columns that the models do not use are neither computed nor read.
 """
 
 from __future__ import annotations
@@ -23,38 +23,39 @@ class ResolvedOps:
 
     ops: tuple[Op, ...]
     schemas: tuple[Schema, ...]
-    """The schema before each op, and the last one after all of them."""
+    """Schema before each op, and last the schema after all ops."""
     unresolved_from: int | None
-    """Ops from here on are resolved once an op before them is fitted (one_hot); None: all are."""
+    """First op that can be resolved only after fitting an op before it (one_hot); None: all are."""
 
     @property
     def final(self) -> Schema:
-        """The columns after all ops."""
+        """Schema after all ops."""
         return self.schemas[-1]
 
 
 def resolve_ops(ops: Sequence[Op], source: Schema) -> ResolvedOps:
-    """Resolves each op's columns against the schema before it.
+    """Resolve the columns of each op against the schema before it.
 
     Raises:
-        ConfigError: an op names a column that is not there, or one the target is made of.
+        ConfigError: an op names an unknown column, or one of the target expression.
     """
     schemas, current, open_from = [source], source, None
     for position, op in enumerate(ops):
         try:
             _refuse_target(op, current)
             _refuse_names(op, current)
+            # Errors after an unresolved op may be due to columns that are still unknown.
             current = op.output_schema(current)
         except ConfigError as error:
             if open_from is None:
-                raise _placed(error, position, op) from None
+                raise _add_position(error, position, op) from None
         if op.is_dynamic() and open_from is None:
             open_from = position + 1
         schemas.append(current)
     return ResolvedOps(tuple(ops), tuple(schemas), open_from)
 
 
-def _placed(error: PipelineError, position: int, op: Op) -> ConfigError:
+def _add_position(error: PipelineError, position: int, op: Op) -> ConfigError:
     where = f"features[{position}].{op.name}: "
     message = error.message if error.message.startswith("features[") else where + error.message
     return ConfigError(message, examples=error.examples, fix=error.fix)
@@ -71,67 +72,72 @@ def _refuse_target(op: Op, schema: Schema) -> None:
 
 def _refuse_names(op: Op, schema: Schema) -> None:
     names = [c.name for c in op.produces(schema)]
-    if taken := [n for n in names if n in RESERVED]:
-        raise ConfigError(f"{taken[0]!r} is a name of the pipeline's own", fix="choose another one")
+    if reserved := [n for n in names if n in RESERVED]:
+        raise ConfigError(
+            f"{reserved[0]!r} is reserved for a column of the pipeline", fix="choose another name"
+        )
     if twice := [n for n, times in Counter(names).items() if times > 1]:
         raise ConfigError(
-            f"it makes two columns {twice[0]!r}",
+            f"two of its columns have the name {twice[0]!r}",
             fix='name them apart: as: "{column}_…", or rename a column before it',
         )
 
 
 @dataclass(frozen=True)
 class PrunedOps:
-    """A walk without what no model uses."""
+    """Resolved ops without the columns that no model uses."""
 
     resolved: ResolvedOps
-    """The ops narrowed to the columns that matter; all of them are still there."""
+    """All ops, narrowed to the columns that are used."""
     used: tuple[bool, ...]
-    """Which ops matter at all."""
+    """True for each op that is used at all."""
     needed: frozenset[str]
     """Columns of the data that the ops and models use."""
 
 
-def prune_ops(walked: ResolvedOps, source: Schema, left_out: Mapping[str, str]) -> PrunedOps:
-    """Goes backwards from the columns that the models get."""
-    needed = set(walked.final.drop([*walked.final.target, *left_out]).names)
-    ops, alive, named = list(walked.ops), [True] * len(walked.ops), set[str]()
+def prune_ops(resolved: ResolvedOps, source: Schema, left_out: Mapping[str, str]) -> PrunedOps:
+    """Remove what no model uses, going backwards from the columns that the models get."""
+    needed = set(resolved.final.drop([*resolved.final.target, *left_out]).names)
+    ops, used, named = list(resolved.ops), [True] * len(resolved.ops), set[str]()
     for position in reversed(range(len(ops))):
-        schema = walked.schemas[position]
-        settled = walked.unresolved_from is None or position < walked.unresolved_from - 1
-        # what a later op takes away by its name must be there, though nothing needs it
+        schema = resolved.schemas[position]
+        first = resolved.unresolved_from
+        is_resolved = first is None or position < first - 1
+        # A column that a later op removes by name must exist, although nothing needs it.
         wanted = needed | (named - set(schema.names))
-        op = ops[position] = _narrowed(ops[position], schema, wanted) if settled else ops[position]
+        op = ops[position]
+        if is_resolved:
+            op = ops[position] = _narrow_columns(op, schema, wanted)
         named |= set(op.removes(schema))
-        made = {c.name for c in op.produces(schema)}
-        if made and settled and not made & needed:
-            alive[position] = False
+        outputs = {c.name for c in op.produces(schema)}
+        if outputs and is_resolved and not outputs & needed:
+            used[position] = False
             continue
-        needed = (needed - made) | set(op.reads(schema))
-    return PrunedOps(resolve_ops(ops, source), tuple(alive), frozenset(needed & set(source.names)))
+        needed = (needed - outputs) | set(op.reads(schema))
+    return PrunedOps(resolve_ops(ops, source), tuple(used), frozenset(needed & set(source.names)))
 
 
-def _narrowed(op: Op, schema: Schema, needed: set[str]) -> Op:
-    """The op for those of its columns whose results are needed."""
+def _narrow_columns(op: Op, schema: Schema, needed: set[str]) -> Op:
+    """Return the op with only the columns whose results are needed."""
     select = getattr(op, "columns", None)
     if not op.columnwise or not isinstance(select, Select):
         return op
 
-    def on(names: list[str]) -> Op:
+    def apply_to(names: list[str]) -> Op:
         return op.model_copy(update={"columns": Select(all=tuple(names))})
 
-    chosen = select.resolve(schema)
-    used = [n for n in chosen if needed & {c.name for c in on([n]).produces(schema)}]
-    return on(used) if 0 < len(used) < len(chosen) else op
+    selected = select.resolve(schema)
+    used = [n for n in selected if needed & {c.name for c in apply_to([n]).produces(schema)}]
+    return apply_to(used) if 0 < len(used) < len(selected) else op
 
 
-def select_model_columns(walked: ResolvedOps, left_out: Mapping[str, str]) -> list[Feature]:
-    """The columns the models get: all that remain, less those that may not be features.
+def select_model_columns(resolved: ResolvedOps, left_out: Mapping[str, str]) -> list[Feature]:
+    """Return the models' columns: all that remain, except those that may not be features.
 
     Raises:
-        ConfigError: text or datetimes are left, or nothing is.
+        ConfigError: a column is still text or datetime, or no column is left.
     """
-    final = walked.final.drop([*walked.final.target, *left_out])
+    final = resolved.final.drop([*resolved.final.target, *left_out])
     for column in final:
         if column.kind in ("text", "datetime"):
             op = "dates" if column.kind == "datetime" else "target_encode or categorify"
@@ -146,29 +152,29 @@ def select_model_columns(walked: ResolvedOps, left_out: Mapping[str, str]) -> li
 
 
 def plan_next_phase(steps: Sequence[Step]) -> tuple[list[int], list[int], bool]:
-    """Positions to run and to fit in the next pass, and whether all before a regroup is done.
+    """Plan the next pass: which steps it runs and fits, and whether it stops at a regroup.
 
     Returns:
-        (usable or pending positions in order, pending positions, stopped at a regroup): a step is
-        pending when what it reads is final; steps that read the columns of a pending one wait.
+        (usable or pending positions in order, pending positions, all before a regroup is done). A
+        step is pending if its inputs are final; steps that read columns of a pending one wait.
     """
-    chain: list[int] = []
+    order: list[int] = []
     pending: list[int] = []
-    tainted: set[str] = set()
+    unfinished: set[str] = set()  # columns that no pass can compute yet
     waiting = False
     for position, step in enumerate(steps):
         op = step.op
         if op.regroup_by() is not None and position > 0:
-            return chain, pending, not (pending or waiting)
-        made = {c.name for c in op.produces(step.schema)} | set(op.removes(step.schema))
-        if tainted & set(op.reads(step.schema)):
+            return order, pending, not (pending or waiting)
+        changed = {c.name for c in op.produces(step.schema)} | set(op.removes(step.schema))
+        if unfinished & set(op.reads(step.schema)):
             waiting = True
-            tainted |= made
+            unfinished |= changed
         else:
-            chain.append(position)
+            order.append(position)
             if not step.done:
                 pending.append(position)
-            tainted = tainted - made if step.usable else tainted | made
-        if op.is_dynamic() and not step.done:
-            return chain, pending, False
-    return chain, pending, False
+            unfinished = unfinished - changed if step.is_usable else unfinished | changed
+        if op.is_dynamic() and not step.done:  # later ops may select its columns
+            return order, pending, False
+    return order, pending, False

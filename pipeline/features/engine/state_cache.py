@@ -1,8 +1,7 @@
-"""Fitted states by what they depend on, kept on disk: an op that has not changed is not refitted.
+"""A cache of fitted states on disk: an op whose inputs are unchanged is not refitted.
 
-A step's key is a hash of its op, of the columns that it reads, of the steps that made those, of the
-rows, and of its side tables' files. So it does not matter where in the list it stands, nor which
-ops stand beside it.
+A step's key is a hash of its op, the columns that it reads, the steps that produced them, the rows,
+and the files of its side tables. So neither its position in the list nor unrelated ops matter.
 """
 
 from __future__ import annotations
@@ -36,50 +35,50 @@ class StateCache:
     """The states of one fit of a plan."""
 
     folder: Path
-    """A folder for each state, named by its key."""
+    """Folder with a folder per state, named by its key."""
     rows: str
-    """The key of the rows, of their sets, and of what computes."""
+    """Key of the rows, of their sets, and of the program that computes."""
     tables: Mapping[str, Any]
-    """By side table: what tells whether its content is another."""
+    """Fingerprint of the content, by side table."""
     keys: dict[int, str] = field(default_factory=dict)
-    """The steps' keys, by place, once they are settled."""
-    kept: list[str] = field(default_factory=list)
-    """The ops whose states were there, in the order in which they were asked for."""
+    """Keys of the steps, by position, once they are computed."""
+    reused: list[str] = field(default_factory=list)
+    """Ops whose states came from the cache, in the order of the plan."""
     fitted: list[str] = field(default_factory=list)
-    """The others."""
-    _there: dict[int, bool] = field(default_factory=dict)
+    """The other ops."""
+    _cached: dict[int, bool] = field(default_factory=dict)
 
     def compute_keys(self, steps: Sequence[Step]) -> None:
-        """Settles the keys of the steps, as far as their columns are known."""
-        made_by: dict[str, str] = {}
+        """Compute the keys of the steps, as far as their columns are known."""
+        origins: dict[str, str] = {}  # key of the step that produced a column
         regrouped: list[str] = []
         for place, step in enumerate(steps):
             if place not in self.keys or not step.done:
-                self.keys[place] = self._key(step, made_by, regrouped)
+                self.keys[place] = self._key(step, origins, regrouped)
             key = self.keys[place]
             if step.op.is_dynamic() and not step.done:
-                return  # what it makes is not known yet
-            if step.op.regroup_by() is not None:  # and with it the order of the rows
+                return  # its outputs are unknown until it is fitted
+            if step.op.regroup_by() is not None:  # later steps see another order of rows
                 regrouped.append(key)
-            made_by |= dict.fromkeys((column.name for column in step.produces), key)
+            origins |= dict.fromkeys((column.name for column in step.produces), key)
 
-    def _key(self, step: Step, made_by: Mapping[str, str], regrouped: list[str]) -> str:
-        reads = [(n, step.schema[n].dtype, made_by.get(n, "data")) for n in step.reads]
+    def _key(self, step: Step, origins: Mapping[str, str], regrouped: list[str]) -> str:
+        reads = [(n, step.schema[n].dtype, origins.get(n, "data")) for n in step.reads]
         tables = {name: self.tables.get(name) for name in step.op.tables()}
-        facts = [self.rows, dump_op(step.op), reads, regrouped, tables]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        parts = [self.rows, dump_op(step.op), reads, regrouped, tables]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def has(self, place: int) -> bool:
-        """Whether the step's state is there, and as it was left."""
-        if place not in self._there:
-            self._there[place] = _intact(self.folder / self.keys[place])
-        return self._there[place]
+        """Return whether the step's state is in the cache and intact."""
+        if place not in self._cached:
+            self._cached[place] = _is_is_intact(self.folder / self.keys[place])
+        return self._cached[place]
 
     def store_or_load(self, place: int, fitted: State, op: Op, schema: Schema) -> State:
-        """The step's state: the one that is there, else this one, which then is; as if loaded.
+        """Store the fitted state, or load the cached one; either is returned as if loaded.
 
         Raises:
-            InputError: what is there is not a state of the op.
+            InputError: the cached state is not one of the op.
         """
         folder = self.folder / self.keys[place]
         path = folder / STATE
@@ -89,25 +88,25 @@ class StateCache:
             tables = {n: hash_file(folder / state.TABLES / n) for n in state.list_tables(entry)}
             write_json(path, {"state": entry, "tables": tables})
             loaded = state.load_checked(op, schema, entry, folder, path=path, place="state")
-            same: State = state.reuse_equal_frames(fitted, loaded)
-            return same
+            reloaded: State = state.reuse_equal_frames(fitted, loaded)
+            return reloaded
         entry = read_json(path)["state"]
         return state.load_checked(op, schema, entry, folder, path=path, place="state")
 
     def remove_unused(self, steps: Sequence[Step]) -> None:
-        """Removes the states of other plans, and tells kept from fitted ops."""
-        for place, known in sorted(self._there.items()):
-            (self.kept if known else self.fitted).append(steps[place].op.name)
+        """Remove the states of other plans, and list the reused and the fitted ops."""
+        for place, was_cached in sorted(self._cached.items()):
+            (self.reused if was_cached else self.fitted).append(steps[place].op.name)
         if self.folder.is_dir():
             for path in self.folder.iterdir():
                 if path.name not in self.keys.values():
                     shutil.rmtree(path)
 
     def notes(self) -> list[str]:
-        """What the ledger says, where some states were there and others were not."""
-        if not self.kept:
+        """Return the note for the ledger; none if no state was reused."""
+        if not self.reused:
             return []
-        return [f"kept: {', '.join(self.kept)}; fitted: {', '.join(self.fitted) or 'nothing'}"]
+        return [f"kept: {', '.join(self.reused)}; fitted: {', '.join(self.fitted) or 'nothing'}"]
 
 
 class StoredState(StoredObject):
@@ -122,10 +121,10 @@ def _states() -> TypeAdapter[StoredState]:
     return TypeAdapter(StoredState)
 
 
-def _intact(folder: Path) -> bool:
+def _is_is_intact(folder: Path) -> bool:
     try:
-        found = check_stored(_states(), read_json(folder / STATE), folder / STATE)
-        tables = found.tables.items()
-        return all(hash_file(folder / state.TABLES / n) == known for n, known in tables)
-    except (InputError, OSError):
+        stored = check_stored(_states(), read_json(folder / STATE), folder / STATE)
+        tables = stored.tables.items()
+        return all(hash_file(folder / state.TABLES / name) == hash_ for name, hash_ in tables)
+    except (InputError, OSError):  # a damaged state is refitted
         return False

@@ -28,29 +28,29 @@ TABLES = "tables"
 
 
 def dump(state: State, folder: Path, step: int) -> dict[str, Any]:
-    """Writes the state's frames to ``folder/tables/`` and returns the rest as JSON.
+    """Write the state's frames to ``folder/tables/`` and return the rest as JSON.
 
     A frame at path ``a/b`` of the state becomes ``tables/<step>-a-b.parquet`` and is replaced by
     ``{"$table": "<file name>"}``.
     """
-    entry = _dumped(state, folder, f"{step:02d}")
+    entry = _dump(state, folder, f"{step:02d}")
     assert isinstance(entry, dict)
     return entry
 
 
-def _dumped(value: Any, folder: Path, path: str) -> Any:
+def _dump(value: Any, folder: Path, path: str) -> Any:
     if isinstance(value, pd.DataFrame):
         name = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', path)[:80]}.parquet"
         target = folder / TABLES / name
-        if target.exists():  # two columns whose names differ in odd characters only
+        if target.exists():  # column names that differ only in replaced characters
             name = f"{target.stem}-{len(list(target.parent.iterdir()))}.parquet"
         with atomic_write(folder / TABLES / name) as beside:
             value.to_parquet(beside, index=False)
         return {"$table": name}
     if isinstance(value, Mapping):
-        return {str(k): _dumped(v, folder, f"{path}-{k}") for k, v in value.items()}
+        return {str(k): _dump(v, folder, f"{path}-{k}") for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_dumped(v, folder, f"{path}-{i}") for i, v in enumerate(value)]
+        return [_dump(v, folder, f"{path}-{i}") for i, v in enumerate(value)]
     return value
 
 
@@ -60,32 +60,32 @@ def load(
     read: manifest.FileReader = manifest.read_unverified,
     bounds: TableLimits | None = None,
 ) -> State:
-    """The inverse of `dump`.
+    """Load what `dump` wrote.
 
     Args:
-        entry: what `dump` gave.
-        folder: what `dump` wrote its tables to.
+        entry: what `dump` returned.
+        folder: the folder that `dump` wrote to.
         read: opens a table.
         bounds: the most that one table may hold.
 
     Raises:
         InputError: a table's name leads out of the folder, or it cannot be read.
     """
-    state = _loaded(entry, folder, read, bounds or TableLimits(MAX_ROWS, 1_000, MAX_TEXT))
+    state = _load(entry, folder, read, bounds or TableLimits(MAX_ROWS, 1_000, MAX_TEXT))
     assert isinstance(state, dict)
     return state
 
 
-def _loaded(entry: Any, folder: Path, read: manifest.FileReader, bounds: TableLimits) -> Any:
+def _load(entry: Any, folder: Path, read: manifest.FileReader, bounds: TableLimits) -> Any:
     if isinstance(entry, dict) and set(entry) == {"$table"}:
         name = str(entry["$table"])
         if Path(name).name != name:
             raise InputError(f"plan.json names the table {name!r}, which is outside the run")
         return read_stored_table(folder / TABLES / name, bounds, read)
     if isinstance(entry, dict):
-        return {k: _loaded(v, folder, read, bounds) for k, v in entry.items()}
+        return {k: _load(v, folder, read, bounds) for k, v in entry.items()}
     if isinstance(entry, list):
-        return [_loaded(v, folder, read, bounds) for v in entry]
+        return [_load(v, folder, read, bounds) for v in entry]
     return entry
 
 
@@ -100,19 +100,20 @@ def load_checked(
     place: str,
     cells: int = MAX_CELLS,
 ) -> State:
-    """Load the state of an op, if it is one: see `pipeline.features.saved_state`.
+    """Load the state of an op and check it: see `pipeline.features.saved_state`.
 
     Args:
-        op: whose state it is.
+        op: the op that the state belongs to.
         schema: the columns before the op.
-        entry: what `dump` gave.
-        folder: what `dump` wrote its tables to.
+        entry: what `dump` returned.
+        folder: the folder that `dump` wrote to.
         read: opens a table.
-        path: the file that holds the entry; ``place``: where in it.
-        cells: how much the tables may hold together.
+        path: the file that holds the entry.
+        place: where in the file it is.
+        cells: most values of all tables together.
 
     Raises:
-        InputError: it is not; names the file and the place.
+        InputError: the state does not fit the op; names the file and the place.
     """
     wanted = check_state(op, schema, entry, path, place)
     loaded: dict[str, pd.DataFrame] = {}
@@ -150,15 +151,13 @@ def count_cells(state: Any) -> int:
 
 
 def reuse_equal_frames(state: Any, loaded: Any) -> Any:
-    """What was loaded of a state that was dumped, with its own frames where these are the same.
-
-    Of a frame a device may have a copy, which is known by the frame's identity.
-    """
+    """Return a reloaded state with the original frames in place of equal ones."""
+    # Devices cache copies of a frame by its identity, so the original must stay in use.
     if isinstance(loaded, pd.DataFrame):
         return state if state.equals(loaded) and _kinds(state) == _kinds(loaded) else loaded
     if isinstance(loaded, dict):
-        own = {str(key): value for key, value in state.items()}
-        return {key: reuse_equal_frames(own[key], value) for key, value in loaded.items()}
+        original = {str(key): value for key, value in state.items()}
+        return {key: reuse_equal_frames(original[key], value) for key, value in loaded.items()}
     if isinstance(loaded, list):
         return [reuse_equal_frames(a, b) for a, b in zip(state, loaded, strict=True)]
     return loaded
@@ -169,7 +168,7 @@ def _kinds(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def list_tables(entry: Any) -> list[str]:
-    """Names of the Parquet files that a dumped state refers to."""
+    """List the Parquet files that a dumped state refers to."""
     if isinstance(entry, dict):
         if set(entry) == {"$table"}:
             return [str(entry["$table"])]
