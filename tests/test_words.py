@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[1]
 
 PENDING: set[str] = {
     "pipeline/cli",
-    "pipeline/features",
     "pipeline/predict",
     "pipeline/tools",
 }  # fmt: skip

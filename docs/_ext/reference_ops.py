@@ -12,19 +12,14 @@ from pipeline.features.op import Op
 from pipeline.features.registry import REGISTRY, get_op_class
 from pipeline.schema import Select
 
-COMMON = {
-    "columns": "The columns that the op works on.",
-    "as": "The name of the new column; `{column}` stands for the name of its source.",
-}
-"""Meanings of parameters that many ops share; an op's own docstring of the field comes first."""
-
 
 def parameters_of(op: type[Op]) -> list[Key]:
     """Return the parameters of an op's YAML entry."""
     schema = op.model_json_schema(by_alias=True)
     meanings = field_docstrings(op)
     keys = []
-    for name, field in op.model_fields.items():
+    # The bases declare `as`; people write it last.
+    for name, field in sorted(op.model_fields.items(), key=lambda item: item[0] == "as_"):
         key = field.alias or name
         values = describe_type(schema["properties"][key], schema.get("$defs", {}))
         if field.annotation is Select:
@@ -34,7 +29,7 @@ def parameters_of(op: type[Op]) -> list[Key]:
                 key,
                 values,
                 describe_default(field.default),
-                meanings.get(name) or COMMON.get(key, ""),
+                meanings.get(name, ""),
             )
         )
     return keys

@@ -47,6 +47,8 @@ _CODE_NAME = re.compile(
 )
 
 Entry = dict[str, Any]
+_CLIP: tuple[str, Entry] = ("clip", {"lower": -HUGE, "upper": HUGE})
+_TARGET_ENCODE: tuple[str, Entry] = ("target_encode", {"folds": 5, "smooth": 20})
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,17 @@ def choose_per_column(
     choices = [_choice(c, profile["columns"][c.name], rows, target, taken) for c in columns]
     if any(not c.dropped for c in choices):
         return choices
-    return [_keep_after_all(c, schema[c.column], profile["columns"][c.column]) for c in choices]
+    return [
+        choice
+        if schema[choice.column].dtype not in ("int64", "text")
+        or profile["columns"][choice.column]["constant"]
+        else ColumnChoice(
+            choice.column,
+            f"kept, as nothing else is left: {choice.why}",
+            (_TARGET_ENCODE,) if schema[choice.column].dtype == "text" else (),
+        )
+        for choice in choices
+    ]
 
 
 def to_entries(choices: Sequence[ColumnChoice]) -> list[Entry]:
@@ -136,16 +148,12 @@ def _choice(
         return _text(column.name, seen, target)
     if column.dtype == "int64":
         return _integer(column.name, seen, rows, target, taken)
-    return _number(column.name, seen)
-
-
-def _number(name: str, seen: Mapping[str, Any]) -> ColumnChoice:
+    why, ops = "a number", tuple[tuple[str, Entry], ...]()
     if seen["dtype"] == "bool":
-        return ColumnChoice(name, "true or false")
-    if max(-seen["low"], seen["high"]) > HUGE:
-        bounds = {"lower": -HUGE, "upper": HUGE}
-        return ColumnChoice(name, "a number, limited to what float32 can hold", (("clip", bounds),))
-    return ColumnChoice(name, "a number")
+        why = "true or false"
+    elif max(-seen["low"], seen["high"]) > HUGE:
+        why, ops = f"{why}, limited to what float32 can hold", (_CLIP,)
+    return ColumnChoice(column.name, why, ops)
 
 
 def _text(name: str, seen: Mapping[str, Any], target: Target) -> ColumnChoice:
@@ -163,7 +171,7 @@ def _means(target: Target) -> tuple[str, Entry]:
     """Return target encoding, or codes if there would be too many columns."""
     if len(target.classes) > MAX_CLASSES:
         return "categorify", {"max_size": MAX_SIZE}
-    return "target_encode", {"folds": 5, "smooth": 20}
+    return _TARGET_ENCODE
 
 
 def _integer(
@@ -171,12 +179,14 @@ def _integer(
 ) -> ColumnChoice:
     if reason := _id_reason(name, seen, rows):
         return ColumnChoice(name, reason, dropped=True)
+    # Two values split a tree once, whether they are codes or numbers.
     if not _CODE_NAME.search(name) or seen["distinct"] <= 2:
         return ColumnChoice(name, "a number")
     why = f"numbers named like a code, with {_count(seen)} values"
     if seen["distinct"] <= MAX_CODES:
         return ColumnChoice(name, why, (("categorify", {}),))
     op, parameters = _means(target)
+    # `as` keeps the number beside its encoding; braces in the name would be taken for a pattern.
     enough = op == "target_encode" and seen["rows_per_value"] >= ROWS_PER_VALUE
     if enough and f"{name}_te" not in taken and not {"{", "}"} & set(name):
         return ColumnChoice(name, why, ((op, {**parameters, "as": "{column}_te"}),))
@@ -199,6 +209,7 @@ def _id_reason(name: str, seen: Mapping[str, Any], rows: int) -> str:
 
 
 def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> ColumnChoice:
+    # A part is useful only if the data cover its period about once.
     span = (seen["high"] - seen["low"]) / DAY
     first = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=seen["low"])
     parts = ["month"] if span >= 60 else []
@@ -207,18 +218,11 @@ def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> ColumnChoi
     parts += ["hour"] if seen["clock"] else []
     days = f"{name}__days"
     ops: list[tuple[str, Entry]] = []
-    if days not in taken and "`" not in name:
+    if days not in taken and "`" not in name:  # an expression cannot quote such a name
         ops.append(("derive", {days: f'(`{name}` - "{first.date()}") / 86400'}))
     ops.append(("dates", {"parts": parts or ["day_of_week"]}))
     how = "times" if seen["clock"] else "dates"
     return ColumnChoice(name, f"{how} over {span:,.0f} days from {first.date()} on", tuple(ops))
-
-
-def _keep_after_all(choice: ColumnChoice, column: Column, seen: Mapping[str, Any]) -> ColumnChoice:
-    if column.dtype not in ("int64", "text") or seen["constant"]:
-        return choice
-    ops = (("target_encode", {"folds": 5, "smooth": 20}),) if column.dtype == "text" else ()
-    return ColumnChoice(column.name, f"kept, as nothing else is left: {choice.why}", ops)
 
 
 def _count(seen: Mapping[str, Any]) -> str:

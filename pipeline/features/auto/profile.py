@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.device import Frame, Frames, cpu
+from pipeline.device import Frame, Frames, Series, cpu
 from pipeline.device.choose import frames_of
 from pipeline.features.engine.transform import TransformContext, select_training_rows, to_part
 from pipeline.schema import Column, Schema
@@ -66,7 +66,7 @@ def summarise(frame: Frame, schema: Schema, context: TransformContext) -> Profil
     return ProfileSummary(len(part.rows.ids), seen)
 
 
-def _profile_column(series: Any, column: Column, device: Frames) -> ColumnCounts:
+def _profile_column(series: Series, column: Column, device: Frames) -> ColumnCounts:
     missing = int(series.isna().sum())
     if missing == len(series):
         low, high = None, None
@@ -80,15 +80,13 @@ def _profile_column(series: Any, column: Column, device: Frames) -> ColumnCounts
         clock = column.kind == "datetime" and bool((values % DAY != 0).any())
     if column.dtype not in ("int64", "int32", "bool", "text"):
         return ColumnCounts(missing, low, high, clock=clock)
-    counts, level = _limit_values(_counts(series, column, device), 0)
-    return ColumnCounts(missing, low, high, counts, level)
-
-
-def _counts(series: Any, column: Column, device: Frames) -> pd.Series:
     codes, values = device.to_codes(series)
     rows = device.bincount(codes, len(values))
+    # The dictionary of a text column may list values that no row has.
     index = pd.Index(values[rows > 0], dtype=object if column.dtype == "text" else None)
-    return pd.Series(rows[rows > 0], index=index, dtype="int64").sort_index()
+    counts = pd.Series(rows[rows > 0], index=index, dtype="int64").sort_index()
+    counts, level = _limit_values(counts, 0)
+    return ColumnCounts(missing, low, high, counts, level)
 
 
 def _limit_values(counts: pd.Series, level: int) -> tuple[pd.Series, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.stored import misfit_error
@@ -32,7 +32,11 @@ def check_plan(
             raise misfit_error(path, place, error.message) from None
         if reads != entry.reads or [c.name for c in produced] != entry.produces:
             raise misfit_error(path, place, "reads and produces are not those of its op and schema")
-        _check_reads(reads, step.schema, dtypes, path, place)
+        for name in reads:
+            expected, actual = step.schema[name].dtype, dtypes.get(name, "absent")
+            if actual != expected:
+                rule = f"reads {name!r:.80} as {expected}, which is {actual}"
+                raise misfit_error(path, place, rule)
         for name in removed:
             dtypes.pop(name, None)
         dtypes |= {c.name: c.dtype for c in produced}
@@ -47,17 +51,6 @@ def check_plan(
     if len({feature.name for feature in features}) < len(features):
         raise misfit_error(path, "features", "a column is listed twice")
     _check_filters(plan.filters, source, path)
-
-
-def _check_reads(
-    reads: Sequence[str], schema: Schema, dtypes: Mapping[str, Dtype], path: Path, place: str
-) -> None:
-    for name in reads:
-        if dtypes.get(name) != schema[name].dtype:
-            now = dtypes.get(name, "absent")
-            raise misfit_error(
-                path, place, f"reads {name!r:.80} as {schema[name].dtype}, which is {now}"
-            )
 
 
 def _check_filters(filters: Sequence[str], source: Schema, path: Path) -> None:

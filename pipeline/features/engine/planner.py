@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError
 from pipeline.features.engine.transform import Step
 from pipeline.features.op import Op
 from pipeline.matrix import Feature
@@ -42,35 +42,28 @@ def resolve_ops(ops: Sequence[Op], source: Schema) -> ResolvedOps:
     schemas, current, open_from = [source], source, None
     for position, op in enumerate(ops):
         try:
-            _refuse_target(op, current)
-            _refuse_names(op, current)
+            _check_columns(op, current)
             # Errors after an unresolved op may be due to columns that are still unknown.
             current = op.output_schema(current)
         except ConfigError as error:
             if open_from is None:
-                raise _add_position(error, position, op) from None
+                message = error.message
+                if not message.startswith("features["):
+                    message = f"features[{position}].{op.name}: {message}"
+                raise ConfigError(message, examples=error.examples, fix=error.fix) from None
         if op.is_dynamic() and open_from is None:
             open_from = position + 1
         schemas.append(current)
     return ResolvedOps(tuple(ops), tuple(schemas), open_from)
 
 
-def _add_position(error: PipelineError, position: int, op: Op) -> ConfigError:
-    where = f"features[{position}].{op.name}: "
-    message = error.message if error.message.startswith("features[") else where + error.message
-    return ConfigError(message, examples=error.examples, fix=error.fix)
-
-
-def _refuse_target(op: Op, schema: Schema) -> None:
+def _check_columns(op: Op, schema: Schema) -> None:
     used = [n for n in op.reads(schema) if n in schema.target]
     if used and not op.can_read_target():
         raise ConfigError(
             f"the target is made of {used[0]!r}, so no feature may be: it is not known at predict",
             fix=f"leave {used[0]!r} out of this op",
         )
-
-
-def _refuse_names(op: Op, schema: Schema) -> None:
     names = [c.name for c in op.produces(schema)]
     if reserved := [n for n in names if n in RESERVED]:
         raise ConfigError(
@@ -127,6 +120,7 @@ def _narrow_columns(op: Op, schema: Schema, needed: set[str]) -> Op:
         return op.model_copy(update={"columns": Select(all=tuple(names))})
 
     selected = select.resolve(schema)
+    # Each column is independent, so the outputs of one show whether it is needed.
     used = [n for n in selected if needed & {c.name for c in apply_to([n]).produces(schema)}]
     return apply_to(used) if 0 < len(used) < len(selected) else op
 
@@ -148,6 +142,7 @@ def select_model_columns(resolved: ResolvedOps, left_out: Mapping[str, str]) -> 
             )
     if not final.columns:
         raise ConfigError("no column is left for the models", fix="drop fewer columns")
+    # "c" and "q" are XGBoost's feature types: category and quantitative.
     return [Feature(c.name, "c" if c.kind == "category" else "q") for c in final]
 
 
@@ -164,6 +159,7 @@ def plan_next_phase(steps: Sequence[Step]) -> tuple[list[int], list[int], bool]:
     waiting = False
     for position, step in enumerate(steps):
         op = step.op
+        # A regroup moves the rows, so all steps before it must be applied first.
         if op.regroup_by() is not None and position > 0:
             return order, pending, not (pending or waiting)
         changed = {c.name for c in op.produces(step.schema)} | set(op.removes(step.schema))

@@ -54,7 +54,11 @@ class StateCache:
         regrouped: list[str] = []
         for place, step in enumerate(steps):
             if place not in self.keys or not step.done:
-                self.keys[place] = self._key(step, origins, regrouped)
+                reads = [(n, step.schema[n].dtype, origins.get(n, "data")) for n in step.reads]
+                tables = {name: self.tables.get(name) for name in step.op.tables()}
+                parts = [self.rows, dump_op(step.op), reads, regrouped, tables]
+                text = json.dumps(parts, sort_keys=True)
+                self.keys[place] = hashlib.sha256(text.encode()).hexdigest()
             key = self.keys[place]
             if step.op.is_dynamic() and not step.done:
                 return  # its outputs are unknown until it is fitted
@@ -62,16 +66,10 @@ class StateCache:
                 regrouped.append(key)
             origins |= dict.fromkeys((column.name for column in step.produces), key)
 
-    def _key(self, step: Step, origins: Mapping[str, str], regrouped: list[str]) -> str:
-        reads = [(n, step.schema[n].dtype, origins.get(n, "data")) for n in step.reads]
-        tables = {name: self.tables.get(name) for name in step.op.tables()}
-        parts = [self.rows, dump_op(step.op), reads, regrouped, tables]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
     def has(self, place: int) -> bool:
         """Return whether the step's state is in the cache and intact."""
         if place not in self._cached:
-            self._cached[place] = _is_is_intact(self.folder / self.keys[place])
+            self._cached[place] = _is_intact(self.folder / self.keys[place])
         return self._cached[place]
 
     def store_or_load(self, place: int, fitted: State, op: Op, schema: Schema) -> State:
@@ -121,7 +119,7 @@ def _states() -> TypeAdapter[StoredState]:
     return TypeAdapter(StoredState)
 
 
-def _is_is_intact(folder: Path) -> bool:
+def _is_intact(folder: Path) -> bool:
     try:
         stored = check_stored(_states(), read_json(folder / STATE), folder / STATE)
         tables = stored.tables.items()

@@ -19,7 +19,6 @@ from pipeline.features.column_op import ColumnOp
 from pipeline.features.op import Rows, State, Summary, output_name, require_kinds
 from pipeline.features.saved_state import SavedState
 from pipeline.features.stats.counts import (
-    Counts,
     count_values,
     find_missing,
     merge_counts,
@@ -200,8 +199,12 @@ class Fill(ColumnOp):
         elif self.with_ == "mean":
             values = [moments.mean for moments in columns]
         else:
-            pairs = zip(columns, summary["dtypes"], strict=True)
-            values = [_most_frequent(counts, dtype) for counts, dtype in pairs]
+            values = []
+            for counts, dtype in zip(columns, summary["dtypes"], strict=True):
+                table = rank_by_count(counts)
+                if table["value"].dtype.kind == "f":  # infinity cannot be stored as JSON
+                    table = table[np.isfinite(table["value"].to_numpy())]
+                values += table["value"].head(1).tolist() or [_ZERO.get(dtype, 0)]
         return {"names": summary["names"], "values": values}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
@@ -215,14 +218,6 @@ class Fill(ColumnOp):
                 missing = find_missing(series, device)
                 columns[f"{name}__missing"] = device.make_series(missing, "bool")
         return device.make_frame(columns)
-
-
-def _most_frequent(counts: Counts, dtype: Dtype) -> Scalar:
-    table = rank_by_count(counts)
-    if table["value"].dtype.kind == "f":  # an infinite value cannot be stored as JSON
-        table = table[np.isfinite(table["value"].to_numpy())]
-    values: list[Scalar] = table["value"].head(1).tolist()
-    return values[0] if values else _ZERO.get(dtype, 0)
 
 
 def _fill_series(series: Series, value: Scalar, dtype: Dtype, device: Frames) -> Series:

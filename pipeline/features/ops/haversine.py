@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.device import Array, Frame
+from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.features.op import Op, Rows, State, require_kinds
 from pipeline.schema import Column, Schema
@@ -98,16 +98,12 @@ class Haversine(Op):
         )
         valid = xp.isfinite(lat1 + lon1 + lat2 + lon2)
         valid &= (xp.abs(lat1) <= 90) & (xp.abs(lat2) <= 90)  # noqa: PLR2004  # degrees
-        degrees = [xp.where(valid, v, 0.0) for v in (lat1, lon1, lat2, lon2)]
-        distance = _RADIUS[self.unit] * _compute_angle(degrees, xp)
+        lat1, lon1, lat2, lon2 = (xp.where(valid, v, 0.0) for v in (lat1, lon1, lat2, lon2))
+        up, along = xp.radians(lat2 - lat1), xp.radians(lon2 - lon1)
+        flat = xp.cos(xp.radians(lat1)) * xp.cos(xp.radians(lat2))
+        square = xp.sin(up / 2) ** 2 + flat * xp.sin(along / 2) ** 2
+        # At antipodes, rounding may exceed 1.
+        angle = 2 * xp.arcsin(xp.sqrt(xp.minimum(square, 1.0)))
+        distance = _RADIUS[self.unit] * angle
         series = rows.device.make_series(distance, "float64", ~valid)
         return rows.device.make_frame({self._output(): series})
-
-
-def _compute_angle(degrees: list[Array], xp: ModuleType) -> Array:
-    """Return the angle in radians between two places, given as latitude, longitude in degrees."""
-    lat1, lon1, lat2, lon2 = degrees
-    up, along = xp.radians(lat2 - lat1), xp.radians(lon2 - lon1)
-    flat = xp.cos(xp.radians(lat1)) * xp.cos(xp.radians(lat2))
-    square = xp.sin(up / 2) ** 2 + flat * xp.sin(along / 2) ** 2
-    return 2 * xp.arcsin(xp.sqrt(xp.minimum(square, 1.0)))  # antipodes: rounding may exceed 1

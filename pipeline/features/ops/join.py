@@ -179,10 +179,12 @@ class Join(Op):
         table, keys = tables[self.table].reset_index(drop=True), list(self._keys())
         table = table[~table[keys].isna().any(axis=1)].reset_index(drop=True)
         _check_unique(table, keys, self.table)
-        data = {
-            name: to_key_column(_to_plain_values(table[key]))
-            for name, key in zip(key_names(len(keys)), keys, strict=True)
-        }
+        data = {}
+        for name, key in zip(key_names(len(keys)), keys, strict=True):
+            if table[key].dtype.kind in "iufbM":
+                data[name] = to_key_column(cpu.to_arrays(table[key])[0])
+            else:  # text; categories of partitions may differ, so they become plain texts
+                data[name] = to_key_column(table[key].astype("str").to_numpy(dtype=object))
         for i, column in enumerate(self._joined()):
             as_str = (self.types or {})[column] == "text"
             data[f"column_{i}"] = table[column].astype("str") if as_str else table[column]
@@ -233,13 +235,6 @@ def _take(table: pd.DataFrame, name: str, dtype: Dtype, at: Array, device: Frame
         return device.make_series(taken, dtype)
     table_missing = device.cache_array(table, f"{name} missing", lambda: np.append(missing, True))
     return device.make_series(taken, dtype, table_missing[at])
-
-
-def _to_plain_values(series: pd.Series) -> np.ndarray:
-    """Return the values of a table's key column, none missing: object of str, or numbers."""
-    if isinstance(series.dtype, pd.CategoricalDtype) or series.dtype.kind not in "iufbM":
-        return series.astype("str").to_numpy(dtype=object)
-    return cpu.to_arrays(series)[0]
 
 
 def _check_unique(table: pd.DataFrame, keys: list[str], name: str) -> None:

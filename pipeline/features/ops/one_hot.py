@@ -98,9 +98,7 @@ class OneHot(CountingOp):
         """
         names = super().reads(schema)
         if self.values is not None:
-            _check_columns(self.values, names)
-            for name in names:
-                _check_types(self.values[name], schema[name])
+            _check_values(self.values, [schema[name] for name in names])
         return names
 
     def produces(self, schema: Schema) -> list[Column]:
@@ -175,7 +173,8 @@ def output_names(columns: list[str], values: Mapping[str, Any]) -> list[list[str
     return outputs
 
 
-def _check_columns(values: Values, names: list[str]) -> None:
+def _check_values(values: Values, columns: list[Column]) -> None:
+    names = [column.name for column in columns]
     if wrong := [n for n in values if n not in names]:
         raise ConfigError(
             f"one_hot: values has {wrong[0]!r}, which is not a selected column",
@@ -186,14 +185,13 @@ def _check_columns(values: Values, names: list[str]) -> None:
             f"one_hot: values lacks {missing[0]!r}",
             fix="list the values of every selected column, or leave values out",
         )
-
-
-def _check_types(values: tuple[Value, ...], column: Column) -> None:
-    types = _TYPES.get(column.dtype, (int, float))
-    for value in values:
-        if not isinstance(value, types) or (isinstance(value, bool) and column.dtype != "bool"):
-            raise ConfigError(
-                f"one_hot: {shorten(value)} does not fit column {column.name!r}, "
-                f"which is {column.dtype}",
-                fix="quote text; write true and false for a bool",
-            )
+    for column in columns:
+        types = _TYPES.get(column.dtype, (int, float))
+        for value in values[column.name]:
+            # A bool is an int in Python.
+            if not isinstance(value, types) or (isinstance(value, bool) and column.dtype != "bool"):
+                raise ConfigError(
+                    f"one_hot: {shorten(value)} does not fit column {column.name!r}, "
+                    f"which is {column.dtype}",
+                    fix="quote text; write true and false for a bool",
+                )

@@ -77,20 +77,19 @@ class Scale(ColumnOp):
 
     def finish(self, summary: Summary, state: State) -> State:
         """Compute centre and spread of each column."""
-        pairs = [self._centre_and_spread(column) for column in summary["of"]]
-        return {
-            "names": summary["names"],
-            "centres": [centre for centre, _ in pairs],
-            "spreads": [min(spread, sys.float_info.max) or 1.0 for _, spread in pairs],
-        }
-
-    def _centre_and_spread(self, column: Moments | Sample) -> tuple[float, float]:
-        if isinstance(column, Moments):
-            if self.method == "standard":
-                return column.mean, column.std
-            return column.low, column.high - column.low
-        low, middle, high = compute_quantiles(column, [0.25, 0.5, 0.75])
-        return middle, high - low
+        centres, spreads = [], []
+        for column in summary["of"]:
+            if self.method == "robust":
+                low, centre, high = compute_quantiles(column, [0.25, 0.5, 0.75])
+                spread = high - low
+            elif self.method == "standard":
+                centre, spread = column.mean, column.std
+            else:
+                centre, spread = column.low, column.high - column.low
+            centres.append(centre)
+            # The range of huge numbers may overflow to infinity.
+            spreads.append(min(spread, sys.float_info.max) or 1.0)
+        return {"names": summary["names"], "centres": centres, "spreads": spreads}
 
     def transform_column(self, column: Series, fitted: Mapping[str, Any], rows: Rows) -> Series:
         """Scale the values."""

@@ -61,21 +61,17 @@ def sort_series(
     at = argsort_keys([codes, order, tie], device)
     at = at[codes[at] >= 0]
     if replaced_by is not None:
-        at = at[_find_not_replaced(codes[at], order[at], replaced_by[at], device)]
+        # An old row goes if the run of equal code and order that it is in ends with a new row.
+        changed = (codes[at][1:] != codes[at][:-1]) | (order[at][1:] != order[at][:-1])
+        first = xp.zeros(min(len(at), 1), dtype="int64")
+        run = xp.concatenate([first, xp.cumsum(changed.astype("int64"))])
+        last = xp.searchsorted(run, run, side="right") - 1
+        new = replaced_by[at]
+        at = at[new | ~new[last]]
     sorted_codes = codes[at]
     start = xp.searchsorted(sorted_codes, sorted_codes, side="left")
     end = xp.searchsorted(sorted_codes, sorted_codes, side="right")
     return SortedSeries(device, at, start, end)
-
-
-def _find_not_replaced(codes: Array, order: Array, new: Array, device: Frames) -> Array:
-    """Return False for old rows of each run of equal code and order that ends with a new row."""
-    xp = device.xp
-    changed = (codes[1:] != codes[:-1]) | (order[1:] != order[:-1])
-    first = xp.zeros(min(len(codes), 1), dtype="int64")
-    run = xp.concatenate([first, xp.cumsum(changed.astype("int64"))])
-    last = xp.searchsorted(run, run, side="right") - 1
-    return new | ~new[last]
 
 
 def compute_rolling(

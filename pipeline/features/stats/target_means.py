@@ -66,17 +66,18 @@ def sum_by_key(
         sums = device.bincount(at, keys * folds * n_classes).astype("int64")
     sums = sums.reshape(keys, -1)
     seen = counts.sum(axis=1) > 0
-    keyed = pd.DataFrame({KEY: _with_blank(values), IS_MISSING: np.arange(keys) == keys - 1})
+    # A blank stands for the missing key: no value is reserved, so `missing` identifies it.
+    blank = np.array(["" if values.dtype == object else 0], dtype=values.dtype)
+    keyed = pd.DataFrame(
+        {
+            KEY: to_key_column(np.append(values, blank)),
+            IS_MISSING: np.arange(keys) == keys - 1,
+        }
+    )
     numbers = {n: counts[:, i] for i, n in enumerate(count_names(folds))}
     numbers |= {n: sums[:, i] for i, n in enumerate(sum_names(folds, sums.shape[1] // folds))}
     table: pd.DataFrame = pd.concat([keyed, pd.DataFrame(numbers)], axis=1)[seen]
     return table.reset_index(drop=True)
-
-
-def _with_blank(values: np.ndarray) -> pd.Series:
-    """Return the keys and, last, a blank that stands for the missing one."""
-    blank = "" if values.dtype == object else values.dtype.type(0)
-    return to_key_column(np.append(values, np.array([blank], dtype=values.dtype)))
 
 
 def merge_sums(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:

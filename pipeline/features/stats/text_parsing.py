@@ -21,7 +21,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def parse_texts(texts: np.ndarray, to: str, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return (values, fits): texts as int64, float64, bool, or int64 µs for datetimes."""
     if to == "datetime" and pattern is not None:
-        return _parse_by_pattern(texts, pattern)
+        stripped = pd.Series(texts, dtype="str").str.strip()
+        stamps = pd.to_datetime(stripped, format=pattern, errors="coerce", utc=True)
+        micros = stamps.dt.tz_localize(None).astype("datetime64[us]").to_numpy().astype("int64")
+        fits = (micros >= EARLIEST) & (micros <= LATEST)  # NaT is below EARLIEST
+        return np.where(fits, micros, 0), fits
     parse: Callable[[str], Any] = {
         "integer": parse_integer,
         "float": parse_number,
@@ -69,14 +73,6 @@ def parse_datetime(text: str) -> int | None:
         return micros if EARLIEST <= micros <= LATEST else None
     except (ValueError, OverflowError):
         return None
-
-
-def _parse_by_pattern(texts: np.ndarray, pattern: str) -> tuple[np.ndarray, np.ndarray]:
-    stripped = pd.Series(texts, dtype="str").str.strip()
-    stamps = pd.to_datetime(stripped, format=pattern, errors="coerce", utc=True)
-    micros = stamps.dt.tz_localize(None).astype("datetime64[us]").to_numpy().astype("int64")
-    fits = (micros >= EARLIEST) & (micros <= LATEST)  # NaT is below EARLIEST
-    return np.where(fits, micros, 0), fits
 
 
 def format_values(values: np.ndarray, dtype: str, pattern: str | None = None) -> list[str]:

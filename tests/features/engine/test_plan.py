@@ -153,10 +153,13 @@ def test_no_columns_left_is_refused():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"scale": {"columns": ["a", "b"], "as": "s"}}, r"scale: it makes two columns 's'.*as: "),
+        (
+            {"scale": {"columns": ["a", "b"], "as": "s"}},
+            r"scale: two of its columns have the name 's'.*as: ",
+        ),
         (
             {"clip": {"columns": "a", "lower": 0, "as": "__set__"}},
-            "'__set__' is a name of the pipe",
+            "'__set__' is reserved",
         ),
         (
             {"clip": {"columns": "a", "lower": 0, "as": "{colum}_c"}},
@@ -172,7 +175,7 @@ def test_names_that_cannot_be_are_refused(entry, message):
 def test_an_indicator_with_the_name_of_another_column_is_refused():
     source = Schema((Column("x", "float64"), Column("x__missing", "float64")))
     fill = {"fill": {"columns": "numeric", "with": 0, "indicator": True}}
-    with pytest.raises(ConfigError, match="two columns 'x__missing'"):
+    with pytest.raises(ConfigError, match="have the name 'x__missing'"):
         resolve_ops(parse_ops([fill]), source)
 
 
