@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.cluster import processes
 from pipeline.cluster.logs import log_to_file
@@ -18,7 +18,7 @@ from pipeline.config.model import LOOPBACK, Cluster
 from pipeline.errors import MachineError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def adapt_to_device(cluster: Cluster, device: str) -> tuple[Cluster, str]:
     return (cluster.model_copy(update={"kind": "process"}) if why else cluster), why
 
 
-def _start_local_cluster(cluster: Cluster, device: str, threads: int, folder: Path) -> Any:
+def _start_local_cluster(cluster: Cluster, device: str, threads: int, folder: Path) -> LocalCluster:
     """Start a `LocalCluster`, or for ``gpus`` a `LocalCUDACluster`."""
     common = {
         # Always give both addresses: without one, its server listens on every interface.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.cluster import gpu_worker_failure
 from pipeline.cluster.client import worker_threads
@@ -19,6 +19,8 @@ from pipeline.errors import MachineError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds for the other members to end, and for the scheduler to notice that a worker is gone."""
@@ -67,11 +69,11 @@ def run_on_all_workers(
     client: Client,
     parts: Partitions,
     members: Sequence[Member],
-    function: Callable[..., Any],
-    *arguments: Any,
+    function: Callable[..., T],
+    *arguments: object,
     what: str,
     meanwhile: Callable[[], None],
-) -> list[Any]:
+) -> list[T]:
     """Run ``function(rank, items, calls, *arguments)`` on every member, all at the same time.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipeline.console.terminal import print_stderr
 from pipeline.errors import DeviceFull, DeviceLost, PipelineError
@@ -15,7 +15,7 @@ STATUS = 3
 """Exit status of such a process, which the log shows."""
 
 
-def run_guarded(function: Callable[..., T], *arguments: Any) -> T:
+def run_guarded(function: Callable[..., T], *arguments: object) -> T:
     """Call a function in a task; end this worker if its error means that the GPU is lost."""
     try:
         return function(*arguments)

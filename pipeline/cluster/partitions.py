@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client, Future
 
+Summary = TypeVar("Summary")
 _MERGE_AT_ONCE = 8
 
 
@@ -32,7 +34,7 @@ class Partitions:
 
     items: Sequence[Any]
     """Arguments of the first function: blocks, or persisted partitions (`dask.delayed.Delayed`)."""
-    calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = ()
+    calls: tuple[tuple[Callable[..., Any], tuple[object, ...]], ...] = ()
     """(function, further arguments), applied one after the other in a single task."""
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class Partitions:
         return tasks
 
 
-def _make_opaque(value: Any) -> Any:
+def _make_opaque(value: object) -> object:
     """Wrap an argument so that Dask does not search it for tasks."""
     from dask.base import is_dask_collection
     from dask.core import literal
@@ -80,7 +82,7 @@ def _make_opaque(value: Any) -> Any:
 
 
 def apply_functions(
-    item: Any, functions: list[Callable[..., Any]], arguments: list[list[Any]]
+    item: Any, functions: list[Callable[..., Any]], arguments: list[list[object]]
 ) -> Any:
     """Return the partition of an item: apply the functions one after the other."""
     from dask.core import literal
@@ -97,7 +99,7 @@ def apply_functions(
 
 
 def map_partitions(
-    parts: Partitions | Sequence[Any], function: Callable[..., Any], *arguments: Any
+    parts: Partitions | Sequence[Any], function: Callable[..., Any], *arguments: object
 ) -> Partitions:
     """Apply ``function(partition, *arguments)`` to each partition, lazily."""
     if not isinstance(parts, Partitions):
@@ -105,7 +107,7 @@ def map_partitions(
     return Partitions(parts.items, (*parts.calls, (function, arguments)))
 
 
-def broadcast(client: Client, value: Any) -> Any:
+def broadcast(client: Client, value: object) -> Any:
     """Return a task argument for a value that many tasks need; each worker receives it once.
 
     Within this process it passes by reference.
@@ -150,29 +152,23 @@ def persist(
 def reduce_partitions(
     client: Client,
     parts: Partitions,
-    function: Callable[..., Any],
-    merge: Callable[[Any, Any], Any],
-    *arguments: Any,
-) -> Any:
+    function: Callable[..., Summary],
+    merge: Callable[[Summary, Summary], Summary],
+    *arguments: object,
+) -> Summary:
     """Apply ``function`` to each partition, merge the results as a tree, and return the last one.
 
     Results are merged in partition order.
     """
     from dask import delayed
 
-    merge_some = delayed(_merge_in_order, pure=False)
+    merge_group = delayed(reduce, pure=False)
     level = map_partitions(parts, function, *arguments).make_tasks()
     while len(level) > 1:
         groups = [level[i : i + _MERGE_AT_ONCE] for i in range(0, len(level), _MERGE_AT_ONCE)]
-        level = [merge_some(group, merge) for group in groups]
-    return client.compute(level[0]).result()
-
-
-def _merge_in_order(summaries: list[Any], merge: Callable[[Any, Any], Any]) -> Any:
-    total = summaries[0]
-    for other in summaries[1:]:
-        total = merge(total, other)
-    return total
+        level = [merge_group(merge, group) for group in groups]
+    result: Summary = client.compute(level[0]).result()
+    return result
 
 
 def iter_results(client: Client, parts: Partitions, ahead: int | None = None) -> Iterator[Any]:
@@ -192,7 +188,7 @@ def iter_results(client: Client, parts: Partitions, ahead: int | None = None) ->
 
 
 def shuffle_by_group(
-    parts: Partitions, meta: Frame, group_of: Callable[..., Array], *arguments: Any, device: str
+    parts: Partitions, meta: Frame, group_of: Callable[..., Array], *arguments: object, device: str
 ) -> Partitions:
     """Bring the rows of each group into one partition, sorted by group and then by index.
 
@@ -246,7 +242,7 @@ def _add_shuffle_columns(
     keys: np.ndarray,
     device_name: str,
     group_of: Callable[..., Array],
-    arguments: tuple[Any, ...],
+    arguments: tuple[object, ...],
 ) -> Frame:
     device = frames_of(device_name)
     groups = group_of(frame, *arguments)

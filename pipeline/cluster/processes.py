@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artifacts.files import open_to_append
 from pipeline.cluster.logs import log_to_file
@@ -15,7 +15,7 @@ from pipeline.console import signals
 from pipeline.errors import MachineError, PipelineError
 
 if TYPE_CHECKING:
-    from distributed import Worker
+    from distributed import LocalCluster, Worker
     from distributed.diagnostics.plugin import WorkerPlugin
 
 
@@ -38,7 +38,9 @@ def _make_log_plugin(path: Path) -> WorkerPlugin:
     return LogToFile()
 
 
-def start_cpu_cluster(cluster: Cluster, threads: int, log: Path, common: Mapping[str, Any]) -> Any:
+def start_cpu_cluster(
+    cluster: Cluster, threads: int, log: Path, common: Mapping[str, object]
+) -> LocalCluster:
     """Start a `LocalCluster` of ``cluster.workers`` processes, or of one per core.
 
     Raises:
@@ -59,7 +61,7 @@ def start_cpu_cluster(cluster: Cluster, threads: int, log: Path, common: Mapping
     )
 
 
-def start_gpu_cluster(cluster: Cluster, log: Path, common: Mapping[str, Any]) -> Any:
+def start_gpu_cluster(cluster: Cluster, log: Path, common: Mapping[str, object]) -> LocalCluster:
     """Start a `LocalCUDACluster` of one process per GPU.
 
     Raises:
@@ -75,12 +77,12 @@ def start_gpu_cluster(cluster: Cluster, log: Path, common: Mapping[str, Any]) ->
     return _start(LocalCUDACluster, log, host=LOOPBACK, **gpu_options(cluster), **common)
 
 
-def gpu_options(cluster: Cluster) -> dict[str, Any]:
+def gpu_options(cluster: Cluster) -> dict[str, object]:
     """Return the arguments of `LocalCUDACluster` (26.10) for ``cluster.gpus``."""
     gpus = cluster.gpus
     # RMM's asynchronous pool is the default: XGBoost's wheels allocate outside any pool, and this
     # one returns memory to the driver as it empties.
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "CUDA_VISIBLE_DEVICES": ",".join(gpus.devices) or None,
         "n_workers": cluster.workers,
         "threads_per_worker": cluster.threads or 1,
@@ -104,7 +106,7 @@ def gpu_options(cluster: Cluster) -> dict[str, Any]:
     return options
 
 
-def _start(kind: Callable[..., Any], log: Path, **options: Any) -> Any:
+def _start(kind: Callable[..., LocalCluster], log: Path, **options: object) -> LocalCluster:
     try:
         with signals.block_sigint_in_children():
             cluster = kind(**options)

@@ -140,7 +140,7 @@ def collect_versions() -> dict[str, str | None]:
 
 
 def _run_on_workers(
-    client: Client, function: Callable[..., Any], *arguments: Any
+    client: Client, function: Callable[..., Any], *arguments: object
 ) -> Mapping[str, Any]:
     """Return, by worker, the function's result or the error that it raises."""
     results: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
@@ -190,7 +190,7 @@ async def _choose_in_thread(choose: Callable[[str], DeviceChoice]) -> DeviceChoi
 
 
 def check_paths(
-    client: Client, paths: Sequence[str], options: Mapping[str, Any], reach: Callable[..., None]
+    client: Client, paths: Sequence[str], options: Mapping[str, object], reach: Callable[..., None]
 ) -> None:
     """Check that every worker can read the files of the data.
 
@@ -226,7 +226,7 @@ def check_paths(
 
 
 def _find_unseen(
-    paths: list[str], url: str | None, options: Mapping[str, Any], reach: Callable[..., None]
+    paths: list[str], url: str | None, options: Mapping[str, object], reach: Callable[..., None]
 ) -> tuple[str, str, list[str]]:
     """Return (host, working directory, paths that do not exist here) of a worker."""
     if url is not None:

@@ -32,7 +32,7 @@ class SynchronousClient:
         """Return one worker with one thread."""
         return {"serial": 1}
 
-    def scatter(self, values: Sequence[Any], **_: Any) -> list[Delayed]:
+    def scatter(self, values: Sequence[object], **_: object) -> list[Delayed]:
         """Return the values as task arguments that Dask does not traverse."""
         from dask import delayed
 
@@ -52,8 +52,8 @@ class SynchronousClient:
         """Return an empty block: Dask's own functions are called with a scheduler here."""
         return nullcontext()
 
-    def subscribe_topic(self, *_: Any) -> None:
+    def subscribe_topic(self, *_: object) -> None:
         """Do nothing: there are no workers that log events."""
 
-    def unsubscribe_topic(self, *_: Any) -> None:
+    def unsubscribe_topic(self, *_: object) -> None:
         """Do nothing, as `subscribe_topic`."""

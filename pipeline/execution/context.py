@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artifacts.ledger import Entry, Ledger
 from pipeline.artifacts.stage_id import SPLIT, StageId
@@ -17,6 +17,8 @@ from pipeline.ingest.labels.label_state import LabelState
 from pipeline.memory.planner import PLANNED, FallbackLevel, MemoryPlan
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from pipeline.execution.stage import Stage
 
 
@@ -41,7 +43,7 @@ class RunContext:
     job: Job
     folder: Path
     ledger: Ledger
-    client: Any
+    client: Client
     threads: int
     """Threads of this process, or of all workers together."""
     listener: Listener

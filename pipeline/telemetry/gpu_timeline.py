@@ -105,19 +105,16 @@ class Timeline:
                 _add_usage(self._summary, usage)
             most = max(FEWEST, self.points // max(1, len(self._gpus)))
             while at >= most * self.seconds:
-                self._halve_points()
+                self.seconds *= 2
+                for gpu, course in self._courses.items():
+                    pairs = zip_longest(course[::2], course[1::2])
+                    self._courses[gpu] = [_merge_points(pair) for pair in pairs]
             for usage in usages:
                 course = self._courses.setdefault(usage.gpu, [])
                 place = int(at / self.seconds)
                 # points without a sample stay empty, and are null in the file
                 course += [{} for _ in range(place + 1 - len(course))]
                 _add_usage(course[place], usage)
-
-    def _halve_points(self) -> None:
-        self.seconds *= 2
-        for gpu, course in self._courses.items():
-            pairs = zip_longest(course[::2], course[1::2])
-            self._courses[gpu] = [_merge_points(pair) for pair in pairs]
 
     def on_stage(self, name: str, ended: bool) -> None:
         """Record that a stage begins or ends now; write the time line at its end."""
