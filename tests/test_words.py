@@ -20,7 +20,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 PENDING: set[str] = {
-    "pipeline/cli",
     "pipeline/predict",
     "pipeline/tools",
 }  # fmt: skip

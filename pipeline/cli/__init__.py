@@ -1,4 +1,4 @@
-"""The command line: one module per command, its options, progress and summary.
+"""The command line: one module per command, and the options and output that commands share.
 
-Modules here import from every other package; nothing imports from here but `__main__`.
+Only `pipeline.__main__` may import from here. Modules import their libraries when a command runs.
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import AllowProtocolOption, JsonOption, QuietOption, print_json
+from pipeline.cli.usage import list_examples
 from pipeline.console.terminal import to_one_line
 from pipeline.errors import FIX_LABEL
 
@@ -18,24 +19,24 @@ if TYPE_CHECKING:
     from pipeline.audit.finding import Finding
     from pipeline.audit.runner import AuditResult
 
-EXAMPLES = (
-    "Examples:\n\n  python -m pipeline audit data/runs/flights-20260101-120000\n\n"
-    "  python -m pipeline audit RUN --strict --accept alone:last_price\n\n"
-    "  python -m pipeline audit RUN --data /mnt/data/flights.parquet"
+EXAMPLES = list_examples(
+    "audit data/runs/flights-20260101-120000",
+    "audit RUN --strict --accept alone:last_price",
+    "audit RUN --data /mnt/data/flights.parquet",
 )
 STYLES = {"fail": "bold red", "warn": "yellow", "info": "cyan"}
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="PATH", help="Where the run's data are now."),
+        typer.Option("--data", metavar="PATH", help="Present path of the run's data."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail also on warnings.")] = False,
     accept: Annotated[
         list[str] | None,
-        typer.Option("--accept", metavar="CHECK:COLUMN", help="Ignore this finding."),
+        typer.Option("--accept", metavar="CHECK:COLUMN", help="Ignore this finding. Repeatable."),
     ] = None,
     allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,

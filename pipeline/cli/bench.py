@@ -1,4 +1,4 @@
-"""`bench`: its options, and what it prints."""
+"""The command `bench`: the time of a run by rows and device."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from pipeline.cli.options import (
     load_config,
     print_json,
 )
+from pipeline.cli.usage import list_examples
 
-EXAMPLES = (
-    "Examples:\n\n  python -m pipeline bench --rows 1e5,1e6\n\n"
-    "  python -m pipeline bench conf/flights.yaml --rows 1e5,1e6,1e7 --devices cpu,gpu "
-    "--repeat 3 --price cpu=0.34,gpu=4.10"
+EXAMPLES = list_examples(
+    "bench --rows 1e5,1e6",
+    "bench conf/flights.yaml --rows 1e5,1e6,1e7 --devices cpu,gpu --repeat 3 "
+    "--price cpu=0.34,gpu=4.10",
 )
 
 
@@ -32,46 +33,52 @@ def bench(
     data: DataOption = None,
     target: TargetOption = None,
     rows: Annotated[
-        str, typer.Option("--rows", metavar="N,N,…", help="Sizes: rows drawn from the data.")
+        str, typer.Option("--rows", metavar="N,N,…", help="Numbers of rows to measure.")
     ] = "1e5,1e6",
     devices: Annotated[
-        str, typer.Option("--devices", metavar="cpu,gpu", help="What is measured.")
+        str, typer.Option("--devices", metavar="cpu,gpu", help="Devices to measure.")
     ] = "cpu,gpu",
     repeat: Annotated[
-        int, typer.Option("--repeat", metavar="N", min=1, help="Runs of each size and device.")
+        int,
+        typer.Option("--repeat", metavar="N", min=1, help="Number of runs per size and device."),
     ] = 3,
     price: Annotated[
         str | None,
-        typer.Option("--price", metavar="cpu=P,gpu=P", help="Dollars an hour, for costs."),
+        typer.Option(
+            "--price", metavar="cpu=P,gpu=P", help="Prices in dollars per hour, to print costs."
+        ),
     ] = None,
     set_: SetOption = None,
     allow_protocol: AllowProtocolOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Of the results: absent or empty."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of the results, which is absent or empty."
+        ),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Times the run on rows of several sizes, on the CPU and the GPU, each in a process of its own.
+    """Measure the time of a run on several numbers of rows, on the CPU and on the GPU.
 
-    Rows are drawn from the config's data, with noise. Leaves bench.json, a chart and a page.
+    Rows are drawn from the config's data, with noise. Each run has its own process.
+    The results are bench.json and a page with a chart.
     """
     from pipeline.bench import runner, table
     from pipeline.bench.request import parse_request
     from pipeline.console.terminal import print_stderr
 
-    wanted = parse_request(rows, devices, repeat, price)
+    request = parse_request(rows, devices, repeat, price)
     checked = load_config(config, data, target, collect_overrides(set_))
     say = (lambda text: None) if quiet else print_stderr
-    begun = runner.prepare_benchmark(checked, wanted, out=out, say=say)
+    benchmark = runner.prepare_benchmark(checked, request, out=out, say=say)
     try:
-        runner.run(begun)
-    finally:  # an interruption too leaves what was measured
-        if begun.cells:
-            result = begun.result()
+        runner.run(benchmark)
+    finally:  # also after an interruption: the completed measurements stay useful
+        if benchmark.cells:
+            result = benchmark.result()
             if as_json:
-                print_json({"folder": str(begun.out), **result})
+                print_json({"folder": str(benchmark.out), **result})
             else:
                 table.print_tables(result)
-            print_stderr(f"results: {begun.out}")
+            print_stderr(f"results: {benchmark.out}")

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, the config that they name, and JSON output."""
+"""Arguments and options that commands share, the config that they name, and JSON output."""
 
 from __future__ import annotations
 
@@ -7,51 +7,65 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.usage import parse_rows
 
+if TYPE_CHECKING:
+    from pipeline.config.model import Config
+
 DEFAULT_CONFIG = Path("conf/flights.yaml")
 
 ConfigArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="A YAML file; conf/flights.yaml if absent."),
+    typer.Argument(metavar="[CONFIG]", help="Config file in YAML (default: conf/flights.yaml)."),
 ]
 DataOption = Annotated[
     list[str] | None,
-    typer.Option("--data", metavar="PATH", help="CSV or Parquet: a file, folder, glob or URL."),
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="CSV or Parquet data: a file, folder, glob or URL. Repeatable.",
+    ),
 ]
 TargetOption = Annotated[
     str | None,
-    typer.Option("--target", metavar="T", help="A column, or an expression such as 'delay > 15'."),
+    typer.Option(
+        "--target", metavar="T", help="Column to predict, or an expression such as 'delay > 15'."
+    ),
 ]
 RowsOption = Annotated[
     int | None,
-    typer.Option("--rows", metavar="N", parser=parse_rows, help="Only the first N rows."),
+    typer.Option("--rows", metavar="N", parser=parse_rows, help="Use only the first N rows."),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", metavar="auto|gpu|cpu", help="Where the stages run.")
+    str | None,
+    typer.Option("--device", metavar="auto|gpu|cpu", help="Device that runs the stages."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="Overrides a key; the value is YAML. Repeatable."),
+    typer.Option(
+        "--set", metavar="A.B=C", help="Set a key of the config; the value is YAML. Repeatable."
+    ),
 ]
 ClusterOption = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="C", help="process, cores, gpus or tcp://host:8786."),
+    typer.Option(
+        "--cluster", metavar="C", help="Compute in: process, cores, gpus or tcp://host:8786."
+    ),
 ]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(
-        "--resume", metavar="RUN", help="Go on with this run; its config if none is named."
+        "--resume", metavar="RUN", help="Resume this run, with its own config unless you name one."
     ),
 ]
 
 
 def _allow(protocols: list[str] | None) -> list[str] | None:
-    """Allow the protocols before the config is read, which is checked against them."""
+    """Allow protocols, as a callback that runs before the config is checked."""
     from pipeline.config.urls import allow_protocol
 
     for protocol in protocols or ():
@@ -68,16 +82,20 @@ AllowProtocolOption = Annotated[
         "--allow-protocol",
         metavar="NAME",
         callback=_allow,
-        help="Let the config read NAME:// URLs too, such as sftp: if you trust it.",
+        help="Allow URLs NAME:// (such as sftp) in a config that you trust.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More about each stage.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output.")
+]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print no progress.")]
+VerboseOption = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Print more about each stage.")
+]
 
 
 def load_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
-    """The YAML tree of a config file, or one that names just the data and the target."""
+    """Load the tree of a config file, or build one from just the data and the target."""
     from pipeline.config.loader import read_yaml
     from pipeline.errors import ConfigError
 
@@ -87,14 +105,14 @@ def load_tree(config: Path | None, data: list[str] | None, target: str | None) -
         return {"name": derive_name(data[0]), "data": {"path": data, "target": target}}
     tree = read_yaml(config or DEFAULT_CONFIG)
     if isinstance(tree, dict) and (data or target):
-        own = tree.setdefault("data", {})
-        if isinstance(own, dict):
-            own.update({k: v for k, v in (("path", data), ("target", target)) if v})
+        section = tree.setdefault("data", {})
+        if isinstance(section, dict):
+            section.update({k: v for k, v in (("path", data), ("target", target)) if v})
     return tree
 
 
 def derive_name(path: str) -> str:
-    """A config name made of a data path."""
+    """Derive the name of a config from the path of its data."""
     stem = Path(path.rstrip("/")).name.split(".")[0]
     cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
     return cleaned[:64] or "run"
@@ -102,8 +120,8 @@ def derive_name(path: str) -> str:
 
 def load_config(
     config: Path | None, data: list[str] | None, target: str | None, overrides: list[str]
-) -> Any:
-    """The checked `Config` of a file, or of data and target, with overrides."""
+) -> Config:
+    """Load and check the config of a file, or of data and target, with overrides."""
     from pipeline.config.model import Config
 
     return Config.from_file(load_tree(config, data, target), overrides)
@@ -113,32 +131,33 @@ def choose_resume_config(
     resume: Path, config: Path | None, data: list[str] | None, *,
     out: Path | None, profile: str | None,
 ) -> Path | None:  # fmt: skip
-    """The config that goes on in a run folder: the one that is named, else the folder's own."""
+    """Return the config for a resumed run: the named config, or else the run folder's own."""
     from pipeline.errors import InputError
 
     if out is not None and out.resolve() != resume.resolve():
         raise InputError(
             f"--out {str(out)!r} and --resume {str(resume)!r} are two run folders",
-            fix="--resume RUN is the folder itself; leave --out away",
+            fix="leave out --out, because --resume names the folder",
         )
     if profile is not None:
         raise InputError(
-            "--profile with --resume: stages that are kept cannot be measured",
-            fix="profile a run of its own",
+            "--profile with --resume: reused stages cannot be measured",
+            fix="profile a new run",
         )
     if config is not None or data:
         return config
-    own = resume / "config.yaml"
-    if own.is_file():
-        return own
+    own_config = resume / "config.yaml"
+    if own_config.is_file():
+        return own_config
     raise InputError(
-        f"--resume {str(resume)!r}: there is no {own}, so no run has begun there",
+        f"--resume {str(resume)!r}: there is no {own_config}, so no run has started there",
         fix="name the config too: python -m pipeline run CONFIG --resume RUN",
     )
 
 
 def expand_home(argument: str) -> str:
-    """``--out=~/x`` with the home folder: shells leave a ``~`` that does not begin a word."""
+    """Replace a ``~`` at the start of an argument or of an option's value by the home folder."""
+    # Shells do this only at the start of a word, so not in ``--out=~/x``.
     option, sign, value = argument.partition("=")
     if not sign or not option.startswith("--"):
         option, sign, value = "", "", argument
@@ -146,14 +165,14 @@ def expand_home(argument: str) -> str:
 
 
 def collect_overrides(given: list[str] | None, **options: Any) -> list[str]:
-    """``--set`` values, then the options that are short for them."""
+    """List the overrides: values of ``--set``, then the options that are short for a key."""
     named = {"rows": "data.rows", "device": "device", "cluster": "cluster.kind"}
-    short = [f"{named[k]}={json.dumps(v)}" for k, v in options.items() if v is not None]
-    return [*(given or []), *short]
+    shorthands = [f"{named[k]}={json.dumps(v)}" for k, v in options.items() if v is not None]
+    return [*(given or []), *shorthands]
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output, in ASCII where the terminal is."""
+    """Print a value as JSON on standard output, in ASCII if that is the terminal's encoding."""
     from pipeline.config.loader import redact
     from pipeline.console.terminal import to_json_line
 

@@ -1,29 +1,56 @@
-"""`parity` on the command line: the table, the JSON file, and the status."""
+"""The command `parity`: a config on two devices, compared."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pipeline.cli.options import print_json
+import typer
+
+from pipeline.cli.options import (
+    AllowProtocolOption,
+    ConfigArgument,
+    JsonOption,
+    QuietOption,
+    RowsOption,
+    SetOption,
+    collect_overrides,
+    load_config,
+    print_json,
+)
+from pipeline.cli.usage import list_examples
 from pipeline.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
     from pipeline.parity.compare import ParityReport
-    from pipeline.parity.differences import Check
 
-SHOWN = 5
-"""Rows of a line that differs which the text shows."""
+EXAMPLES = list_examples(
+    "parity conf/flights.yaml --rows 50000", "parity my.yaml --json --out parity.json"
+)
+MAX_ROWS = 5
+"""Rows that are printed of each comparison that differs."""
 
 
-def check_parity(
-    config: Any, *, devices: str, out: Path | None, as_json: bool, quiet: bool
+def parity(
+    config: ConfigArgument = None,
+    rows: RowsOption = None,
+    devices: Annotated[
+        str, typer.Option("--devices", metavar="A,B", help="Two devices, each cpu or gpu.")
+    ] = "cpu,gpu",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="JSON file (default: data/runs/NAME-parity-….json)."
+        ),
+    ] = None,
+    set_: SetOption = None,
+    allow_protocol: AllowProtocolOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Compares, prints the table or the JSON, and writes the JSON to a file in any case.
+    """Run a config on the CPU and on the GPU, and compare each stage of the two runs.
 
-    Raises:
-        CheckFailed: something differs, after all has been written.
-        DeviceError: one of the devices is not here.
+    The exit status is 4 if something differs by more than its rule allows.
     """
     from pipeline.artifacts.files import lock_folder, write_json
     from pipeline.artifacts.run_dirs import RUNS, make_run_folder
@@ -31,52 +58,51 @@ def check_parity(
     from pipeline.console import signals
     from pipeline.parity.compare import compare, require_device
 
+    checked = load_config(config, None, None, collect_overrides(set_, rows=rows))
     first, comma, second = devices.partition(",")
     if not comma or not first or not second or "," in second:
-        raise ConfigError(f"--devices {devices!r} is not two devices", fix="such as cpu,gpu")
+        raise ConfigError(
+            f"--devices {devices!r} is not two devices", fix="name two, such as cpu,gpu"
+        )
     choices = require_device(first), require_device(second)
-    folder = make_run_folder(f"{config.name}-parity", None, RUNS if out is None else out.parent)
+    root = RUNS if out is None else out.parent
+    folder = make_run_folder(f"{checked.name}-parity", None, root)
     out = out or folder.parent / f"{folder.name}.json"
-    told = make_listener(quiet=quiet, verbose=False)
-    with (
-        signals.removed_on_exit(folder),
-        lock_folder(folder),
-    ):  # one that is killed is seen by its lock
-        found = compare(config, choices, folder, told)
-    write_json(out, found.to_json())
+    listener = make_listener(quiet=quiet, verbose=False)
+    # `clean` finds the folder of a killed command by its lock.
+    with signals.removed_on_exit(folder), lock_folder(folder):
+        result = compare(checked, choices, folder, listener)
+    write_json(out, result.to_json())
     if as_json:
-        print_json(found.to_json())
+        print_json(result.to_json())
     else:
-        print_parity(found, out)
-    if failed := found.failed:
+        print_parity(result, out)
+    if failed := result.failed:
+        fix = f"inspect the rows in {out}: the first comparison that differs is the likely cause"
+        if all(check.stage == "metrics" for check in failed):
+            fix = (
+                "use more rows: all stages before the metrics agree, and on "
+                f"{result.rows['test']:,} test rows two trainings may differ by more through their "
+                "seed alone (docs/parity.md)"
+            )
         raise CheckFailed(
-            f"parity: {len(failed)} of {len(found.checks)} comparisons of {first} and {second} "
+            f"parity: {len(failed)} of {len(result.checks)} comparisons of {first} and {second} "
             "differ",
-            examples=[f"{c.stage}: {c.what}" for c in failed],
-            fix=_advice(found, out),
+            examples=[f"{check.stage}: {check.what}" for check in failed],
+            fix=fix,
         )
 
 
-def _advice(found: ParityReport, out: Path) -> str:
-    if all(check.stage == "metrics" for check in found.failed):
-        return (
-            f"all else is the same: of {found.rows['test']:,} test rows, two trainings may differ "
-            "by more with their seed alone (docs/parity.md). Take more rows"
-        )
-    return f"{out} has rows of each; the first line that differs is the likely cause"
-
-
-def print_parity(found: ParityReport, out: Path) -> None:
-    """A line per comparison on standard output, and below it rows of those that differ."""
+def print_parity(result: ParityReport, out: Path) -> None:
+    """Print a line per comparison, then rows of the comparisons that differ."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from pipeline.console.terminal import make_console as plain
+    from pipeline.console.terminal import make_console
 
-    console = plain()
-    names = [choice.name for choice in found.choices]
-    for choice in found.choices:
+    console = make_console()
+    for choice in result.choices:
         console.print(f"{choice.name}: {choice.reason}")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("stage", "compared", "rule"):
@@ -84,30 +110,20 @@ def print_parity(found: ParityReport, out: Path) -> None:
     for column in ("values", "different", "worst"):
         table.add_column(column, justify="right")
     table.add_column("")
-    for check in found.checks:
+    for check in result.checks:
         mark = Text("same", "green") if check.passed else Text("differs", "red")
         worst = "" if check.worst is None else f"{check.worst:.2g}"
         table.add_row(
-            check.stage, check.what, check.rule, f"{check.compared:,}",
-            f"{check.different:,}", worst, mark,
-        )  # fmt: skip
+            *(check.stage, check.what, check.rule),
+            *(f"{check.compared:,}", f"{check.different:,}", worst, mark),
+        )
     console.print(table)
-    for check in found.failed:
-        for line in format_examples(check, names):
-            console.print(line)
-    same = len(found.checks) - len(found.failed)
-    console.print(f"{same} of {len(found.checks)} the same · {found.seconds:.1f} s · {out}")
-
-
-def format_examples(check: Check, names: list[str]) -> list[str]:
-    """What differs in a few rows of a line."""
-    lines = [f"{check.stage}: {check.what}"]
-    for example in check.examples[:SHOWN]:
-        row = "" if example["row"] is None else f"row {example['row']}: "
-        first, second = (_shown(value) for value in example["values"])
-        lines.append(f"  {row}{names[0]} {first}, {names[1]} {second}")
-    return lines
-
-
-def _shown(value: Any) -> str:
-    return "missing" if value is None else repr(value)
+    for check in result.failed:
+        console.print(f"{check.stage}: {check.what}")
+        for example in check.examples[:MAX_ROWS]:
+            row = "" if example["row"] is None else f"row {example['row']}: "
+            values = ["missing" if v is None else repr(v) for v in example["values"]]
+            pairs = zip(result.choices, values, strict=True)
+            console.print(f"  {row}{', '.join(f'{choice.name} {v}' for choice, v in pairs)}")
+    same = len(result.checks) - len(result.failed)
+    console.print(f"{same} of {len(result.checks)} the same · {result.seconds:.1f} s · {out}")

@@ -1,6 +1,6 @@
-"""Goes on with the run on the CPU, in the place of the process whose GPU was lost.
+"""Restart of a run on the CPU after its process has lost the GPU.
 
-A CUDA context that has failed stays in its process until that ends, so the process replaces itself.
+A failed CUDA context stays in its process until that ends, so the process replaces itself.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from pipeline.device.choose import GPU_LOST_VARIABLE
 from pipeline.errors import DeviceLost
 
 
-def restart_on_cpu(lost: DeviceLost) -> NoReturn:
-    """Replaces this process by one with the same command line, in which ``auto`` is the CPU.
+def restart_on_cpu(error: DeviceLost) -> NoReturn:
+    """Replace this process by one with the same command line, in which ``auto`` is the CPU.
 
-    It goes on in the folder of the run, with the stage that the GPU did not end; the ledger, the
-    report and the manifest say why it runs on the CPU.
+    The new process resumes the run at the stage that the GPU did not complete. The ledger, the
+    report and the manifest give the reason for the CPU.
     """
-    print_stderr(f"warning: {lost.message}; going on with it on the CPU")
+    print_stderr(f"warning: {error.message}; resuming the run on the CPU")
+    # ``execve`` discards what is still in a buffer.
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     arguments = sys.orig_argv[1:]
-    if lost.folder is not None:
-        arguments = [*arguments, "--resume", str(lost.folder)]
+    if error.folder is not None:
+        arguments = [*arguments, "--resume", str(error.folder)]
     os.execve(
         sys.executable,
         [sys.executable, *arguments],
-        {**os.environ, GPU_LOST_VARIABLE: lost.message},
+        {**os.environ, GPU_LOST_VARIABLE: error.message},
     )

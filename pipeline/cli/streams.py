@@ -1,7 +1,7 @@
-"""Standard output and standard error: what it means that one of them cannot be written to.
+"""Standard output and standard error that may fail.
 
-Output that is lost ends a command, with status 3 or, where its reader has gone, quietly. Messages
-that are lost change nothing.
+If output cannot be written, the command ends: with status 3, or quietly if the reader has closed
+it. If messages cannot be written, the command continues without them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.errors import MachineError
 
 
 class Stream(io.FileIO):
-    """A standard stream's file, which remembers that it could not be written to."""
+    """The file of a standard stream, which remembers the first error of a write."""
 
     def __init__(self, number: int, *, may_fail: bool) -> None:
         super().__init__(number, "w", closefd=False)
@@ -24,7 +24,7 @@ class Stream(io.FileIO):
         self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write what can be written; where nothing may fail, claim that it was all."""
+        """Write data; on an error, raise it or report success, according to ``may_fail``."""
         try:
             return super().write(data) or 0
         except OSError as error:
@@ -35,23 +35,23 @@ class Stream(io.FileIO):
 
 
 def install_streams() -> None:
-    """Open both streams as `Stream`; one that was closed writes nowhere."""
+    """Open both streams as `Stream`, or on the null device if they are closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started the process
-            opened: TextIO = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        if stream is None:  # the parent process has closed it
+            replacement: TextIO = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         else:
             raw = Stream(stream.fileno(), may_fail=name == "stdout")
             live = name == "stderr" or raw.isatty()
-            # an ASCII terminal shows \u2192 for an arrow
-            opened = io.TextIOWrapper(
+            # backslashreplace: an ASCII terminal shows \u2026 for an ellipsis
+            replacement = io.TextIOWrapper(
                 io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=live
             )
-        setattr(sys, name, opened)
+        setattr(sys, name, replacement)
 
 
 def find_output_failure() -> OSError | None:
-    """The error with which standard output could not be written to; None: there was none."""
+    """Return the error of the first failed write to standard output, or None."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, Stream):
         return raw.failure
@@ -63,13 +63,13 @@ def find_output_failure() -> OSError | None:
 
 
 def close_output(error: OSError) -> MachineError | None:
-    """Write nothing more; the error that ends the command, None where its reader has gone."""
+    """Discard further output; return the error that ends the command, or None for a closed pipe."""
     from pipeline.console.terminal import redirect_to_null
 
     redirect_to_null(sys.stdout)
-    if isinstance(error, BrokenPipeError):  # of a reader such as `head`
+    if isinstance(error, BrokenPipeError):  # a reader such as `head` has seen enough
         return None
     return MachineError(
         f"standard output cannot be written to: {error.strerror}",
-        fix="free some space there, or send it elsewhere",
+        fix="free some space there, or redirect it elsewhere",
     )

@@ -1,4 +1,4 @@
-"""What a finished command prints on standard output for people."""
+"""Summaries of `run` and `doctor` on standard output, for people."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
 MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def print_result(outcome: RunResult) -> None:
-    """Test metrics beside the baseline, then where everything is and what to do with it."""
+def print_result(result: RunResult) -> None:
+    """Print the test metrics beside the baseline, then the report and how to use the models."""
     console = terminal.make_console()
-    metrics = outcome.metrics
+    metrics = result.metrics
     names = SHOWN[metrics["task"]]
     title = f"test set, {metrics['rows']['test']:,} rows"
-    # without lines between the columns, five metrics fit into 60 letters
+    # Without lines between the columns, five metrics fit into 60 characters.
     style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
     narrow = console.width < 80
     table = Table(title=title, title_justify="left", **(style if narrow else {}))
@@ -40,29 +40,29 @@ def print_result(outcome: RunResult) -> None:
         table.add_column(name.replace("_", "\n" if narrow else " "), justify="right")
     table.add_row("baseline", *_cells(metrics["baseline"]["test"], names))
     for model, by_set in metrics["models"].items():
-        mark = f"{model} *" if model == outcome.best else model
+        mark = f"{model} *" if model == result.best else model
         table.add_row(mark, *_cells(by_set["test"], names))
     console.print(table)
-    decided = f"* best by {primary_metric(metrics['task']).name} on valid"
-    console.print(decided, f"· {outcome.seconds:.1f} s in all")
-    console.print(_memory(outcome.memory))
+    best = f"* best by {primary_metric(metrics['task']).name} on valid"
+    console.print(best, f"· {result.seconds:.1f} s in all")
+    console.print(_describe_memory(result.memory))
     for label, value in (
-        ("report", f"{outcome.folder}/report.html"),
+        ("report", f"{result.folder}/report.html"),
         (
             "score new data",
-            f"python -m pipeline predict {quote_path(outcome.folder)} NEW.csv --out scores.csv",
+            f"python -m pipeline predict {quote_path(result.folder)} NEW.csv --out scores.csv",
         ),
     ):
         console.print(f"{label}: {value}", soft_wrap=True)
 
 
-def _memory(memory: Mapping[str, Any]) -> str:
-    """The peak beside the plan's; in a cluster the workers' is not this process's."""
+def _describe_memory(memory: Mapping[str, Any]) -> str:
+    """Describe the peak of memory beside the planned one."""
     peak = f"memory: peak {memory['measured'] / 1e9:.2f} GB"
     if gpu := memory["device"]:
-        of = f"planned {gpu['planned'] / 1e9:.2f} of {gpu['limit'] / 1e9:.1f} GB allowed"
-        return f"{peak}; GPU memory: peak {gpu['measured'] / 1e9:.2f} GB, {of}"
-    if not memory["planned"]:
+        plan = f"planned {gpu['planned'] / 1e9:.2f} of {gpu['limit'] / 1e9:.1f} GB allowed"
+        return f"{peak}; GPU memory: peak {gpu['measured'] / 1e9:.2f} GB, {plan}"
+    if not memory["planned"]:  # in a cluster the plan is of the workers, not of this process
         return f"{peak} in this process"
     return (
         f"{peak}, planned {memory['planned'] / 1e9:.2f} of {memory['limit'] / 1e9:.1f} GB allowed"
@@ -74,7 +74,7 @@ def _cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """A line per finding, with the fix below what is not well; see `doctor.brief`."""
+    """Print a line per finding, with the fix below those that are not ok."""
     from pipeline.doctor.examine import summarize_findings
 
     console = terminal.make_console()

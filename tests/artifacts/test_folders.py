@@ -78,13 +78,13 @@ def test_runs_shows_the_command_that_goes_on(stopped, capsys):
     )
     assert resume_command(stopped) == f"python -m pipeline run --resume '{stopped}'"
     assert app.invoke(["runs", str(stopped.parent)]) == 0
-    assert "go on with: python -m pipeline run --resume" in capsys.readouterr().out
+    assert "resume with: python -m pipeline run --resume" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--resume", "{}/absent"], "no run has begun there"),
+        (["--resume", "{}/absent"], "no run has started there"),
         (["--resume", "{}/a run", "--out", "{}/b"], "are two run folders"),
         (["--resume", "{}/a run", "--profile", "cprofile"], "cannot be measured"),
         (["--resume", "{}/a run"], "there is no file or folder 'none.csv'"),

@@ -73,7 +73,7 @@ def test_version(capsys):
         (["predict", "none", "x.csv", "--out", "o.txt"], "neither .csv nor .parquet"),
         (["init", "none.csv", "--target", "y"], "none.csv"),
         (["runs", "none"], "there is no folder 'none'"),
-        (["clean"], "removes nothing unless told what"),
+        (["clean"], "removes nothing unless an option selects it"),
         (["compare", "none", "none"], "needs two runs"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_process_ends_with_3_too_and_says_it_once(arguments, here):
     with Path("/dev/full").open("w") as full:
         done = started(here, *arguments, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 3
-    assert done.stderr == f"{FULL}  Fix: free some space there, or send it elsewhere\n"
+    assert done.stderr == f"{FULL}  Fix: free some space there, or redirect it elsewhere\n"
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["compare", "one", "two"], 0), (["report", "none"], 2)])  # fmt: skip
