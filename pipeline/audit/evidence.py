@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.audit import suggestion, univariate
@@ -101,8 +100,11 @@ class Evidence:
         return ColumnValues(values[self._sets == TRAIN], values[self._sets == TEST], False)
 
     def get_codes(self, name: str) -> ColumnValues:
-        """Return a column of the data as codes, whatever its type."""
-        codes = _encode(self.scan.sample[name])
+        """Return a column of the data as int64 codes, -1 where missing, whatever its type."""
+        codes, values = cpu.to_codes(self.scan.sample[name])
+        # Positions among the sorted values do not depend on how the rows were partitioned.
+        place = np.append(np.argsort(np.argsort(values)), -1)
+        codes = place[codes].astype("int64")
         return ColumnValues(codes[self._sets == TRAIN], codes[self._sets == TEST], True)
 
     def get_labeled_column(self, name: str) -> LabeledColumn:
@@ -205,14 +207,3 @@ class Evidence:
     def suggest_split(self, by: str, column: str) -> str:
         """Suggest the line of config that splits the rows by another column."""
         return suggestion.suggest_split(self.split, by, column)
-
-
-def _encode(series: pd.Series) -> Array:
-    """Return int64 (n,): positions among the sorted values, -1 where missing.
-
-    Sorting makes the codes independent of how the rows were partitioned.
-    """
-    codes, values = cpu.to_codes(series)
-    place = np.append(np.argsort(np.argsort(values)), -1)
-    positions: Array = place[codes].astype("int64")
-    return positions

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from pipeline.artifacts import manifest as manifests
 from pipeline.audit.suspicious_names import is_entity_name
@@ -80,7 +80,21 @@ def open_finished_run(run: Path, data: Sequence[str] | None = None) -> FinishedR
         )
     with manifests.report_misfits(run):
         saved_plan = fit.load(run / "features", run_files.read)
-        manifest = _select_facts(run_files.manifest)
+        stored = run_files.manifest
+        manifest: ManifestFacts = {
+            "rows": {str(name): int(n) for name, n in stored["rows"].items()},
+            "inputs": [
+                {
+                    "path": str(i["path"]),
+                    "bytes": int(i["bytes"]),
+                    "fingerprint": str(i["fingerprint"]),
+                }
+                for i in stored["inputs"]
+            ],
+            "files": {
+                name: str(stored["files"][name]) for name in (CONFIG, f"features/{fit.PLAN}")
+            },
+        }
     job = _prepare_audit_job(config, has_moved=bool(data))
     entities, times = _find_entity_columns(job, saved_plan), _find_time_columns(job)
     # Slices are the columns that a job keeps for metrics: declared as such, the columns that the
@@ -95,17 +109,6 @@ def open_finished_run(run: Path, data: Sequence[str] | None = None) -> FinishedR
     )
     changes = tuple(_list_changes(manifest["inputs"], job, has_moved=bool(data)))
     return FinishedRun(run, manifest, config, job, saved_plan, entities, times, changes)
-
-
-def _select_facts(manifest: Mapping[str, Any]) -> ManifestFacts:
-    return {
-        "rows": {str(name): int(n) for name, n in manifest["rows"].items()},
-        "inputs": [
-            {"path": str(i["path"]), "bytes": int(i["bytes"]), "fingerprint": str(i["fingerprint"])}
-            for i in manifest["inputs"]
-        ],
-        "files": {name: str(manifest["files"][name]) for name in (CONFIG, f"features/{fit.PLAN}")},
-    }
 
 
 def _prepare_audit_job(config: Config, *, has_moved: bool) -> Job:

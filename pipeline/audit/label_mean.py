@@ -209,8 +209,23 @@ def check_label_mean(evidence: Evidence) -> CheckResult:
         if means is None:
             continue
         measured[name] = asdict(means)
-        if severity := means.severity:
-            findings.append(_report_means(name, means, severity, evidence))
+        severity = means.severity
+        if severity is None:
+            continue
+        if means.is_equal:
+            what = (
+                f"equals the target's mean over all rows with the same value, test rows included; "
+                f"this holds for {means.equal:.1%} of the values whose training rows alone have "
+                f"another mean"
+            )
+        else:
+            what = (
+                f"contains the labels of held-out rows: among {means.values:,} of its values, "
+                f"where the training rows' labels are above the value, the other rows' labels are "
+                f"below it ({-means.z:.1f} standard errors)"
+            )
+        config = evidence.suggest_without(name)
+        findings.append(Finding("label_mean", severity, name, what, measured[name], config))
     summary = (
         f"{len(evidence.numeric_columns):,} numeric columns, {len(measured):,} of them with "
         "repeated values"
@@ -231,19 +246,3 @@ def _measure_column(column: LabeledColumn, evidence: Evidence) -> Means | None:
     correlation = np.abs(centred @ (classes - classes.mean(axis=0)))
     best = int(np.argmax(correlation / (classes.std(axis=0) + 1e-12)))
     return measure_means(column, classes[:, best], 1.0)
-
-
-def _report_means(name: str, means: Means, severity: Severity, evidence: Evidence) -> Finding:
-    if means.is_equal:
-        what = (
-            f"equals the target's mean over all rows with the same value, test rows included; this "
-            f"holds for {means.equal:.1%} of the values whose training rows alone have another mean"
-        )
-    else:
-        what = (
-            f"contains the labels of held-out rows: among {means.values:,} of its values, where "
-            f"the training rows' labels are above the value, the other rows' labels are below it "
-            f"({-means.z:.1f} standard errors)"
-        )
-    config = evidence.suggest_without(name)
-    return Finding("label_mean", severity, name, what, asdict(means), config)

@@ -63,6 +63,7 @@ def check_noisy_copy(evidence: Evidence) -> CheckResult:
         summary = "nothing scored: too few test rows, or equal labels"
         return CheckResult("noisy_copy", summary)
     notable, (*_, decisive) = NOTABLE[evidence.target.task], LIMITS[evidence.target.task]
+    metric = METRIC[evidence.target.task]
     findings, columns = [], 0
     for name in evidence.numeric_columns:
         score = evidence.scores.get(name) or evidence.score_values(_get_values(name, evidence))
@@ -70,8 +71,18 @@ def check_noisy_copy(evidence: Evidence) -> CheckResult:
             continue
         columns += 1
         copy = _inspect_column(name, score, evidence)
-        if copy.units or copy.others:
-            findings.append(_report_copy(name, score, copy, evidence))
+        signs = [copy.units] if copy.units else []
+        if copy.others:
+            signs.append(f"given the label it is independent of {copy.others:,} other features")
+        if not signs:
+            continue
+        what = (
+            f"may be the target with noise of standard deviation {copy.noise:.3g}: alone it has "
+            f"{metric} {score.value:.4f}; {'; '.join(signs)}"
+        )
+        measured = {"metric": metric, "value": score.value, **asdict(copy)}
+        config = evidence.suggest_without(name)
+        findings.append(Finding("noisy_copy", "warn", name, what, measured, config))
     summary = f"{columns:,} columns with a notable score"
     return CheckResult("noisy_copy", summary, findings, {"columns": columns})
 
@@ -115,19 +126,6 @@ def _list_codings(evidence: Evidence) -> list[list[float]] | None:
     if len(classes) == 2:
         codings += [[1.0, 0.0], [-1.0, 1.0], [1.0, -1.0]]
     return codings
-
-
-def _report_copy(name: str, score: Score, copy: Copy, evidence: Evidence) -> Finding:
-    metric = METRIC[evidence.target.task]
-    signs = [copy.units] if copy.units else []
-    if copy.others:
-        signs.append(f"given the label it is independent of {copy.others:,} other features")
-    what = (
-        f"may be the target with noise of standard deviation {copy.noise:.3g}: alone it has "
-        f"{metric} {score.value:.4f}; {'; '.join(signs)}"
-    )
-    measured = {"metric": metric, "value": score.value, **asdict(copy)}
-    return Finding("noisy_copy", "warn", name, what, measured, evidence.suggest_without(name))
 
 
 # -- units -----------------------------------------------------------------------------------------
@@ -178,7 +176,10 @@ def _match_line(values: Array, label: Array) -> Copy:
     slope = float((values * centred).mean()) / deviation
     residual = values - values.mean() - slope * deviation * centred
     noise = float(residual.std())
-    if noise == 0 or not _is_level(residual, centred):
+    # Noise that was added has no bend, and the same spread for all labels.
+    size, limit = np.abs(residual), INDEPENDENT / np.sqrt(len(label))
+    pairs = ((residual, centred**2), (size, centred), (size, np.abs(centred)))
+    if noise == 0 or not all(abs(_correlate(a, b)) < limit for a, b in pairs):
         return Copy()
     error = ERRORS * noise / deviation / np.sqrt(len(label))
     offset = float((values - label).mean()) / deviation
@@ -189,14 +190,6 @@ def _match_line(values: Array, label: Array) -> Copy:
         return Copy(noise=noise)
     units = f"its mean is the label's along a line of slope {slope:.4f} and offset {offset:.4f}"
     return Copy(units, noise)
-
-
-def _is_level(residual: Array, label: Array) -> bool:
-    """Return whether the residual has no bend, and the same spread for all labels."""
-    error = 1 / np.sqrt(len(label))
-    size = np.abs(residual)
-    pairs = ((residual, label**2), (size, label), (size, np.abs(label)))
-    return all(abs(_correlate(a, b)) < INDEPENDENT * error for a, b in pairs)
 
 
 def _has_same_shape(residual: Array, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:

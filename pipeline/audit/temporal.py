@@ -52,21 +52,17 @@ def check_times(evidence: Evidence) -> CheckResult:
     summary = f"{len(evidence.scan.times):,} columns of times"
     measured = {
         name: {
-            which: None if r is None else _describe_range(evidence, name, r)
-            for which, r in zip(SETS, ranges, strict=True)
+            which: times
+            and {
+                "first": _format_time(evidence, name, times[0]),
+                "last": _format_time(evidence, name, times[1]),
+                "rows": times[2],
+            }
+            for which, times in zip(SETS, ranges, strict=True)
         }
         for name, ranges in evidence.scan.times.items()
     }
     return CheckResult("times", summary, findings, measured)
-
-
-def _describe_range(evidence: Evidence, name: str, times: TimeRange) -> dict[str, Any]:
-    first, last, rows = times
-    return {
-        "first": _format_time(evidence, name, first),
-        "last": _format_time(evidence, name, last),
-        "rows": rows,
-    }
 
 
 def _check_mixed_sets(

@@ -19,6 +19,7 @@ AT_ONCE = 4
 
 def check_driver(probe: Probe) -> Finding:
     """Check NVIDIA's driver."""
+    # A driver may work while no GPU is usable: then the line on GPUs has the reason.
     if probe.reason and (not probe.driver or probe.reason.startswith(DRIVER_REASONS)):
         return Finding("driver", "warn", probe.reason, probe.fix)
     return Finding("driver", "ok", f"{probe.driver}, up to CUDA {cuda_text(probe.cuda)}")
@@ -118,6 +119,7 @@ def check_same_model(probe: Probe) -> list[Finding]:
     if len(models) == 1:
         return [Finding("GPUs alike", "ok", f"{len(probe.gpus)} × {probe.gpus[0].name}")]
     names = ", ".join(f"{gpu.index}: {gpu.name} {format_gib(gpu.memory)}" for gpu in probe.gpus)
+    # The fix selects the GPUs of the best model by UUID: numbers change with the environment.
     best = max(probe.gpus, key=lambda gpu: (gpu.memory, gpu.capability))
     same = [g for g in probe.gpus if (g.name, g.memory) == (best.name, best.memory)]
     detail = f"{names}: rows are distributed evenly, so the smallest GPU is full first"

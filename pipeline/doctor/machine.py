@@ -72,6 +72,7 @@ def check_memory(limits: Limits) -> Finding:
     import psutil
 
     machine, limit = psutil.virtual_memory(), get_memory_limit(limits)
+    # Other containers may have taken what this one's limit allows.
     free = min(limit - (limits.memory_used or 0), int(machine.available))
     detail = f"{format_gib(limit)}, {format_gib(free)} of it free"
     if limit < machine.total:

@@ -13,6 +13,7 @@ from pipeline.doctor.examine import Finding, examine, summarize_findings
 from pipeline.errors import FIX_LABEL, MachineError
 
 
+# Keywords differ between versions of rapids-cli, so unknown ones are ignored.
 def pipeline_check(verbose: bool = False, **_: Any) -> str:
     """Check that pipeline's runs work on this machine, and on which device.
 

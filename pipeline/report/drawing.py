@@ -98,6 +98,7 @@ def draw_figure(
         entries.append(LegendItem(label={"value": name}, renderers=renderers))
         hovered += renderers
     fig.add_tools(HoverTool(tooltips=list(hover.items()), renderers=hovered, mode="mouse"))
+    # Long names get a column of their own, so that the legend fits on a phone.
     columns = 2 if max(len(line.name) for line in lines) <= TWO_COLUMNS else 1
     fig.height = HEIGHT + LEGEND_ROW * -(-len(entries) // columns)
     legend = Legend(items=entries, ncols=columns, click_policy="hide", location="center")
@@ -125,6 +126,7 @@ def _draw_line(fig: figure, line: Line, *, dots: bool, steps: bool) -> list[Glyp
 
 
 def _apply_style(fig: figure) -> None:
+    # Transparent backgrounds let the chart follow the page from light to dark.
     fig.toolbar.logo = None
     fig.toolbar.autohide = True
     for name in ("background_fill_color", "border_fill_color", "outline_line_color"):

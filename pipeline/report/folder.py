@@ -82,13 +82,12 @@ def read_run_folder(run: Path) -> RunFolder:
         plan=reader.read_json(run / "features" / "plan.json", plan_adapter()),
         metrics=reader.read_json(evaluated / "metrics.json", metrics_adapter()),
         curves=reader.read_json(evaluated / "curves.json", curves_adapter()),
-        sidecars={p.stem: reader.read_checked(p, _check_sidecar) for p in sidecars},
+        sidecars={
+            p.stem: reader.read_checked(p, lambda c, path: check_sidecar(c, path.stem, path))
+            for p in sidecars
+        },
         audit=reader.read_json(run / "audit.json", get_audit_adapter()),
     )
-
-
-def _check_sidecar(content: JsonObject, path: Path) -> None:
-    check_sidecar(content, path.stem, path)
 
 
 @dataclass
@@ -133,6 +132,7 @@ class _FileReader:
 def _read_ledger(path: Path, reader: _FileReader) -> list[JsonObject]:
     entries = []
     lines = (reader.read(path) or b"").splitlines()
+    # A resumed run appends to the ledger: lines of earlier runs are not shown.
     first = find_last_run(lines)
     for number, line in enumerate(lines[first:], first + 1):
         try:

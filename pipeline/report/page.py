@@ -49,6 +49,7 @@ def rewrite_report(run: Path) -> Path:
 def render(run: RunFolder) -> str:
     """Render the page of a run."""
     curves, gpus = charts.draw_curves(run.curves), timeline.draw_gpu_charts(run.timeline)
+    # Without a manifest no file can be verified, so the page has to warn.
     if run.manifest:
         warnings = list(run.manifest.get("warnings", []))
     else:
@@ -89,6 +90,7 @@ def _describe_run(run: RunFolder) -> dict[str, Any]:
     config, manifest, data = run.config, run.manifest, run.config.get("data", {})
     task = run.metrics.get("task") or manifest.get("task", "")
     classes = run.curves.get("classes") or manifest.get("classes") or []
+    # The manifest has the same facts, in case metrics.json is missing.
     rows = run.metrics.get("rows") or manifest.get("rows") or {}
     facts = [
         ("Target", str(data.get("target", ""))),

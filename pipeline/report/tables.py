@@ -168,6 +168,7 @@ def tabulate_importances(curves: JsonObject) -> list[JsonObject]:
     tables = []
     for model, curve in curves.get("models", {}).items():
         listed = curve.get("importances", [])
+        # Shares are of all features, bars are relative to the first.
         total = sum(i["value"] for i in listed)
         top = max((i["value"] for i in listed), default=0)
         if top <= 0:
@@ -194,11 +195,13 @@ def tabulate_stages(ledger: Sequence[JsonObject]) -> JsonObject:
     lines = [e for e in ledger if "seconds" in e]
     if not lines:
         return {}
+    # Bars are relative to the slowest stage.
     longest = max(e["seconds"] for e in lines)
     heads = {
         "peak_host": "Peak memory", "planned_host": "Planned", "peak_device": "Peak GPU memory",
         "planned_device": "Planned (GPU)", "h2d": "Host to GPU", "d2h": "GPU to host",
     }  # fmt: skip
+    # A CPU run has no columns of GPU memory or transfers.
     sizes = [k for k in heads if any(e.get(k) for e in lines)]
     gpu_keys = [k for k in GPU_FIGURES if any(k in e.get("gpu", {}) for e in lines)]
     return {
@@ -223,7 +226,12 @@ def tabulate_stages(ledger: Sequence[JsonObject]) -> JsonObject:
         ],
         "reasons": _group_reasons(lines),
         "notes": [
-            {"stage": e.get("stage", ""), "text": note} for e in ledger for note in _list_notes(e)
+            {"stage": e.get("stage", ""), "text": str(note)}
+            for e in ledger
+            for note in (
+                *(e[k] for k in ("event", "note", "resume") if e.get(k)),
+                *(e.get("notes") or ()),
+            )
         ],
     }
 
@@ -243,12 +251,6 @@ def _group_reasons(lines: Sequence[JsonObject]) -> list[JsonObject]:
         }
         for (asked, device, reason), names in groups.items()
     ]
-
-
-def _list_notes(entry: JsonObject) -> list[str]:
-    notes = entry.get("notes") or []
-    single = [str(entry[k]) for k in ("event", "note", "resume") if entry.get(k)]
-    return [*single, *(str(n) for n in notes)]
 
 
 def describe_plan(plan: JsonObject) -> JsonObject:

@@ -47,6 +47,7 @@ def format_metric(value: float | None, scale: float | None = None) -> str:
     if value is None:
         return ABSENT
     size = abs(value if scale is None else scale)
+    # Very small and very large numbers need an exponent.
     if not (size == 0 or 1e-3 <= size < 1e9):
         return f"{value:.4g}"
     decimals = 4 if size < 10 else max(0, 4 - len(str(int(size))))
