@@ -163,9 +163,13 @@ class XGBoostParams(ModelParams):
     def native(self) -> NativeParams:
         """The parameters that XGBoost gets unchanged, once `resolve_auto` has run."""
         always = (
-            "max_depth", "learning_rate", "min_child_weight", "subsample", "colsample_bytree",
+            "max_depth",
+            "learning_rate",
+            "min_child_weight",
+            "subsample",
+            "colsample_bytree",
             "max_bin",
-        )  # fmt: skip
+        )
         native = {name: getattr(self, name) for name in always}
         for name in ("max_leaves", "num_parallel_tree"):
             # left out at their defaults, which are XGBoost's own

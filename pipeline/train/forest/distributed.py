@@ -96,12 +96,18 @@ def train(params: ForestParams, feed: PartitionedFeed, options: TrainingOptions)
     trees = [len(part) for part in np.array_split(np.arange(params.trees), len(members))]
     futures = [
         client.submit(
-            gpu_worker_failure.run_guarded, _grow, matrix, fill_future,
-            (number, trees[number], threads[address]), task,
-            pure=False, workers=[address], allow_other_workers=True,
+            gpu_worker_failure.run_guarded,
+            _grow,
+            matrix,
+            fill_future,
+            (number, trees[number], threads[address]),
+            task,
+            pure=False,
+            workers=[address],
+            allow_other_workers=True,
         )
         for number, (matrix, address) in enumerate(zip(dealt, members, strict=True))
-    ]  # fmt: skip
+    ]
     fill, *grown = client.gather([fill_future, *futures])
     options.progress(f"{params.trees} trees", params.trees, params.trees)
     notes += grown[0].notes

@@ -147,9 +147,14 @@ def boost(
         with signals.defer_signals():
             _reseed(booster, plan, number)
             _grow(
-                booster, plan, end,
-                train=train, watched=watched, history=history, progress=progress,
-            )  # fmt: skip
+                booster,
+                plan,
+                end,
+                train=train,
+                watched=watched,
+                history=history,
+                progress=progress,
+            )
         done = end == plan.rounds or booster.num_boosted_rounds() < end
         state = BoostingState(booster.reset() if done else booster, history, number + 1, done)
         on_segment(state)

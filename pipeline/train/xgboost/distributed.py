@@ -127,10 +127,15 @@ def _attempt(
 
     try:
         results = gang_tasks.run_on_all_workers(
-            client, parts, members, _boost_in_worker, shared_facts,
+            client,
+            parts,
+            members,
+            _boost_in_worker,
+            shared_facts,
             (arguments[first], topic, start.pack()),
-            what="XGBoost's training", meanwhile=fetch_segment,
-        )  # fmt: skip
+            what="XGBoost's training",
+            meanwhile=fetch_segment,
+        )
     finally:
         client.unsubscribe_topic(topic)
         client.unsubscribe_topic(topic + SEGMENT)
@@ -204,8 +209,12 @@ def _boost_in_worker(
     notes: list[str] = []
     with collective.CommunicatorContext(**tracker, DMLC_TASK_ID=f"{rank:08d}"):
         state = local.boost_locally(
-            params, feed, plan,
-            start=BoostingState.unpack(*start), on_segment=offer_segment, progress=log_progress,
+            params,
+            feed,
+            plan,
+            start=BoostingState.unpack(*start),
+            on_segment=offer_segment,
+            progress=log_progress,
             notes=notes,
-        )  # fmt: skip
+        )
     return (state.pack(), notes) if rank == 0 else None

@@ -51,8 +51,12 @@ def boost_locally(
             quantile_matrix.build_matrices(
                 params, feed, plan.params, seed=plan.seed, notes=notes, cache=cache
             ),
-            feed, plan, start=start, on_segment=on_segment, progress=progress,
-        )  # fmt: skip
+            feed,
+            plan,
+            start=start,
+            on_segment=on_segment,
+            progress=progress,
+        )
 
 
 def _boost_on(

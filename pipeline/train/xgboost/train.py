@@ -46,21 +46,18 @@ def train(params: XGBoostParams, feed: Feed, options: TrainingOptions) -> Fitted
     depend on their number.
     """
     stops = bool(options.rounds is None and params.early_stopping and feed.count_rows("valid"))
+    inputs: list[object] = [
+        params.model_dump(),
+        [asdict(f) for f in feed.features],
+        asdict(feed.target),
+    ]
+    inputs += [feed.count_rows("train"), feed.count_rows("valid")]
     plan = BoostingPlan(
         params=make_native_params(params, feed, options.threads),
         seed=options.seed,
         rounds=options.rounds or params.rounds,
         patience=params.early_stopping if stops else 0,
-        identity=json.dumps(
-            [
-                params.model_dump(),
-                [asdict(feature) for feature in feed.features],
-                asdict(feed.target),
-                feed.count_rows("train"),
-                feed.count_rows("valid"),
-            ],
-            default=str,
-        ),
+        identity=json.dumps(inputs, default=str),
     )
     notes: list[str] = []
     state = checkpointing.load_state(plan, options.checkpoint)
@@ -73,9 +70,14 @@ def train(params: XGBoostParams, feed: Feed, options: TrainingOptions) -> Fitted
         if isinstance(feed, PartitionedFeed) and feed.is_distributed:
             boost = distributed.boost_on_workers
         state = boost(
-            params, feed, plan,
-            start=state, on_segment=save_state, progress=options.progress, notes=notes,
-        )  # fmt: skip
+            params,
+            feed,
+            plan,
+            start=state,
+            on_segment=save_state,
+            progress=options.progress,
+            notes=notes,
+        )
     assert state.booster is not None
     booster, rounds = state.booster, state.rounds
     if stops:
