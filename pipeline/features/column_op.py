@@ -48,6 +48,7 @@ class ColumnwiseOp(Op):
 
     def merge(self, a: Summary, b: Summary) -> Summary:
         """Merge the summaries column by column."""
+        # Every partition lists the same columns in the same order.
         pairs = zip(a["of"], b["of"], strict=True)
         return {**a, "of": [self.merge_column(x, y) for x, y in pairs]}
 
@@ -86,6 +87,7 @@ class ColumnOp(ColumnwiseOp):
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Transform every column."""
+        # The state's lists follow the order of `reads`, which is the order of the frame.
         return rows.device.make_frame(
             {
                 output_name(self.as_, name): self.transform_column(

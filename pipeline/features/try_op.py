@@ -103,7 +103,7 @@ def try_op(
         train: return what training rows get (`Op.transform_train`).
     """
     op = parse_op(yaml.safe_load(entry) if isinstance(entry, str) else entry)
-    op = bind_side_table(op, tables)
+    op = bind_side_table(op, tables)  # a run fills in the table's keys before it plans
     schema, host = make_frame(data)
     frame = device.to_device(host)
     ids = device.xp.arange(len(host))
@@ -115,6 +115,7 @@ def try_op(
         missing_text = {c.name for c in schema if c.dtype == "text"} & set(new_schema.names)
         assert missing_text >= {c.name for c in new_schema if c.dtype == "text"}
         frame = device.to_device(host)
+        # New rows have other ids than training rows, as in a run.
         ids = device.xp.arange(len(host)) + len(rows.ids)
         rows = Rows(device, ids, None, None, task, n_classes, seed, predicting=True)
     step = op.transform_train if train else op.transform

@@ -139,14 +139,14 @@ def fit(
                 steps[i] = replace(step, op=op, state=state, done=done, phase=phase)
             resolved = _update_schemas(resolved, places, steps, source)
         elif boundary:
+            # Everything before the regroup is fitted: apply it, so that the rows can move.
             cut = next(i for i in range(base + 1, len(steps)) if steps[i].op.regroup_by())
             parts, meta = _apply_steps(client, parts, meta, tuple(steps[base:cut]), context)
             base = cut
         else:
             break
-    features = select_model_columns(resolved, left_out)
-    dropped = _list_dropped(source, steps, features)
-    plan = FittedPlan(source, tuple(steps), tuple(features), dropped)
+    features = tuple(select_model_columns(resolved, left_out))
+    plan = FittedPlan(source, tuple(steps), features, _list_dropped(source, steps, features))
     return FitResult(plan, parts, tuple(steps[base:]))
 
 
@@ -155,6 +155,7 @@ def replay_plan(
 ) -> FitResult:
     """Return what `fit` returns, for other partitions of the same rows, without fitting."""
     base = 0
+    # Only what changes the order of rows must be replayed; the rest runs with `remaining`.
     for cut, step in enumerate(plan.steps):
         if step.op.regroup_by() is None:
             continue
@@ -240,8 +241,7 @@ def save_and_reload(plan: FittedPlan, folder: Path) -> FittedPlan:
     shutil.rmtree(folder, ignore_errors=True)
     save(plan, folder)
     loaded = load(folder)
-    # Fitted states stay the same objects: devices cache copies of them, and they have been loaded
-    # from their own files already (`state_cache.StateCache`).
+    # Fitted states stay the same objects, because devices cache copies of them by identity.
     steps = [
         replace(new, state=old.state) if old.phase else new
         for old, new in zip(plan.steps, loaded.steps, strict=True)

@@ -24,6 +24,7 @@ def check_plan(
     """
     dtypes: dict[str, Dtype] = {c.name: c.dtype for c in source}
     kinds = {c.name: c.kind for c in source}
+    # Follow the columns through the steps, as a run does: a damaged plan must not reach the data.
     for number, (step, entry) in enumerate(zip(steps, plan.steps, strict=True)):
         place = f"steps.{number}"
         try:
@@ -54,6 +55,7 @@ def check_plan(
 
 
 def _check_filters(filters: Sequence[str], source: Schema, path: Path) -> None:
+    # Filters see the columns of the data only, whatever the steps produce.
     for number, text in enumerate(filters):
         try:
             dtype = parse(text).check(source).dtype

@@ -79,7 +79,7 @@ def load(
 def _load(entry: Any, folder: Path, read: manifest.FileReader, bounds: TableLimits) -> Any:
     if isinstance(entry, dict) and set(entry) == {"$table"}:
         name = str(entry["$table"])
-        if Path(name).name != name:
+        if Path(name).name != name:  # a run folder from elsewhere may name any path
             raise InputError(f"plan.json names the table {name!r}, which is outside the run")
         return read_stored_table(folder / TABLES / name, bounds, read)
     if isinstance(entry, dict):
@@ -117,6 +117,7 @@ def load_checked(
     """
     wanted = check_state(op, schema, entry, path, place)
     loaded: dict[str, pd.DataFrame] = {}
+    # The sizes are limited while reading, so that a small file cannot claim a huge table.
     for name, expected in zip(list_tables(entry), wanted, strict=False):
         width = max(1, len(expected.columns))
         rows = min(expected.rows, MAX_ROWS, cells // width)

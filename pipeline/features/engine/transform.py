@@ -108,6 +108,7 @@ def to_part(frame: Frame, context: TransformContext) -> Part:
         predicting=context.predicting,
         train_mask=None if sets is None else sets == TRAIN,
     )
+    # Ops may rely on positions: the index, which holds the ids, is set again in `to_frame`.
     frame = frame.reset_index(drop=True)
     return Part({n: frame[n] for n in frame.columns if n not in RESERVED}, rows, sets)
 
@@ -193,7 +194,7 @@ def summarise_steps(
     part, needed = to_part(frame, context), {n for s in steps for n in s.reads}
     part = replace(part, columns={n: s for n, s in part.columns.items() if n in needed})
     summaries: dict[int, Summary] = {}
-    if keep_all_until < 0:
+    if keep_all_until < 0:  # no step needs validation or test rows
         part = _select_fit_rows(part, sample)
     for position, step in enumerate(steps):
         if position in pending:
@@ -243,7 +244,7 @@ def hash_group(frame: Frame, names: Sequence[str], device_name: str) -> Array:
     """Return int64 (n,) in [0, 2^32): equal for rows of the same entity, on every partition."""
     device = frames_of(device_name)
     number = device.xp.zeros(len(frame), dtype="int64")
-    for name in names:
+    for name in names:  # hashes, not codes: codes differ between partitions
         number = device.hash_ints(number * 2**32 + device.hash_values(frame[name], 1), 2)
     return number
 
@@ -264,7 +265,7 @@ def build_matrices(
     by_set: dict[str, Matrix] = {}
     for number, set_name in enumerate(SETS):
         at = device.xp.flatnonzero((part.sets == number) & wanted)
-        if len(at):
+        if len(at):  # sets without rows here have no matrix
             x = device.to_matrix(frame, list(frame.columns), at)
             label, weight = (None if a is None else a[at] for a in (rows.label, rows.weight))
             by_set[set_name] = Matrix(x, label, weight, rows.ids[at])

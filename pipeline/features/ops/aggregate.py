@@ -37,9 +37,10 @@ from pipeline.features.stats.key_tables import (
 from pipeline.schema import Column, Columns, Schema
 
 Stats = Annotated[
-    tuple[Stat, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
+    tuple[Stat, ...],
+    BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
     Field(min_length=1),
-]  # fmt: skip
+]
 
 
 class Groups(SavedState):
@@ -150,6 +151,7 @@ class Aggregate(Op):
         """Compute the statistics of each group of one partition."""
         device = rows.device
         codes, keys = group_rows(frame, state["by"], device)
+        # A single key column is coded by its dictionary, which may hold values that no row has.
         seen = device.bincount(codes, len(keys)) > 0
         parts = {
             f"{part}_{i}": values

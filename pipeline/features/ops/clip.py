@@ -39,6 +39,7 @@ class Clip(ColumnOp):
     upper: float | None = None
     """Largest value; larger ones become it."""
 
+    # pydantic checks each parameter alone; a validator checks them together.
     @model_validator(mode="after")
     def _check_limits(self) -> Clip:
         if self.lower is None and self.upper is None:

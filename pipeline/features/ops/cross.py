@@ -86,6 +86,7 @@ def _pair(
 ) -> tuple[Array, np.ndarray]:
     """Return codes and texts of the pairs of two coded columns that occur."""
     xp = device.xp
+    # The product fits an int64: a partition has fewer than 2^31 distinct values per column.
     width = max(len(b_texts), 1)
     pairs = xp.where((a < 0) | (b < 0), -1, a * width + b)
     distinct, codes = xp.unique(pairs, return_inverse=True)

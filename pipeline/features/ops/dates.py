@@ -21,9 +21,10 @@ DatePart = Literal[
     "hour", "minute", "second", "is_weekend", "is_month_start", "is_month_end",
 ]  # fmt: skip
 Parts = Annotated[
-    tuple[DatePart, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
+    tuple[DatePart, ...],
+    BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
     Field(min_length=1),
-]  # fmt: skip
+]
 
 _MEMBER: Mapping[str, str] = MappingProxyType(
     {"day_of_week": "dayofweek", "day_of_year": "dayofyear"}

@@ -57,7 +57,7 @@ class Derive(Op):
     @field_validator("columns", mode="before")
     @classmethod
     def _accept_constants(cls, value: Any) -> Any:
-        plain = (bool, int, float)
+        plain = (bool, int, float)  # YAML parses `one: 1` as a number
         return {n: str(e) if isinstance(e, plain) else e for n, e in dict(value).items()}
 
     @model_validator(mode="after")
@@ -94,6 +94,7 @@ class Derive(Op):
             except ConfigError as error:
                 raise _name_column(name, error) from None
             columns.append(Column(name, result.dtype))
+            # Later expressions of the entry may use this column.
             schema = schema.with_columns(columns[-1:])
         return columns
 

@@ -43,6 +43,7 @@ class Filter(Op):
     def _accept_shorthand(cls, value: Any) -> Any:
         return value if isinstance(value, Mapping) else {"where": value}
 
+    # The columns are unknown here: `check` looks them up once the schema is known.
     @model_validator(mode="after")
     def _check_syntax(self) -> Filter:
         self.expression()

@@ -152,7 +152,7 @@ class Join(Op):
         Raises:
             ConfigError: the data have both a column's name and its longer name.
         """
-        self.reads(schema)
+        self.reads(schema)  # refuses keys that cannot match
         columns = []
         for column in self._joined():
             name = f"{self.table}__{column}" if column in schema else column
@@ -166,7 +166,7 @@ class Join(Op):
 
     def tables(self) -> dict[str, list[str] | None]:
         """Return the side table with its keys and the joined columns."""
-        if self.columns is None or self.keys is None:
+        if self.columns is None or self.keys is None:  # before `bind_table`: read everything
             return {self.table: None}
         return {self.table: list(dict.fromkeys([*self.keys, *self.columns]))}
 
@@ -177,13 +177,14 @@ class Join(Op):
             DataError: two rows of the table have the same keys.
         """
         table, keys = tables[self.table].reset_index(drop=True), list(self._keys())
+        # A missing key matches no row, so these rows of the table are useless.
         table = table[~table[keys].isna().any(axis=1)].reset_index(drop=True)
         _check_unique(table, keys, self.table)
         data = {}
         for name, key in zip(key_names(len(keys)), keys, strict=True):
             if table[key].dtype.kind in "iufbM":
                 data[name] = to_key_column(cpu.to_arrays(table[key])[0])
-            else:  # text; categories of partitions may differ, so they become plain texts
+            else:  # categories become plain texts, so that any partition can look them up
                 data[name] = to_key_column(table[key].astype("str").to_numpy(dtype=object))
         for i, column in enumerate(self._joined()):
             as_str = (self.types or {})[column] == "text"

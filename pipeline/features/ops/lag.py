@@ -195,6 +195,7 @@ class Lag(Op):
         device = rows.device
         codes, keys, order = self._entities(frame, rows)
         series = sort_series(codes, order, rows.ids, device)
+        # No output of a new row reaches further back than `depth`.
         at = series.at[series.rank_from_end() <= self.depth()]
         entities = keys.take(device.to_host(codes[at])).reset_index(drop=True)
         columns = {"order": device.to_host(order[at]), "id": device.to_host(rows.ids[at])}

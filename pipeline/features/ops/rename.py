@@ -55,6 +55,7 @@ class Rename(Op):
             ConfigError: a new name belongs to another column.
         """
         for old, new in self.columns.items():
+            # A new name may be an old name too: columns swap names.
             if new in schema and new not in self.columns and schema[old].name != new:
                 raise ConfigError(
                     f"rename: {old!r} cannot become {new!r}, which is a column already",

@@ -74,22 +74,21 @@ def merge_group_moments(
     merged = {key: both[key].take(first).reset_index(drop=True) for key in keys}
     for i in range(columns):
         parts = {p: both[f"{p}_{i}"].to_numpy() for p in _PARTS}
-        for part, values in _merge_column(parts, group, len(distinct)).items():
-            merged[f"{part}_{i}"] = pd.Series(values)
+        n = np.bincount(group, parts["n"], len(distinct)).astype("int64")
+        total = np.bincount(group, parts["sum"], len(distinct))
+        with np.errstate(invalid="ignore"):  # infinite values: the spread of their group is NaN
+            gap = _mean(parts) - _mean({"n": n, "sum": total})[group]
+            gap = np.where(parts["n"] > 0, gap, 0)
+        m2 = parts["m2"] + parts["n"] * gap * gap
+        results = {
+            "n": n,
+            "sum": total,
+            "m2": np.bincount(group, m2, len(distinct)),
+            "min": pd.Series(parts["min"]).groupby(group).min().to_numpy(),
+            "max": pd.Series(parts["max"]).groupby(group).max().to_numpy(),
+        }
+        merged |= {f"{part}_{i}": pd.Series(values) for part, values in results.items()}
     return pd.DataFrame(merged)
-
-
-def _merge_column(
-    parts: dict[str, np.ndarray], group: np.ndarray, length: int
-) -> dict[str, np.ndarray]:
-    count = np.bincount(group, parts["n"], length).astype("int64")
-    total = np.bincount(group, parts["sum"], length)
-    with np.errstate(invalid="ignore"):  # infinite values: their group's spread is NaN
-        gap = np.where(parts["n"] > 0, _mean(parts) - _mean({"n": count, "sum": total})[group], 0)
-    m2 = np.bincount(group, parts["m2"] + parts["n"] * gap * gap, length)
-    least = pd.Series(parts["min"]).groupby(group).min().to_numpy()
-    most = pd.Series(parts["max"]).groupby(group).max().to_numpy()
-    return {"n": count, "sum": total, "m2": m2, "min": least, "max": most}
 
 
 def _mean(parts: dict[str, np.ndarray]) -> np.ndarray:
