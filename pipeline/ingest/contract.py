@@ -37,7 +37,7 @@ class Contract:
     """Columns that cannot be read (lists, binary data, …), with the reason."""
     extra: tuple[str, ...] = ()
     """Columns of new data that the run lacks; they are not read."""
-    storage_options: Mapping[str, Any] = field(default_factory=dict)
+    storage_options: Mapping[str, object] = field(default_factory=dict)
     """Options as in the config: secrets are still ``${NAME}``."""
     where: str = "data"
     """Key of the source in the config, for messages."""

@@ -30,7 +30,7 @@ AT_ONCE = 16
 
 @contextmanager
 def open_parquet(
-    file: File, options: Mapping[str, Any], text: Sequence[str] = ()
+    file: File, options: Mapping[str, object], text: Sequence[str] = ()
 ) -> Iterator[pq.ParquetFile]:
     """Open a file whose ``text`` columns are read as dictionaries.
 
@@ -139,7 +139,7 @@ def is_readable_as(column: SourceColumn | None, requested: ColumnType) -> bool:
     return {column.type, requested} <= NUMBERS or {column.type, requested} <= DATES
 
 
-def list_row_groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, int]]:
+def list_row_groups(file: File, options: Mapping[str, object]) -> list[tuple[int, int]]:
     """Return (rows, bytes once read) of each row group.
 
     Raises:
@@ -166,7 +166,7 @@ def list_row_groups(file: File, options: Mapping[str, Any]) -> list[tuple[int, i
 
 
 def read_row_groups(
-    file: File, numbers: Sequence[int], columns: list[SourceColumn], options: Mapping[str, Any]
+    file: File, numbers: Sequence[int], columns: list[SourceColumn], options: Mapping[str, object]
 ) -> pa.Table:
     """Read the columns of these row groups, text as dictionaries."""
     names = [c.name for c in columns]
@@ -190,7 +190,7 @@ def read_row_groups(
 
 
 def read_first_rows(
-    file: File, group: int, columns: list[SourceColumn], options: Mapping[str, Any], rows: int
+    file: File, group: int, columns: list[SourceColumn], options: Mapping[str, object], rows: int
 ) -> pa.Table:
     """Read at most ``rows`` rows of a row group; little more than these is decoded."""
     text = [c.name for c in columns if c.type == "text"]

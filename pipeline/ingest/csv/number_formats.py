@@ -34,17 +34,14 @@ def guess_formats(values: Sequence[str], delimiter: str) -> list[str]:
     end = next((m[0] for w in bare if (m := re.search(rf"\s?[{SIGNS}%]$", w))), "")
     if start and end and start.strip() != end.strip():  # two units
         return []
+    # Codes such as 560 001 have a space between digits in every value.
+    are_codes = all(re.search(rf"\d[ {THIN}]\d", value) for value in values[:INSPECTED])
     order = sorted(SEPARATORS, key=lambda pair: delimiter == ";" and pair != (".", ","))
     return [
         f"{start}1{thousands}234{decimal}56{end}"
         for thousands, decimal in order
-        if not decimal == delimiter == "," and not (thousands == " " and _are_codes(values))
+        if not decimal == delimiter == "," and not (thousands == " " and are_codes)
     ]
-
-
-def _are_codes(values: Sequence[str]) -> bool:
-    """Return whether every value has a space between digits, like codes (560 001)."""
-    return all(re.search(rf"\d[ {THIN}]\d", value) for value in values[:INSPECTED])
 
 
 def parse_numbers(values: pa.Array, example: str) -> pa.Array:

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pipeline.config.model import ColumnType
 from pipeline.config.urls import is_url
@@ -41,7 +40,9 @@ class SampledValues:
     row_bytes: float | None
 
 
-def sample_values(files: list[File], dialect: Dialect, options: Mapping[str, Any]) -> SampledValues:
+def sample_values(
+    files: list[File], dialect: Dialect, options: Mapping[str, object]
+) -> SampledValues:
     """Sample up to eight files, the first and last among them.
 
     Each gives its beginning. A local file that is not compressed also gives a piece from its middle
@@ -67,7 +68,7 @@ def sample_values(files: list[File], dialect: Dialect, options: Mapping[str, Any
 
 
 def _read_pieces(
-    file: File, beginning: int, dialect: Dialect, options: Mapping[str, Any]
+    file: File, beginning: int, dialect: Dialect, options: Mapping[str, object]
 ) -> list[bytes]:
     first = read_head(file, options, beginning)
     start, _ = find_data_start(first, dialect)

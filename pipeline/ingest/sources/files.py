@@ -105,7 +105,11 @@ def detect_format(files: list[File], source: Source) -> str:
         return source.format
     by_format: dict[str, str] = {}
     for file in files:
-        by_format.setdefault(file.format or _sniff_format(file, source), file.path)
+        kind = file.format
+        if not kind:
+            with open_file(file.path, source.storage_options) as stream:
+                kind = "parquet" if stream.read(4) == b"PAR1" else ""
+        by_format.setdefault(kind, file.path)
     if "" in by_format:
         raise _unknown_format_error(by_format[""])
     if len(by_format) > 1:
@@ -126,11 +130,6 @@ def _unknown_format_error(path: str) -> SchemaError:
         return SchemaError(f"{path} is neither CSV nor Parquet", fix=fix)
     fix = "set format: csv or format: parquet beside path (or --set data.format=csv)"
     return SchemaError(f"{path}: the ending does not show the format", fix=fix)
-
-
-def _sniff_format(file: File, source: Source) -> str:
-    with open_file(file.path, source.storage_options) as stream:
-        return "parquet" if stream.read(4) == b"PAR1" else ""
 
 
 def add_folder_keys(file: File, keys: Sequence[str]) -> File:
@@ -157,18 +156,15 @@ def _expand(path: str, source: Source) -> list[File]:
             f"no file matches {path!r}", fix=f"check the pattern; {searched} was searched"
         )
     if listed:
+        formats = "CSV or Parquet" if source.format == "auto" else source.format
         raise InputError(
-            f"the folder {path!r} has no {_format_words(source)} file",
+            f"the folder {path!r} has no {formats} file",
             examples=[f.path for f in listed],
             fix="set format: csv or format: parquet if the endings are unusual",
         )
     raise InputError(
         f"the folder {path!r} is empty", fix=f"check the path; {searched} was searched"
     )
-
-
-def _format_words(source: Source) -> str:
-    return "CSV or Parquet" if source.format == "auto" else source.format
 
 
 def _is_data(file: File, path: str, source: Source) -> bool:

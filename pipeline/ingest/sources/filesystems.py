@@ -27,7 +27,7 @@ STORE_MODULES = (
 """Top-level modules whose errors come from an object store, or from the network before it."""
 
 
-def open_filesystem(path: str, options: Mapping[str, Any]) -> Any:
+def open_filesystem(path: str, options: Mapping[str, object]) -> Any:
     """Open the fsspec file system of a URL.
 
     Raises:
@@ -145,7 +145,7 @@ def check_bucket(fs: Any, path: str) -> None:
 
 
 @contextmanager
-def upload_on_success(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
+def upload_on_success(path: str, options: Mapping[str, object]) -> Iterator[Path]:
     """Yield a local file to write to, and upload it to the URL if the block succeeds.
 
     Raises:
@@ -165,7 +165,7 @@ def upload_on_success(path: str, options: Mapping[str, Any]) -> Iterator[Path]:
             fs.put_file(str(local), path)
 
 
-def check_reachable(path: str, options: Mapping[str, Any]) -> None:
+def check_reachable(path: str, options: Mapping[str, object]) -> None:
     """Ask a store or server for the size of one file.
 
     Raises:
@@ -181,20 +181,21 @@ def check_reachable(path: str, options: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def open_file(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
+def open_file(path: str, options: Mapping[str, object]) -> Iterator[Any]:
     """Open a file's bytes as stored, as a binary stream that can seek.
 
     Raises:
         InputError: the file does not exist or cannot be read.
     """
-    with translate_errors(path), _open(path, options) as stream:
-        yield stream
-
-
-def _open(path: str, options: Mapping[str, Any]) -> Any:
-    if not is_url(path):
-        return open(path, "rb")  # noqa: SIM115 (`open_file` closes it)
-    fs = open_filesystem(path, options)
-    if parse_url(path).is_http:
-        return http_files.open_http_file(fs, expand_url(path), path)
-    return fs.open(path, "rb")
+    with translate_errors(path):
+        raw: Any
+        if not is_url(path):
+            raw = open(path, "rb")  # noqa: SIM115 (closed below)
+        else:
+            fs = open_filesystem(path, options)
+            if parse_url(path).is_http:
+                raw = http_files.open_http_file(fs, expand_url(path), path)
+            else:
+                raw = fs.open(path, "rb")
+        with raw as stream:
+            yield stream

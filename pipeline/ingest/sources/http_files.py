@@ -64,7 +64,9 @@ def describe_file(fs: Any, url: str, shown: str) -> HttpFile:
         if size is not None:
             file = HttpFile(size, tag or str(size), None)
         elif file is None or not tag or file.fingerprint != tag:
-            path = Path(_temporary_folder(), f"{len(_described)}")
+            if not _folder:
+                _folder.append(tempfile.TemporaryDirectory(prefix="pipeline-http-"))
+            path = Path(_folder[0].name, f"{len(_described)}")
             size, digest = sync(fs.loop, _download, fs, url, path, shown)
             file = HttpFile(size, tag or digest, path)
         _described[url] = file
@@ -143,29 +145,19 @@ def _is_encoded(answer: Any) -> bool:
     return answer.headers.get("Content-Encoding", "identity") not in ("identity", "")
 
 
-def _temporary_folder() -> str:
-    if not _folder:
-        _folder.append(tempfile.TemporaryDirectory(prefix="pipeline-http-"))
-    return _folder[0].name
-
-
-def _request_options(fs: Any, **headers: str) -> dict[str, Any]:
+@asynccontextmanager
+async def _request(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterator[Any]:
+    """Request a file, and yield the answer before its body is read."""
     from aiohttp import ClientTimeout
 
     asked = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity", **headers}
     timeout = ClientTimeout(total=None, sock_connect=PATIENCE, sock_read=PATIENCE)
-    return {**fs.kwargs, "headers": asked, "timeout": timeout}
-
-
-@asynccontextmanager
-async def _request(fs: Any, url: str, shown: str, **headers: str) -> AsyncIterator[Any]:
-    """Request a file, and yield the answer before its body is read."""
+    options = {**fs.kwargs, "headers": asked, "timeout": timeout}
     session = await fs.set_session()
     try:
-        answer = await session.get(fs.encode_url(url), **_request_options(fs, **headers))
-    except (
-        ValueError
-    ) as error:  # from yarl, or from Python for a host name; redirects may lead anywhere
+        answer = await session.get(fs.encode_url(url), **options)
+    except ValueError as error:
+        # yarl raises it, and Python for a host name; a redirect may lead to any address
         raise InputError(
             f"{shown}, or what its server redirects to, is not a valid address: {error}",
             fix="check the URL",
