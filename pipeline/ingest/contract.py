@@ -102,7 +102,7 @@ class Contract:
         return data
 
     @staticmethod
-    def from_json(data: Any, path: Path | str = "schema.json") -> Contract:
+    def from_json(data: object, path: Path | str = "schema.json") -> Contract:
         """Invert `to_json`.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -120,7 +120,7 @@ def to_source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
         return to_source_column(name, arrow.value_type)
     if kinds.is_timestamp(arrow):
         return SourceColumn(name, "datetime", ISO if arrow.tz is None else ZONED)
-    tests: dict[ColumnType, tuple[Any, ...]] = {
+    tests: dict[ColumnType, tuple[Callable[[pa.DataType], bool], ...]] = {
         "integer": (kinds.is_integer,),
         "float": (kinds.is_floating,),
         "decimal": (kinds.is_decimal,),

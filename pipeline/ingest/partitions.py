@@ -103,7 +103,7 @@ def stage_as_arrow(client: Any, parts: Partitions, folder: Path, device: str) ->
 
 def _write_staged(frame: Frame, folder: str, device: str) -> str:
     table = pa.Table.from_pandas(frames_of(device).to_host(frame))
-    # a task that Dask runs a second time must not write to a file that is mapped already
+    # a name of its own for each task, so that no two write to the same file
     path = Path(folder) / f"{uuid4().hex}.arrow"
     with (
         atomic_write(path) as beside,

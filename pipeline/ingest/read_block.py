@@ -74,7 +74,10 @@ def _read_on_cpu(
     if contract.format == "parquet":
         ids, arrays = _read_parquet(block, contract, stored)
     else:
-        ids, arrays, bad = _read_csv(block, contract, stored)
+        file, dialect = contract.files[block.file], contract.csv_dialect
+        data = read_range(file, contract.storage_options, block.start, block.stop)
+        ids, values, bad = csv_block.parse_block(data, block, file.path, stored, dialect)
+        arrays = {c.name: arrow_to_frame.to_storage_array(c, values[c.name]) for c in stored}
     if bad and on_bad_rows != "quarantine":
         raise rejected.build_error(bad, _suggest_fix(bad[0], contract))
     folders = contract.folder_values(block.file)
@@ -163,13 +166,3 @@ def _read_parquet(
                 f"{file.path}, column {column.name!r}: {str(error).splitlines()[0]}", fix=fix
             ) from None
     return ids, arrays
-
-
-def _read_csv(
-    block: Block, contract: Contract, columns: list[SourceColumn]
-) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
-    file = contract.files[block.file]
-    data = read_range(file, contract.storage_options, block.start, block.stop)
-    dialect = contract.csv_dialect
-    ids, arrays, bad = csv_block.parse_block(data, block, file.path, columns, dialect)
-    return ids, {c.name: arrow_to_frame.to_storage_array(c, arrays[c.name]) for c in columns}, bad

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from pydantic import JsonValue
+
 from pipeline.config.model import Csv
 from pipeline.errors import ConfigError, SchemaError, shorten
 from pipeline.ingest.contract_file import StoredDialect
@@ -50,7 +52,7 @@ class Dialect:
     true: tuple[str, ...]
     false: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Return the dialect's part of ``schema.json``."""
         return asdict(self)
 

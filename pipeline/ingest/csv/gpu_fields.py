@@ -22,7 +22,7 @@ OFFSET = r"^.*[-+]([01][0-9]|2[0-3]):[0-5][0-9]$"
 WIDTHS = {"%Y": 4, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2}
 SAFE_DIGITS, SAFE_SIZE = 18, 9.2e18
 """Characters, or size, up to which an integer surely fits into int64."""
-NUMERIC = {"integer": "0", "float": "0", "decimal": "0"}
+NUMERIC = frozenset({"integer", "float", "decimal"})
 
 
 def parse_fields(
@@ -140,14 +140,14 @@ def _parse_pattern(fields: Series, blank: Series, pattern: str, device: Frames) 
     parts = re.split(r"(%.)", pattern)
     if {p for p in parts if p.startswith("%")} - set(WIDTHS) or not {"%Y", "%m", "%d"} <= {*parts}:
         return None
-    shape = "".join(f"[0-9]{{{WIDTHS[p]}}}" if p in WIDTHS else _escape_literal(p) for p in parts)
+    # a class of one character, such as `[.]`, stands for the character itself
+    literals = ("".join(c if c.isalnum() or c in " ,:/-" else f"[{c}]" for c in p) for p in parts)
+    shape = "".join(
+        f"[0-9]{{{WIDTHS[p]}}}" if p in WIDTHS else literal
+        for p, literal in zip(parts, literals, strict=True)
+    )
     example = "".join("0" * (WIDTHS[p] - 1) + "1" if p in WIDTHS else p for p in parts)
     return _parse_format(fields.where(~blank, example), f"^{shape}$", pattern, device)
-
-
-def _escape_literal(text: str) -> str:
-    """Return a regular expression of libcudf that matches the text."""
-    return "".join(c if c.isalnum() or c in " ,:/-" else f"[{c}]" for c in text)
 
 
 def _parse_format(fields: Series, shape: str | None, pattern: str, device: Frames) -> Array | None:
@@ -158,7 +158,7 @@ def _parse_format(fields: Series, shape: str | None, pattern: str, device: Frame
         stamps = device.lib.to_datetime(fields, format=pattern)
     except ValueError:
         return None
-    # cuDF reads 31 June as 1 July: the day that it gives must be the day of the text
+    # the days differ if a date such as 31 June is read as 1 July
     at = re.sub("%Y", "    ", pattern[: pattern.index("%d")])
     days = fields.str.slice(len(at), len(at) + 2).astype("int64")
     same = device.to_arrays(days)[0] == device.to_arrays(stamps.dt.day)[0]

@@ -92,9 +92,12 @@ def _check_width(fields: list[str], dialect: Dialect) -> str:
 
 
 def parse_records(
-    data: bytes, path: str, first: tuple[int, int], columns: Sequence[SourceColumn],
+    data: bytes,
+    path: str,
+    first: tuple[int, int],
+    columns: Sequence[SourceColumn],
     dialect: Dialect,
-) -> tuple[np.ndarray, dict[str, pa.ChunkedArray], list[BadRow]]:  # fmt: skip
+) -> tuple[np.ndarray, dict[str, pa.ChunkedArray], list[BadRow]]:
     """Parse the good records of a block, and report what is wrong with the others.
 
     Args:

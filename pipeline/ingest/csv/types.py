@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
+from pydantic import JsonValue
 
 from pipeline.config.model import ColumnType
 from pipeline.ingest.csv import number_formats
@@ -61,7 +61,7 @@ class SourceColumn:
             f"{TYPE_NAMES[self.type]} ({self.pattern})" if self.pattern else TYPE_NAMES[self.type]
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Return the column's part of ``schema.json``."""
         return asdict(self)
 

@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from pipeline.config.model import Split
 from pipeline.device import Array, Frame, Frames
@@ -37,7 +37,7 @@ class Cuts:
     valid: int | float
     test: int | float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Return the content of the stage's record."""
         return {"valid": self.valid, "test": self.test}
 
