@@ -15,6 +15,18 @@ DRIVER_REASONS = ("no NVIDIA driver", "driver too old", "the NVIDIA driver")
 """Beginnings of a probe's reasons that concern the driver."""
 AT_ONCE = 4
 """Number of processes that compute at a time: each imports RAPIDS, 0.7 GB of the host's memory."""
+HINTS = {
+    r"no module named|cannot open shared object|undefined symbol":
+        'reinstall it in a new environment: pip install -c constraints.txt ".[gpu]"',
+    r"cpu build": "pip uninstall -y xgboost-cpu && pip install xgboost-cu13==3.2.*",
+    r"out.of.memory|memory allocation|bad_alloc":
+        "end the processes that nvidia-smi lists for this GPU",
+    r"no answer": "end other programs that use the GPU (nvidia-smi), or restart the machine",
+    r"insufficient|no kernel image":
+        "update the driver, or install older libraries: see the lines on driver and RAPIDS",
+}  # fmt: skip
+"""Fixes by a pattern of the library's error."""
+WHOLE_ERROR = "see the whole error: python -c 'import cudf; print(cudf.Series([1, 2]).sum())'"
 
 
 def check_driver(probe: Probe) -> Finding:
@@ -166,7 +178,8 @@ def check_computation(host: Host, probe: Probe) -> list[Finding]:
         if problem is None:
             findings.append(Finding(name, "ok", "CuPy, cuDF, XGBoost and cuML"))
         else:
-            findings.append(Finding(name, "fail", problem, _find_fix(problem)))
+            fixes = [fix for text, fix in HINTS.items() if re.search(text, problem, re.IGNORECASE)]
+            findings.append(Finding(name, "fail", problem, fixes[0] if fixes else WHOLE_ERROR))
     # A GPU that fails alone would fail NCCL too, with a message that hides the cause.
     if len(probe.gpus) > 1 and not any(problems):
         problem = host.try_nccl(probe.gpus)
@@ -180,23 +193,3 @@ def check_computation(host: Host, probe: Probe) -> list[Finding]:
         else:
             findings.append(Finding("GPUs together", "fail", detail, fix))
     return findings
-
-
-HINTS = {
-    r"no module named|cannot open shared object|undefined symbol":
-        'reinstall it in a new environment: pip install -c constraints.txt ".[gpu]"',
-    r"cpu build": "pip uninstall -y xgboost-cpu && pip install xgboost-cu13==3.2.*",
-    r"out.of.memory|memory allocation|bad_alloc":
-        "end the processes that nvidia-smi lists for this GPU",
-    r"no answer": "end other programs that use the GPU (nvidia-smi), or restart the machine",
-    r"insufficient|no kernel image":
-        "update the driver, or install older libraries: see the lines on driver and RAPIDS",
-}  # fmt: skip
-"""Fixes by a pattern of the library's error."""
-
-
-def _find_fix(problem: str) -> str:
-    for pattern, fix in HINTS.items():
-        if re.search(pattern, problem, re.IGNORECASE):
-            return fix
-    return "see the whole error: python -c 'import cudf; print(cudf.Series([1, 2]).sum())'"
