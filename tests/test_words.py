@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[1]
 
 PENDING: set[str] = {
     "pipeline/predict",
-    "pipeline/tools",
 }  # fmt: skip
 
 # Names that say nothing to a reader who knows the field, or that have a better-known word.

@@ -1,4 +1,4 @@
-"""Two runs or more side by side: what was asked, what came of it, what it took."""
+"""A comparison of finished runs: config, data, metrics, seconds and files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipeline.report.folder import RunFolder
 
 
 def compare(paths: Sequence[Path]) -> dict[str, Any]:
-    """What differs between finished runs, the first being what the others are compared with.
+    """Compare finished runs with the first of them.
 
     Returns:
         ``runs`` (folders), ``config``, ``data``, ``versions`` (keys whose values differ: a list of
-        one value a run), ``metrics`` (test, by model and metric: likewise, equal ones included),
+        one value per run), ``metrics`` (test, by model and metric: likewise, equal ones included),
         ``seconds`` (by stage) and ``files`` (artefacts: True where all runs have the same bytes).
 
     Raises:
-        InputError: one is no finished run, or all are the same folder.
+        InputError: A folder is not a finished run, or all are the same folder.
     """
     if len({path.resolve() for path in paths}) < 2:
         raise InputError("compare needs two runs", fix="name two different run folders")
@@ -47,39 +47,39 @@ def _compared(runs: Sequence[RunFolder]) -> dict[str, Any]:
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a tree of mappings by dotted key; a list is a leaf."""
+    """Return the leaves of a tree of mappings by dotted key; a list is a leaf."""
     if not isinstance(tree, Mapping) or not tree:
         return {prefix: tree}
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        leaves |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
 
 
 def _beside(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Every key of any tree, in the order of the first that has it: a value a tree, or None."""
+    """Collect the values of each key, one per tree; None if a tree lacks the key."""
     keys = dict.fromkeys(key for tree in trees for key in tree)
     return {key: [tree.get(key) for tree in trees] for key in keys}
 
 
 def list_differences(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The keys whose values are not all the same."""
+    """Return the keys whose values differ between the trees."""
     beside = _beside(trees)
     return {key: values for key, values in beside.items() if any(v != values[0] for v in values)}
 
 
 def _data(run: RunFolder) -> dict[str, Any]:
-    found: dict[str, Any] = {f"{which} rows": n for which, n in run.manifest["rows"].items()}
+    facts: dict[str, Any] = {f"{which} rows": n for which, n in run.manifest["rows"].items()}
     inputs = run.manifest.get("inputs", [])
-    found |= {f"fingerprint of {i['path']}": i["fingerprint"] for i in inputs}
-    return {**found, "device": run.manifest.get("device"), "task": run.manifest.get("task")}
+    facts |= {f"fingerprint of {i['path']}": i["fingerprint"] for i in inputs}
+    return {**facts, "device": run.manifest.get("device"), "task": run.manifest.get("task")}
 
 
 def _metrics(run: RunFolder) -> dict[str, float | None]:
     models = run.metrics["models"]
-    own = {f"{m} {n}": v for m, sets in models.items() for n, v in sets.get("test", {}).items()}
+    scores = {f"{m} {n}": v for m, sets in models.items() for n, v in sets.get("test", {}).items()}
     base = run.metrics.get("baseline", {}).get("test", {})
-    return {f"baseline {name}": value for name, value in base.items()} | own
+    return {f"baseline {name}": value for name, value in base.items()} | scores
 
 
 def _seconds(run: RunFolder) -> dict[str, float]:
@@ -88,11 +88,12 @@ def _seconds(run: RunFolder) -> dict[str, float]:
 
 
 def _files(runs: Sequence[RunFolder]) -> dict[str, bool]:
-    """Not the ledger, which holds times, nor the config, whose differences are shown."""
+    """Return for each file whether all runs have the same bytes."""
+    # The ledger contains times, and the differences of the config are listed by key.
     hashes = _beside([run.manifest.get("files", {}) for run in runs])
     left_out = ("config.yaml", "ledger.jsonl")
     return {
-        name: all(found == own[0] for found in own)
-        for name, own in sorted(hashes.items())
+        name: all(value == values[0] for value in values)
+        for name, values in sorted(hashes.items())
         if name not in left_out
     }

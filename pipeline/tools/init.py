@@ -1,4 +1,4 @@
-"""Writes a config from the data: what was found, what was chosen, and why, as YAML to be edited."""
+"""A first config for new data, as YAML with the reason for each choice, to be edited."""
 
 from __future__ import annotations
 
@@ -27,56 +27,62 @@ from pipeline.schema import RESERVED, Schema
 
 SAMPLE_ROWS = 200_000
 BLOCK_BYTES = 4 << 20
-"""Of a block that is looked at, for each 1,000 columns begun: a block costs about 0.2 ms a column,
-however few rows it has."""
+"""Bytes of a sampled block, per 1,000 columns: a block costs about 0.2 ms per column, however few
+rows it has."""
 SHOWN = 30  # columns named one by one in a comment
 LINE = 100
 
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What a sample of the data tells."""
+    """The facts from a sample of the data."""
 
     rows: int
-    """Records in the files (of CSV: lines)."""
+    """Records in the files; for CSV, lines."""
     sampled: int
     bad: int
-    """Rows of the sample that cannot be read as the schema says."""
+    """Rows of the sample whose values do not fit the schema."""
     schema: Schema
     profile: dict[str, Any]
-    settled: InferredTarget
+    resolved_target: InferredTarget
     choices: tuple[ColumnChoice, ...]
     unreadable: dict[str, str]
 
 
 def make_config(data: str | Sequence[str], target: str) -> str:
-    """The text of a config for these files and this target.
+    """Write the text of a config for these files and this target.
 
     Reads the schema, and a sample of at most about 200,000 rows from all over the files.
 
     Args:
-        data: files, folders, globs or URLs.
-        target: a column, or an expression over columns.
+        data: Files, folders, globs or URLs.
+        target: A column, or an expression over columns.
 
     Raises:
-        InputError: the files cannot be read, or the target does not fit them.
+        InputError: The files cannot be read, or the target does not fit them.
     """
     paths = [data] if isinstance(data, str) else list(data)
     source = validate(Data, {"path": paths, "target": target}, "data")
-    found = examine_data(source)
-    parts = [_head(source, found), _data(source, found), _split(found), _features(found), _foot()]
+    summary = examine_data(source)
+    parts = [
+        _head(source, summary),
+        _data(source, summary),
+        _split(summary),
+        _features(summary),
+        _foot(),
+    ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
 def examine_data(source: Data) -> SampleSummary:
-    """Reads the sample, settles the task, and chooses the ops."""
+    """Read a sample of the data, infer the task, and choose the ops."""
     contract = infer_contract(source)
     expression = targets.parse_target(source.target, contract.schema.names)
     with targets.name_target_in_errors():
         expression.check(contract.schema)
     schema = replace(contract.schema.drop(RESERVED), target=frozenset(expression.columns))
     planned = plan_blocks(contract, BLOCK_BYTES * -(-len(schema.names) // 1_000))
-    looked = schema.drop(schema.target)
+    features = schema.drop(schema.target)
     context = TransformContext(device="cpu", seed=0, task="regression", n_classes=0)
     seen, values, sampled, bad = None, None, 0, 0
     for block in _spread(planned):
@@ -85,26 +91,26 @@ def examine_data(source: Data) -> SampleSummary:
         value = targets.summarise_target(expression.evaluate(frame, cpu), cpu)
         values = value if values is None else targets.merge_summaries(values, value)
         frame = frame[~is_target_missing(frame, expression, cpu)]
-        summary = profiles.summarise(frame, looked, context)
+        summary = profiles.summarise(frame, features, context)
         seen = summary if seen is None else profiles.merge(seen, summary)
-    if seen is None or values is None:  # no rows at all: the target's summary says so
+    if seen is None or values is None:  # without rows the target's summary raises the error
         empty = cpu.empty_frame(list(schema))
         values = targets.summarise_target(expression.evaluate(empty, cpu), cpu)
-        seen = profiles.summarise(empty, looked, context)
-    settled = targets.infer_target(values, source)
-    profile = profiles.finish(seen, looked)
-    choices = choose_per_column(looked, profile, settled.target)
-    rows = sum(block.rows for block in planned)  # of CSV the lines: a record may have several
+        seen = profiles.summarise(empty, features, context)
+    resolved_target = targets.infer_target(values, source)
+    profile = profiles.finish(seen, features)
+    choices = choose_per_column(features, profile, resolved_target.target)
+    rows = sum(block.rows for block in planned)  # for CSV lines, because a record may have several
     if len(_spread(planned)) == len(planned):
         rows = sampled + bad
     return SampleSummary(
-        rows, sampled, bad, schema, profile, settled,
+        rows, sampled, bad, schema, profile, resolved_target,
         tuple(choices), _unreadable(contract),
     )  # fmt: skip
 
 
 def _spread(planned: Sequence[Block]) -> list[Block]:
-    """Blocks from all over the files with about `SAMPLE_ROWS` rows; at least one."""
+    """Select blocks from all over the files with about `SAMPLE_ROWS` rows; at least one."""
     total = sum(block.rows for block in planned)
     wanted = max(1, int(len(planned) * SAMPLE_ROWS / max(total, 1)))
     if wanted >= len(planned):
@@ -114,58 +120,60 @@ def _spread(planned: Sequence[Block]) -> list[Block]:
 
 
 def _unreadable(contract: Contract) -> dict[str, str]:
-    kept = sorted(RESERVED & set(contract.schema.names))
-    return {**contract.unreadable, **dict.fromkeys(kept, "the pipeline keeps this name for itself")}
+    reserved = sorted(RESERVED & set(contract.schema.names))
+    return {**contract.unreadable, **dict.fromkeys(reserved, "the pipeline reserves this name")}
 
 
 # -- the text -----------------------------------------------------------------------------------
 
 
-def _head(source: Data, found: SampleSummary) -> list[str]:
+def _head(source: Data, summary: SampleSummary) -> list[str]:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", _stem(source.path[0])).strip("._-")[:64] or "run"
-    share = "all" if found.sampled + found.bad >= found.rows else f"{found.sampled:,} of"
+    share = "all" if summary.sampled + summary.bad >= summary.rows else f"{summary.sampled:,} of"
     return [
         "# Written by `python -m pipeline init`: a first choice, to be edited.",
-        f"# Counts below are of {share} {found.rows:,} rows. Run: python -m pipeline run FILE",
+        f"# Counts below are of {share} {summary.rows:,} rows. Run: python -m pipeline run FILE",
         f"name: {_flow(name)}",
         "seed: 0",
     ]
 
 
 def _stem(path: str) -> str:
-    """The file's name without endings; of a glob or folder, the last part that says something."""
+    """Return the name of a file without endings, or the last part of a folder or glob."""
     parts = [p for p in PurePath(path).parts if not re.search(r"[*?\[]", p)]
     return parts[-1].split(".")[0] if parts else ""
 
 
-def _data(source: Data, found: SampleSummary) -> list[str]:
+def _data(source: Data, summary: SampleSummary) -> list[str]:
     path = source.path[0] if len(source.path) == 1 else list(source.path)
     lines = [
         "data:",
         f"  path: {_flow(path)}",
         f"  target: {_flow(source.target)}",
-        f"  # {found.settled.why}: {_comment(str(found.settled.target))}",
-        f"  task: {found.settled.target.task}  # binary, multiclass or regression",
+        f"  # {summary.resolved_target.why}: {_comment(str(summary.resolved_target.target))}",
+        f"  task: {summary.resolved_target.target.task}  # binary, multiclass or regression",
     ]
-    if found.bad:
+    if summary.bad:
         lines += [
-            f"  # {found.bad:,} rows of the sample have values that their column's type does not",
+            f"  # {summary.bad:,} rows of the sample have values that their column's type does not",
             "  # allow: `on_bad_rows: quarantine` sets such rows aside instead of stopping.",
         ]
     return lines
 
 
-def _split(found: SampleSummary) -> list[str]:
-    """By time where one datetime column has a value in every row; else at random."""
+def _split(summary: SampleSummary) -> list[str]:
+    """Split by time if exactly one datetime column has a value in every row, else at random."""
     times = [
-        c.name for c in found.schema if c.kind == "datetime" and c.name not in found.schema.target
+        c.name
+        for c in summary.schema
+        if c.kind == "datetime" and c.name not in summary.schema.target
     ]
-    columns = found.profile["columns"]
+    columns = summary.profile["columns"]
     usable = [n for n in times if not columns[n]["missing"] and not columns[n]["constant"]]
     if len(times) == len(usable) == 1:
         return [
-            f"# {_comment(times[0])} is the only time and no row lacks it: the last rows judge the",
-            "# models, as they would in use. If rows do not depend on time: {by: random}.",
+            f"# {_comment(times[0])} is the only time and no row lacks it: the last rows test the",
+            "# models, as in later use. If rows do not depend on time: {by: random}.",
             f"split: {{by: time, column: {_flow(times[0])}, valid: 0.1, test: 0.2}}",
         ]
     why = "No column is a time"
@@ -180,17 +188,17 @@ def _split(found: SampleSummary) -> list[str]:
     ]
 
 
-def _features(found: SampleSummary) -> list[str]:
+def _features(summary: SampleSummary) -> list[str]:
     lines = ["# Drop what is known only after the target: a model would learn from the future."]
-    left = [c.column for c in found.choices if not c.ops and not c.dropped]
+    left = [c.column for c in summary.choices if not c.ops and not c.dropped]
     lines += _wrapped("# Numbers and bools, left as they are: ", left)
-    for name, reason in list(found.unreadable.items())[:SHOWN]:
+    for name, reason in list(summary.unreadable.items())[:SHOWN]:
         lines.append(f"# {_comment(name)} is not read: {_comment(reason)}")
-    entries = to_entries(found.choices)
+    entries = to_entries(summary.choices)
     if not entries:
         return [*lines, "features: []"]
     lines.append("features:")
-    choices = {c.column: c for c in found.choices}
+    choices = {c.column: c for c in summary.choices}
     for entry in entries:
         ((op, parameters),) = entry.items()
         names = parameters["columns"] if op != "derive" else []
@@ -211,7 +219,7 @@ def _foot() -> list[str]:
 
 
 def _wrapped(start: str, names: Sequence[str]) -> list[str]:
-    """A comment that lists names, in lines of about `LINE` characters."""
+    """Format a comment that lists names, in lines of about `LINE` characters."""
     if not names:
         return []
     shown = [_comment(n) for n in names[: SHOWN * 2]]
@@ -227,7 +235,7 @@ def _wrapped(start: str, names: Sequence[str]) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    """A value as YAML on one line, which reads back as the same value."""
+    """Format a value as YAML on one line, which reads back as the same value."""
     text = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
     )
@@ -235,5 +243,5 @@ def _flow(value: Any) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text of the data that stays within its comment."""
+    """Replace characters that could end the comment in which a text of the data stands."""
     return "".join(c if c.isprintable() else "�" for c in str(text))

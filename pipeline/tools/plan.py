@@ -1,4 +1,4 @@
-"""`plan`: what a config would do here, told before anything runs."""
+"""The plan of a run on this machine, described before anything runs."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ PARTS = {
     "training": "model", "bins": "bins", "trees": "trees", "scores": "scores",
     "in_flight": "in flight",
 }  # fmt: skip
-"""Of a stage's estimate, as the table calls them."""
+"""Labels in the table, by the part of a stage's estimate."""
 UNKNOWN = 2**62
-"""Bytes that workers at a scheduler's address have together: only the run asks them."""
+"""Memory in bytes of workers at a scheduler's address, which only a run asks for theirs."""
 
 
 def describe_plan(config: Config) -> dict[str, Any]:
-    """The plan as JSON: device, input, ops by phase, models, memory.
+    """Describe the plan as JSON: device, input, ops by phase, models, memory.
 
     Raises:
-        InputError, DeviceError: what would stop the run before its first row.
+        InputError, DeviceError: The run would end with this error before its first row.
     """
     from dask.system import CPU_COUNT
 
     job = prepare_job(config)
     check_workers(job.cluster, config.memory, CPU_COUNT)
-    # Of a cluster neither hosts nor GPUs are known: the rows are those of one GPU
+    # The hosts and GPUs of a cluster are unknown, so partitions are sized for one GPU.
     parts, memory = plan_parts(
         job, concurrent_partitions(job, CPU_COUNT), RUNS, device=job.device_limit,
         shared=UNKNOWN if job.cluster.is_address else None,
@@ -90,37 +90,39 @@ def _memory(job: Job, memory: MemoryPlan, phases: int) -> dict[str, Any]:
 
 
 def _csv(job: Job, memory: MemoryPlan) -> str | None:
-    """What becomes of CSV files; None for Parquet."""
+    """Describe how CSV files are read; None for Parquet."""
     if job.contract.format != "csv":
         return None
     if memory.in_memory:
         return "read once"
-    return "staged" if memory.staging else "read again in each pass"
+    return "staged" if memory.staging else "reread in each pass"
 
 
 def count_passes(job: Job, memory: MemoryPlan, phases: int) -> dict[StageId, int]:
-    """How often each stage goes over the data: reads them, or their staged files."""
+    """Count the passes of each stage over the data or over their staged files."""
     if memory.in_memory:
         return {READ: 1}
     aside = 1 if job.config.data.on_bad_rows == "quarantine" else 0
     chosen = 1 if job.ops is None else 0
     golden = 1 if job.config.golden else 0
-    found = {
+    passes = {
         READ: aside + (1 if memory.staging else 0), SPLIT: 2,
         FEATURES: chosen + phases + golden,
     }  # fmt: skip
     for name, params in job.models.items():
         balanced = 1 if getattr(params, "class_weight", None) == "balanced" else 0
-        # XGBoost's bins: passes that fill them, and one more where they have to be found
+        # Passes that fill XGBoost's bins, and one more if the bins must be computed first.
         filled = 3 if memory.bins == "memory" else 2
-        own = 1 + filled + (filled if job.config.split.valid else 0) if name == "xgboost" else 1
-        found[train_id(name)] = balanced + own
-    found[EVALUATE] = 1
-    return found
+        passes_of_model = (
+            1 + filled + (filled if job.config.split.valid else 0) if name == "xgboost" else 1
+        )
+        passes[train_id(name)] = balanced + passes_of_model
+    passes[EVALUATE] = 1
+    return passes
 
 
 def _phases(job: Job) -> tuple[list[list[str]], list[str]]:
-    """Ops fitted in each pass over the rows, and the matrix's columns as far as they are known."""
+    """List the ops fitted in each pass, and the columns of the matrix if they are known."""
     if job.ops is None:
         return [], []
     walked = resolve_ops(job.ops, job.source)
@@ -154,7 +156,7 @@ def _phases(job: Job) -> tuple[list[list[str]], list[str]]:
 
 
 def print_plan(plan: dict[str, Any]) -> None:
-    """The plan for people, on standard output."""
+    """Print the plan for people on standard output."""
     from rich.table import Table
 
     from pipeline.console.terminal import make_console as plain
@@ -174,7 +176,7 @@ def print_plan(plan: dict[str, Any]) -> None:
 def _print_stages(
     console: Any, title: str, stages: list[dict[str, Any]], parts: str, total: str
 ) -> None:
-    """A table of the stages' estimates by what takes them; columns of zeros are left out."""
+    """Print a table of the stages' memory by part, without columns of zeros."""
     from rich.table import Table
 
     shown = [name for name in PARTS if any(stage[parts].get(name) for stage in stages)]
@@ -197,7 +199,7 @@ def _gb(size: int | None) -> str:
     return f"{size / 1e9:.2f}" if size else "–"
 
 
-def _counted(count: int, what: str) -> str:
+def _format_count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
@@ -209,8 +211,8 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
         ("cluster", _cluster(plan)),
         (
             "input",
-            f"{given['rows']:,} rows in {_counted(given['files'], 'file')}, "
-            f"{_counted(given['partitions'], 'partition')}; "
+            f"{given['rows']:,} rows in {_format_count(given['files'], 'file')}, "
+            f"{_format_count(given['partitions'], 'partition')}; "
             f"{len(given['columns_read'])} of {given['columns_in_files']} columns are read",
         ),
         ("target", plan["target"]["expression"]),
@@ -224,8 +226,8 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     lines.append(("models", ", ".join(plan["models"])))
     if plan["cluster"]["chosen"] != "process":
         size = _gb(plan["memory"]["held"])
-        held = f"held on the workers if they have {size} GB together, else streamed"
-        return [*lines, ("rows", held)]
+        rows = f"persisted on the workers if they have {size} GB together, else streamed"
+        return [*lines, ("rows", rows)]
     return [*lines, *_memory_lines(plan["memory"])]
 
 
@@ -234,19 +236,20 @@ def _cluster(plan: dict[str, Any]) -> str:
     if cluster["chosen"] != "process":
         return str(cluster["chosen"])
     moved = f" ({cluster['reason']})" if cluster["asked"] != "process" else ""
-    return f"process, {_counted(plan['threads'], 'thread')}{moved}"
+    return f"process, {_format_count(plan['threads'], 'thread')}{moved}"
 
 
 def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
     peak = f"{_gb(memory['total'])} GB of {_gb(memory['limit'])} GB allowed"
     lines = [("memory", peak)]
     if memory["device_limit"] is not None:
-        own = f"{_gb(memory['device'])} GB of {_gb(memory['device_limit'])} GB allowed"
-        lines.append(("GPU memory", own))
+        text = f"{_gb(memory['device'])} GB of {_gb(memory['device_limit'])} GB allowed"
+        lines.append(("GPU memory", text))
     if memory["hold"]:
-        lines.append(("rows", "held: the data are read once"))
+        lines.append(("rows", "kept in memory: the data are read once"))
     else:
-        text = f"streamed, held they would take {_gb(memory['held'])} GB: {memory['passes']} passes"
+        size = _gb(memory["held"])
+        text = f"streamed in {memory['passes']} passes; in memory they would take {size} GB"
         lines.append(("rows", text))
     if memory["csv"] and not memory["hold"]:
         disk = f"{_gb(memory['disk_free'])} GB of disk are free"

@@ -1,8 +1,8 @@
-"""`run --profile`: the run under a profiler, whose file is left in the run folder.
+"""Profiling of a run, with the profile written to the run folder.
 
-``nsys`` runs the command in a process of its own and sees all threads, the GPU, and NVTX ranges
-around stages and ops. ``cprofile`` and ``pyinstrument`` see one thread, so partitions are computed
-in it, one after the other; libraries keep their own threads.
+``nsys`` runs the command in its own process and records all threads, the GPU, and NVTX ranges
+around stages and ops. ``cprofile`` and ``pyinstrument`` record one thread, so all partitions are
+computed in it one after the other; libraries keep their own threads.
 """
 
 from __future__ import annotations
@@ -36,26 +36,27 @@ READ_BY = {
 
 
 def check_profiler(name: str, config: Config) -> None:
-    """Checks that the profiler is known and there, before anything runs.
+    """Check that a profiler exists and is installed, before anything runs.
 
     Raises:
-        InputError: there is no such profiler, or it cannot see this kind of run.
-        MachineError: it is not installed; says how to get it.
+        InputError: There is no such profiler, or it cannot record this kind of run.
+        MachineError: The profiler is not installed.
     """
     if name not in FILES:
-        raise InputError(f"--profile {name!r}", fix=suggest_or_list(name, FILES))
+        raise InputError(f"--profile {name!r} is not a profiler", fix=suggest_or_list(name, FILES))
     if name == "nsys":
         if shutil.which("nsys") is None:
             raise MachineError(
                 "--profile nsys, but there is no `nsys` on the path",
-                fix="install NVIDIA Nsight Systems (it comes with the CUDA toolkit), or take "
+                fix="install NVIDIA Nsight Systems (it comes with the CUDA toolkit), or use "
                 "--profile cprofile",
             )
         return
     if config.cluster.kind != "process":
         raise ConfigError(
-            f"--profile {name} sees this process only, and cluster.kind is {config.cluster.kind!r}",
-            fix="run it with --cluster process, or take --profile nsys",
+            f"--profile {name} records only this process, and cluster.kind is "
+            f"{config.cluster.kind!r}",
+            fix="run it with --cluster process, or use --profile nsys",
         )
     if name == "pyinstrument":
         try:
@@ -63,12 +64,12 @@ def check_profiler(name: str, config: Config) -> None:
         except ModuleNotFoundError:
             raise MachineError(
                 "--profile pyinstrument, but pyinstrument is not installed",
-                fix="pip install pyinstrument, or take --profile cprofile",
+                fix="pip install pyinstrument, or use --profile cprofile",
             ) from None
 
 
 def describe_profile(name: str, folder: Path) -> str:
-    """Where the profile is, and what reads it."""
+    """Describe where the profile is and how to read it."""
     path = folder / FILES[name]
     return f"profile: {path} ({READ_BY[name].format(quote_path(path))})"
 
@@ -77,10 +78,10 @@ def describe_profile(name: str, folder: Path) -> str:
 
 
 def run_profiled(name: str, config: Config, *, out: Path | None, listener: Listener) -> RunResult:
-    """The run under ``cprofile`` or ``pyinstrument``; the profile is also left of one that failed.
+    """Run a config under ``cprofile`` or ``pyinstrument``; also a failed run leaves a profile.
 
     Raises:
-        As `pipeline.execution.runner.run`.
+        PipelineError: As `pipeline.execution.runner.run`.
     """
     folder = make_run_folder(config.name, out)
     with PROFILERS[name](folder / FILES[name]):
@@ -102,8 +103,7 @@ def _cprofile(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _pyinstrument(path: Path) -> Iterator[None]:
-    found: Any = importlib.import_module("pyinstrument")
-    profiler = found.Profiler()
+    profiler = importlib.import_module("pyinstrument").Profiler()
     profiler.start()
     try:
         yield
@@ -122,13 +122,15 @@ PROFILERS: dict[str, Callable[[Path], Any]] = {
 
 
 def run_under_nsys(config: Config, options: Sequence[str], *, out: Path | None) -> tuple[int, Path]:
-    """The run in a process under ``nsys profile``; its output is the command's.
+    """Run a config in a process under ``nsys profile``, which prints the command's output.
 
     Args:
-        options: of `run`, beside its config and ``--out``.
+        config: The config.
+        options: Options of `run`, except its config and ``--out``.
+        out: The run folder; None: a new one.
 
     Returns:
-        Its exit status and the run folder.
+        The exit status and the run folder.
     """
     folder = make_run_folder(config.name, out)
     with tempfile.TemporaryDirectory(prefix="profile-") as scratch:
@@ -136,13 +138,14 @@ def run_under_nsys(config: Config, options: Sequence[str], *, out: Path | None) 
         path.write_text(config.to_yaml(), encoding="utf-8")
         command = [*nsys_command(report), "run", str(path), "--out", str(folder), *options]
         done = subprocess.run(command, env={**os.environ, VARIABLE: "1"}, check=False)
-        if (made := report.with_suffix(".nsys-rep")).exists():
-            shutil.move(made, folder / FILES["nsys"])
+        if (profile := report.with_suffix(".nsys-rep")).exists():
+            shutil.move(profile, folder / FILES["nsys"])
     return done.returncode, folder
 
 
 def nsys_command(report: Path) -> list[str]:
-    """`nsys profile` of this package; the report is moved later: the run folder must be empty."""
+    """Return the command line of ``nsys profile`` for this package."""
+    # The report is moved into the run folder later, because that must be empty at the start.
     return [
         "nsys", "profile", f"--output={report}", "--trace=cuda,nvtx,osrt", "--stats=false",
         sys.executable, "-m", "pipeline",

@@ -1,4 +1,4 @@
-"""The run folders below a folder: what each is, and which may be removed."""
+"""Run folders below a folder: their states, and the removal of old ones."""
 
 from __future__ import annotations
 
@@ -25,65 +25,66 @@ State = Literal["finished", "running", "stopped", "damaged"]
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run folder."""
+    """The state and the main results of a run folder."""
 
     folder: str
     state: State
-    """A run without a manifest stopped on its way, if no process works on it."""
+    """A run without a manifest is stopped, unless a process works on it."""
     started: str
-    """ISO 8601, local time, in seconds."""
+    """Start as ISO 8601 in local time, in seconds."""
     bytes: int
-    """Of all its files."""
+    """Bytes of all files."""
     target: str = ""
     rows: int = 0
-    """Of all sets."""
+    """Rows of all sets."""
     device: str = ""
     seconds: float = 0.0
-    """Of all stages."""
+    """Seconds of all stages."""
     best: str = ""
     metric: str = ""
-    """The task's primary metric, of the best model."""
+    """Name of the task's primary metric, given for the best model."""
     valid: float | None = None
     test: float | None = None
     reason: str = ""
-    """Why it is damaged, or the last stage that a stopped one has finished."""
+    """Why the run is damaged, or the last stage that a stopped run has completed."""
     resume: str = ""
-    """The command that goes on with a stopped one."""
+    """Command that resumes a stopped run."""
     freed: int = 0
-    """Bytes that are free once ``stages/`` is gone (`list_with_stages`)."""
+    """Bytes that the removal of ``stages/`` would free (`list_with_stages`)."""
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the fields for ``--json``."""
         return asdict(self)
 
 
 def list_runs(root: Path) -> list[RunInfo]:
-    """The run folders directly below ``root``, oldest first; links are not followed.
+    """List the run folders directly below ``root``, oldest first, without following links.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: There is no such folder.
     """
     if not root.is_dir():
         raise InputError(
             f"there is no folder {str(root)!r}",
-            fix="runs lie in data/runs, or wherever --out named",
+            fix="name a folder of runs: data/runs, or the one that --out named",
         )
-    found = []
+    infos = []
     for path in root.iterdir():
         if not path.is_symlink() and (_is_run(path) or _is_leftover(path)):
-            with suppress(FileNotFoundError):  # another process removes it just now
-                found.append(_known(path))
-    return sorted(found, key=lambda run: (run.started, run.folder))
+            with suppress(FileNotFoundError):  # another process removes it now
+                infos.append(_examine(path))
+    return sorted(infos, key=lambda run: (run.started, run.folder))
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a run made the folder: others have a config.yaml too, and `clean` is for runs."""
+    """Return whether a run created the folder."""
+    # A config.yaml alone proves nothing, and `clean` must never remove other folders.
     logs = ("log.txt", "ledger.jsonl")
     return (path / "config.yaml").is_file() and any((path / name).is_file() for name in logs)
 
 
 def _is_leftover(path: Path) -> bool:
-    """Tell whether a command that locks its folder was killed there before it wrote a config."""
+    """Return whether a command was killed there after the lock and before the config."""
     if (path / "config.yaml").exists() or not (path / LOCK).is_file():
         return False
     with suppress(InputError):
@@ -92,10 +93,10 @@ def _is_leftover(path: Path) -> bool:
     return False
 
 
-def _known(path: Path) -> RunInfo:
+def _examine(path: Path) -> RunInfo:
     is_run = _is_run(path)
-    begun = datetime.fromtimestamp((path / ("config.yaml" if is_run else LOCK)).stat().st_mtime)
-    started, size = begun.isoformat(timespec="seconds"), _size(path)
+    start = datetime.fromtimestamp((path / ("config.yaml" if is_run else LOCK)).stat().st_mtime)
+    started, size = start.isoformat(timespec="seconds"), _size(path)
     if is_in_use(path):
         return RunInfo(str(path), "running", started, size)
     if not is_run:
@@ -104,7 +105,7 @@ def _known(path: Path) -> RunInfo:
         run = folders.read_run_folder(path)
         return RunInfo(str(path), _state(run), started, size, **_facts(run))
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-        # whatever a damaged or foreign file holds, the other runs are still listed
+        # Whatever a damaged or foreign file contains, the other runs must still be listed.
         reason = error.message if isinstance(error, InputError) else "its files do not fit together"
         return RunInfo(str(path), "damaged", started, size, reason=reason)
 
@@ -127,45 +128,40 @@ def _facts(run: folders.RunFolder) -> dict[str, Any]:
         return facts | {"reason": reason, "resume": resume_command(run.path, kind)}
     best, name = run.manifest["best"], primary_metric(run.metrics["task"]).name
     of_best = run.metrics["models"][best]
-    judged = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}
+    scores = {which: of_best.get(which, {}).get(name) for which in ("valid", "test")}
     rows = sum(run.manifest["rows"].values())
-    return facts | {"best": best, "metric": name, "rows": rows} | judged
+    return facts | {"best": best, "metric": name, "rows": rows} | scores
 
 
 def _size(path: Path) -> int:
-    """Bytes of all its files, each counted once however many names it has."""
+    """Return the bytes of all files, each counted once even if it has several names."""
     return sum(size for _, _, size in _files(path))
 
 
 def _files(path: Path) -> list[tuple[int, int, int]]:
-    """(its names below the folder, all its names, bytes) of each file there.
-
-    A run that goes on renames and removes some while they are counted.
-    """
-    found: dict[tuple[int, int], tuple[int, int, int]] = {}
+    """Return for each file: its names below the folder, all its names, and its bytes."""
+    files: dict[tuple[int, int], tuple[int, int, int]] = {}
     for at, _, names in os.walk(path):
         for name in names:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # a running command renames and removes files
                 info = os.lstat(os.path.join(at, name))
                 if stat.S_ISREG(info.st_mode):
-                    own = (info.st_dev, info.st_ino)
-                    count = found[own][0] if own in found else 0
-                    found[own] = (count + 1, info.st_nlink, info.st_size)
-    return list(found.values())
+                    inode = (info.st_dev, info.st_ino)
+                    count = files[inode][0] if inode in files else 0
+                    files[inode] = (count + 1, info.st_nlink, info.st_size)
+    return list(files.values())
 
 
 def select_removable(
     runs: Sequence[RunInfo], *, keep: int | None, older: float | None, stopped: bool
 ) -> list[RunInfo]:
-    """The runs that `clean` would remove: never one that a process works on.
+    """Select the runs that `clean` would remove, never one on which a process works.
 
     Args:
-        runs: oldest first.
-        keep: all finished runs but the last so many.
-        older: finished runs that started more than so many days ago.
-        stopped: stopped and damaged runs.
-
-    With both ``keep`` and ``older`` a finished run must meet both.
+        runs: Runs, oldest first.
+        keep: Number of the last finished runs to keep.
+        older: Days since the start of a finished run. With ``keep``, a run must meet both.
+        stopped: True to select also stopped and damaged runs.
     """
     now, finished = datetime.now(), [run for run in runs if run.state == "finished"]
     old = [] if keep is None and older is None else finished
@@ -174,22 +170,22 @@ def select_removable(
     if older is not None:
         old = [r for r in old if (now - datetime.fromisoformat(r.started)).days >= older]
     broken = [run for run in runs if stopped and run.state in ("stopped", "damaged")]
-    chosen = {run.folder for run in [*old, *broken]}
-    return [run for run in runs if run.folder in chosen]
+    selected = {run.folder for run in [*old, *broken]}
+    return [run for run in runs if run.folder in selected]
 
 
 def list_with_stages(folder: Path, *, keep: int | None, older: float | None) -> list[RunInfo]:
-    """The finished runs that still have what only a later ``--resume`` needs, and its bytes.
+    """List the finished runs with files that only a later ``--resume`` needs, and their bytes.
 
     Args:
-        folder: below which the runs lie, or a run.
-        keep: as for `select_removable`; with neither all finished runs.
-        older: likewise.
+        folder: A folder that contains runs, or one run.
+        keep: As for `select_removable`; without ``keep`` and ``older`` all finished runs.
+        older: As for `select_removable`.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: There is no such folder.
     """
-    runs = [_known(folder)] if _is_run(folder) else list_runs(folder)
+    runs = [_examine(folder)] if _is_run(folder) else list_runs(folder)
     if keep is None and older is None:
         keep = 0
     chosen = select_removable(runs, keep=keep, older=older, stopped=False)
@@ -201,38 +197,39 @@ def list_with_stages(folder: Path, *, keep: int | None, older: float | None) -> 
 
 
 def _spare_folders(run: Path) -> list[Path]:
-    """List what a finished run does without: its stages, and the files of a killed audit."""
+    """List the folders that a finished run can spare: its stages, and files of a killed audit."""
     return [run / name for name in (STAGES, SCRATCH) if (run / name).is_dir()]
 
 
 def _freed(stages: Path) -> int:
-    """Bytes of the files below the folder that have no second name elsewhere, as models have."""
+    """Return the bytes that the removal of a folder frees: files without a name elsewhere."""
     return sum(size for count, links, size in _files(stages) if count == links)
 
 
 def remove_stages(runs: Sequence[RunInfo]) -> None:
-    """Removes ``stages/`` of the runs; they stay finished, and `--resume` does all of it again.
+    """Remove ``stages/`` of finished runs; a later ``--resume`` recomputes all stages.
 
     Raises:
-        InputError: a process works in one. MachineError: one cannot be removed.
+        InputError: A process works in a run folder.
+        MachineError: A folder cannot be removed.
     """
     for run in runs:
         path = Path(run.folder)
         with lock_folder(path):
-            if (path / MANIFEST).is_file():  # it may have been taken up again since it was listed
+            if (path / MANIFEST).is_file():  # it may have been resumed since it was listed
                 for spare_folder in _spare_folders(path):
                     _remove(spare_folder)
 
 
 def remove_runs(runs: Sequence[RunInfo]) -> None:
-    """Removes the folders.
+    """Remove run folders.
 
     Raises:
-        MachineError: one cannot be removed; those before it are gone.
+        MachineError: A folder cannot be removed; the folders before it are removed already.
     """
     for run in runs:
         path = Path(run.folder)
-        if is_in_use(path):  # it was taken up again since it was listed
+        if is_in_use(path):  # it was resumed since it was listed
             continue
         _remove(path)
 
@@ -243,5 +240,5 @@ def _remove(path: Path) -> None:
     except OSError as error:
         raise MachineError(
             f"{path} cannot be removed: {error.strerror}: {error.filename}",
-            fix="whoever owns it can remove it",
+            fix="remove it as its owner",
         ) from None

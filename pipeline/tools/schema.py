@@ -1,4 +1,4 @@
-"""The config's JSON schema, with every op and model: editors complete and check with it."""
+"""The JSON schema of the config, with which editors complete and check it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from pipeline.train.model import MODEL_REGISTRY
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of a config file."""
+    """Build the JSON Schema 2020-12 of a config file, with every op and model."""
     schema = Config.model_json_schema(by_alias=True)
     definitions = schema.setdefault("$defs", {})
     ops = []
     for name in sorted(REGISTRY):
-        own = get_op_class(name).model_json_schema(
+        op_schema = get_op_class(name).model_json_schema(
             by_alias=True, ref_template=f"#/$defs/{name}.{{model}}"
         )
-        for inner, definition in own.pop("$defs", {}).items():
+        for inner, definition in op_schema.pop("$defs", {}).items():
             definitions[f"{name}.{inner}"] = definition
         ops.append(
             {
                 "type": "object",
-                "properties": {name: {"anyOf": [own, {"type": ["string", "array", "object"]}]}},
+                "properties": {
+                    name: {"anyOf": [op_schema, {"type": ["string", "array", "object"]}]}
+                },
                 "required": [name],
                 "additionalProperties": False,
             }

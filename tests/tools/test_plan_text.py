@@ -17,12 +17,15 @@ def test_a_plan_for_gpus_is_that_of_one_process_where_there_are_none(tmp_path, c
     print_plan(found)
     shown = " ".join(capsys.readouterr().out.split())
     assert "(in place of gpus: the run's device is the cpu)" in shown
-    assert "held: the data are read once" in shown
+    assert "kept in memory: the data are read once" in shown
 
 
 @pytest.mark.parametrize(
     ("cluster", "rows"),
-    [("process", "held: the data are read once"), ("cores", "held on the workers if they have 0.")],
+    [
+        ("process", "kept in memory: the data are read once"),
+        ("cores", "persisted on the workers if they have 0."),
+    ],
 )
 def test_rows_are_where_the_cluster_has_them(tmp_path, capsys, cluster, rows):
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
