@@ -97,7 +97,7 @@ def test_clean_tables_have_no_finding(tmp_path, features):
 
 def test_a_state_that_sees_held_out_rows_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(transform, "select_training_rows", lambda part: part)
-    monkeypatch.setattr(transform, "_fitted_on", lambda part, sample: part)
+    monkeypatch.setattr(transform, "_select_fit_rows", lambda part, sample: part)
     features = [{"scale": {"columns": ["z"]}}, {"drop": ["g", "town"]}]
     finding, _, _ = see(config(table(), tmp_path, features), tmp_path, "fitted", "fail", "z")
     assert "scale" in finding.what and finding.config == "- drop: [z]"
