@@ -23,7 +23,7 @@ from pipeline.ingest.labels import target as targets
 from pipeline.matrix import Feature, Target
 from pipeline.schema import LABEL, SET
 
-PACKAGE = Path(transform.__file__).parents[1]
+PACKAGE = Path(transform.__file__).parents[2]
 
 
 @pytest.fixture(params=["plain", "nullable"])
