@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pipeline.artifacts.ledger import Entry, Ledger
+from pipeline.artifacts.ledger import Ledger
 from pipeline.artifacts.stage_id import StageId
 from pipeline.cluster.client import connect
 from pipeline.device.choose import frames_of
@@ -18,7 +18,7 @@ from pipeline.execution.fallback import run_with_fallback
 from pipeline.execution.job import Job
 from pipeline.execution.run_state import RunState
 from pipeline.execution.stage import Stage, StageRun
-from pipeline.execution.stage_cache import CacheDecision, StageCache, StageRecord
+from pipeline.execution.stage_cache import StageCache, StageRecord
 from pipeline.memory.planner import release_memory
 from pipeline.telemetry.transfer_meters import release_tables
 
@@ -60,8 +60,8 @@ class Executor:
 
     def _attempt(self, stage: Stage) -> None:
         """Restore the stage from the cache, or run it and write its record."""
-        context, cache = self.state.context, self.state.context.cache
-        with context.ledger.stage(str(stage.id)) as entry:
+        context, cache, name = self.state.context, self.state.context.cache, str(stage.id)
+        with context.ledger.stage(name) as entry:
             run = StageRun(self.state, entry, cache.folder_of(stage.id))
             stage.prepare(self.state)
             decision = cache.decisions.get(stage.id)
@@ -70,34 +70,33 @@ class Executor:
                 stage.run(run)
             else:
                 stage.restore(run, record.results)
-                _replay(context, entry, record)
+                # Report once more what the computation had reported.
+                entry.rows, entry.notes = record.rows, list(record.notes)
+                for text in record.warnings:
+                    context.warn(text)
+                for fallback in record.fallbacks:
+                    context.ledger.replay_fallback(fallback)
             if decision is not None:
                 entry.resume = decision.reason
             notes, entry.notes = entry.notes, [*run.process_notes, *entry.notes]
         # The record comes last: a process that is killed before this line computes the stage anew.
         if decision is not None and record is None:
-            self._write_record(stage.id, run, decision, notes)
-        if run.scratch is not None:
-            shutil.rmtree(run.scratch, ignore_errors=True)
-
-    def _write_record(
-        self, stage_id: StageId, run: StageRun, decision: CacheDecision, notes: Sequence[str]
-    ) -> None:
-        context, name = self.state.context, str(stage_id)
-        context.cache.write_record(
-            stage_id,
-            StageRecord(
+            record = StageRecord(
                 key=decision.key,
                 device=decision.device,
                 inputs=decision.inputs,
-                files=context.cache.hash_files(run.files),
+                files=cache.hash_files(run.files),
                 results=run.results,
-                rows=run.entry.rows,
+                rows=entry.rows,
                 notes=notes,
-                warnings=[text for stage, text in context.stage_warnings if stage == name],
+                warnings=[
+                    text for stage_name, text in context.stage_warnings if stage_name == name
+                ],
                 fallbacks=[f for f in context.ledger.fallbacks if f["stage"] == name],
-            ),
-        )
+            )
+            cache.write_record(stage.id, record)
+        if run.scratch is not None:
+            shutil.rmtree(run.scratch, ignore_errors=True)
 
     def rebuild(self, device: str | None = None) -> None:
         """Release all data in memory and make them once more, on the run's fallback level.
@@ -113,15 +112,6 @@ class Executor:
         for stage in self.completed:
             stage.rebuild(state, device)
         state.stale = False
-
-
-def _replay(context: RunContext, entry: Entry, record: StageRecord) -> None:
-    """Report what the computation of a restored stage had reported."""
-    entry.rows, entry.notes = record.rows, list(record.notes)
-    for text in record.warnings:
-        context.warn(text)
-    for fallback in record.fallbacks:
-        context.ledger.replay_fallback(fallback)
 
 
 @contextmanager

@@ -111,7 +111,14 @@ def _explain_too_little(
     some, never = min(LEAST_ROWS, rows), job.config.memory.sample == "never"
     messages, fixes = [], []
     for key, limit in (("memory.host", plan.limit), ("memory.gpu", plan.device_limit)):
-        need, whole = (_enough_limit(enough, key, shared) for enough in (least, full))
+        if shared is not None:
+            need, whole = (
+                (p.host_peak if key == "memory.host" else p.device) for p in (least, full)
+            )
+        elif key == "memory.host":
+            need, whole = least.limit, full.limit
+        else:
+            need, whole = least.device_limit or 0, full.device_limit or 0
         if limit is None or need <= limit:
             continue
         whose = key if shared is None else WORKERS[key]
@@ -119,32 +126,20 @@ def _explain_too_little(
         partly = f"to train on {some:,} of {rows:,} training rows, {_gb(whole)} GB on all of them"
         messages.append(what + (f"for {rows:,} training rows" if never or some == rows else partly))
         fixes.append(f"{key}: {_gb(need)}GB")
-    fix = " and ".join(fixes)
-    if shared is not None:
-        fix = _suggest_workers(job, least.host_peak, shared)
-    if fix.startswith("memory.host") and job.config.memory.host is None:
+    fix, memory = " and ".join(fixes), job.config.memory
+    if job.cluster.is_address and shared is not None:
+        fix = "more workers, or more memory for each (dask worker --memory-limit)"
+    elif shared is not None:
+        # The libraries of the other workers take this much of the limit.
+        others = planner.host_limit(memory) - shared
+        fix = "fewer cluster.workers, or cluster: process"
+        if memory.host is not None:
+            fix = f"memory.host: {_gb(least.host_peak + others)}GB, {fix}"
+    if fix.startswith("memory.host") and memory.host is None:
         fix += " (auto is 0.7 of the machine's memory, or what ulimit -v leaves)"
     if never:
         fix += ", or memory.sample: auto to train on those that fit"
     return MachineError("; ".join(messages), fix=fix)
-
-
-def _enough_limit(plan: MemoryPlan, key: str, shared: int | None) -> int:
-    """Return the limit of a plan that has enough rows."""
-    if key == "memory.host":
-        return plan.limit if shared is None else plan.host_peak
-    return (plan.device_limit or 0) if shared is None else plan.device
-
-
-def _suggest_workers(job: Job, need: int, shared: int) -> str:
-    """Return what gives the workers of a cluster more memory."""
-    memory = job.config.memory
-    if job.cluster.is_address:
-        return "more workers, or more memory for each (dask worker --memory-limit)"
-    # The libraries of the other workers take this much of the limit.
-    others = planner.host_limit(memory) - shared
-    key = f"memory.host: {_gb(need + others)}GB, " if memory.host is not None else ""
-    return f"{key}fewer cluster.workers, or cluster: process"
 
 
 def _round_up(size: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cluster.partitions import Partitions
+from pipeline.device import Frame
 from pipeline.execution.context import RunContext
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.engine.transform import TransformContext
@@ -43,7 +44,7 @@ class LabeledData:
     parts: Partitions
     source: Schema
     """All columns of the data; the frames have only those that the job keeps."""
-    meta: Any
+    meta: Frame
     """A frame like those of the partitions, without rows."""
     target: Target
     why: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline.artifacts.ledger import Entry
 from pipeline.artifacts.stage_id import StageId
@@ -13,6 +13,7 @@ from pipeline.execution.context import RunContext
 from pipeline.execution.fingerprints import StageInputs
 from pipeline.execution.job import Job
 from pipeline.execution.run_state import RunState
+from pipeline.execution.stage_cache import Results
 from pipeline.memory.planner import MemoryPlan
 
 
@@ -25,8 +26,8 @@ class StageRun:
     """The stage's line in the ledger; a restored stage gets the rows and notes of its record."""
     folder: Path
     """The stage's own folder for files."""
-    results: Mapping[str, Any] = field(default_factory=dict)
-    """JSON that the record keeps because no file holds it."""
+    results: Results = field(default_factory=dict)
+    """JSON for the record."""
     files: Sequence[Path] = ()
     """Files that the stage leaves; the record keeps their hashes."""
     process_notes: list[str] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Stage(Protocol):
         """Compute the results."""
         ...
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Load the results that an earlier process left, from its record and its files."""
         ...
 

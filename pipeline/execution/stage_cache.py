@@ -19,6 +19,8 @@ from pipeline.artifacts.stage_id import StageId
 from pipeline.errors import InputError
 from pipeline.execution.fingerprints import Inputs, StageInputs, list_changes, shorten_changes
 
+Results = Mapping[str, Any]
+"""JSON that a stage leaves in its record, because no file has it."""
 REUSED = "reused: nothing that it depends on has changed"
 RECOMPUTED = "recomputed"
 UNFINISHED = "it had not finished"
@@ -32,11 +34,11 @@ class StageRecord:
     key: str
     device: str
     """The run's device, even if the stage fell back to the CPU."""
-    inputs: Annotated[Mapping[str, Mapping[str, Any]], Field(alias="facts")]
+    inputs: Annotated[Mapping[str, Inputs], Field(alias="facts")]
     """`StageInputs.inputs`, to explain later what has changed."""
     files: Mapping[str, str]
     """SHA-256 by path in the run folder."""
-    results: Annotated[Mapping[str, Any], Field(alias="found")]
+    results: Annotated[Results, Field(alias="found")]
     """JSON that the stage left in no file."""
     rows: int
     notes: Sequence[str]
@@ -100,7 +102,7 @@ class StageCache:
         decision = self.decisions.get(stage_id)
         return decision is not None and decision.record is not None
 
-    def restored_results(self, stage_id: StageId) -> Mapping[str, Any] | None:
+    def restored_results(self, stage_id: StageId) -> Results | None:
         """Return the recorded results of a stage that is reused."""
         decision = self.decisions.get(stage_id)
         return None if decision is None or decision.record is None else decision.record.results

@@ -22,11 +22,11 @@ from pipeline.evaluate import curves, metrics
 from pipeline.evaluate.metrics import ScoredRows
 from pipeline.evaluate.predictions import label_values, prediction_columns
 from pipeline.evaluate.stored import metrics_adapter
-from pipeline.execution.context import RunContext
 from pipeline.execution.fingerprints import StageInputs
 from pipeline.execution.job import Job, needs_refit
 from pipeline.execution.run_state import LabeledData, RunState
 from pipeline.execution.stage import Stage, StageRun
+from pipeline.execution.stage_cache import Results
 from pipeline.matrix import SetName, Target
 from pipeline.memory.planner import MemoryPlan, release_memory
 from pipeline.schema import SET, TRAIN
@@ -62,8 +62,13 @@ class EvaluateModels(Stage):
         models = models_on(state.models, feed.device)
         scores = score_sets(feed, HELD_OUT, {n: model.predict for n, model in models.items()})
         release_memory()
-        values = _slice_values(context, rows)
-        sets = {which: _to_scored(_sample(rows, s), values) for which, s in scores.items()}
+        names, values = list(context.job.config.evaluate.slices), None
+        if names:
+            parts = partitions.map_partitions(
+                rows.parts, held_out_values, names, rows.context.device
+            )
+            values = pd.concat(partitions.iter_results(context.client, parts))
+        sets = {which: _sample(rows, own_scores, values) for which, own_scores in scores.items()}
         # A baseline has only the training rows: the weight per class, or the mean label.
         prior = (
             rows.counts.label / rows.counts.weight
@@ -84,7 +89,7 @@ class EvaluateModels(Stage):
         run.files = [folder / name for name in FILES]
         _keep_metrics(state, result)
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Load the metrics."""
         path = run.context.folder / "evaluate" / "metrics.json"
         result = read_json(path)
@@ -111,35 +116,26 @@ def models_on(models: Mapping[str, FittedModel], device: str) -> dict[str, Fitte
     }
 
 
-def _sample(rows: LabeledData, scores: SetScores) -> SetScores:
-    """Return the rows that the metrics are computed of: all, or the hash sample that fits."""
-    if rows.plan.scored_share >= 1:
-        return scores
-    limit, seed = int(rows.plan.scored_share * 2**32), rows.context.seed + 2
-    starts = range(0, len(scores.ids), CHUNK_ROWS)
-    masks = [cpu.hash_ints(scores.ids[i : i + CHUNK_ROWS], seed) < limit for i in starts]
-    mask = np.concatenate(masks) if masks else np.empty(0, bool)
-    by_model = {name: score[mask] for name, score in scores.score.items()}
-    weight = None if scores.weight is None else scores.weight[mask]
-    return SetScores(scores.ids[mask], scores.label[mask], weight, by_model)
+def _sample(rows: LabeledData, scores: SetScores, values: pd.DataFrame | None) -> ScoredRows:
+    """Return the rows that the metrics are computed of: all, or the hash sample that fits.
 
-
-def _to_scored(scores: SetScores, values: pd.DataFrame | None) -> ScoredRows:
+    Args:
+        values: the columns of ``evaluate.slices``, with ids as index.
+    """
+    ids, label, weight, by_model = scores.ids, scores.label, scores.weight, scores.score
+    if rows.plan.scored_share < 1:
+        limit, seed = int(rows.plan.scored_share * 2**32), rows.context.seed + 2
+        starts = range(0, len(ids), CHUNK_ROWS)
+        masks = [cpu.hash_ints(ids[i : i + CHUNK_ROWS], seed) < limit for i in starts]
+        mask = np.concatenate(masks) if masks else np.empty(0, bool)
+        by_model = {name: score[mask] for name, score in by_model.items()}
+        ids, label = ids[mask], label[mask]
+        weight = None if weight is None else weight[mask]
     slices: dict[str, Any] = {}
     if values is not None:
-        values = values.reindex(scores.ids)
+        values = values.reindex(ids)
         slices = {str(n): values[n].to_numpy(dtype=object) for n in values.columns}
-    return ScoredRows(scores.label, scores.score, scores.weight, slices)
-
-
-def _slice_values(context: RunContext, rows: LabeledData) -> pd.DataFrame | None:
-    """Return the columns of ``evaluate.slices`` for the held-out rows, with ids as index."""
-    names = list(context.job.config.evaluate.slices)
-    if not names:
-        return None
-    parts = partitions.map_partitions(rows.parts, held_out_values, names, rows.context.device)
-    values: pd.DataFrame = pd.concat(partitions.iter_results(context.client, parts))
-    return values
+    return ScoredRows(label, by_model, weight, slices)
 
 
 def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.DataFrame:
@@ -157,21 +153,17 @@ def _write_predictions(path: Path, scores: Mapping[SetName, SetScores], target: 
         # The test set has rows (`split.check_counts`), so the file always gets its columns.
         for which in HELD_OUT:
             for start in range(0, len(scores[which].ids), CHUNK_ROWS):
-                table = _prediction_table(which, scores[which], start, target)
+                rows = slice(start, start + CHUNK_ROWS)
+                ids = scores[which].ids[rows]
+                columns: dict[str, Any] = {
+                    "row": ids,
+                    "set": pd.Series([which], dtype="str").repeat(len(ids)).array,
+                    "label": label_values(scores[which].label[rows], target),
+                }
+                for name, score in scores[which].score.items():
+                    for column, values in prediction_columns(score[rows], target).items():
+                        columns[f"{name}__{column}"] = values
+                table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
                 if writer is None:
                     writer = stack.enter_context(pq.ParquetWriter(beside, table.schema))
                 writer.write_table(table)
-
-
-def _prediction_table(which: SetName, scores: SetScores, start: int, target: Target) -> pa.Table:
-    rows = slice(start, start + CHUNK_ROWS)
-    ids = scores.ids[rows]
-    columns: dict[str, Any] = {
-        "row": ids,
-        "set": pd.Series([which], dtype="str").repeat(len(ids)).array,
-        "label": label_values(scores.label[rows], target),
-    }
-    for name, score in scores.score.items():
-        for column, values in prediction_columns(score[rows], target).items():
-            columns[f"{name}__{column}"] = values
-    return pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)

@@ -22,10 +22,11 @@ from pipeline.execution.fingerprints import (
 from pipeline.execution.job import Job, needs_refit
 from pipeline.execution.run_state import FeatureChoice, FeatureSet, LabeledData, RunState
 from pipeline.execution.stage import Stage, StageRun
+from pipeline.execution.stage_cache import Results
 from pipeline.execution.stages.split import move_rows
 from pipeline.features.auto.choice_file import read_choice
 from pipeline.features.engine import fit, transform
-from pipeline.features.engine.fit import FitResult, FittedPlan
+from pipeline.features.engine.fit import FitResult
 from pipeline.features.engine.state_cache import StateCache
 from pipeline.features.registry import dump_op, parse_ops
 from pipeline.ingest.labels import assign
@@ -73,10 +74,14 @@ class BuildFeatures(Stage):
         last = _frames_are_last(job, rows)
         features = fit_features(run, rows, choice, counts, everything=False, last=last)
         run.entry.rows = rows.total
-        run.entry.notes += _describe_unmatched(features.plan)
+        for step in features.plan.steps:
+            if unmatched := step.state.get("unmatched", 0):
+                table, total = step.op.model_dump().get("table", ""), step.state["rows"]
+                share = f"{unmatched:,} of {total:,} training rows"
+                run.entry.notes.append(f"{step.op.name} {table}: {share} have no match")
         state.choice, state.features = choice, features
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Load the fitted ops; make the matrices if a later stage needs them."""
         state = run.state
         rows = move_rows(state.labeled, run.context.device)
@@ -128,7 +133,13 @@ def fit_features(
         last: no later stage needs the rows' frames.
     """
     context, job = run.context, run.context.job
-    states = _open_states(run)
+    tables = {
+        name: [file_fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
+        for name, files in job.table_files.items()
+    }
+    # An earlier process in this folder may have fitted some of the ops on the same rows.
+    rows_key = hash_json([run.entry.stage, context.cache.keys.get(SPLIT)])
+    states = StateCache(run.folder / "fitted", rows_key, tables)
     fitting = fit.fit(
         context.client,
         training_parts(rows, everything),
@@ -160,17 +171,6 @@ def fit_features(
         drawn = golden.choose_rows(feed, job.config.golden, job.config.seed)
         run.files = [*run.files, golden.save(drawn, run.folder / golden.FILE)]
     return FeatureSet(plan, feed, drawn, fitting.parts, everything, last)
-
-
-def _open_states(run: StageRun) -> StateCache:
-    """Return the states that an earlier process in this folder has fitted on the same rows."""
-    context, job = run.context, run.context.job
-    tables = {
-        name: [file_fingerprints(files), job.config.data.tables[name].model_dump(mode="json")]
-        for name, files in job.table_files.items()
-    }
-    rows_key = hash_json([run.entry.stage, context.cache.keys.get(SPLIT)])
-    return StateCache(run.folder / "fitted", rows_key, tables)
 
 
 def restore_features(
@@ -251,16 +251,3 @@ def _make_feed(
         matrices = partitions.persist(client, make_matrices(*SETS), instead_of=frames)
         parts_of = PersistedMatrices(client, matrices)
     return PartitionedFeed(client, parts_of, wanted, rows.target, rows.context.device, counts)
-
-
-def _describe_unmatched(plan: FittedPlan) -> list[str]:
-    """Return the ledger's notes on joins with training rows that have no match."""
-    notes = []
-    for step in plan.steps:
-        if unmatched := step.state.get("unmatched", 0):
-            table = step.op.model_dump().get("table", "")
-            notes.append(
-                f"{step.op.name} {table}: {unmatched:,} of {step.state['rows']:,} training rows "
-                "have no match"
-            )
-    return notes

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from pipeline.artifacts.stage_id import READ
 from pipeline.cluster import partitions
@@ -25,6 +23,7 @@ from pipeline.execution.job import Job
 from pipeline.execution.memory_inputs import describe_plan, plan_parts
 from pipeline.execution.run_state import RawData, RunState
 from pipeline.execution.stage import Stage, StageRun
+from pipeline.execution.stage_cache import Results
 from pipeline.ingest import partitions as load
 from pipeline.ingest.blocks import BlockGroup
 from pipeline.memory.cluster_capacity import device_capacity, host_capacity
@@ -65,13 +64,16 @@ class ReadData(Stage):
         run.entry.notes += describe_plan(plan, is_csv, is_distributed(context.client))
         ingest = context.folder / "ingest"
         (ingest / REJECTED).unlink(missing_ok=True)
-        _write_rejected(context, blocks)
+        if context.job.config.data.on_bad_rows != "error" and (
+            rejected := load.write_rejected(context.client, blocks, ingest / REJECTED)
+        ):
+            context.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")
         context.job.contract.write(ingest / "schema.json")
         paths = ingest / "schema.json", ingest / REJECTED
         run.files = [path for path in paths if path.exists()]
         self._keep_frames(run, blocks)
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Read the files again, for the stages that are computed."""
         self._keep_frames(run, self._open(run))
 
@@ -174,11 +176,3 @@ def _stage_csv(context: RunContext, frames: Partitions, device: str) -> tuple[Pa
     shutil.rmtree(folder, ignore_errors=True)  # files of an earlier fallback level
     staged = load.stage_as_arrow(context.client, frames, folder, device)
     return staged, sum(path.stat().st_size for path in folder.iterdir())
-
-
-def _write_rejected(context: RunContext, blocks: Partitions) -> None:
-    if context.job.config.data.on_bad_rows == "error":
-        return
-    path: Path = context.folder / "ingest" / REJECTED
-    if rejected := load.write_rejected(context.client, blocks, path):
-        context.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.artifacts.stage_id import (
     FEATURES,
@@ -17,8 +15,9 @@ from pipeline.artifacts.stage_id import (
 from pipeline.cluster import partitions
 from pipeline.execution.fingerprints import StageInputs
 from pipeline.execution.job import Job, needs_refit
-from pipeline.execution.run_state import FeatureChoice, LabeledData, RunState
+from pipeline.execution.run_state import RunState
 from pipeline.execution.stage import Stage, StageRun
+from pipeline.execution.stage_cache import Results
 from pipeline.execution.stages.features import (
     fit_features,
     rebuild_features,
@@ -48,14 +47,27 @@ class RefitFeatures(Stage):
 
     def run(self, run: StageRun) -> None:
         """Fit the ops on all rows."""
+        choice = run.state.choice
+        assert choice is not None, "the ops are not chosen"
         rows = move_rows(run.state.labeled, run.context.device)
-        counts = {"train": _count_sampled(run, rows), "valid": 0, "test": 0}
+        sampled = rows.total
+        if rows.plan.train_rate < 1:
+            sampled = partitions.reduce_partitions(
+                run.context.client,
+                training_parts(rows, everything=True),
+                assign.count_rows,
+                assign.merge_counts,
+                rows.context.device,
+                rows.context.n_classes,
+                rows.context.seed,
+                rows.plan.train_rate,
+            ).sampled
+        counts = {"train": int(sampled), "valid": 0, "test": 0}
         run.results = {"counts": counts}
-        choice = _chosen_ops(run.state)
         run.state.features = fit_features(run, rows, choice, counts, everything=True, last=True)
         run.entry.rows = rows.total
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Load the fitted ops; make the matrices if a model is refitted."""
         rows = move_rows(run.state.labeled, run.context.device)
         run.state.features = restore_features(
@@ -101,28 +113,6 @@ class RefitModel(Stage):
         keep_model(run, self.model, train_model(run, self.id, last=self.last, rounds=rounds))
         run.entry.rows = run.state.labeled.total
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Load the refitted model."""
         keep_model(run, self.model, load_model(run, self.model))
-
-
-def _chosen_ops(state: RunState) -> FeatureChoice:
-    assert state.choice is not None, "the ops are not chosen"
-    return state.choice
-
-
-def _count_sampled(run: StageRun, rows: LabeledData) -> int:
-    """Return how many of all rows the models get."""
-    if rows.plan.train_rate == 1:
-        return rows.total
-    counts = partitions.reduce_partitions(
-        run.context.client,
-        training_parts(rows, everything=True),
-        assign.count_rows,
-        assign.merge_counts,
-        rows.context.device,
-        rows.context.n_classes,
-        rows.context.seed,
-        rows.plan.train_rate,
-    )
-    return int(counts.sampled)

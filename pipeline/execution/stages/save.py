@@ -23,14 +23,23 @@ LIBRARIES = (
 def save_run(state: RunState) -> None:
     """Publish what the last stages left, and write the manifest, which marks the run finished."""
     context, rows, features = state.context, state.labeled, state.fitted_features
-    folder, config = context.folder, context.job.config
-    _publish(state)
+    folder, config, cache = context.folder, context.job.config, context.cache
+    for old in (folder / "features", folder / "train"):  # also checkpoints of finished stages
+        shutil.rmtree(old, ignore_errors=True)
+    (folder / golden.FILE).unlink(missing_ok=True)
+    # Files are linked, not moved: a resumed run still needs those of the stages, such as the
+    # models of the evaluation when a refit has made others.
+    stage_id = REFIT_FEATURES if features.everything else FEATURES
+    publish(cache.folder_of(stage_id) / fit.FOLDER, folder / "features")
+    for name in state.models:
+        stage_id = refit_id(name) if features.everything else train_id(name)
+        publish(cache.folder_of(stage_id), folder / "train")
     if features.golden is not None:
         feed = features.feed.to_device(context.device)
         table = golden.score_rows(models_on(state.models, feed.device), feed, features.golden)
         with atomic_write(folder / golden.FILE) as beside:
             table.to_parquet(beside, index=False)
-    keys = {str(stage_id): key for stage_id, key in context.cache.keys.items()}
+    keys = {str(stage_id): key for stage_id, key in cache.keys.items()}
     facts = {
         "format": 1,
         "pipeline": __version__,
@@ -55,23 +64,6 @@ def save_run(state: RunState) -> None:
         "warnings": context.warnings,
     }
     write_manifest(folder, facts)
-
-
-def _publish(state: RunState) -> None:
-    """Link the files of the last stages into the run's folders.
-
-    The stages keep their own names for them: the models of the evaluation stay available for a
-    resumed run when a refit has made others.
-    """
-    folder, cache, refitted = state.context.folder, state.context.cache, state.fitted_features
-    for old in (folder / "features", folder / "train"):  # also checkpoints of finished stages
-        shutil.rmtree(old, ignore_errors=True)
-    (folder / golden.FILE).unlink(missing_ok=True)
-    stage_id = REFIT_FEATURES if refitted.everything else FEATURES
-    publish(cache.folder_of(stage_id) / fit.FOLDER, folder / "features")
-    for name in state.models:
-        stage_id = refit_id(name) if refitted.everything else train_id(name)
-        publish(cache.folder_of(stage_id), folder / "train")
 
 
 def list_versions() -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pipeline.artifacts.stage_id import READ, SPLIT
 from pipeline.cluster import partitions
@@ -17,6 +15,7 @@ from pipeline.execution.fingerprints import StageInputs, slice_config
 from pipeline.execution.job import Job
 from pipeline.execution.run_state import LabeledData, RawData, RunState
 from pipeline.execution.stage import Stage, StageRun
+from pipeline.execution.stage_cache import Results
 from pipeline.execution.stages.read import REJECTED, plan_memory
 from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest import partitions as load
@@ -53,7 +52,7 @@ class SplitRows(Stage):
         run.entry.rows = sum(labels.counts.rows.values())
         _keep_rows(run, raw, spec, parts, labels)
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Assign the recorded labels and sets to the rows."""
         raw, spec = _describe(run)
         labels = LabelState.from_json(results)

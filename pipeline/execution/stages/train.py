@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from pipeline.artifacts.stage_id import FEATURES, StageId, train_id
-from pipeline.execution.context import RunContext
 from pipeline.execution.fingerprints import Inputs, StageInputs, slice_config, software_inputs
 from pipeline.execution.job import Job
 from pipeline.execution.stage import Stage, StageRun
+from pipeline.execution.stage_cache import Results
 from pipeline.memory.planner import MemoryPlan
 from pipeline.train import model, model_io
 from pipeline.train.fitted_model import FittedModel, TrainingOptions
@@ -51,7 +48,7 @@ class TrainModel(Stage):
             run.context.warn(note)
         self._keep(run, fitted)
 
-    def restore(self, run: StageRun, results: Mapping[str, Any]) -> None:
+    def restore(self, run: StageRun, results: Results) -> None:
         """Load the trained model."""
         self._keep(run, load_model(run, self.model))
 
@@ -83,7 +80,13 @@ def train_model(
     """
     context, plan = run.context, run.state.labeled.plan
     name, feed = stage_id.model, run.state.fitted_features.feed.to_device(run.context.device)
-    run.scratch = _checkpoint_folder(context, stage_id)
+    key, slug = context.cache.keys.get(stage_id), stage_id.slug
+    checkpoints = context.folder / "train" / "segments"
+    run.scratch = checkpoints / (slug if key is None else f"{slug}-{key[:16]}")
+    # Checkpoints of another fingerprint are of no use any more.
+    for old in checkpoints.glob(f"{slug}*"):
+        if old != run.scratch:
+            shutil.rmtree(old, ignore_errors=True)
     options = TrainingOptions(
         seed=context.job.config.seed,
         threads=context.threads,
@@ -112,14 +115,3 @@ def keep_model(run: StageRun, name: str, fitted: FittedModel) -> None:
     """Leave a model in the run's state, in the order of the config."""
     models = {**run.state.models, name: fitted}
     run.state.models = {n: models[n] for n in run.context.job.models if n in models}
-
-
-def _checkpoint_folder(context: RunContext, stage_id: StageId) -> Path:
-    """Return the folder of the stage's checkpoints; remove those of another fingerprint."""
-    key, slug = context.cache.keys.get(stage_id), stage_id.slug
-    folder = context.folder / "train" / "segments"
-    name = slug if key is None else f"{slug}-{key[:16]}"
-    for old in folder.glob(f"{slug}*"):
-        if old.name != name:
-            shutil.rmtree(old, ignore_errors=True)
-    return folder / name
