@@ -90,7 +90,7 @@ def test_what_the_gpus_did_is_in_the_ledger_the_folder_and_the_report(
     @contextmanager
     def recorded(client, cluster, device, timeline):
         assert (client.status, cluster.kind, device) == ("running", "process", "cpu")
-        with timeline.sampled(lambda: [GpuUsage("0", "H200", 5, 9, 0.5)], 0.005):
+        with timeline.sample_in_background(lambda: [GpuUsage("0", "H200", 5, 9, 0.5)], 0.005):
             yield
 
     if sampled:
