@@ -21,7 +21,7 @@ TAGS_WITHOUT_JSON = {f"tag:yaml.org,2002:{name}" for name in ("binary", "set", "
 FIXES = {
     "constructor": "write plain values without tags (words after an exclamation mark)",
     "another document": "remove the line ---, since one file holds one config",
-    "undefined alias": "quote texts that begin with * or &",
+    "undefined alias": "write texts that begin with * or & in quotes",
     "unhashable key": "write a plain word as the key",
     "twice": "keep one of them",
     "not a value": "quote it to make it a text",

@@ -32,7 +32,7 @@ COMMANDS: dict[str, Case] = {
     "plan of data that are not there": bad_command("plan --data gone.csv --target y", r"'gone\.csv'"),
     "init without --target": bad_command("init d.csv", "Missing option", "--target"),
     "init of an unknown target": bad_command("init d.csv --target yy", "'yy'", "did you mean 'y'"),
-    "init over a file": bad_command("init d.csv --target y --out c.yaml", r"'c\.yaml' is there already", "--force"),
+    "init over a file": bad_command("init d.csv --target y --out c.yaml", r"'c\.yaml' already exists", "--force"),
     "init of an empty file": bad_command("init e.csv --target y", r"e\.csv is empty", files={"e.csv": ""}),
     "predict without data": bad_command("predict done", "Missing argument", "DATA"),
     "parity of one device": bad_command("parity c.yaml --devices cpu", "'cpu' is not two devices", "cpu,gpu"),
