@@ -6,7 +6,7 @@ undefined on the rows at hand is None, as in `pipeline.evaluate.metrics`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,7 @@ def measure(target: Target, label: Values, score: Values, threshold: float | Non
         return {}
     if target.task == "multiclass":
         return _measure_multiclass(target, label.astype(np.int64), score)
+    # Of two columns, the last is the positive class, and the first is its complement.
     score = score[:, -1] if score.ndim == 2 else score
     if target.task == "regression":
         return {"residuals": bin_residuals(label - score), "agreement": bin_by_score(score, label)}
@@ -101,6 +102,7 @@ def measure(target: Target, label: Values, score: Values, threshold: float | Non
 
 def count_confusion(label: Values, called: Values, k: int) -> list[list[int]]:
     """Count rows (k, k): a row for each true class, a column for each predicted one."""
+    # A code for each pair of classes: one pass over the rows, and a cell for pairs that lack rows.
     counts = np.bincount(label * k + called.astype(np.int64), minlength=k * k)
     matrix: list[list[int]] = counts.reshape(k, k).tolist()
     return matrix
@@ -139,6 +141,7 @@ def bin_residuals(error: Floats) -> Json:
     Returns:
         ``edges`` (bins + 1), ``counts`` (bins), and the rows ``below`` and ``above`` them.
     """
+    # A few extremes would stretch the bins over an empty range: they are only counted.
     low, high = np.quantile(error, (0.005, 0.995), method="nearest")
     counts, edges = np.histogram(error, bins=HISTOGRAM_BINS, range=(low, high))
     return {
@@ -151,6 +154,7 @@ def bin_residuals(error: Floats) -> Json:
 
 def rank_importances(by_feature: Mapping[str, float]) -> list[Json]:
     """Sort a model's importances to ``[{"feature", "value"}]``, most important first."""
+    # Ties are ordered by name, so that the list does not depend on the order of the features.
     ordered = sorted(by_feature.items(), key=lambda item: (-item[1], item[0]))
     return [{"feature": name, "value": float(value)} for name, value in ordered]
 
@@ -160,46 +164,37 @@ def _measure_multiclass(target: Target, label: NDArray[np.int64], score: Floats)
     rows = np.bincount(label, minlength=score.shape[1])
     by_rows = np.argsort(-rows, kind="stable")
     names = [str(c) for c in target.classes]
+    # A matrix of all classes could not be read: those with few rows share a last row and column.
     shown = np.sort(by_rows[:MAX_CLASSES])
+    rest = len(names) - len(shown)
+    place = np.full(len(names), len(shown))
+    place[shown] = np.arange(len(shown))
+    confusion = {
+        "classes": [names[k] for k in shown],
+        "rest": rest,
+        "matrix": count_confusion(place[label], place[called], len(shown) + (rest > 0)),
+    }
+    by_class = []
+    for k in shown:
+        true, predicted = label == k, called == k
+        count, claimed, hit = int(true.sum()), int(predicted.sum()), int((true & predicted).sum())
+        by_class.append(
+            {
+                "class": names[k],
+                "rows": count,
+                # A class that is never predicted has no precision: null is not the same as 0.
+                "precision": hit / claimed if claimed else None,
+                "recall": hit / count if count else None,
+                "f1": 2 * hit / (count + claimed) if count + claimed else None,
+                "roc_auc": roc_auc(rank(true.astype(np.float64), score[:, k])),
+            }
+        )
     return {
-        "confusion": [_pool_classes(label, called, shown, names)],
-        "classes": [_measure_class(int(k), names[k], label, called, score) for k in shown],
+        "confusion": [confusion],
+        "classes": by_class,
         "points": {
             names[k]: thin_curve(rank((label == k).astype(np.float64), score[:, k]))
             for k in by_rows[:CURVES_SHOWN]
         },
         "calibration": bin_by_score(score.max(axis=1), (called == label).astype(np.float64)),
-    }
-
-
-def _pool_classes(
-    label: NDArray[np.int64],
-    called: NDArray[np.int64],
-    shown: NDArray[np.int64],
-    names: Sequence[str],
-) -> Json:
-    """Count the confusions of the classes shown; the others share a last row and column."""
-    place = np.full(len(names), len(shown))
-    place[shown] = np.arange(len(shown))
-    rest = len(names) - len(shown)
-    k = len(shown) + (rest > 0)
-    return {
-        "classes": [names[k] for k in shown],
-        "rest": rest,
-        "matrix": count_confusion(place[label], place[called], k),
-    }
-
-
-def _measure_class(
-    k: int, name: str, label: NDArray[np.int64], called: NDArray[np.int64], score: Floats
-) -> Json:
-    true, predicted = label == k, called == k
-    rows, claimed, hit = int(true.sum()), int(predicted.sum()), int((true & predicted).sum())
-    return {
-        "class": name,
-        "rows": rows,
-        "precision": hit / claimed if claimed else None,
-        "recall": hit / rows if rows else None,
-        "f1": 2 * hit / (rows + claimed) if rows + claimed else None,
-        "roc_auc": roc_auc(rank(true.astype(np.float64), score[:, k])),
     }

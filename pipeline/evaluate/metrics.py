@@ -131,6 +131,7 @@ def measure_baseline(
     """
     share = np.atleast_1d(np.asarray(prior, dtype=np.float64))
     if target.task != "regression":
+        # without training rows the shares are 0, not NaN
         share = share / (share.sum() or 1.0)
     shape = (len(label), len(share)) if target.task != "regression" else (len(label),)
     return measure(target, label, np.broadcast_to(share, shape), weight)
@@ -243,6 +244,7 @@ def _measure_multiclass(label: Floats, score: Floats, weight: Floats | None) -> 
 
     codes = label.astype(np.int64)
     called = np.argmax(score, axis=1)
+    # A class that is never predicted has an F1 of 0, about which scikit-learn would warn.
     f1 = f1_score(codes, called, average="macro", sample_weight=weight, zero_division=0)
     # one class against the others, over the classes that occur
     areas = [

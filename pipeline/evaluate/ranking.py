@@ -74,6 +74,7 @@ def average_precision(ranking: Ranking) -> float | None:
     """Compute ``sum((recall_i - recall_{i-1}) * precision_i)``; None with one class."""
     if not ranking.has_both_classes:
         return None
+    # A sum of steps: straight lines between the points would promise too much precision.
     gained = np.diff(ranking.tp, prepend=0.0) / ranking.positives
     return float(np.sum(gained * ranking.tp / (ranking.tp + ranking.fp)))
 
@@ -83,6 +84,7 @@ def find_best_f1(ranking: Ranking) -> float | None:
     if not ranking.has_both_classes:
         return None
     f1 = 2 * ranking.tp / (ranking.tp + ranking.fp + ranking.positives)
+    # `argmax` returns the first of several maxima; thresholds descend, so that is the highest.
     return float(ranking.threshold[np.argmax(f1)])
 
 

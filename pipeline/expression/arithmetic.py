@@ -42,25 +42,23 @@ def apply_to_integers(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
 def apply_to_floats(xp: ModuleType, op: str, a: Array, b: Array) -> Result:
     """Apply any arithmetic operator to float64 arrays."""
     if op in ("//", "%"):
-        quotient, rest = _floor_divide(xp, a, b)
-        return mark_infinite(xp, quotient if op == "//" else rest)
+        # As in CPython's Objects/floatobject.c; NumPy's and CuPy's differ from it.
+        rest = xp.fmod(a, b)
+        # fmod gives the rest the sign of the dividend, and Python that of the divisor.
+        turned = (rest != 0) & ((b < 0) != (rest < 0))
+        if op == "%":
+            rest = xp.where(rest == 0, xp.copysign(0.0, b), rest)
+            return mark_infinite(xp, xp.where(turned, rest + b, rest))
+        quotient = (a - rest) / b
+        quotient = xp.where(turned, quotient - 1.0, quotient)
+        # The division may have rounded a quotient to just below a whole number.
+        floored = xp.floor(quotient)
+        floored = xp.where(quotient - floored > 0.5, floored + 1.0, floored)
+        return mark_infinite(xp, xp.where(quotient == 0, xp.copysign(0.0, a / b), floored))
     if op == "**":
         return mark_infinite(xp, xp.power(a, b))
     calculate = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}[op]
     return mark_infinite(xp, calculate(a, b))
-
-
-def _floor_divide(xp: ModuleType, a: Array, b: Array) -> tuple[Array, Array]:
-    """Compute Python's divmod of floats: the quotient and the rest."""
-    # As in CPython's Objects/floatobject.c; NumPy's and CuPy's differ from it.
-    rest = xp.fmod(a, b)
-    quotient = (a - rest) / b
-    turned = (rest != 0) & ((b < 0) != (rest < 0))
-    rest = xp.where(turned, rest + b, xp.where(rest == 0, xp.copysign(0.0, b), rest))
-    quotient = xp.where(turned, quotient - 1.0, quotient)
-    floored = xp.floor(quotient)
-    floored = xp.where(quotient - floored > 0.5, floored + 1.0, floored)
-    return xp.where(quotient == 0, xp.copysign(0.0, a / b), floored), rest
 
 
 def apply_function(xp: ModuleType, name: str, a: Array) -> Result:

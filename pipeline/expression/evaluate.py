@@ -103,7 +103,16 @@ def _evaluate_arithmetic(node: Arithmetic, context: EvaluationContext) -> Value:
         return _calculate_integers(node.op, from_literal(0, xp), value, xp)
     left, right = (evaluate_node(operand, context) for operand in node.operands)
     if node.op == "-" and "datetime" in (left.kind, right.kind):
-        return _subtract_datetimes(node, left, right, context)
+        # The literal beside a datetime is one, too; the difference is in seconds, not µs.
+        first, second = node.operands
+        left, right = (
+            _parse_date_literal(first, left, right, context),
+            _parse_date_literal(second, right, left, context),
+        )
+        for operand, value in ((first, left), (second, right)):
+            _check_kind(operand, value, ("datetime",), "- beside a datetime", context)
+        micros = _calculate_integers("-", left, right, xp)
+        return Value("float64", as_float(micros) / 1e6, micros.missing)
     for operand, value in zip(node.operands, (left, right), strict=True):
         _check_kind(operand, value, NUMBERS, node.op, context)
     if node.op not in ("/", "**") and "float64" not in (left.kind, right.kind):
@@ -115,21 +124,6 @@ def _evaluate_arithmetic(node: Arithmetic, context: EvaluationContext) -> Value:
 def _calculate_integers(op: str, left: Value, right: Value, xp: ModuleType) -> Value:
     data, undefined = arithmetic.apply_to_integers(xp, op, as_integer(left), as_integer(right))
     return Value("int64", data, left.missing | right.missing | undefined)
-
-
-def _subtract_datetimes(
-    node: Arithmetic, left: Value, right: Value, context: EvaluationContext
-) -> Value:
-    """Compute the seconds between two points in time."""
-    first, second = node.operands
-    left, right = (
-        _parse_date_literal(first, left, right, context),
-        _parse_date_literal(second, right, left, context),
-    )
-    for operand, value in ((first, left), (second, right)):
-        _check_kind(operand, value, ("datetime",), "- beside a datetime", context)
-    micros = _calculate_integers("-", left, right, context.device.xp)
-    return Value("float64", as_float(micros) / 1e6, micros.missing)
 
 
 def _parse_date_literal(

@@ -233,7 +233,11 @@ class _Reader:
         for element in listed.elts:
             value = self.node(element, depth + 1)
             if isinstance(value, Arithmetic) and len(value.operands) == 1:
-                value = _fold_sign(value)
+                # `ast` has no negative numbers: a sign before a number becomes part of it.
+                (inner,) = value.operands
+                if isinstance(inner, Literal) and not isinstance(inner.value, bool | str):
+                    signed = -inner.value if value.op == "-" else inner.value
+                    value = Literal(value.at, signed)
             if not isinstance(value, Literal):
                 raise make_error(
                     self.text, value.at, "the list after `in` takes only literal values"
@@ -277,11 +281,3 @@ class _Reader:
             or "use only + - * / // % **, comparisons, and, or, not, in, "
             f"and the functions {', '.join(FUNCTIONS)}",
         )
-
-
-def _fold_sign(value: Arithmetic) -> Node:
-    """Turn a sign before a number into a literal: ``ast`` has no negative numbers."""
-    (inner,) = value.operands
-    if not isinstance(inner, Literal) or isinstance(inner.value, bool | str):
-        return value
-    return Literal(value.at, -inner.value if value.op == "-" else inner.value)

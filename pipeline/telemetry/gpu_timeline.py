@@ -10,10 +10,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +72,6 @@ def _add_usage(point: Point, usage: GpuUsage) -> None:
             point.setdefault(measure, RunningStatistics()).add(value)
 
 
-def _merge_points(pair: tuple[Point | None, Point | None]) -> Point:
-    merged: Point = {}
-    for point in pair:
-        for measure, statistics in (point or {}).items():
-            merged.setdefault(measure, RunningStatistics()).merge(statistics)
-    return merged
-
-
 class Timeline:
     """The samples of a run: the last one, by stage, and over time. Threads may share it."""
 
@@ -107,8 +98,12 @@ class Timeline:
             while at >= most * self.seconds:
                 self.seconds *= 2
                 for gpu, course in self._courses.items():
-                    pairs = zip_longest(course[::2], course[1::2])
-                    self._courses[gpu] = [_merge_points(pair) for pair in pairs]
+                    # Each pair of neighbours becomes one point; the last may be alone.
+                    merged = course[::2]
+                    for point, other in zip(merged, course[1::2], strict=False):
+                        for measure, statistics in other.items():
+                            point.setdefault(measure, RunningStatistics()).merge(statistics)
+                    self._courses[gpu] = merged
             for usage in usages:
                 course = self._courses.setdefault(usage.gpu, [])
                 place = int(at / self.seconds)
@@ -158,27 +153,28 @@ class Timeline:
         with self._lock:
             if not self._courses:
                 return {}
+            gpus = []
+            for gpu, course in self._courses.items():
+                last = self._gpus[gpu]
+                columns: dict[str, Any] = {"gpu": gpu, "name": last.name, "memory": last.memory}
+                for measure in MEASURES:
+                    statistic = "highest" if measure in HIGHEST else "mean"
+                    values = [
+                        _round_value(measure, getattr(point[measure], statistic))
+                        if measure in point
+                        else None
+                        for point in course
+                    ]
+                    # a driver reports only some of the measures
+                    if any(value is not None for value in values):
+                        columns[measure] = values
+                gpus.append(columns)
             return {
                 "seconds": self.seconds,
                 **({"ended": self._ended} if self._ended else {}),
                 "stages": [dict(stage) for stage in self._stages],
-                "gpus": [self._gpu_to_json(gpu, course) for gpu, course in self._courses.items()],
+                "gpus": gpus,
             }
-
-    def _gpu_to_json(self, gpu: str, course: Sequence[Point]) -> dict[str, Any]:
-        last = self._gpus[gpu]
-        columns: dict[str, Any] = {"gpu": gpu, "name": last.name, "memory": last.memory}
-        for measure in MEASURES:
-            statistic = "highest" if measure in HIGHEST else "mean"
-            values = [
-                _round_value(measure, getattr(point[measure], statistic))
-                if measure in point
-                else None
-                for point in course
-            ]
-            if any(value is not None for value in values):
-                columns[measure] = values
-        return columns
 
     @contextmanager
     def sample_in_background(
@@ -190,9 +186,22 @@ class Timeline:
         time line records why. The run continues.
         """
         stop = threading.Event()
-        thread = threading.Thread(
-            target=self._sample_until, args=(sample, seconds, stop.wait), name="gpus", daemon=True
-        )
+
+        def add_samples() -> None:
+            while True:
+                at = time.perf_counter() - self._start
+                try:
+                    self.add_sample(sample(), at)
+                except Exception as error:  # of the driver or Dask: it must not end the run
+                    self.latest = ()  # gauges must not report an old sample forever
+                    self._ended = f"after {at:.0f} s: {type(error).__name__}: {error}"
+                    logger = logging.getLogger("distributed.pipeline")
+                    logger.warning("GPU samples end %s", self._ended)
+                    return
+                if stop.wait(seconds):
+                    return
+
+        thread = threading.Thread(target=add_samples, name="gpus", daemon=True)
         thread.start()
         try:
             yield
@@ -200,21 +209,6 @@ class Timeline:
             stop.set()
             thread.join()
             self.write()  # also after a stage that failed
-
-    def _sample_until(
-        self, sample: UsageSampler, seconds: float, wait: Callable[[float], bool]
-    ) -> None:
-        while True:
-            at = time.perf_counter() - self._start
-            try:
-                self.add_sample(sample(), at)
-            except Exception as error:  # of the driver or Dask: it must not end the run
-                self.latest = ()  # gauges must not report an old sample forever
-                self._ended = f"after {at:.0f} s: {type(error).__name__}: {error}"
-                logging.getLogger("distributed.pipeline").warning("GPU samples end %s", self._ended)
-                return
-            if wait(seconds):
-                return
 
 
 def _round_value(measure: str, value: float) -> float:

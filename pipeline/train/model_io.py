@@ -7,7 +7,6 @@ sidecar with task, classes, features in order, importances, rounds, history and 
 
 from __future__ import annotations
 
-from functools import cache
 from io import BufferedReader
 from pathlib import Path
 
@@ -111,11 +110,6 @@ def reload(fitted: FittedModel, folder: Path, device: str) -> FittedModel:
     return load(fitted.name, folder, device, bulk=True)
 
 
-@cache
-def _sidecar_adapter(kind: type[Sidecar]) -> TypeAdapter[Sidecar]:
-    return TypeAdapter(kind)
-
-
 def check_sidecar(sidecar: object, name: str, path: Path) -> Sidecar:
     """Check the contents of a model's sidecar.
 
@@ -129,7 +123,7 @@ def check_sidecar(sidecar: object, name: str, path: Path) -> Sidecar:
         )
     if name not in MODEL_REGISTRY:
         raise misfit_error(path, "model", f"must be one of {', '.join(MODEL_REGISTRY)}")
-    checked = check_stored(_sidecar_adapter(MODEL_REGISTRY[name].sidecar), sidecar, path)
+    checked = check_stored(TypeAdapter(MODEL_REGISTRY[name].sidecar), sidecar, path)
     if checked.model != name:
         raise misfit_error(path, "model", f"must be {name!r}")
     return checked

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 from pydantic import JsonValue, TypeAdapter, model_validator
@@ -67,7 +66,7 @@ class LabelState:
         Raises:
             InputError: the data are not such a record; ``path`` is the file in the message.
         """
-        stored = check_stored(_label_state_adapter(), data, path)
+        stored = check_stored(TypeAdapter(StoredLabelState), data, path)
         counts = stored.counts
         return LabelState(
             Target(stored.task, tuple(stored.classes)),
@@ -117,8 +116,3 @@ class StoredLabelState(StoredObject):
         if len(self.counts.classes) != len(self.classes):
             raise ValueError("counts.classes must have a number per class")
         return self
-
-
-@cache
-def _label_state_adapter() -> TypeAdapter[StoredLabelState]:
-    return TypeAdapter(StoredLabelState)

@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -285,11 +284,6 @@ def read_notes(folder: Path | None) -> list[str]:
     return list(_read_checkpoint(folder).notes)
 
 
-@cache
-def _checkpoint_adapter() -> TypeAdapter[Checkpoint]:
-    return TypeAdapter(Checkpoint)
-
-
 def _read_checkpoint(folder: Path) -> Checkpoint:
     path = folder / STATE
-    return check_stored(_checkpoint_adapter(), read_json(path), path)
+    return check_stored(TypeAdapter(Checkpoint), read_json(path), path)
