@@ -70,10 +70,10 @@ def encoded(rows: pl.DataFrame, name: str) -> pl.DataFrame:
             .agg(pl.col("n", "s").sum())
             .select(name, pl.lit(fold, pl.Int8).alias("fold"), mean.cast(pl.Float32).alias("mean"))
         )
-    encoded = rows.lazy().join(pl.concat(tables).lazy(), on=[name, "fold"], how="left",
+    joined = rows.lazy().join(pl.concat(tables).lazy(), on=[name, "fold"], how="left",
                              nulls_equal=True)  # fmt: skip
     unseen = pl.col("fold").replace_strict(priors, return_dtype=pl.Float32)
-    return encoded.drop(name).rename({"mean": name}).with_columns(
+    return joined.drop(name).rename({"mean": name}).with_columns(
         pl.col(name).fill_null(unseen)
     ).collect()  # fmt: skip
 

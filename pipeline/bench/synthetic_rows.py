@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,11 @@ def load_source_rows(job: Job) -> SourceRows:
     names = [c.name for c in contract.columns if c.name not in RESERVED]
     frame = _read(contract, names, job.config)
     columns = {c.name: c for c in contract.select(names)}
-    types = _types(contract, columns)
+    stored: dict[str, pa.DataType] = {}
+    if contract.format == "parquet":
+        with parquet.open_parquet(contract.files[0], contract.storage_options) as reader:
+            stored = {field.name: field.type for field in reader.schema_arrow}
+    types = {name: _choose_type(column, stored.get(name)) for name, column in columns.items()}
     fixed = find_fixed_columns(job)
     noisy = {
         name: column
@@ -130,7 +134,7 @@ def _read(contract: Contract, names: Sequence[str], config: Config) -> pd.DataFr
     wanted = max(1, min(len(blocks), len(blocks) * ORIGINS // total))
     some = [blocks[i] for i in np.unique(np.linspace(0, len(blocks) - 1, wanted).astype(int))]
     bad = config.data.on_bad_rows
-    frames = [read_block(make_block, contract, list(names), cpu, bad)[0] for make_block in some]
+    frames = [read_block(block, contract, list(names), cpu, bad)[0] for block in some]
     frame = cpu.concat(frames).reset_index(drop=True)
     thin = -(-len(frame) // ORIGINS)
     return frame.iloc[::thin].reset_index(drop=True)
@@ -158,27 +162,17 @@ def _noisy(column: SourceColumn, series: pd.Series) -> NoisyColumn | None:
         return None
     whole = values.dtype.kind == "i"
     spread = float(np.std(present.astype("float64"))) * NOISE
-    return NoisyColumn(
-        values, missing, max(spread, 0.7) if whole else spread, present.min(), present.max(),
-        None if whole else _decimals(present),
-    )  # fmt: skip
+    decimals = None
+    if whole:
+        spread = max(spread, 0.7)  # with less, most integers would round to no change
+    else:
+        digits = range(DECIMALS + 1)
+        decimals = next((d for d in digits if np.array_equal(present.round(d), present)), None)
+    return NoisyColumn(values, missing, spread, present.min(), present.max(), decimals)
 
 
-def _decimals(values: np.ndarray) -> int | None:
-    """Return the most decimals of any value; None: more than `DECIMALS`."""
-    return next((d for d in range(DECIMALS + 1) if np.array_equal(values.round(d), values)), None)
-
-
-def _types(contract: Contract, columns: Mapping[str, SourceColumn]) -> dict[str, pa.DataType]:
-    """Return the type to write each column with: its Parquet type, or one that CSV reads back."""
-    stored: dict[str, pa.DataType] = {}
-    if contract.format == "parquet":
-        with parquet.open_parquet(contract.files[0], contract.storage_options) as reader:
-            stored = {field.name: field.type for field in reader.schema_arrow}
-    return {name: _type(column, stored.get(name)) for name, column in columns.items()}
-
-
-def _type(column: SourceColumn, stored: pa.DataType | None) -> pa.DataType:
+def _choose_type(column: SourceColumn, stored: pa.DataType | None) -> pa.DataType:
+    """Return the type to write a column with: its Parquet type, or one that CSV reads back."""
     if stored is not None and not pa.types.is_decimal(stored):
         source = parquet.to_source_column(column.name, stored)
         if source is not None and source.type == column.type:
@@ -218,6 +212,7 @@ def make_block(source: SourceRows, seed: int, number: int, rows: int) -> pa.Tabl
         rows: at most `BLOCK`.
     """
     rng = np.random.default_rng([seed, number])
+    # A whole block is drawn also for fewer rows, so that the number of rows changes no value.
     at = rng.integers(0, len(source), BLOCK)
     moved = {name: noisy.draw(at, rng) for name, noisy in source.noisy.items()}
     fixed = source.fixed.take(pa.array(at[:rows]))
@@ -238,22 +233,20 @@ def write_rows(
     Raises:
         MachineError: it cannot be written.
     """
-    with atomic_write(path) as beside, closing(_writer(beside, path.suffix, source.schema)) as out:
+    with ExitStack() as stack:
+        beside = stack.enter_context(atomic_write(path))
+        writer = csv.CSVWriter if path.suffix == ".csv" else pq.ParquetWriter
+        out = stack.enter_context(closing(writer(beside, source.schema)))
         waiting: list[pa.Table] = []
         done = 0
         for table in _blocks(source, rows, seed, threads):
             waiting.append(table)
             done += table.num_rows
+            # A row group is written when it is full, so that memory holds one of them.
             if sum(map(len, waiting)) >= GROUP or done == rows:
                 out.write_table(pa.concat_tables(waiting), GROUP)
                 waiting = []
             yield done
-
-
-def _writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
-    if suffix == ".csv":
-        return csv.CSVWriter(path, schema)
-    return pq.ParquetWriter(path, schema, compression="snappy")
 
 
 def _blocks(source: SourceRows, rows: int, seed: int, threads: int) -> Iterator[pa.Table]:

@@ -357,9 +357,9 @@ def test_side_tables(tmp_path):
     wrong = table.model_copy(update={"keys": ("orign",)})
     with pytest.raises(SchemaError, match=r"data.tables.weather.keys[\s\S]*did you mean 'origin'"):
         read_table("weather", wrong)
-    parse_fields = table.model_copy(update={"types": {"origin": "integer"}})
+    integers = table.model_copy(update={"types": {"origin": "integer"}})
     with pytest.raises(DataError, match=r"data.tables.weather.types: \{origin: text\}"):
-        read_table("weather", parse_fields)
+        read_table("weather", integers)
 
 
 def test_new_data_may_be_a_file_or_folder_below_the_keys_of_the_run(tmp_path, monkeypatch):
