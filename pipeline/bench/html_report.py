@@ -89,10 +89,10 @@ def charts(result: Json) -> list[Chart]:
     hover = {"rows": "@x{0,0}", "seconds": "@y{0,0.00}"}
     figure = draw_figure(seconds, "rows", "seconds", hover, dots=True, logs="xy")
     drawn = [Chart("Seconds of a run", "Medians, on logarithmic axes.", figure)]
-    return drawn + ([_chart_speedups(result["speedup"])] if result["speedup"] else [])
-
-
-def _chart_speedups(speedups: Sequence[Json]) -> Chart:
+    # A benchmark of one device has no ratios.
+    speedups: Sequence[Json] = result["speedup"]
+    if not speedups:
+        return drawn
     names = dict.fromkeys(name for line in speedups for name in line["stages"])
     totals = [(line["rows"], line["total"]) for line in speedups]
     lines = [_speedup_line("whole run", totals, GREY)]
@@ -102,12 +102,11 @@ def _chart_speedups(speedups: Sequence[Json]) -> Chart:
         dash = "solid" if at < len(PALETTE) else "dashed"
         lines.append(_speedup_line(name, points, PALETTE[at % len(PALETTE)], dash))
     ends = [speedups[0]["rows"], speedups[-1]["rows"]]
-    even = Line("even", {"x": ends, "y": [1, 1]}, GREY, "dotted")
-    hover = {"rows": "@x{0,0}", "CPU seconds / GPU seconds": "@y{0,0.00}"}
-    figure = draw_figure(
-        [*lines, even], "rows", "CPU seconds / GPU seconds", hover, dots=True, logs="xy"
-    )
-    return Chart("Speed-up by stage", "Dotted: both take the same time.", figure)
+    lines.append(Line("even", {"x": ends, "y": [1, 1]}, GREY, "dotted"))
+    y = "CPU seconds / GPU seconds"
+    hover = {"rows": "@x{0,0}", y: "@y{0,0.00}"}
+    figure = draw_figure(lines, "rows", y, hover, dots=True, logs="xy")
+    return [*drawn, Chart("Speed-up by stage", "Dotted: both take the same time.", figure)]
 
 
 def _speedup_line(

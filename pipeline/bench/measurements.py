@@ -134,8 +134,22 @@ def _with_measurements(
     stages: dict[str, StageMeasurement] = {}
     for text in (out / "ledger.jsonl").read_text().splitlines():
         line = json.loads(text)
-        if "seconds" in line:  # else an attempt that failed: the stage has another line
-            stages[line["stage"]] = _add_attempt(stages.get(line["stage"]), line)
+        if "seconds" not in line:
+            continue  # an attempt that failed: the stage has another line
+        gpu = line.get("gpu", {})
+        peak = gpu.get("peak_memory", line["peak_device"])
+        stage = StageMeasurement(
+            line["seconds"], line["peak_host"], peak, line["device"], gpu.get("mean_busy")
+        )
+        if before := stages.get(line["stage"]):
+            # Several lines of one stage ran one after the other: seconds add up, peaks do not.
+            stage = replace(
+                stage,
+                seconds=round(before.seconds + stage.seconds, 4),
+                peak_host=max(before.peak_host, stage.peak_host),
+                peak_device=max(before.peak_device, stage.peak_device),
+            )
+        stages[line["stage"]] = stage
     peak_device = max(stage.peak_device for stage in stages.values())
     rest = usage.seconds - sum(stage.seconds for stage in stages.values())
     stages[REST] = StageMeasurement(round(rest, 3), 0, 0, "cpu")
@@ -152,23 +166,6 @@ def _with_measurements(
         scores={model: by_set["test"].get(name) for model, by_set in metrics["models"].items()},
         work=read_work(out, sum(file.stat().st_size for file in files)),
         fallbacks=tuple(f"{f['stage']}: {f['rung']}" for f in summary.get("fallbacks", ())),
-    )
-
-
-def _add_attempt(before: StageMeasurement | None, line: Mapping[str, Any]) -> StageMeasurement:
-    """Return a stage's measurement with a line of the ledger: seconds add up, peaks do not."""
-    gpu = line.get("gpu", {})
-    peak = gpu.get("peak_memory", line["peak_device"])
-    stage = StageMeasurement(
-        line["seconds"], line["peak_host"], peak, line["device"], gpu.get("mean_busy")
-    )
-    if before is None:
-        return stage
-    return replace(
-        stage,
-        seconds=round(before.seconds + stage.seconds, 4),
-        peak_host=max(before.peak_host, stage.peak_host),
-        peak_device=max(before.peak_device, stage.peak_device),
     )
 
 

@@ -152,34 +152,30 @@ class _MemorySampler:
         self.thread.join()
 
     def _run(self) -> None:
+        status = Path(f"/proc/{self.process.pid}/status")
         while not self.stop.wait(SAMPLED_EVERY):
-            self.peak = max(self.peak, self._resident())
-
-    def _resident(self) -> int:
-        total = 0
-        try:
-            mark = _high_water_mark(self.process.pid)
-            for process in [self.process, *self.process.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):  # it ended since it was listed
-                    total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            return 0
-        return max(total, mark)
-
-
-def _high_water_mark(pid: int) -> int:
-    """Return the most resident bytes of a process since it executed its program; 0: unknown."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it ended, or this is not Linux
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+            total = mark = 0
+            # The kernel's high-water mark includes peaks between two samples.
+            with suppress(OSError):  # the process ended, or this is not Linux
+                marks = [s for s in status.read_text().splitlines() if s.startswith("VmHWM")]
+                mark = int(marks[0].split()[1]) * 1024 if marks else 0
+            # Without the process itself the sum would be incomplete: this sample does not count.
+            with suppress(psutil.NoSuchProcess):
+                for process in [self.process, *self.process.children(recursive=True)]:
+                    with suppress(psutil.NoSuchProcess):  # it ended since it was listed
+                        total += process.memory_info().rss
+                self.peak = max(self.peak, total, mark)
 
 
 def describe_machine() -> dict[str, Any]:
     """Describe the machine that the measurements come from, as JSON."""
+    # On Linux, `platform` knows the architecture only, not the model.
+    models: list[str] = []
+    with suppress(OSError):  # not on Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
-        "processor": _processor(),
+        "processor": models[0] if models else platform.processor(),
         "cores": count_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
@@ -193,11 +189,3 @@ def count_cores() -> int:
     """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    with suppress(OSError):  # not on Linux
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()

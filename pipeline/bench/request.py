@@ -30,13 +30,31 @@ def parse_request(rows: str, devices: str, repeat: int, price: str | None) -> Re
     Raises:
         InputError: an option is not valid; the message names it.
     """
-    sizes = sorted({_parse_rows(entry) for entry in _split(rows, "--rows")})
+    sizes = set()
+    for entry in _split(rows, "--rows"):
+        size = _parse_number(entry)
+        # Sizes may be written as 1e5, but must be whole.
+        if not (1 <= size < math.inf and size == int(size)):
+            raise InputError(
+                f"--rows {entry!r} is not a number of rows",
+                fix="write for example --rows 1e5,1e6,1e7",
+            )
+        sizes.add(int(size))
     chosen = tuple(dict.fromkeys(_split(devices, "--devices")))
     for name in chosen:
         if name not in DEVICES:
             raise InputError(f"--devices {name!r}", fix=suggest_or_list(name, DEVICES))
-    prices = dict(_parse_price(entry) for entry in _split(price, "--price")) if price else {}
-    return Request(tuple(sizes), chosen, repeat, prices)
+    prices = {}
+    for entry in _split(price, "--price") if price else ():
+        name, equals, amount = entry.partition("=")
+        dollars = _parse_number(amount)
+        if not (equals and name in DEVICES and 0 <= dollars < math.inf):
+            raise InputError(
+                f"--price {entry!r} is not device=dollars per hour",
+                fix="write for example --price cpu=0.34,gpu=4.10",
+            )
+        prices[name] = dollars
+    return Request(tuple(sorted(sizes)), chosen, repeat, prices)
 
 
 def _split(text: str, option: str) -> list[str]:
@@ -51,26 +69,6 @@ def _parse_number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan  # fails every comparison of the callers
-
-
-def _parse_rows(entry: str) -> int:
-    rows = _parse_number(entry)
-    if not (1 <= rows < math.inf and rows == int(rows)):
-        raise InputError(
-            f"--rows {entry!r} is not a number of rows", fix="write for example --rows 1e5,1e6,1e7"
-        )
-    return int(rows)
-
-
-def _parse_price(entry: str) -> tuple[str, float]:
-    name, eq, amount = entry.partition("=")
-    dollars = _parse_number(amount)
-    if not (eq and name in DEVICES and 0 <= dollars < math.inf):
-        raise InputError(
-            f"--price {entry!r} is not device=dollars per hour",
-            fix="write for example --price cpu=0.34,gpu=4.10",
-        )
-    return name, dollars
 
 
 def find_devices(

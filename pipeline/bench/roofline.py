@@ -81,14 +81,13 @@ def read_work(run: Path, file_bytes: int) -> dict[str, tuple[WorkItem, ...]]:
         len(manifest["classes"]) if manifest["task"] == "multiclass" else 1,
     )  # fmt: skip
     models = parse_models(read_yaml(run / "config.yaml").get("models"))
-    rounds = {name: _count_rounds(read_json(run / "train" / f"{name}.json")) for name in models}
+    rounds = {}
+    for name in models:
+        sidecar = read_json(run / "train" / f"{name}.json")
+        # Rounds that early stopping dropped took time as well, and the history has them.
+        history = [len(v) for by in sidecar["history"].values() for v in by.values()]
+        rounds[name] = max([int(sidecar["rounds"]), *history])
     return stage_work(size, models, rounds, file_bytes, refitted=bool(manifest["refit"]))
-
-
-def _count_rounds(sidecar: Mapping[str, Any]) -> int:
-    """Return the boosted rounds, with those that early stopping dropped; or the trees."""
-    history = [len(v) for by in sidecar["history"].values() for v in by.values()]
-    return max([int(sidecar["rounds"]), *history])
 
 
 def stage_work(
@@ -100,12 +99,19 @@ def stage_work(
     read = WorkItem("input", file_bytes, "input")
     frame = WorkItem("frame", size.rows * source, "memory")
     features = (frame, WorkItem("matrix", size.rows * matrix, "memory"))
+    steps = 0.0
+    for name, params in models.items():
+        if isinstance(params, XGBoostParams | ForestParams):  # other models have no trees
+            depth = _depth(params.resolve_auto(size.rows).max_depth, size.train)
+            # XGBoost fits a tree per class in each round; a forest's tree holds all classes.
+            trees = rounds[name] * (size.outputs if name == "xgboost" else 1)
+            steps += size.held_out * trees * depth
     work = {
         str(READ): (read, frame),
         str(SPLIT): (WorkItem("target, split, label, set, id", size.rows * 5 * VALUE, "memory"),),
         str(FEATURES): features,
         str(EVALUATE): (
-            WorkItem("steps down the trees", _steps(size, models, rounds), "updates"),
+            WorkItem("steps down the trees", steps, "updates"),
             WorkItem("matrix", size.held_out * matrix, "memory"),
         ),
     }
@@ -145,40 +151,27 @@ def forest_work(params: ForestParams, size: Size, rows: int) -> tuple[WorkItem, 
         drawn = float(min(matrix, TREE_ROWS))
     else:
         matrix, drawn = rows, rows * float(params.max_samples)
-    tried = _tried(params.max_features, size)
-    updates = params.trees * drawn * _depth(params.max_depth, drawn) * tried
+    # Each split draws some columns anew, and only these are added to its histograms.
+    rule = params.max_features
+    if isinstance(rule, float):
+        tried = rule * size.features
+    elif rule == "log2":
+        tried = math.log2(size.features)
+    elif rule == "auto" and size.task == "regression":
+        tried = size.features / 3
+    else:
+        tried = math.sqrt(size.features)
+    updates = params.trees * drawn * _depth(params.max_depth, drawn) * max(1.0, tried)
     return (
         WorkItem("matrix", matrix * size.features * 4, "memory"),
         WorkItem("histograms", updates, "updates"),
     )
 
 
-def _tried(rule: str | float, size: Size) -> float:
-    """Return the number of columns tried at a split."""
-    if isinstance(rule, float):
-        return max(1.0, rule * size.features)
-    if rule == "log2":
-        return max(1.0, math.log2(size.features))
-    if rule == "auto" and size.task == "regression":
-        return max(1.0, size.features / 3)
-    return max(1.0, math.sqrt(size.features))
-
-
 def _depth(asked: Any, rows: float) -> int:
     """Return the levels of a tree: at most as often as its rows can be halved; 0: no limit."""
     most = max(1, math.ceil(math.log2(max(rows, 2))))
     return min(int(asked), most) if asked else most
-
-
-def _steps(size: Size, models: Mapping[str, Any], rounds: Mapping[str, int]) -> float:
-    steps = 0.0
-    for name, params in models.items():
-        if not isinstance(params, XGBoostParams | ForestParams):
-            continue  # a model without trees
-        depth = _depth(params.resolve_auto(size.rows).max_depth, size.train)
-        trees = rounds[name] * (size.outputs if name == "xgboost" else 1)
-        steps += size.held_out * trees * depth
-    return steps
 
 
 def lower_bound(parts: Sequence[WorkItem], rates: DeviceThroughput) -> float | None:

@@ -87,7 +87,7 @@ def _median_of_present(values: Sequence[float | None]) -> float | None:
 def _summarize_stages(
     cells: Sequence[Measurement], rates: DeviceThroughput | None
 ) -> dict[str, Json]:
-    summary = {}
+    summary: dict[str, Json] = {}
     for name in dict.fromkeys(n for c in cells for n in c.stages):
         stages = [c.stages[name] for c in cells if name in c.stages]
         seconds = median([s.seconds for s in stages])
@@ -97,26 +97,22 @@ def _summarize_stages(
             "peak_device": max(s.peak_device for s in stages),
             "device": stages[0].device,
             "busy": _median_of_present([s.busy for s in stages]),
-            **_bound_of_stage(name, cells, rates, seconds),
         }
+        if rates is None:
+            continue  # this machine's throughput was not measured
+        works = [c.work[name] for c in cells if name in c.work]
+        bounds = [
+            (b, work) for work in works if (b := roofline.lower_bound(work, rates)) is not None
+        ]
+        if bounds:
+            # Runs may differ in their rounds, and so in their bounds: the largest one counts.
+            bound, work = max(bounds, key=lambda pair: pair[0])
+            summary[name] |= {
+                "bound": bound,
+                "times_bound": round(seconds / bound, 2) if bound else None,
+                "bound_of": roofline.describe_work(work, rates),
+            }
     return summary
-
-
-def _bound_of_stage(
-    name: str, cells: Sequence[Measurement], rates: DeviceThroughput | None, seconds: float
-) -> Json:
-    """Return the largest bound among the runs, which may differ in their rounds."""
-    if rates is None:
-        return {}
-    works = [c.work[name] for c in cells if name in c.work]
-    bounds = [
-        (bound, work) for work in works if (bound := roofline.lower_bound(work, rates)) is not None
-    ]
-    if not bounds:
-        return {}
-    bound, work = max(bounds, key=lambda pair: pair[0])
-    ratio = round(seconds / bound, 2) if bound else None
-    return {"bound": bound, "times_bound": ratio, "bound_of": roofline.describe_work(work, rates)}
 
 
 # -- both devices ----------------------------------------------------------------------------------

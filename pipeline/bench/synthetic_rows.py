@@ -11,7 +11,7 @@ machine.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -103,10 +103,21 @@ def load_source_rows(job: Job) -> SourceRows:
     Raises:
         DataError: there are no rows, or a bad row where the config allows none.
     """
-    contract = job.contract
+    contract, config = job.contract, job.config.data
     names = [c.name for c in contract.columns if c.name not in RESERVED]
-    frame = _read(contract, names, job.config)
+    blocks = plan_blocks(contract, SPAN, config.rows)
+    total = sum(b.rows for b in blocks)
+    if total == 0:
+        raise DataError("the data have no rows to draw from", fix="check data.path")
+    # Files are often sorted, so blocks from all over the data are read, not the first ones.
+    wanted = max(1, min(len(blocks), len(blocks) * ORIGINS // total))
+    some = [blocks[i] for i in np.unique(np.linspace(0, len(blocks) - 1, wanted).astype(int))]
+    frame = cpu.concat(
+        [read_block(block, contract, names, cpu, config.on_bad_rows)[0] for block in some]
+    ).reset_index(drop=True)
+    frame = frame.iloc[:: -(-len(frame) // ORIGINS)].reset_index(drop=True)
     columns = {c.name: c for c in contract.select(names)}
+    # A Parquet file gets the types of the source, a CSV file those that it is read back as.
     stored: dict[str, pa.DataType] = {}
     if contract.format == "parquet":
         with parquet.open_parquet(contract.files[0], contract.storage_options) as reader:
@@ -124,20 +135,6 @@ def load_source_rows(job: Job) -> SourceRows:
         n: _as_arrow(columns[n], frame[n], types[n]) for n in others
     }
     return SourceRows(pa.schema([(n, types[n]) for n in names]), pa.table(fixed_values), noisy)
-
-
-def _read(contract: Contract, names: Sequence[str], config: Config) -> pd.DataFrame:
-    blocks = plan_blocks(contract, SPAN, config.data.rows)
-    total = sum(b.rows for b in blocks)
-    if total == 0:
-        raise DataError("the data have no rows to draw from", fix="check data.path")
-    wanted = max(1, min(len(blocks), len(blocks) * ORIGINS // total))
-    some = [blocks[i] for i in np.unique(np.linspace(0, len(blocks) - 1, wanted).astype(int))]
-    bad = config.data.on_bad_rows
-    frames = [read_block(block, contract, list(names), cpu, bad)[0] for block in some]
-    frame = cpu.concat(frames).reset_index(drop=True)
-    thin = -(-len(frame) // ORIGINS)
-    return frame.iloc[::thin].reset_index(drop=True)
 
 
 def find_fixed_columns(job: Job) -> set[str]:
@@ -166,6 +163,7 @@ def _noisy(column: SourceColumn, series: pd.Series) -> NoisyColumn | None:
     if whole:
         spread = max(spread, 0.7)  # with less, most integers would round to no change
     else:
+        # Noise must not add digits that the data do not have; None: more than `DECIMALS`.
         digits = range(DECIMALS + 1)
         decimals = next((d for d in digits if np.array_equal(present.round(d), present)), None)
     return NoisyColumn(values, missing, spread, present.min(), present.max(), decimals)

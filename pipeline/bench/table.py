@@ -58,32 +58,29 @@ def build_stages_table(result: Json, rows: int) -> tuple[list[str], list[list[st
     heads += ["speed-up"] if both else []
     table = []
     for stage in dict.fromkeys(name for line in lines for name in line["stages"]):
-        cells = [
-            c for line in lines for c in _cells(line["stages"].get(stage), _has_utilization(line))
-        ]
-        faster = [format_ratio(both["stages"].get(stage))] if both else []
-        table.append([stage, *cells, *faster])
+        cells = [stage]
+        for line in lines:
+            has_utilization, measured = _has_utilization(line), line["stages"].get(stage)
+            if measured is None:
+                # The other device's run has a stage that this one lacks.
+                cells += [ABSENT] * (4 if has_utilization else 3)
+                continue
+            cells.append(format_seconds(measured["seconds"]))
+            if has_utilization:
+                busy = measured["busy"]
+                cells.append(ABSENT if busy is None else f"{busy:.0%}")
+            bound, least = measured.get("bound"), ABSENT
+            if bound is not None:
+                # Bounds are often below the 0.01 s to which seconds are shown.
+                least = f"{bound:.2g} s" if bound < 1 else format_seconds(bound)
+            cells += [least, format_ratio(measured.get("times_bound"))]
+        cells += [format_ratio(both["stages"].get(stage))] if both else []
+        table.append(cells)
     return heads, table
 
 
 def _has_utilization(line: Json) -> bool:
     return any(stage["busy"] is not None for stage in line["stages"].values())
-
-
-def _cells(stage: Json | None, busy: bool) -> list[str]:
-    if stage is None:
-        return [ABSENT] * (4 if busy else 3)
-    bound, used = stage.get("bound"), stage["busy"]
-    least = ABSENT
-    if bound is not None:
-        least = f"{bound:.2g} s" if bound < 1 else format_seconds(bound)
-    utilization = [ABSENT if used is None else f"{used:.0%}"] if busy else []
-    return [
-        format_seconds(stage["seconds"]),
-        *utilization,
-        least,
-        format_ratio(stage.get("times_bound")),
-    ]
 
 
 def format_ratio(ratio: float | None) -> str:
