@@ -5,48 +5,43 @@ from __future__ import annotations
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.suspicious_names import detect_future_hint
-from pipeline.audit.univariate import LIMITS, METRIC, Score
+from pipeline.audit.univariate import LIMITS, METRIC
 
 
 def check_univariate(evidence: Evidence) -> CheckResult:
     """Score every column of the models' matrix alone."""
     rows = len(evidence.labels.test)
-    metric = METRIC[evidence.target.task]
+    task = evidence.target.task
+    metric, (_, strong, decisive) = METRIC[task], LIMITS[task]
     if not evidence.labels.is_sufficient:
         summary = f"nothing scored: {rows:,} test rows are too few, or have equal labels"
         return CheckResult("alone", summary)
     ranked = sorted(evidence.scores.items(), key=lambda item: -item[1].value)
-    findings = [
-        _report_score(name, score, evidence)
-        for name, score in ranked
-        if score.strength in ("strong", "decisive")
-    ]
+    findings = []
+    for name, score in ranked:
+        if score.strength not in ("strong", "decisive"):
+            continue
+        limit = decisive if score.strength == "decisive" else strong
+        what = (
+            f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
+            f" (reported from {limit} on)"
+        )
+        is_certain = score.strength == "decisive" and evidence.labels.is_conclusive
+        severity: Severity = "fail" if is_certain else "warn"
+        config, time = evidence.suggest_drop([name]), evidence.find_time_column(name)
+        if time is not None and evidence.split.by != "time":
+            # Rows next in time are in the training set: the score does not show what the column is
+            # worth for later rows, so only another split can decide.
+            what += f"; it is computed from {time}, and the split is not by time"
+            severity, config = "warn", evidence.suggest_split("time", time)
+        details = {"metric": metric, "value": score.value, "rows": rows}
+        findings.append(Finding("alone", severity, name, what, details, config))
     summary = f"{len(ranked):,} columns scored one by one on {rows:,} test rows"
     if ranked:
         name, score = ranked[0]
         summary += f"; the highest {metric} is {score.value:.4f}, of {name}"
     measured = {"metric": metric, "scores": {name: score.value for name, score in ranked}}
     return CheckResult("alone", summary, findings, measured)
-
-
-def _report_score(name: str, score: Score, evidence: Evidence) -> Finding:
-    task, rows = evidence.target.task, len(evidence.labels.test)
-    metric, (_, strong, decisive) = METRIC[task], LIMITS[task]
-    limit = decisive if score.strength == "decisive" else strong
-    what = (
-        f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
-        f" (reported from {limit} on)"
-    )
-    is_certain = score.strength == "decisive" and evidence.labels.is_conclusive
-    severity: Severity = "fail" if is_certain else "warn"
-    config, time = evidence.suggest_drop([name]), evidence.find_time_column(name)
-    if time is not None and evidence.split.by != "time":
-        # Rows next in time are in the training set: the score does not show what the column is
-        # worth for later rows, so only another split can decide.
-        what += f"; it is computed from {time}, and the split is not by time"
-        severity, config = "warn", evidence.suggest_split("time", time)
-    measured = {"metric": metric, "value": score.value, "rows": rows}
-    return Finding("alone", severity, name, what, measured, config)
 
 
 def check_names(evidence: Evidence) -> CheckResult:

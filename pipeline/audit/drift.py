@@ -79,30 +79,29 @@ def check_drift(evidence: Evidence) -> CheckResult:
         name: {"psi": drift.psi, "chance": drift.chance, "new": drift.new, **drift.details}
         for name, drift in drifts.items()
     }
-    findings = [
-        _report_drift(name, drift, measured[name], evidence)
-        for name, drift in drifts.items()
-        if drift.level
-    ]
+    findings = []
+    for name, drift in drifts.items():
+        if not drift.level:
+            continue
+        what = f"PSI {drift.psi:.3f} between training and test rows"
+        if drift.new >= SOME:
+            unseen = drift.details["unseen"]
+            what += f", and {unseen:,} test rows have a value without training rows"
+        elif beyond := drift.details.get("beyond_train"):
+            what += f"; {beyond:,} test rows are outside the range of the training rows"
+        severity: Severity = "warn" if drift.level == "much" else "info"
+        config = ""
+        if name == evidence.split.column:
+            # A split by time or by a column makes that column drift by design.
+            severity = "info"
+            what += "; the split is by this column"
+        else:
+            in_matrix = name in evidence.plan.names
+            features = [name] if in_matrix else find_derived_features(name, evidence.lineage)
+            config = evidence.suggest_drop(features)
+        findings.append(Finding("drift", severity, name, what, measured[name], config))
     summary = f"{len(drifts):,} columns, {len(findings):,} of them with a PSI of {SOME} or more"
     return CheckResult("drift", summary, findings, measured)
-
-
-def _report_drift(
-    name: str, drift: Drift, measured: Mapping[str, Any], evidence: Evidence
-) -> Finding:
-    what = f"PSI {drift.psi:.3f} between training and test rows"
-    if drift.new >= SOME:
-        what += f", and {drift.details['unseen']:,} test rows have a value without training rows"
-    elif beyond := drift.details.get("beyond_train"):
-        what += f"; {beyond:,} test rows are outside the range of the training rows"
-    # A split by time or by a column makes that column drift by design.
-    if name == evidence.split.column:
-        return Finding("drift", "info", name, what + "; the split is by this column", measured)
-    severity: Severity = "warn" if drift.level == "much" else "info"
-    in_matrix = name in evidence.plan.names
-    features = [name] if in_matrix else find_derived_features(name, evidence.lineage)
-    return Finding("drift", severity, name, what, measured, evidence.suggest_drop(features))
 
 
 def measure_numbers(train: Array, test: Array) -> Drift:

@@ -96,7 +96,7 @@ def open_finished_run(run: Path, data: Sequence[str] | None = None) -> FinishedR
             },
         }
     job = _prepare_audit_job(config, has_moved=bool(data))
-    entities, times = _find_entity_columns(job, saved_plan), _find_time_columns(job)
+    entities, times = _find_checked_columns(job, saved_plan)
     # Slices are the columns that a job keeps for metrics: declared as such, the columns that the
     # checks need reach the frames without any other change of the job.
     names, evaluate = {*entities, *times}, job.config.evaluate
@@ -123,29 +123,28 @@ def _prepare_audit_job(config: Config, *, has_moved: bool) -> Job:
         raise type(error)(error.message, examples=error.examples, fix=fix) from None
 
 
-def _find_entity_columns(job: Job, saved_plan: FittedPlan) -> tuple[str, ...]:
-    """Return text and whole numbers with names of identifiers, then text that the models use."""
-    excluded = {*job.source.target, *RESERVED}
+def _find_checked_columns(
+    job: Job, saved_plan: FittedPlan
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that may identify entities, and the columns of times.
+
+    Entities: text and whole numbers with names of identifiers, then text that the models use.
+    """
+    split, excluded = job.config.split, {*job.source.target, *RESERVED}
+    times = [c.name for c in job.source if c.kind == "datetime" and c.name not in excluded]
+    # A split by time may be by a number, such as a year.
+    if split.by == "time" and split.column and split.column not in times:
+        times.append(split.column)
     # The split's own column is in one set only, by design.
-    if job.config.split.by in ("group", "column") and job.config.split.column:
-        excluded.add(job.config.split.column)
+    if split.by in ("group", "column") and split.column:
+        excluded.add(split.column)
     allowed = [
         c.name for c in job.source if c.dtype in ("text", "int64") and c.name not in excluded
     ]
     used = {n for n in saved_plan.needed if n in job.source and job.source[n].kind == "text"}
     named = [name for name in allowed if is_entity_name(name)]
     others = [name for name in allowed if name in used and name not in named]
-    return tuple([*named, *others][:MAX_ENTITIES])
-
-
-def _find_time_columns(job: Job) -> tuple[str, ...]:
-    excluded = {*job.source.target, *RESERVED}
-    times = [c.name for c in job.source if c.kind == "datetime" and c.name not in excluded]
-    # A split by time may be by a number, such as a year.
-    split = job.config.split
-    if split.by == "time" and split.column and split.column not in times:
-        times.append(split.column)
-    return tuple(times)
+    return tuple([*named, *others][:MAX_ENTITIES]), tuple(times)
 
 
 def _list_changes(inputs: Sequence[InputFile], job: Job, *, has_moved: bool) -> list[str]:

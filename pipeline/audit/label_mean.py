@@ -205,7 +205,19 @@ def check_label_mean(evidence: Evidence) -> CheckResult:
     """Check the numeric columns of the data and of side tables, and the computed features."""
     findings, measured = [], {}
     for name in evidence.numeric_columns:
-        means = _measure_column(evidence.get_labeled_column(name), evidence)
+        column, task = evidence.get_labeled_column(name), evidence.target.task
+        label, unit = column.label, 1.0
+        if task == "regression":
+            unit = _find_unit(np.unique(label))
+        elif task == "multiclass":
+            # A column can hold the mean of one class only: take the class that it predicts best.
+            labels = univariate.group_labels(label, label[:0], evidence.target)
+            filled = np.where(np.isfinite(column.values), column.values, np.nanmean(column.values))
+            classes = univariate.encode_indicators(labels.train, labels)
+            centred = filled - filled.mean()
+            correlation = np.abs(centred @ (classes - classes.mean(axis=0)))
+            label = classes[:, int(np.argmax(correlation / (classes.std(axis=0) + 1e-12)))]
+        means = measure_means(column, label, unit)
         if means is None:
             continue
         measured[name] = asdict(means)
@@ -231,18 +243,3 @@ def check_label_mean(evidence: Evidence) -> CheckResult:
         "repeated values"
     )
     return CheckResult("label_mean", summary, findings, measured)
-
-
-def _measure_column(column: LabeledColumn, evidence: Evidence) -> Means | None:
-    if evidence.target.task == "regression":
-        return measure_means(column, column.label, _find_unit(np.unique(column.label)))
-    if evidence.target.task == "binary":
-        return measure_means(column, column.label, 1.0)
-    # A column can hold the mean of one class only: take the class that it predicts best.
-    labels = univariate.group_labels(column.label, column.label[:0], evidence.target)
-    filled = np.where(np.isfinite(column.values), column.values, np.nanmean(column.values))
-    classes = univariate.encode_indicators(labels.train, labels)
-    centred = filled - filled.mean()
-    correlation = np.abs(centred @ (classes - classes.mean(axis=0)))
-    best = int(np.argmax(correlation / (classes.std(axis=0) + 1e-12)))
-    return measure_means(column, classes[:, best], 1.0)

@@ -72,7 +72,12 @@ class Neighbours:
 
 def check_near_rows(evidence: Evidence) -> CheckResult:
     """Check whether test rows are altered copies of training rows."""
-    train, test, distinct_share = _select_rows(evidence)
+    hashes, sets = evidence.row_hashes
+    train, test = np.flatnonzero(sets == TRAIN), np.flatnonzero(sets == TEST)
+    # Test rows that equal a training row are left out: `check_rows` reports them.
+    distinct = test[~np.isin(hashes[test], hashes[train])]
+    distinct_share = len(distinct) / max(len(test), 1)
+    test = distinct[:: max(-(-len(distinct) // TEST_ROWS), 1)]
     if len(train) <= NEIGHBOURS or len(test) < ENOUGH:
         return CheckResult("near_rows", "too few rows to compare")
     numbers = _scale_numbers(evidence, train)
@@ -133,19 +138,6 @@ def estimate_dimensions(distance: Array) -> float:
     ratio = distance[used, NEIGHBOURS // 2 - 1] / distance[used, -1]
     median = float(np.median(ratio)) if len(ratio) else 1.0
     return float(np.log(0.5) / np.log(np.clip(median, 1e-6, 1 - 1e-6)))
-
-
-def _select_rows(evidence: Evidence) -> tuple[Positions, Positions, float]:
-    """Select positions in the sample: training rows, and test rows that equal none of them.
-
-    Returns:
-        Both, with at most `TEST_ROWS` test rows, and the share of test rows that equal none.
-    """
-    hashes, sets = evidence.row_hashes
-    train, test = np.flatnonzero(sets == TRAIN), np.flatnonzero(sets == TEST)
-    distinct = test[~np.isin(hashes[test], hashes[train])]
-    share = len(distinct) / max(len(test), 1)
-    return train, distinct[:: max(-(-len(distinct) // TEST_ROWS), 1)], share
 
 
 def _scale_numbers(evidence: Evidence, train: Positions) -> Array | None:

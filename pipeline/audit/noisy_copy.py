@@ -93,9 +93,18 @@ def _get_values(name: str, evidence: Evidence) -> ColumnValues:
 
 
 def _inspect_column(name: str, score: Score, evidence: Evidence) -> Copy:
-    copy = match_units(evidence.get_labeled_column(name), _list_codings(evidence))
-    limit = LIMITS[evidence.target.task][0]
-    if evidence.target.task != "binary" or not copy.noise or score.value < limit:
+    task, classes = evidence.target.task, evidence.target.classes
+    codings: list[list[float]] | None = None
+    if task != "regression":
+        # A measurement may code the classes by their positions, by themselves, or as -1 and 1.
+        codings = [[float(i) for i in range(len(classes))]]
+        if all(isinstance(c, int | float) for c in classes):
+            codings.append([float(c) for c in classes])
+        if len(classes) == 2:
+            codings += [[1.0, 0.0], [-1.0, 1.0], [1.0, -1.0]]
+    copy = match_units(evidence.get_labeled_column(name), codings)
+    limit = LIMITS[task][0]
+    if task != "binary" or not copy.noise or score.value < limit:
         return copy
     # Features from the same source column depend on it whatever the label is.
     sources = evidence.lineage.get(name, frozenset({name}))
@@ -113,19 +122,6 @@ def _inspect_column(name: str, score: Score, evidence: Evidence) -> Copy:
     both = np.concatenate([column.train, column.test])
     label = np.concatenate([labels.train, labels.test])
     return replace(copy, others=compare_others(both, label, predicted, len(labels.test)))
-
-
-def _list_codings(evidence: Evidence) -> list[list[float]] | None:
-    """List numbers that the classes may stand for: their positions, themselves, and -1 and 1."""
-    if evidence.target.task == "regression":
-        return None
-    classes = evidence.target.classes
-    codings = [[float(i) for i in range(len(classes))]]
-    if all(isinstance(c, int | float) for c in classes):
-        codings.append([float(c) for c in classes])
-    if len(classes) == 2:
-        codings += [[1.0, 0.0], [-1.0, 1.0], [1.0, -1.0]]
-    return codings
 
 
 # -- units -----------------------------------------------------------------------------------------

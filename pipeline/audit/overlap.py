@@ -78,7 +78,14 @@ def check_rows(evidence: Evidence) -> CheckResult:
     what = f"{share:.1%} of the test rows are also in the training set, label included"
     if rows.spread is not None:
         what += f"; labels of equal training rows differ {rows.spread:.0%} as much as all labels"
-    finding = Finding("rows", severity, "", what, measured, _suggest_group_split(evidence))
+    # Equal rows share the value of every column: the one with the most values may separate them.
+    config, sample = "", evidence.scan.sample
+    complete = [n for n in evidence.plan.needed if n in sample and not sample[n].isna().any()]
+    if complete and evidence.split.by != "time":
+        column = max(complete, key=lambda name: sample[name].nunique())
+        if sample[column].nunique() >= ENTITIES:
+            config = evidence.suggest_split("group", column)
+    finding = Finding("rows", severity, "", what, measured, config)
     return CheckResult("rows", summary, [finding], measured)
 
 
@@ -92,10 +99,22 @@ def count_duplicates(rows: RowHashes, task: Task) -> DuplicateRows:
     labelled ^= labelled >> np.uint64(32)
     same = _is_among(rows.hash[test], np.unique(rows.hash[train]))
     both = _is_among(labelled[test], np.unique(labelled[train]))
-    repeated, spread = _measure_spread(rows.hash[train], rows.label[train], task)
-    return DuplicateRows(
-        int(test.sum()), int(same.sum()), int((same & both).sum()), repeated, spread
-    )
+    counts = int(test.sum()), int(same.sum()), int((same & both).sum())
+    _, group, sizes = np.unique(rows.hash[train], return_inverse=True, return_counts=True)
+    several = sizes[group] > 1
+    if not several.any():
+        return DuplicateRows(*counts, 0.0, None)
+    # The variance of labels within groups of equal rows shows whether the rows are copies.
+    _, group = np.unique(group[several], return_inverse=True)
+    labels = rows.label[train][several]
+    n = np.bincount(group).astype("float64")
+    values = labels[:, None] if task == "regression" else labels[:, None] == np.unique(labels)
+    within = total = 0.0
+    for column in values.T.astype("float64"):
+        mean = np.bincount(group, column) / n
+        within += float((np.bincount(group, (column - mean[group]) ** 2) * n / (n - 1)).sum())
+        total += float(((column - column.mean()) ** 2).sum())
+    return DuplicateRows(*counts, float(several.mean()), within / total if total else 0.0)
 
 
 def _is_among(values: Array, among: Array) -> Array:
@@ -105,36 +124,6 @@ def _is_among(values: Array, among: Array) -> Array:
     at = np.minimum(np.searchsorted(among, values), len(among) - 1)
     is_among: Array = among[at] == values
     return is_among
-
-
-def _measure_spread(hashes: Array, label: Array, task: Task) -> tuple[float, float | None]:
-    """Return the share of repeated rows, and their labels' variance within equal rows."""
-    _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
-    several = sizes[group] > 1
-    if not several.any():
-        return 0.0, None
-    _, group = np.unique(group[several], return_inverse=True)
-    labels = label[several]
-    n = np.bincount(group).astype("float64")
-    values = labels[:, None] if task == "regression" else labels[:, None] == np.unique(labels)
-    within = total = 0.0
-    for column in values.T.astype("float64"):
-        mean = np.bincount(group, column) / n
-        within += float((np.bincount(group, (column - mean[group]) ** 2) * n / (n - 1)).sum())
-        total += float(((column - column.mean()) ** 2).sum())
-    return float(several.mean()), within / total if total else 0.0
-
-
-def _suggest_group_split(evidence: Evidence) -> str:
-    """Suggest to split by the column with the most values, which equal rows share."""
-    if evidence.split.by == "time":
-        return ""
-    sample = evidence.scan.sample
-    complete = [n for n in evidence.plan.needed if n in sample and not sample[n].isna().any()]
-    if not complete:
-        return ""
-    column = max(complete, key=lambda name: sample[name].nunique())
-    return "" if sample[column].nunique() < ENTITIES else evidence.suggest_split("group", column)
 
 
 # -- entities --------------------------------------------------------------------------------------
@@ -249,35 +238,30 @@ def _find_numeric_identifiers(evidence: Evidence) -> list[NumericIdentifier]:
     _, first = np.unique(hashes, return_index=True)
     distinct = np.zeros(len(hashes), dtype=bool)
     distinct[first] = True
-    identifiers = [
-        _measure_identifier(name, distinct[sets == TRAIN], evidence)
-        for name in evidence.numeric_columns
-        if name in evidence.scan.sample
-        and name not in evidence.scan.entities
-        and name != evidence.split.column
-    ]
-    return sorted((i for i in identifiers if i is not None), key=lambda i: -i.score.value)
-
-
-def _measure_identifier(
-    name: str, distinct: NDArray[np.bool_], evidence: Evidence
-) -> NumericIdentifier | None:
-    values = evidence.get_codes(name)
-    used = distinct & (values.train >= 0)
-    if evidence.target.task == "regression":
-        label = rank_labels(evidence.labels.train)[:, None]
+    labels = evidence.labels
+    if labels.task == "regression":
+        label = rank_labels(labels.train)[:, None]
     else:
-        label = univariate.encode_indicators(evidence.labels.train, evidence.labels)
-    likeness = compare_labels(values.train[used], label[used])
-    if likeness is None or likeness.values < ENTITIES:
-        return None
-    if likeness.ratio > ALIKE or likeness.z > -ERRORS:
-        return None
-    score, rows = univariate.score_known_codes(values.train, values.test, evidence.labels)
-    share = rows / max(len(values.test), 1)
-    if score is None or share < SOME:
-        return None
-    return NumericIdentifier(name, likeness, score, rows, share)
+        label = univariate.encode_indicators(labels.train, labels)
+    identifiers = []
+    for name in evidence.numeric_columns:
+        # Columns of entities have a check of their own, whatever their type.
+        if name not in evidence.scan.sample or name in evidence.scan.entities:
+            continue
+        if name == evidence.split.column:
+            continue
+        values = evidence.get_codes(name)
+        used = distinct[sets == TRAIN] & (values.train >= 0)
+        likeness = compare_labels(values.train[used], label[used])
+        if likeness is None or likeness.values < ENTITIES:
+            continue
+        if likeness.ratio > ALIKE or likeness.z > -ERRORS:
+            continue
+        score, rows = univariate.score_known_codes(values.train, values.test, labels)
+        share = rows / max(len(values.test), 1)
+        if score is not None and share >= SOME:
+            identifiers.append(NumericIdentifier(name, likeness, score, rows, share))
+    return sorted(identifiers, key=lambda i: -i.score.value)
 
 
 def _report_identifiers(identifiers: list[NumericIdentifier], evidence: Evidence) -> Finding:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from pipeline.device import Array, Frame, Frames, Series, cpu
+from pipeline.device import Array, Frame, Frames, cpu
 from pipeline.device.choose import frames_of
 from pipeline.schema import LABEL, SET, SETS
 
@@ -136,14 +136,29 @@ def scan_partition(frame: Frame, spec: ScanSpec) -> Scan:
     hashes = hash_rows(frame, spec.features, device)
     compared = (hashes >> device.xp.uint64(32)).astype("int64") < spec.hash_bound
     contents = RowHashes(*(device.to_host(values[compared]) for values in (hashes, label, sets)))
-    entities = {name: _count_entities(frame[name], sets, spec, device) for name in spec.entities}
+    entities: dict[str, np.ndarray] = {}
+    entity_rows: dict[str, np.ndarray] = {}
+    for name in spec.entities:
+        present = ~device.to_arrays(frame[name].isna())[0]
+        hashed = device.hash_values(frame[name].reset_index(drop=True), _SEED)
+        used = present & (hashed < spec.hash_bound)
+        # Hash and set in one number: one sort counts the rows of each entity in each set.
+        keys = device.to_host(hashed[used] * 4 + sets[used])
+        entities[name], entity_rows[name] = np.unique(keys, return_counts=True)
+    times: dict[str, tuple[TimeRange | None, ...]] = {}
+    for name in spec.times:
+        values, missing = device.to_arrays(frame[name])
+        by_set = [values[(sets == number) & ~missing] for number in range(len(SETS))]
+        times[name] = tuple(
+            (t.min().item(), t.max().item(), len(t)) if len(t) else None for t in by_set
+        )
     return Scan(
         len(frame),
         (device.to_host(sample),),
         (contents,),
-        {name: values for name, (values, _) in entities.items()},
-        {name: rows for name, (_, rows) in entities.items()},
-        {name: _find_ranges(frame[name], sets, device) for name in spec.times},
+        entities,
+        entity_rows,
+        times,
     )
 
 
@@ -158,27 +173,6 @@ def hash_rows(frame: Frame, names: Sequence[str], device: Frames) -> Array:
         mixed = (mixed ^ hashed.astype("uint64")) * xp.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> xp.uint64(29)
     return mixed
-
-
-def _count_entities(
-    column: Series, sets: Array, spec: ScanSpec, device: Frames
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return `Scan.entities` and `Scan.entity_rows` of a column."""
-    missing = device.to_arrays(column.isna())[0]
-    hashed = device.hash_values(column.reset_index(drop=True), _SEED)
-    compared = ~missing & (hashed < spec.hash_bound)
-    keys = device.to_host(hashed[compared] * 4 + sets[compared])
-    values, rows = np.unique(keys, return_counts=True)
-    return values, rows
-
-
-def _find_ranges(column: Series, sets: Array, device: Frames) -> tuple[TimeRange | None, ...]:
-    values, missing = device.to_arrays(column)
-    ranges: list[TimeRange | None] = []
-    for number in range(len(SETS)):
-        times = values[(sets == number) & ~missing]
-        ranges.append((times.min().item(), times.max().item(), len(times)) if len(times) else None)
-    return tuple(ranges)
 
 
 def merge_scans(a: Scan, b: Scan) -> Scan:

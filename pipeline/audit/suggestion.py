@@ -29,18 +29,17 @@ def suggest_drop(names: Sequence[str], chosen_ops: Sequence[Op] | None) -> str:
     if chosen_ops is None:
         return f"- drop: {_to_yaml_line(drop['drop'])}"
     # A config with ``features:`` has no automatic ops: they must be listed before the drop.
-    return "features: " + _to_yaml_line([*(_shorten_entry(op) for op in chosen_ops), drop])
-
-
-def _shorten_entry(op: Op) -> dict[str, Any]:
-    """Return an op's entry without defaults, its columns as a plain list."""
-    ((name, parameters),) = dump_op(op).items()
-    given = op.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    shortened = {k: v for k, v in parameters.items() if k in given}
-    columns = shortened.get("columns")
-    if isinstance(columns, Mapping) and set(columns) == {"all", "but"} and not columns["but"]:
-        shortened["columns"] = columns["all"]
-    return {name: shortened}
+    entries: list[dict[str, Any]] = []
+    for op in chosen_ops:
+        ((name, parameters),) = dump_op(op).items()
+        # Without defaults, and with its columns as a plain list, an entry reads as users write it.
+        given = op.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        shortened = {k: v for k, v in parameters.items() if k in given}
+        columns = shortened.get("columns")
+        if isinstance(columns, Mapping) and set(columns) == {"all", "but"} and not columns["but"]:
+            shortened["columns"] = columns["all"]
+        entries.append({name: shortened})
+    return "features: " + _to_yaml_line([*entries, drop])
 
 
 def suggest_split(split: Split, by: str, column: str) -> str:

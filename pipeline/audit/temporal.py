@@ -102,7 +102,17 @@ def _check_mixed_sets(
 
 def _find_future_columns(evidence: Evidence) -> list[Finding]:
     """Find times that the models use and that are later than the row's own time."""
-    base = _find_row_time(evidence)
+    base = evidence.split.column
+    if evidence.split.by != "time":
+        # The time of a row is the one of several that is mostly first; one alone may be anything.
+        times = [n for n in evidence.scan.times if evidence.source[n].kind == "datetime"]
+        with np.errstate(all="ignore"):
+            medians = {
+                name: float(np.nanmedian(values))
+                for name in (times if len(times) > 1 else ())
+                if len(values := evidence.get_column(name).train) and not np.isnan(values).all()
+            }
+        base = min(medians, key=lambda name: medians[name], default=None)
     if base is None:
         return []
     start, findings = evidence.get_column(base).train, []
@@ -128,22 +138,6 @@ def _find_future_columns(evidence: Evidence) -> list[Finding]:
         config = evidence.suggest_without(name)
         findings.append(Finding("times", severity, name, what, measured, config))
     return findings
-
-
-def _find_row_time(evidence: Evidence) -> str | None:
-    """Return the time of a row: the split's, or the one of several that is mostly first."""
-    if evidence.split.by == "time":
-        return evidence.split.column
-    times = [n for n in evidence.scan.times if evidence.source[n].kind == "datetime"]
-    if len(times) < 2:
-        return None
-    with np.errstate(all="ignore"):
-        medians = {
-            name: float(np.nanmedian(values))
-            for name in times
-            if len(values := evidence.get_column(name).train) and not np.isnan(values).all()
-        }
-    return min(medians, key=lambda name: medians[name], default=None)
 
 
 def _format_time(evidence: Evidence, name: str, value: Any) -> Any:

@@ -14,69 +14,66 @@ Models = Mapping[str, JsonObject]
 def draw_curves(curves: JsonObject) -> list[Chart]:
     """Draw the charts that these curves allow; each shows all models."""
     models: Models = curves.get("models", {})
-    drawers = (
-        _draw_roc,
-        _draw_precision_recall,
-        _draw_calibration,
-        _draw_agreement,
-        _draw_residuals,
-    )
-    charts = [chart for draw in drawers if (chart := draw(models))]
-    return charts + _draw_learning_curves(models)
+    charts = [*_draw_rankings(models), *_draw_bins(models)]
+    if residuals := _draw_residuals(models):
+        charts.append(residuals)
+    # The metrics of a history have scales of their own, so each gets a chart.
+    for name, model in models.items():
+        by_metric: dict[str, list[Line]] = {}
+        for which, metrics in model.get("history", {}).items():
+            for metric, values in metrics.items():
+                lines = by_metric.setdefault(metric, [])
+                data = {"x": list(range(1, len(values) + 1)), "y": values}
+                lines.append(Line(which, data, PALETTE[len(lines) % len(PALETTE)]))
+        for metric, lines in by_metric.items():
+            hover = {"round": "@x{0,0}", metric: "@y{0.00000}"}
+            figure = draw_figure(lines, "rounds", metric, hover)
+            charts.append(Chart(f"Learning curve: {name}", "", figure))
+    return charts
 
 
-def _draw_roc(models: Models) -> Chart | None:
-    lines = _make_ranking_lines(models, "fpr", "tpr")
-    if not lines:
-        return None
-    chance = Line("chance", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    hover = {
-        "threshold": "@threshold{0.0000}",
-        "false positives": "@x{0.0 %}",
-        "recall": "@y{0.0 %}",
-    }
-    axes = "false positive rate", "true positive rate"
-    figure = draw_figure([*lines, chance], *axes, hover, unit_square=True)
-    return Chart("ROC curve", "Dotted: chance.", figure)
+def _draw_rankings(models: Models) -> list[Chart]:
+    """Draw the curves over all thresholds: ROC, and precision over recall."""
+    charts = []
+    threshold = {"threshold": "@threshold{0.0000}"}
+    if lines := _make_ranking_lines(models, "fpr", "tpr"):
+        chance = Line("chance", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
+        hover = threshold | {"false positives": "@x{0.0 %}", "recall": "@y{0.0 %}"}
+        axes = "false positive rate", "true positive rate"
+        figure = draw_figure([*lines, chance], *axes, hover, unit_square=True)
+        charts.append(Chart("ROC curve", "Dotted: chance.", figure))
+    if lines := _make_ranking_lines(models, "tpr", "precision"):
+        hover = threshold | {"recall": "@x{0.0 %}", "precision": "@y{0.0 %}"}
+        figure = draw_figure(lines, "recall", "precision", hover, unit_square=True)
+        charts.append(Chart("Precision and recall", "", figure))
+    return charts
 
 
-def _draw_precision_recall(models: Models) -> Chart | None:
-    lines = _make_ranking_lines(models, "tpr", "precision")
-    if not lines:
-        return None
-    hover = {"threshold": "@threshold{0.0000}", "recall": "@x{0.0 %}", "precision": "@y{0.0 %}"}
-    figure = draw_figure(lines, "recall", "precision", hover, unit_square=True)
-    return Chart("Precision and recall", "", figure)
-
-
-def _draw_calibration(models: Models) -> Chart | None:
-    lines = _make_bin_lines(models, "calibration")
-    if not lines:
-        return None
-    perfect = Line("perfect", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
-    hover = {"predicted": "@x{0.0 %}", "happened": "@y{0.0 %}", "rows": "@rows{0,0}"}
-    axes = "predicted probability", "share that happened"
-    figure = draw_figure([*lines, perfect], *axes, hover, dots=True)
-    return Chart("Calibration", "Bins of about equal numbers of rows; dotted: perfect.", figure)
-
-
-def _draw_agreement(models: Models) -> Chart | None:
-    lines = _make_bin_lines(models, "agreement")
-    if not lines:
-        return None
-    values = [x for line in lines for x in line.data["x"]]
-    ends = [min(values), max(values)]
-    perfect = Line("perfect", {"x": ends, "y": ends}, GREY, "dotted")
-    hover = {
-        "predicted": "@x{0,0.000}",
-        "actual": "@y{0,0.000}",
-        "80 % of rows": "@low{0,0.000} to @high{0,0.000}",
-        "rows": "@rows{0,0}",
-    }
-    axes = "predicted (mean of a bin)", "actual (mean of a bin)"
-    figure = draw_figure([*lines, perfect], *axes, hover, dots=True)
+def _draw_bins(models: Models) -> list[Chart]:
+    """Draw means of predictions and truth: calibration of probabilities, agreement of numbers."""
+    charts = []
     note = "Bins of about equal numbers of rows; dotted: perfect."
-    return Chart("Predicted and actual", note, figure)
+    if lines := _make_bin_lines(models, "calibration"):
+        perfect = Line("perfect", {"x": [0, 1], "y": [0, 1]}, GREY, "dotted")
+        hover = {"predicted": "@x{0.0 %}", "happened": "@y{0.0 %}", "rows": "@rows{0,0}"}
+        axes = "predicted probability", "share that happened"
+        figure = draw_figure([*lines, perfect], *axes, hover, dots=True)
+        charts.append(Chart("Calibration", note, figure))
+    if lines := _make_bin_lines(models, "agreement"):
+        # Numbers have no range of their own: the diagonal spans the predictions.
+        values = [x for line in lines for x in line.data["x"]]
+        ends = [min(values), max(values)]
+        perfect = Line("perfect", {"x": ends, "y": ends}, GREY, "dotted")
+        hover = {
+            "predicted": "@x{0,0.000}",
+            "actual": "@y{0,0.000}",
+            "80 % of rows": "@low{0,0.000} to @high{0,0.000}",
+            "rows": "@rows{0,0}",
+        }
+        axes = "predicted (mean of a bin)", "actual (mean of a bin)"
+        figure = draw_figure([*lines, perfect], *axes, hover, dots=True)
+        charts.append(Chart("Predicted and actual", note, figure))
+    return charts
 
 
 def _draw_residuals(models: Models) -> Chart | None:
@@ -95,23 +92,6 @@ def _draw_residuals(models: Models) -> Chart | None:
     hover = {"error": "@x{0,0.000}", "rows": "@rows{0,0}"}
     figure = draw_figure(lines, "actual less predicted", "rows per unit", hover, steps=True)
     return Chart("Residuals", f"Up to {outside:,} rows lie outside the axis.", figure)
-
-
-def _draw_learning_curves(models: Models) -> list[Chart]:
-    """Draw a chart per model and metric of its history: ``{set: {metric: [by round]}}``."""
-    charts = []
-    for name, model in models.items():
-        by_metric: dict[str, list[Line]] = {}
-        for which, metrics in model.get("history", {}).items():
-            for metric, values in metrics.items():
-                lines = by_metric.setdefault(metric, [])
-                data = {"x": list(range(1, len(values) + 1)), "y": values}
-                lines.append(Line(which, data, PALETTE[len(lines) % len(PALETTE)]))
-        for metric, lines in by_metric.items():
-            hover = {"round": "@x{0,0}", metric: "@y{0.00000}"}
-            figure = draw_figure(lines, "rounds", metric, hover)
-            charts.append(Chart(f"Learning curve: {name}", "", figure))
-    return charts
 
 
 def _make_ranking_lines(models: Models, x: str, y: str) -> list[Line]:

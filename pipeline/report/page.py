@@ -6,7 +6,6 @@ It is rendered from the files of the run folder alone, so it can be rewritten at
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +91,24 @@ def _describe_run(run: RunFolder) -> dict[str, Any]:
     classes = run.curves.get("classes") or manifest.get("classes") or []
     # The manifest has the same facts, in case metrics.json is missing.
     rows = run.metrics.get("rows") or manifest.get("rows") or {}
+    about_task = [TASKS[task]] if task in TASKS else []
+    if task == "multiclass":
+        about_task.append(f"{len(classes):,} classes: {text.join_names(classes)}")
+    elif task == "binary" and len(classes) == 2:
+        about_task.append(f"positive class {classes[1]}, negative class {classes[0]}")
+    if about_task and manifest.get("why"):
+        about_task.append(str(manifest["why"]))
+    # A split by share names no column, and a given column of sets has no shares.
+    split = config.get("split") or {}
+    about_split = [f"by {split['by']}"] if split.get("by") else []
+    about_split += [f"of column {split['column']}"] if split.get("column") else []
+    shares = [f"{split[s]:.0%} {s}" for s in ("valid", "test") if split.get(s) is not None]
     facts = [
         ("Target", str(data.get("target", ""))),
-        ("Task", _describe_task(task, classes, manifest.get("why"))),
+        ("Task", "; ".join(about_task)),
         ("Data", text.join_names(data.get("path", []))),
         ("Side tables", text.join_names(data.get("tables") or {})),
-        ("Split", _describe_split(config.get("split", {}))),
+        ("Split", ", ".join(p for p in (" ".join(about_split), *shares) if p)),
         ("Rows", ", ".join(f"{text.format_count(n)} {which}" for which, n in rows.items())),
         ("Seed", str(config.get("seed", ""))),
     ]
@@ -111,23 +122,3 @@ def _describe_run(run: RunFolder) -> dict[str, Any]:
         "facts": [(name, value) for name, value in facts if value],
         "refit": bool(manifest.get("refit")),
     }
-
-
-def _describe_task(task: str, classes: Sequence[Any], reason: Any) -> str:
-    if task not in TASKS:
-        return ""
-    parts = [TASKS[task]]
-    if task == "multiclass":
-        parts.append(f"{len(classes):,} classes: {text.join_names(classes)}")
-    elif task == "binary" and len(classes) == 2:
-        parts.append(f"positive class {classes[1]}, negative class {classes[0]}")
-    return "; ".join([*parts, *([str(reason)] if reason else [])])
-
-
-def _describe_split(split: dict[str, Any]) -> str:
-    if not split:
-        return ""
-    by = f"by {split['by']}" if split.get("by") else ""
-    column = f"of column {split['column']}" if split.get("column") else ""
-    shares = [f"{split[s]:.0%} {s}" for s in ("valid", "test") if split.get(s) is not None]
-    return ", ".join(p for p in (f"{by} {column}".strip(), *shares) if p)

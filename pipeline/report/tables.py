@@ -36,9 +36,22 @@ def tabulate_metrics(metrics: JsonObject, best: str | None) -> list[JsonObject]:
         names = list(next(iter(rows.values())))
         base = metrics.get("baseline", {}).get(which)
         listed = [*rows.items(), *([("baseline", base)] if base else [])]
-        columns = [
-            _format_column(n, rows.values(), [row.get(n) for _, row in listed]) for n in names
-        ]
+        columns = []
+        for name in names:
+            scored = [value for row in rows.values() if (value := row.get(name)) is not None]
+            top = None
+            # A threshold is not better if it is higher, and a single model has no rival.
+            if name not in NOT_RANKED and len(scored) > 1:
+                top = min(scored) if name in LOWER_IS_BETTER else max(scored)
+            values = [row.get(name) for _, row in listed]
+            # One scale per metric: its values are easier to compare with equal decimals.
+            scale = max((abs(v) for v in values if v is not None), default=None)
+            columns.append(
+                [
+                    {"text": text.format_metric(v, scale), "top": v == top is not None}
+                    for v in values
+                ]
+            )
         lines = [
             {
                 "name": name,
@@ -51,19 +64,6 @@ def tabulate_metrics(metrics: JsonObject, best: str | None) -> list[JsonObject]:
         heads = [METRIC_NAMES.get(n, n) for n in names]
         tables.append({"title": title, "heads": heads, "lines": lines})
     return tables
-
-
-def _format_column(
-    name: str, models: Iterable[JsonObject], values: Sequence[float | None]
-) -> list[JsonObject]:
-    """Format a metric's cells with the same number of decimals, and mark the best model's."""
-    scored = [value for row in models if (value := row.get(name)) is not None]
-    top = None
-    # A threshold is not better if it is higher, and a single model has no rival.
-    if name not in NOT_RANKED and len(scored) > 1:
-        top = min(scored) if name in LOWER_IS_BETTER else max(scored)
-    scale = max((abs(v) for v in values if v is not None), default=None)
-    return [{"text": text.format_metric(v, scale), "top": v == top is not None} for v in values]
 
 
 def tabulate_confusions(curves: JsonObject) -> list[JsonObject]:
@@ -131,36 +131,35 @@ def tabulate_slices(curves: JsonObject) -> list[JsonObject]:
     tables = []
     for column, parts in first.items():
         total = sum(p["rows"] for p in parts)
-        cells = [_format_slice(slices[column], metric) for slices in by_model.values()]
+        cells = []
+        for slices in by_model.values():
+            values = [p["metrics"].get(metric) for p in slices[column]]
+            scale = max((abs(v) for v in values if v is not None), default=None)
+            cells.append([text.format_metric(v, scale) for v in values])
+        lines = []
+        for at, part in enumerate(parts):
+            if part["kind"] == "rest":
+                name = f"{part['values']:,} other values"
+            else:
+                name = "missing" if part["kind"] == "missing" else str(part["value"])
+            lines.append(
+                {
+                    "name": name,
+                    # The page sets values of the column apart from these two descriptions.
+                    "plain": part["kind"] == "value",
+                    "rows": text.format_count(part["rows"]),
+                    "share": text.format_share(part["rows"], total),
+                    "cells": [column_cells[at] for column_cells in cells],
+                }
+            )
         tables.append(
             {
                 "column": column,
                 "heads": [f"{METRIC_NAMES.get(metric, metric)}, {m}" for m in by_model],
-                "lines": [
-                    {
-                        "name": _slice_name(part),
-                        "plain": part["kind"] == "value",
-                        "rows": text.format_count(part["rows"]),
-                        "share": text.format_share(part["rows"], total),
-                        "cells": [column_cells[at] for column_cells in cells],
-                    }
-                    for at, part in enumerate(parts)
-                ],
+                "lines": lines,
             }
         )
     return tables
-
-
-def _format_slice(parts: Sequence[JsonObject], metric: str) -> list[str]:
-    values = [p["metrics"].get(metric) for p in parts]
-    scale = max((abs(v) for v in values if v is not None), default=None)
-    return [text.format_metric(v, scale) for v in values]
-
-
-def _slice_name(part: JsonObject) -> str:
-    if part["kind"] == "rest":
-        return f"{part['values']:,} other values"
-    return "missing" if part["kind"] == "missing" else str(part["value"])
 
 
 def tabulate_importances(curves: JsonObject) -> list[JsonObject]:
@@ -258,11 +257,17 @@ def describe_plan(plan: JsonObject) -> JsonObject:
     steps = []
     for step in plan.get("steps", []):
         name, params = next(iter(step["op"].items()))
+        described = str(params)
+        if isinstance(params, Mapping):
+            # The columns that a step reads have a place of their own on the page.
+            hidden = "columns" if step.get("reads") else ""
+            shown = {k: v for k, v in params.items() if k != hidden and v not in (None, [], {}, ())}
+            described = ", ".join(f"{k}: {_format_value(v)}" for k, v in shown.items())
         steps.append(
             {
                 "name": name,
                 "phase": step.get("phase", ""),
-                "params": _format_parameters(params, hidden="columns" if step.get("reads") else ""),
+                "params": described,
                 "reads": text.join_names(step.get("reads", [])),
                 "produces": text.join_names(step.get("produces", [])),
             }
@@ -275,14 +280,6 @@ def describe_plan(plan: JsonObject) -> JsonObject:
         "dropped": plan.get("dropped", []),
         "filters": plan.get("filters", []),
     }
-
-
-def _format_parameters(params: object, hidden: str) -> str:
-    """Format parameters but one: ``with: median, folds: 5``."""
-    if not isinstance(params, Mapping):
-        return str(params)
-    shown = {k: v for k, v in params.items() if k != hidden and v not in (None, [], {}, ())}
-    return ", ".join(f"{k}: {_format_value(v)}" for k, v in shown.items())
 
 
 def _format_value(value: object) -> str:

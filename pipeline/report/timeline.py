@@ -97,7 +97,12 @@ def _draw_chart(timeline: JsonObject, measure: Measure, samples: dict[str, Sampl
         # A point is drawn in the middle of its time; NaN leaves a gap in the line.
         x = [(at + 0.5) * timeline["seconds"] for at in range(len(values))]
         y = [float("nan") if v is None else v / measure.unit for v in values]
-        stages = [_find_stage(timeline["stages"], second) for second in x]
+        stages = []
+        for second in x:
+            begun = [stage for stage in timeline["stages"] if stage["begun"] <= second]
+            # A stage without an end was running when the sampling ended.
+            is_running = bool(begun) and second <= begun[-1].get("ended", second)
+            stages.append(str(begun[-1]["stage"]) if is_running else "between stages")
         lines.append(Line(name, {"x": x, "y": y, "stage": stages}, colour))
     hover = {"stage": "@stage", "second": "@x{0,0.0}", measure.axis: f"@y{{{measure.hover}}}"}
     figure = draw_figure(lines, "seconds", measure.axis, hover)
@@ -117,10 +122,3 @@ def _draw_chart(timeline: JsonObject, measure: Measure, samples: dict[str, Sampl
             )
         )
     return Chart(measure.title, "", figure)
-
-
-def _find_stage(stages: Sequence[JsonObject], second: float) -> str:
-    begun = [s for s in stages if s["begun"] <= second]
-    if not begun or second > begun[-1].get("ended", second):
-        return "between stages"
-    return str(begun[-1]["stage"])
