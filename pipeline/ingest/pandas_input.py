@@ -39,12 +39,6 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         SchemaError: columns are missing, occur twice or have another type.
         DataError: a value does not fit its column; the error names row and value.
     """
-    _check_names(df, schema)
-    columns = {c.name: _convert_column(df[c.name], c) for c in schema}
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(df)), copy=False)
-
-
-def _check_names(df: pd.DataFrame, schema: Schema) -> None:
     if not hasattr(df, "columns"):
         raise SchemaError(
             f"a pandas frame is needed, this is a {type(df).__name__}",
@@ -60,17 +54,23 @@ def _check_names(df: pd.DataFrame, schema: Schema) -> None:
             fix=suggest_or_list(lacking[0].name, spare),
         )
     for column in schema:
+        # Names are rarely repeated: only then is it worth counting each of them.
         if len(present) < len(names) and names.count(column.name) > 1:
             raise SchemaError(f"the frame has {column.name!r} {names.count(column.name)} times")
+    columns = {c.name: _convert_column(df[c.name], c) for c in schema}
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(df)), copy=False)
 
 
 def _convert_column(series: pd.Series, column: Column) -> Any:
-    kind = series.dtype.kind if isinstance(series.dtype, np.dtype) else _get_kind(series)
-    if kind == "category":
+    kind = getattr(series.dtype, "kind", "O")
+    if isinstance(series.dtype, pd.CategoricalDtype):
         if column.dtype == "text" and all(isinstance(v, str) for v in series.cat.categories):
             return cpu.make_text(*cpu.to_codes(series)).array
-        series = series.astype(object)
-        kind = "O"
+        series, kind = series.astype(object), "O"
+    elif isinstance(series.dtype, pd.DatetimeTZDtype):
+        kind = "M"
+    elif not isinstance(series.dtype, np.dtype) and kind not in "iufb":
+        kind = "O"  # other extension dtypes are read as Python values, each of which is checked
     missing = series.isna().to_numpy()
     if missing.all():  # whatever the dtype: None, NaN and NaT make columns of many dtypes
         if column.dtype == "text":
@@ -79,16 +79,6 @@ def _convert_column(series: pd.Series, column: Column) -> Any:
     if kind == "O":
         return _convert_objects(series.to_numpy(dtype=object), missing, column, series.index)
     return _convert_typed(series, kind, missing, column)
-
-
-def _get_kind(series: pd.Series) -> str:
-    """Return NumPy's kind of a pandas extension dtype, or ``category``."""
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return "category"
-    if isinstance(series.dtype, pd.DatetimeTZDtype):
-        return "M"
-    kind = getattr(series.dtype, "kind", "O")
-    return kind if kind in "iufb" else "O"
 
 
 def _convert_typed(series: pd.Series, kind: str, missing: np.ndarray, column: Column) -> Any:
@@ -151,7 +141,13 @@ def _convert_objects(
     if column.dtype == "text":
         return cpu.make_text(*factorize(values)).array
     if column.dtype == "datetime":
-        return _parse_timestamps(values, missing, column, index)
+        stamps = pd.to_datetime(pd.Series(values), format="ISO8601", utc=True, errors="coerce")
+        bad = stamps.isna().to_numpy() & ~missing
+        if bad.any():
+            at = int(np.flatnonzero(bad)[0])
+            raise _value_error(column, values[at], index[at])
+        naive = stamps.dt.tz_convert(None).set_axis(index)
+        return cpu.make_series(_to_microseconds(naive, missing, column), "datetime", missing).array
     filled = np.where(missing, 0, values)
     if column.dtype == "bool":
         return cpu.make_series(filled.astype(bool), "bool", missing).array
@@ -164,18 +160,6 @@ def _convert_objects(
         integers = np.array([int(v) for v in filled], dtype="int64")
         return cpu.make_series(integers, column.dtype, missing).array
     return cpu.make_series(filled.astype("float64"), column.dtype, missing).array
-
-
-def _parse_timestamps(
-    values: np.ndarray, missing: np.ndarray, column: Column, index: pd.Index
-) -> Any:
-    stamps = pd.to_datetime(pd.Series(values), format="ISO8601", utc=True, errors="coerce")
-    bad = stamps.isna().to_numpy() & ~missing
-    if bad.any():
-        at = int(np.flatnonzero(bad)[0])
-        raise _value_error(column, values[at], index[at])
-    naive = stamps.dt.tz_convert(None).set_axis(index)
-    return cpu.make_series(_to_microseconds(naive, missing, column), "datetime", missing).array
 
 
 def _is_number(value: object) -> bool:

@@ -47,10 +47,17 @@ def open_parquet(
                 fix="write it with smaller row groups, if it is not damaged",
             ) from None
         except (pa.ArrowException, OSError) as error:
+            # The beginning shows whether it is Parquet that was cut, or something else.
             stream.seek(0)
+            head, fix = stream.read(64), INCOMPLETE
+            if not head.startswith(MAGIC):
+                if kind := guess_file_kind(head):
+                    fix = f"give the name of a Parquet file; this is {kind}"
+                elif head and head.isascii() and b"\0" not in head:
+                    fix = "if it is CSV, name it .csv or set format: csv; it begins with text"
             raise SchemaError(
                 f"{file.path} is not a readable Parquet file: {str(error).splitlines()[0]}",
-                fix=_suggest_fix(stream.read(64)),
+                fix=fix,
             ) from None
 
 
@@ -70,17 +77,6 @@ def _parse_footer(stream: Any, file: File, text: Sequence[str]) -> pq.ParquetFil
             f"{file.path}: its metadata cannot be read: {type(error).__name__}: {error}",
             fix="write the file again, without types that only one library has",
         ) from None
-
-
-def _suggest_fix(head: bytes) -> str:
-    """Return the fix for an unreadable file that begins with these bytes."""
-    if head.startswith(MAGIC):
-        return INCOMPLETE
-    if kind := guess_file_kind(head):
-        return f"give the name of a Parquet file; this is {kind}"
-    if head and head.isascii() and b"\0" not in head:
-        return "if it is CSV, name it .csv or set format: csv; it begins with text"
-    return INCOMPLETE
 
 
 def list_source_columns(

@@ -89,17 +89,6 @@ def _read_on_cpu(
     return device.to_device(frame), rejected.build_table(bad) if bad else None
 
 
-def _partitions(
-    block: Block, contract: Contract, columns: list[SourceColumn], rows: int
-) -> dict[str, Any]:
-    words = contract.folder_values(block.file)
-    return {
-        c.name: arrow_to_frame.repeat_folder_value(c, words[c.name], rows)
-        for c in columns
-        if c.partition
-    }
-
-
 def _suggest_fix(bad: BadRow, contract: Contract) -> str:
     """Return the fix for a bad row, with the type that its value has, if that is clear."""
     where = contract.where

@@ -103,15 +103,32 @@ def sample_rows(
     columns = [c for c in columns if c.name in arrays]
     missing = {c.name: float(frame[c.name].isna().mean()) for c in columns if len(frame)}
     packed = cpu.pack_integers(frame).memory_usage(index=False)
+    text_columns = {}
+    for column in columns:
+        if column.dtype == "text":
+            codes, words = cpu.to_codes(frame[column.name])
+            used = np.unique(codes[codes >= 0])
+            mean_bytes = sum(len(str(words[i]).encode()) for i in used) / max(len(used), 1)
+            present = int((codes >= 0).sum())
+            text_columns[column.name] = TextSample(present, len(used), mean_bytes)
+    staged_bytes = 0.0
+    if contract.format == "csv":
+        from pipeline.ingest.partitions import STAGING_OPTIONS
+
+        # Only writing shows how far the compression of a staged file goes.
+        table, sink = pa.Table.from_pandas(frame), pa.MockOutputStream()
+        with pa.ipc.new_file(sink, table.schema, options=STAGING_OPTIONS) as writer:
+            writer.write_table(table)
+        staged_bytes = float(sink.size()) / max(len(frame), 1)
     return DataSample(
         rows=len(frame),
-        text_columns={c.name: _sample_text(frame[c.name]) for c in columns if c.dtype == "text"},
+        text_columns=text_columns,
         packed_bytes={
             c.name: packed[c.name] / max(len(frame), 1) for c in columns if c.dtype != "text"
         },
         missing={name: share for name, share in missing.items() if share},
         predictions_per_row=_count_predictions(frame, target, data),
-        staged_row_bytes=_measure_staged_row(frame) if contract.format == "csv" else 0.0,
+        staged_row_bytes=staged_bytes,
     )
 
 
@@ -135,13 +152,6 @@ def _read_sample(
     return csv_block.parse_block(data, first, file.path, columns, dialect)[1]
 
 
-def _sample_text(column: pd.Series) -> TextSample:
-    codes, values = cpu.to_codes(column)
-    used = np.unique(codes[codes >= 0])
-    mean_bytes = sum(len(str(values[i]).encode()) for i in used) / max(len(used), 1)
-    return TextSample(int((codes >= 0).sum()), len(used), mean_bytes)
-
-
 def _count_predictions(frame: pd.DataFrame, target: Expression, data: Data) -> int:
     if not set(target.columns) <= set(frame.columns):  # the target is the key of a folder
         return 1
@@ -151,13 +161,3 @@ def _count_predictions(frame: pd.DataFrame, target: Expression, data: Data) -> i
     except InputError:  # the run fails with this error, unless other rows have other values
         return 1
     return len(inferred.classes) if inferred.task == "multiclass" else 1
-
-
-def _measure_staged_row(frame: pd.DataFrame) -> float:
-    from pipeline.ingest.partitions import STAGING_OPTIONS
-
-    table = pa.Table.from_pandas(frame)
-    sink = pa.MockOutputStream()
-    with pa.ipc.new_file(sink, table.schema, options=STAGING_OPTIONS) as writer:
-        writer.write_table(table)
-    return float(sink.size()) / max(len(frame), 1)

@@ -195,7 +195,17 @@ def _infer_from_parquet(
         merged = {n: c or columns[n] for n, c in merged.items()}
     if trained is None and not rows:
         raise SchemaError(f"{files[0].path} has columns but no rows", fix="name files with rows")
-    typed = [_apply_type(n, c, source.types.get(n)) for n, c in merged.items()]
+    typed: list[SourceColumn] = []
+    for name, stored in merged.items():
+        asked = source.types.get(name)
+        if stored is not None and asked in (None, stored.type):
+            typed.append(stored)
+            continue
+        pattern = ISO if asked in ("date", "datetime") else None
+        if stored is not None and pattern and stored.pattern:
+            pattern = stored.pattern  # it shows whether the file's times have a zone
+        # a column of only missing values is read as float
+        typed.append(SourceColumn(name, asked or "float", pattern))
     folders = _infer_folders(files, source.types, set(merged))
     return Contract(
         "parquet",
@@ -260,16 +270,6 @@ def _check_readable(
                 if trained
                 else "read it as it is and convert it with the op `cast`",
             )
-
-
-def _apply_type(name: str, column: SourceColumn | None, asked: ColumnType | None) -> SourceColumn:
-    """Return the column with the type of the config; a column of only missing values is float."""
-    if column is not None and asked in (None, column.type):
-        return column
-    pattern = ISO if asked in ("date", "datetime") else None
-    if column is not None and pattern and column.pattern:
-        pattern = column.pattern
-    return SourceColumn(name, asked or "float", pattern)
 
 
 # -- key=value folders ------------------------------------------------------------------------

@@ -105,16 +105,6 @@ def compute_row_ids(data: bytes, records: int, block: Block, dialect: Dialect) -
     cut = block.limited and dialect.newlines_in_values
     if records == block.rows and not cut:
         return pd.RangeIndex(block.first_row, block.first_row + records)
-    lines = _find_record_lines(data, dialect)
-    if len(lines) != records:
-        return None
-    within = int(np.searchsorted(lines, block.rows)) if cut else records
-    ids: pd.Index = pd.Index(lines[:within] + block.first_row, dtype="int64")
-    return ids
-
-
-def _find_record_lines(data: bytes, dialect: Dialect) -> np.ndarray:
-    """Return the line, counted from 0, on which each record begins; blank lines are skipped."""
     characters = np.frombuffer(data, dtype=np.uint8)
     newlines = np.flatnonzero(characters == NEWLINE)
     ending = np.ones(len(newlines), dtype=bool)
@@ -123,9 +113,12 @@ def _find_record_lines(data: bytes, dialect: Dialect) -> np.ndarray:
         # a newline ends a record if an even number of quotes precedes it
         ending = np.searchsorted(quotes, newlines) % 2 == 0
     starts = np.append(0, newlines[ending] + 1)
-    ends = np.append(newlines[ending], len(characters))
-    lines = np.append(0, np.flatnonzero(ending) + 1)
-    width = ends - starts
+    width = np.append(newlines[ending], len(characters)) - starts
+    # Arrow skips blank lines, so they count as lines, but have no record.
     carriage = (width == 1) & (characters[np.minimum(starts, len(characters) - 1)] == ord("\r"))
-    filled: np.ndarray = lines[(width > 0) & ~carriage]
-    return filled
+    lines = np.append(0, np.flatnonzero(ending) + 1)[(width > 0) & ~carriage]
+    if len(lines) != records:
+        return None
+    within = int(np.searchsorted(lines, block.rows)) if cut else records
+    ids: pd.Index = pd.Index(lines[:within] + block.first_row, dtype="int64")
+    return ids

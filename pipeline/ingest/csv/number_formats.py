@@ -51,7 +51,12 @@ def parse_numbers(values: pa.Array, example: str) -> pa.Array:
         values: strings, none missing.
         example: an example of `guess_formats`.
     """
-    start, thousands, decimal, end = _split_format(example)
+    match = _EXAMPLE.fullmatch(example)
+    if match is None:
+        raise AssertionError(f"{example!r} is not an example of a number")
+    start, thousands, decimal, end = match.groups()
+    # the space beside a currency is optional, in values as in the example
+    start, end = start.strip(), end.strip()
     apart = f"[ {THIN}]" if thousands == " " else re.escape(thousands)
     digits = rf"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{apart}[0-9]{{3}})+)"
     number = rf"{digits}(?:{re.escape(decimal)}[0-9]*)?(?:[eE][-+]?[0-9]+)?"
@@ -71,12 +76,3 @@ def is_example(example: str) -> bool:
     """Return whether a text is an example that `guess_formats` may return."""
     match = _EXAMPLE.fullmatch(example)
     return match is not None and match.groups()[1:3] in SEPARATORS
-
-
-def _split_format(example: str) -> tuple[str, str, str, str]:
-    """Return (sign before, thousands, decimals, sign after) of an example, without spaces."""
-    match = _EXAMPLE.fullmatch(example)
-    if match is None:
-        raise AssertionError(f"{example!r} is not an example of a number")
-    start, thousands, decimal, end = match.groups()
-    return start.strip(), thousands, decimal, end.strip()

@@ -38,19 +38,18 @@ def split_records(data: bytes, dialect: Dialect) -> Iterator[CsvRecord]:
     # Each line is read on its own, so that a problem does not depend on where the block begins.
     for number, line in enumerate(lines):
         text = line.removesuffix("\r")
-        if text.strip("\r"):  # Python's csv finds no fields in a line of carriage returns alone
-            yield _parse_line(number, text, dialect)
-
-
-def _parse_line(number: int, text: str, dialect: Dialect) -> CsvRecord:
-    rows = make_reader([text + "\n", "\n"], dialect.delimiter, dialect.quote)
-    try:
-        fields = next(rows)
-    except csv.Error as error:
-        return CsvRecord(number, [], text, _describe_error(error))
-    if rows.line_num > 1:  # an open quote made it read the next line
-        return CsvRecord(number, [], text, NOT_CLOSED)
-    return CsvRecord(number, fields, text, _check_width(fields, dialect))
+        if not text.strip("\r"):  # Python's csv finds no fields in a line of carriage returns alone
+            continue
+        rows = make_reader([text + "\n", "\n"], dialect.delimiter, dialect.quote)
+        try:
+            fields = next(rows)
+            if rows.line_num > 1:  # an open quote made it read the next line
+                fields, problem = [], NOT_CLOSED
+            else:
+                problem = _check_width(fields, dialect)
+        except csv.Error as error:
+            fields, problem = [], _describe_error(error)
+        yield CsvRecord(number, fields, text, problem)
 
 
 def _parse_across_lines(lines: list[str], dialect: Dialect) -> Iterator[CsvRecord]:

@@ -54,7 +54,16 @@ def sample_values(
     size = count = 0
     missing = set(dialect.missing)
     for i in chosen:
-        for data in _read_pieces(files[i], HEAD if i == 0 else PIECE, dialect, options):
+        file, first = files[i], read_head(files[i], options, HEAD if i == 0 else PIECE)
+        start, _ = find_data_start(first, dialect)
+        pieces = [first[start:]]
+        # These cannot be read from the middle, or only at the cost of another request.
+        whole = file.compression or dialect.newlines_in_values or is_url(file.path)
+        if not whole and file.size > len(first):
+            middle, end = (file.size + len(first)) // 2, file.size - PIECE
+            places = [max(a, len(first) - 1) for a in (middle, end) if a > len(first) or a == end]
+            pieces += [read_piece(file, options, at, PIECE) for at in places]
+        for data in pieces:
             size += len(data)
             rows = [
                 record.fields
@@ -65,21 +74,6 @@ def sample_values(
             for column_values, fields in zip(values, zip(*rows, strict=True), strict=False):
                 column_values.extend(field for field in fields if field not in missing)
     return SampledValues(values, size / count if count else None)
-
-
-def _read_pieces(
-    file: File, beginning: int, dialect: Dialect, options: Mapping[str, object]
-) -> list[bytes]:
-    first = read_head(file, options, beginning)
-    start, _ = find_data_start(first, dialect)
-    pieces = [first[start:]]
-    # These cannot be read from the middle, or only at the cost of another request.
-    whole = file.compression or dialect.newlines_in_values or is_url(file.path)
-    if not whole and file.size > len(first):
-        middle, end = (file.size + len(first)) // 2, file.size - PIECE
-        places = [max(at, len(first) - 1) for at in (middle, end) if at > len(first) or at == end]
-        pieces += [read_piece(file, options, at, PIECE) for at in places]
-    return pieces
 
 
 def infer_column(

@@ -68,15 +68,14 @@ class SourceColumn:
 
 def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
     """Return whether a column of the type may have the pattern (`SourceColumn.pattern`)."""
-    if kind in ("date", "datetime"):
-        return pattern in (ISO, ZONED) or _is_strptime(pattern)
-    return pattern is None or (kind in ("float", "decimal") and number_formats.is_example(pattern))
-
-
-def _is_strptime(pattern: str | None) -> bool:
-    """Return whether pandas can parse times with the pattern."""
+    if kind not in ("date", "datetime"):
+        is_number = kind in ("float", "decimal")
+        return pattern is None or (is_number and number_formats.is_example(pattern))
+    if pattern in (ISO, ZONED):
+        return True
     if pattern is None or "%" not in pattern:
         return False
+    # Only pandas knows which patterns it can parse times with.
     try:
         pd.to_datetime(pd.Series(["1"]), format=pattern, errors="coerce")
     except (ValueError, TypeError, KeyError):

@@ -161,7 +161,13 @@ def assign_sets(frame: Frame, split: Split, cuts: Cuts | None, device: Frames, s
     if split.column is None:
         return _draw_sets(device.hash_ints(device.row_ids(frame), seed), split, device)
     if split.by == "time":
-        return _assign_by_time(frame, split, cuts, device)
+        if cuts is None:
+            raise AssertionError("a time split needs its cuts")
+        values, absent = device.to_arrays(frame[split.column])
+        if bool(absent.any()):
+            raise _missing_error(frame, absent, split, device)
+        later = device.xp.where(values >= cuts.valid, VALID, TRAIN)
+        return device.xp.where(values >= cuts.test, TEST, later).astype("int8")
     if split.by == "column":
         return _assign_by_name(frame, split, device)
     column = frame[split.column]
@@ -178,17 +184,6 @@ def _draw_sets(hashes: Array, split: Split, device: Frames) -> Array:
     below_test = hashes < int(split.test * SPAN)
     below_valid = hashes < int((split.test + split.valid) * SPAN)
     return xp.where(below_test, TEST, xp.where(below_valid, VALID, TRAIN)).astype("int8")
-
-
-def _assign_by_time(frame: Frame, split: Split, cuts: Cuts | None, device: Frames) -> Array:
-    if cuts is None:
-        raise AssertionError("a time split needs its cuts")
-    values, missing = device.to_arrays(frame[split.column])
-    if bool(missing.any()):
-        raise _missing_error(frame, missing, split, device)
-    xp = device.xp
-    later = xp.where(values >= cuts.valid, VALID, TRAIN)
-    return xp.where(values >= cuts.test, TEST, later).astype("int8")
 
 
 def _assign_by_name(frame: Frame, split: Split, device: Frames) -> Array:

@@ -110,8 +110,21 @@ def detect_format(files: list[File], source: Source) -> str:
             with open_file(file.path, source.storage_options) as stream:
                 kind = "parquet" if stream.read(4) == b"PAR1" else ""
         by_format.setdefault(kind, file.path)
-    if "" in by_format:
-        raise _unknown_format_error(by_format[""])
+    if (unknown := by_format.get("")) is not None:
+        if _get_ending(unknown) in PACKED:
+            raise SchemaError(
+                f"{unknown} is compressed in a way that is not read",
+                fix="unpack it, or compress it with gzip or zstd",
+            )
+        if _get_ending(unknown) in OTHERS:
+            raise SchemaError(
+                f"{unknown} is neither CSV nor Parquet",
+                fix="write it as Parquet; in pandas: frame.to_parquet('new.parquet')",
+            )
+        raise SchemaError(
+            f"{unknown}: the ending does not show the format",
+            fix="set format: csv or format: parquet beside path (or --set data.format=csv)",
+        )
     if len(by_format) > 1:
         raise SchemaError(
             "CSV and Parquet files are mixed",
@@ -119,17 +132,6 @@ def detect_format(files: list[File], source: Source) -> str:
             fix="name files of one kind, or set format: csv or format: parquet",
         )
     return next(iter(by_format))
-
-
-def _unknown_format_error(path: str) -> SchemaError:
-    if _get_ending(path) in PACKED:
-        fix = "unpack it, or compress it with gzip or zstd"
-        return SchemaError(f"{path} is compressed in a way that is not read", fix=fix)
-    if _get_ending(path) in OTHERS:
-        fix = "write it as Parquet; in pandas: frame.to_parquet('new.parquet')"
-        return SchemaError(f"{path} is neither CSV nor Parquet", fix=fix)
-    fix = "set format: csv or format: parquet beside path (or --set data.format=csv)"
-    return SchemaError(f"{path}: the ending does not show the format", fix=fix)
 
 
 def add_folder_keys(file: File, keys: Sequence[str]) -> File:
@@ -147,7 +149,13 @@ def _expand(path: str, source: Source) -> list[File]:
     listed, kind = _find_remote(path, source) if remote else _find_local(os.path.expanduser(path))
     if kind == "file":
         return listed
-    wanted = [f for f in listed if _is_data(f, path, source)]
+    root, wanted = _find_root(path), []
+    for file in listed:
+        below = file.path[len(root) :] if file.path.startswith(root) else file.path
+        # Spark and others leave such files beside the data: _SUCCESS, .part-0.crc
+        hidden = any(part[:1] in (".", "_") for part in re.split(r"[/\\]", below) if part)
+        if not hidden and (source.format != "auto" or file.format):
+            wanted.append(file)
     if wanted:
         return sorted(wanted, key=lambda f: f.path)
     searched = path if remote else os.path.abspath(path)
@@ -165,13 +173,6 @@ def _expand(path: str, source: Source) -> list[File]:
     raise InputError(
         f"the folder {path!r} is empty", fix=f"check the path; {searched} was searched"
     )
-
-
-def _is_data(file: File, path: str, source: Source) -> bool:
-    root = _find_root(path)
-    below = file.path[len(root) :] if file.path.startswith(root) else file.path
-    hidden = any(part[:1] in (".", "_") for part in re.split(r"[/\\]", below) if part)
-    return not hidden and (source.format != "auto" or bool(file.format))
 
 
 def _find_root(path: str) -> str:
