@@ -58,7 +58,15 @@ def find_booster_fault(
         if _parse_number(params["num_target"]) > 1 or len(model["cats"]["enc"]):
             return "it is of a kind that the pipeline does not make"
         trees = model["trees"]
-        if not _has_rounds(model, len(trees), model_groups):
+        # Rounds and classes must account for all trees, in order.
+        rounds = np.array(model["iteration_indptr"], dtype="int64")
+        owners = np.array(model["tree_info"], dtype="int64")
+        if not (
+            len(trees) == len(owners) == _parse_number(model["gbtree_model_param"]["num_trees"])
+            and _is_within(owners, 0, model_groups)
+            and (rounds[0], rounds[-1]) == (0, len(trees))
+            and (np.diff(rounds) >= 0).all()
+        ):
             return "its trees are not those of its rounds and classes"
         for number, tree in enumerate(trees):
             if fault := _find_booster_tree_fault(tree, number, model_features):
@@ -72,18 +80,6 @@ def find_booster_fault(
         return f"its categories take {size:,} bytes" if size > CATEGORY_BYTES else ""
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return f"it is not a model of XGBoost's: {type(error).__name__}: {shorten(str(error))}"
-
-
-def _has_rounds(model: Mapping[str, Any], trees: int, groups: int) -> bool:
-    """Return whether rounds and classes account for all trees, in order."""
-    rounds = np.array(model["iteration_indptr"], dtype="int64")
-    owners = np.array(model["tree_info"], dtype="int64")
-    return bool(
-        trees == len(owners) == _parse_number(model["gbtree_model_param"]["num_trees"])
-        and _is_within(owners, 0, groups)
-        and (rounds[0], rounds[-1]) == (0, trees)
-        and (np.diff(rounds) >= 0).all()
-    )
 
 
 def _parse_number(text: str) -> int:

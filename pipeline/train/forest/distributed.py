@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import getitem
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.cluster import gpu_worker_failure, partitions
 from pipeline.cluster.client import worker_threads
-from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Feature, Matrix, Target, concatenate_matrices, take_rows
 from pipeline.train.feed import MatrixSets, PartitionedFeed, WorkerFeed
@@ -184,7 +182,14 @@ def _grow(
     device, feed, notes = frames_of(task.device), task.make_feed(matrix), list[str]()
     x, label, weight = forest.collect_training_rows(params, feed, task.seed, notes)
     x = fill_missing_in_place(x, np.array(fill, dtype="float32"), device.xp)
-    x, label, weight = _add_absent_classes(x, label, weight, task.present, device.xp)
+    if absent := [c for c in task.present if not bool((label == c).any())]:
+        # The leaves of all trees need the same classes to be merged into one forest: each class
+        # that only other workers have gets a row of weight 0.
+        xp = device.xp
+        weight = xp.ones(len(x)) if weight is None else weight
+        x = xp.concatenate([x, xp.repeat(x[:1], len(absent), axis=0)])
+        label = xp.concatenate([label, xp.asarray(absent, dtype="float64")])
+        weight = xp.concatenate([weight, xp.zeros(len(absent))])
     if params.max_samples != "auto":  # a share of all rows becomes one of this member's rows
         params = params.model_copy(
             update={"max_samples": min(1.0, params.max_samples / task.share)}
@@ -198,19 +203,3 @@ def _grow(
     estimator.fit(x, label if regression else label.astype("int32"), sample_weight=weight)
     gains = np.asarray(device.to_host(estimator.feature_importances_), "float64")
     return GrownTrees(forest.export_checkpoint(estimator, task.device), gains, notes)
-
-
-def _add_absent_classes(
-    x: Array, label: Array, weight: Array | None, present: list[int], xp: ModuleType
-) -> tuple[Array, Array, Array | None]:
-    """Add a row of weight 0 for each class that only other workers have."""
-    absent = [c for c in present if not bool((label == c).any())]
-    if not absent:
-        return x, label, weight
-    # the leaves of all trees need the same classes to be merged into one forest
-    weight = xp.ones(len(x)) if weight is None else weight
-    return (
-        xp.concatenate([x, xp.repeat(x[:1], len(absent), axis=0)]),
-        xp.concatenate([label, xp.asarray(absent, dtype="float64")]),
-        xp.concatenate([weight, xp.zeros(len(absent))]),
-    )

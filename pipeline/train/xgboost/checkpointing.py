@@ -144,7 +144,13 @@ def boost(
             booster = xgb.Booster(dict(plan.params), matrices, model_file=state.booster)
         history = deepcopy(state.history)
         with signals.defer_signals():
-            _reseed(booster, plan, number)
+            # The booster's updater has random numbers of its own, which continue from tree to tree;
+            # loading the configuration makes a new updater, as after a checkpoint. The predictions
+            # so far stay cached, where `xgb.train(xgb_model=...)` would compute all of them again.
+            booster.load_config(booster.save_config())
+            # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0:
+            # so no segment may have 0, nor its predecessor's.
+            booster.set_param({"seed": 1 + (plan.seed + number) % (2**31 - 1)})
             _grow(
                 booster,
                 plan,
@@ -158,17 +164,6 @@ def boost(
         state = BoostingState(booster.reset() if done else booster, history, number + 1, done)
         on_segment(state)
         yield state
-
-
-def _reseed(booster: xgb.Booster, plan: BoostingPlan, segment: int) -> None:
-    """Set the segment's seed, as if the booster had just been loaded from a checkpoint."""
-    # The booster's updater has random numbers of its own, which continue from tree to tree; loading
-    # the configuration makes a new updater. The predictions of the trees so far stay cached, where
-    # `xgb.train(xgb_model=...)` would compute them again for all rows.
-    booster.load_config(booster.save_config())
-    # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0: so no
-    # segment may have 0, nor its predecessor's.
-    booster.set_param({"seed": 1 + (plan.seed + segment) % (2**31 - 1)})
 
 
 def _grow(
@@ -195,7 +190,13 @@ def _grow(
             ) from None
         if watched:
             _record_metrics(history, booster.eval_set(watched, number))
-        progress(_describe_round(number + 1, history), number + 1, plan.rounds)
+        shown = f"round {number + 1}"
+        # of several metrics the last is shown, which also decides when to stop
+        which = "valid" if history.get("valid") else "train"
+        if metrics := history.get(which):
+            metric, values = list(metrics.items())[-1]
+            shown += f", {which} {metric} {values[-1]:.5f}"
+        progress(shown, number + 1, plan.rounds)
         if signals.received_signal():
             return
         if plan.patience and number - find_best_round(history) >= plan.patience:
@@ -214,15 +215,6 @@ def _record_metrics(history: History, report: str) -> None:
         if not math.isfinite(float(value)):
             raise DataError(f"xgboost: {metric} of the {which} rows is {value}", fix=RESCALE)
         history.setdefault(which, {}).setdefault(metric, []).append(float(value))
-
-
-def _describe_round(rounds: int, history: History) -> str:
-    which = "valid" if history.get("valid") else "train"
-    metrics = history.get(which)
-    if not metrics:
-        return f"round {rounds}"
-    metric, values = list(metrics.items())[-1]
-    return f"round {rounds}, {which} {metric} {values[-1]:.5f}"
 
 
 class Checkpoint(StoredObject):

@@ -9,7 +9,6 @@ import xgboost as xgb
 
 from pipeline.config.stored import misfit_error
 from pipeline.device.choose import frames_of
-from pipeline.matrix import Target
 from pipeline.train import model_integrity
 from pipeline.train.fitted_model import FittedModel, SidecarJson, fields_of_sidecar
 from pipeline.train.model import damaged_model_error
@@ -55,23 +54,17 @@ def load(
     except ValueError:  # the base of XGBoostError, and what a name that is not UTF-8 raises
         raise damaged_model_error(path, "XGBoost") from None
     fields = fields_of_sidecar(sidecar)
-    if fault := _find_mismatch(booster, fields["target"], len(fields["features"])):
-        raise misfit_error(path, "", fault)
-    fields["importances"] = compute_importances(booster, fields["features"])
-    return FittedModel(
-        **fields, score=BoosterScore(booster, frames_of(device).name), content=booster, details={}
-    )
-
-
-def _find_mismatch(booster: xgb.Booster, target: Target, features: int) -> str:
-    """Describe how a loaded model differs from its sidecar; an empty text if it does not."""
-    if booster.num_features() != features:
-        return "its features are not those of its sidecar"
+    if booster.num_features() != len(fields["features"]):
+        raise misfit_error(path, "", "its features are not those of its sidecar")
+    target = fields["target"]
     learner = json.loads(booster.save_config())["learner"]
     classes = int(learner["learner_model_param"]["num_class"])
     expected = len(target.classes) if target.task == "multiclass" else 0
     # XGBoost writes 0 or 1 for a single score
     same_width = max(classes, 1) == max(expected, 1)
     if learner["objective"]["name"] not in OBJECTIVES[target.task][0] or not same_width:
-        return f"it does not predict what a {target.task} target needs"
-    return ""
+        raise misfit_error(path, "", f"it does not predict what a {target.task} target needs")
+    fields["importances"] = compute_importances(booster, fields["features"])
+    return FittedModel(
+        **fields, score=BoosterScore(booster, frames_of(device).name), content=booster, details={}
+    )

@@ -71,7 +71,14 @@ class _Reader:
             raise ValueError(f"more than {DEPTH} levels or {MAX_VALUES:,} values")
         marker = self.take(1)
         if marker == b"{":
-            return self._object(depth - 1)
+            entries: dict[str, Any] = {}
+            while not self.next_is(b"}"):
+                key = self.text()
+                # of two values, other readers may take the one that was not checked
+                if key in entries:
+                    raise ValueError(f"the key {key!r} twice")
+                entries[key] = self.value(depth - 1)
+            return entries
         if marker == b"[":
             return self._array(depth - 1)
         if marker == b"S":
@@ -79,15 +86,6 @@ class _Reader:
         if marker in LITERALS:
             return LITERALS[marker]
         return self._numbers(marker, 1)[0].item()
-
-    def _object(self, depth: int) -> dict[str, Any]:
-        entries: dict[str, Any] = {}
-        while not self.next_is(b"}"):
-            key = self.text()
-            if key in entries:
-                raise ValueError(f"the key {key!r} twice")
-            entries[key] = self.value(depth)
-        return entries
 
     def _array(self, depth: int) -> Any:
         if self.next_is(b"$"):
