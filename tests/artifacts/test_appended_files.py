@@ -63,7 +63,7 @@ def test_a_resumed_copy_of_hard_links_leaves_the_original_as_it_is(stopped, tmp_
     copy = linked_copy(stopped, tmp_path / "copy")
     before = contents(stopped)
     done = run(Config.load(copy / "config.yaml"), resume=copy)
-    assert set(done.resumed.values()) == {"kept: nothing that it depends on has changed"}
+    assert set(done.resumed.values()) == {"reused: nothing that it depends on has changed"}
     assert contents(stopped) == before
     ledger = (copy / "ledger.jsonl").read_bytes()
     assert ledger.startswith(before[Path("ledger.jsonl")]) and b"the run is resumed" in ledger

@@ -153,7 +153,7 @@ def test_all_changes(run, made, tmp_path, capsys, part):
         ("features/plan.json", ("source", "columns", 0, "dtype"), "int8", "source.columns.0.dtype: must be 'int64'"),
         ("features/plan.json", ("filters", 0), "x +", "filters.0: "),
         ("ingest/schema.json", ("columns", 0, "name"), None, "columns.0.name: must be text (got None)"),
-        ("ingest/schema.json", ("columns", 6, "pattern"), "%Q", "columns.6.pattern: is not one of a column of type datetime"),
+        ("ingest/schema.json", ("columns", 6, "pattern"), "%Q", "columns.6.pattern: is not a pattern of a column of type datetime"),
         ("evaluate/metrics.json", ("models", "xgboost", "test", "roc_auc"), float("nan"), "models.xgboost.test.roc_auc: must be a finite number (got nan)"),
         ("evaluate/metrics.json", ("models", "xgboost", "test", "roc_auc"), float("inf"), "models.xgboost.test.roc_auc: must be a finite number (got inf)"),
         ("evaluate/curves.json", ("models", "xgboost", "test", "points", "fpr"), [], "fpr, tpr and precision must be equally long"),

@@ -33,7 +33,7 @@ def served():
     )  # fmt: skip
     found: dict[str, set[str]] = {}
     run, gpus = worked()
-    with local, Client(local) as client, RunCollector().telling(run, lambda: gpus):
+    with local, Client(local) as client, RunCollector().register(run, lambda: gpus):
         assert client.submit(sum, [1, 2]).result() == 3
         future = client.submit(time.sleep, 1)
         time.sleep(0.3)

@@ -258,7 +258,7 @@ def test_without_s3fs_the_error_names_the_extra(monkeypatch):
     monkeypatch.delitem(registry._registry, "s3", raising=False)  # what an earlier one left
     with pytest.raises(MachineError, match="no library for s3://") as caught:
         files.find_files(Source(path=("s3://air/parquet",)))
-    assert caught.value.fix == 'pip install "pipeline[s3]"'
+    assert caught.value.fix == 'install it: pip install "pipeline[s3]"'
 
 
 @pytest.mark.parametrize(
