@@ -36,11 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=(
-        "Train and use models on large tables, from one YAML file, on a CPU, GPUs or a cluster.\n\n"
-        "Exit status: 0 success, 2 the input is wrong, 3 the machine lacks something, "
-        "4 a check failed, 130/143 stopped by a signal."
+        "Train and use models on large tables, from one YAML file, on CPUs, GPUs or a cluster.\n\n"
+        "Exit status: 0 success, 2 the input is wrong, 3 the machine lacks something that the run "
+        "needs, 4 a check failed, 130/143 stopped by a signal."
     ),
-    epilog="Start with:  python -m pipeline run     (conf/flights.yaml, real data, a minute)",
+    epilog="Start with:  python -m pipeline run     "
+    "(trains on conf/flights.yaml, takes about a minute)",
 )
 
 

@@ -31,12 +31,18 @@ def audit(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="PATH", help="Present path of the run's data."),
+        typer.Option(
+            "--data", metavar="PATH", help="Current path of the run's data, if it has moved."
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail also on warnings.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also fail on warnings.")] = False,
     accept: Annotated[
         list[str] | None,
-        typer.Option("--accept", metavar="CHECK:COLUMN", help="Ignore this finding. Repeatable."),
+        typer.Option(
+            "--accept",
+            metavar="CHECK:COLUMN",
+            help="Ignore a finding, such as alone:last_price. Repeatable.",
+        ),
     ] = None,
     allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,

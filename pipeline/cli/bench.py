@@ -53,7 +53,7 @@ def bench(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder of the results, which is absent or empty."
+            "--out", metavar="DIR", help="Folder for the results; must not exist or must be empty."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -61,7 +61,7 @@ def bench(
 ) -> None:
     """Measure the time of a run on several numbers of rows, on the CPU and on the GPU.
 
-    Rows are drawn from the config's data, with noise. Each run has its own process.
+    The rows are drawn from the config's data, with noise added. Each run is a new process.
     The results are bench.json and a page with a chart.
     """
     from pipeline.bench import runner, table

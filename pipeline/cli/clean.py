@@ -36,12 +36,12 @@ def clean(
         bool,
         typer.Option(
             "--stages",
-            help="Keep finished runs, and remove only what a later --resume needs. "
+            help="Keep finished runs, but remove the files that only --resume needs. "
             "FOLDER may be one run.",
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove them; without it they are only listed.")
+        bool, typer.Option("--yes", help="Remove them; without --yes they are only listed.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

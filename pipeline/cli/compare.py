@@ -19,9 +19,7 @@ EXAMPLES = list_examples(
 
 
 def compare(
-    first: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The run with which the others are compared.")
-    ],
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="Run to compare the others with.")],
     others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more other runs.")],
     every: Annotated[
         bool, typer.Option("--all", help="Also print what is the same in all runs.")

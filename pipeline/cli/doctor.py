@@ -9,7 +9,7 @@ EXAMPLES = list_examples("doctor", "doctor --json")
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Check what works on this machine, and print the fix for what does not."""
+    """Check this machine and suggest a fix for each problem."""
     from pipeline.cli.summary import print_findings
     from pipeline.doctor.examine import examine, to_json
 

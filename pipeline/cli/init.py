@@ -29,7 +29,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE if it exists.")] = False,
     allow_protocol: AllowProtocolOption = None,
 ) -> None:
-    """Write a config for the data, with the facts behind each choice, for you to edit."""
+    """Write a config chosen from the data, with comments that explain each choice."""
     from pipeline.artifacts.files import write_text
     from pipeline.console.terminal import print_stderr
     from pipeline.errors import InputError, quote_path

@@ -53,7 +53,9 @@ SetOption = Annotated[
 ClusterOption = Annotated[
     str | None,
     typer.Option(
-        "--cluster", metavar="C", help="Compute in: process, cores, gpus or tcp://host:8786."
+        "--cluster",
+        metavar="C",
+        help="Where to compute: process, cores, gpus or a scheduler's address.",
     ),
 ]
 ResumeOption = Annotated[

@@ -39,7 +39,7 @@ def plan(
 ) -> None:
     """Print which stages would run where, in how many passes and with how much memory.
 
-    The plan reads the schema and the size of the data, and runs nothing.
+    The command reads the schema and the size of the data, and runs nothing.
     """
     overrides = collect_overrides(set_, rows=rows, device=device, cluster=cluster)
     show_plan(load_config(config, data, target, overrides), as_json=as_json)

@@ -22,7 +22,7 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Folder of a finished run, or a model's file in its train/."
+            metavar="RUN", help="Folder of a finished run, or a model file in its train/ folder."
         ),
     ],
     data: Annotated[
@@ -33,9 +33,7 @@ def predict(
     ],
     out: Annotated[
         str,  # a Path would turn s3:// into s3:/
-        typer.Option(
-            "--out", metavar="FILE", help="CSV or Parquet file, by its ending; - prints CSV."
-        ),
+        typer.Option("--out", metavar="FILE", help="Output file, .csv or .parquet; - prints CSV."),
     ],
     model: Annotated[
         str,
@@ -43,7 +41,9 @@ def predict(
     ] = "best",
     keep: Annotated[
         list[str] | None,
-        typer.Option("--keep", metavar="COL", help="Copy this input column. Repeatable."),
+        typer.Option(
+            "--keep", metavar="COL", help="Copy this input column to the output. Repeatable."
+        ),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -71,7 +71,7 @@ def predict(
             "--storage-option",
             metavar="KEY=VALUE",
             help="Option for the URLs of DATA and FILE, such as 'key=${NAME}'. "
-            "Options of the run are not used.",
+            "The run's own options are not used.",
         ),
     ] = None,
     allow_protocol: AllowProtocolOption = None,

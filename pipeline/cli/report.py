@@ -15,7 +15,7 @@ EXAMPLES = list_examples("report data/runs/flights-20260101-120000")
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
 ) -> None:
-    """Write report.html of a run again, and print its path."""
+    """Rebuild a run's report.html, and print its path."""
     from pipeline.console.terminal import print_stdout
     from pipeline.report.page import rewrite_report
 

@@ -46,7 +46,9 @@ def run(
     cluster: ClusterOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the run, which is absent or empty."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for the run; must not exist or must be empty."
+        ),
     ] = None,
     resume: ResumeOption = None,
     set_: SetOption = None,
@@ -56,7 +58,8 @@ def run(
         typer.Option("--dashboard/--no-dashboard", help="Serve Dask's dashboard and /metrics."),
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the config and print the plan, without a run.")
+        bool,
+        typer.Option("--dry-run", help="Check the config and print the plan without running it."),
     ] = False,
     profile: Annotated[
         str | None,
@@ -70,10 +73,10 @@ def run(
 ) -> None:
     """Read the data, build features, train and evaluate models, and write a run folder.
 
-    With only --data and --target, all other settings are chosen for you.
+    Given only --data and --target, it chooses the other settings from the data.
 
-    --resume RUN completes a stopped run, or changes a finished one: stages whose config,
-    data and code are unchanged are reused.
+    --resume RUN completes a stopped run, or applies a changed config to a finished one.
+    Stages whose config, data and code are unchanged are reused.
     """
     overrides = collect_overrides(set_, rows=rows, device=device, cluster=cluster)
     if not dashboard:

@@ -9,7 +9,7 @@ EXAMPLES = list_examples("schema > pipeline.schema.json")
 
 
 def schema() -> None:
-    """Print the JSON schema of the config, with which editors complete and check it."""
+    """Print the JSON schema of the config; editors use it to complete and check YAML."""
     from pipeline.tools.schema import config_schema
 
     print_json(config_schema())
