@@ -37,7 +37,9 @@ def predict(
     ],
     model: Annotated[
         str,
-        typer.Option("--model", metavar="best|xgboost|forest", help="Model that scores the rows."),
+        typer.Option(
+            "--model", metavar="best|NAME", help="Model that scores the rows, such as xgboost."
+        ),
     ] = "best",
     keep: Annotated[
         list[str] | None,

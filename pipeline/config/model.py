@@ -262,7 +262,7 @@ class Config(Section):
     features: tuple[Mapping[str, Any] | str, ...] | None = None
     """Ops in order (`pipeline.features.registry`). None: chosen by the types of the columns."""
     models: Mapping[str, Mapping[str, Any] | None] | None = None
-    """Parameters by model (`pipeline.train.params`). None: all models. null skips a model."""
+    """Parameters by model (`pipeline.train.params`). None: the default models. null skips one."""
     evaluate: Evaluate = Evaluate()
     refit: Refit = "auto"
     """Refit the models on all rows after the evaluation. auto: below 500,000 rows."""

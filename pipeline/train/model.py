@@ -1,6 +1,6 @@
 """The contract of a model, the registry of all models, and their training.
 
-A model takes three files: its parameters in `pipeline.train.params`, its code in
+A model has its parameters in `pipeline.train.params`, its code in
 ``pipeline/train/<name>/model.py`` (the functions of `ModelImplementation`), and its entry in
 `MODEL_REGISTRY`.
 """
@@ -58,7 +58,10 @@ class ModelEntry:
 
     params: type[ModelParams]
     file: str
-    """Name of the model's own file in ``train/``; its format must not need pickle."""
+    """Name of the model's own file in ``train/``; its format must not need pickle.
+
+    Any ending but ``.json``: ``train/<name>.json`` is the model's sidecar.
+    """
     library: str
     """Name of the library in error messages about the file."""
     packages: tuple[str, ...]
@@ -90,6 +93,27 @@ MODEL_REGISTRY: Mapping[str, ModelEntry] = {
         sidecar=ForestSidecar,
     ),
 }
+
+
+def check_file_names(registry: Mapping[str, ModelEntry]) -> None:
+    """Check that no model's file takes the place of a sidecar or of another model's file.
+
+    Raises:
+        ValueError: a file ends in .json, or two models have the same one.
+    """
+    owners: dict[str, str] = {}
+    for name, entry in registry.items():
+        if entry.file.lower().endswith(".json"):
+            raise ValueError(
+                f"model {name!r}: the file {entry.file!r} ends in .json, as sidecars do; "
+                "choose another ending"
+            )
+        other = owners.setdefault(entry.file.lower(), name)
+        if other != name:
+            raise ValueError(f"models {other!r} and {name!r} have the same file {entry.file!r}")
+
+
+check_file_names(MODEL_REGISTRY)
 
 
 def import_model(name: str) -> ModelImplementation:
@@ -125,7 +149,9 @@ def parse_models(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
         if chosen.get(name) is not None
     }
     if not parsed:
-        raise ConfigError("models: every model is null", fix="leave `models:` out to train both")
+        raise ConfigError(
+            "models: every model is null", fix="leave `models:` out to train the default models"
+        )
     return parsed
 
 

@@ -7,25 +7,15 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from pipeline.__main__ import run_command_line
 from pipeline.artifacts.run_dirs import make_run_folder, open_resumed_folder
+from pipeline.cli.app import app
 from pipeline.cli.options import collect_overrides, derive_name, expand_home, load_tree
 from pipeline.config.model import Config
 
-COMMANDS = (
-    "run",
-    "predict",
-    "plan",
-    "bench",
-    "doctor",
-    "init",
-    "report",
-    "schema",
-    "runs",
-    "compare",
-    "clean",
-)
+COMMANDS = tuple(typer.main.get_command(app).commands)
 
 
 def pipeline(*arguments, **options):

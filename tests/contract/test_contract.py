@@ -14,6 +14,7 @@ from pipeline.device import cpu, dtype_of
 from pipeline.errors import DataError
 from pipeline.features.engine import state_io as stored
 from pipeline.features.registry import REGISTRY, dump_op, parse_op
+from pipeline.features.saved_state import SavedState
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda c: c.id)
@@ -37,6 +38,10 @@ def assert_declared(given, state, host, n):
 
 def test_every_op_has_a_case():
     assert {c.op_name for c in CASES} == set(REGISTRY)
+
+
+def test_a_fitted_op_has_a_model_of_its_state(given):
+    assert not given.op.requires_fit or given.op.state_model is not SavedState
 
 
 def test_the_state_is_the_same_on_every_partitioning(given, device):
