@@ -5,7 +5,8 @@
 
 Definitions. A code line holds a token that is neither a comment nor part of a docstring. A private
 helper is a function whose name begins with one underscore; it has one caller where its name is used
-once in the module that defines it. ``Any`` counts outside of imports. Lengths of functions and modules count every line.
+once in the module that defines it. ``Any`` does not count in imports. Lengths of functions and
+modules count every line.
 """
 
 from __future__ import annotations
