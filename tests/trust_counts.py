@@ -29,7 +29,7 @@ KINDS = {
     "command lines under the audit hook (the generated ones in groups)": "tests/hostile",
     "attacks tried, and what they must leave as it is": (
         "tests/artifacts/test_manifest.py tests/predict/test_without_manifest.py tests/train/test_structure.py tests/ingest/test_no_code.py "
-        "tests/artifacts tests/config tests/train/test_damaged_models.py tests/artifacts/test_appended_files.py tests/ingest/sources/test_http_files.py "
+        "tests/artifacts/test_changed_json.py tests/artifacts/test_claimed_sizes.py tests/config/test_scheduler.py tests/config/test_storage_options.py tests/config/test_urls.py tests/train/test_damaged_models.py tests/artifacts/test_appended_files.py tests/ingest/sources/test_http_files.py "
         "tests/ingest/test_sizes.py tests/ingest/test_secrets.py tests/cluster/test_listening.py "
         "tests/predict/test_output.py tests/console/test_terminal.py"
     ),
