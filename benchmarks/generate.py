@@ -1,4 +1,4 @@
-"""Writes any number of flights-like rows: ``python -m benchmarks.generate --rows 10e6 --out PATH``.
+"""The generator of flights-like rows: ``python -m benchmarks.generate --rows 10e6 --out PATH``.
 
 Each row is a row of data/flights/flights.parquet, drawn at random, with noise: other minutes, other
 delays, sometimes another aeroplane. The columns, their types and what is missing stay as they are;

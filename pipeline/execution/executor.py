@@ -25,7 +25,7 @@ from pipeline.telemetry.transfer_meters import release_tables
 
 @dataclass
 class Executor:
-    """Steps through the stages of a run."""
+    """The completed and the pending stages of a run, and the means to execute them."""
 
     state: RunState
     pending: list[Stage]

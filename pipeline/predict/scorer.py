@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Scorer:
-    """Scores rows with a run's features and one of its models.
+    """The features and one model of a finished run, ready to score rows.
 
     Example: ``Scorer.load("data/runs/flights-…").predict(frame)``.
     """

@@ -42,7 +42,7 @@ CHUNK_ROWS = 1 << 17
 
 
 class EvaluateModels(Stage):
-    """Scores the held-out rows with all models, and finds the best one."""
+    """The stage that scores the held-out rows with all models and finds the best one."""
 
     id = EVALUATE
     uses = (FEATURES, SPLIT)

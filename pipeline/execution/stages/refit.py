@@ -32,7 +32,7 @@ from pipeline.memory.planner import MemoryPlan
 
 
 class RefitFeatures(Stage):
-    """Fits the ops that were chosen on all rows."""
+    """The stage that fits the chosen ops on all rows."""
 
     id = REFIT_FEATURES
     uses = (SPLIT,)
@@ -86,7 +86,7 @@ class RefitFeatures(Stage):
 
 @dataclass
 class RefitModel(Stage):
-    """Trains a model once more, with the rounds that its first training found."""
+    """The stage that trains a model on all rows, with the rounds of its first training."""
 
     model: str
     last: bool

@@ -18,7 +18,7 @@ from pipeline.train.model import MODEL_REGISTRY
 
 @dataclass
 class TrainModel(Stage):
-    """Trains a model of the config."""
+    """The stage that trains one model of the config."""
 
     model: str
     last: bool
