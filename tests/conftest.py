@@ -118,7 +118,7 @@ def device(request):
 def client(tmp_path_factory):
     """The in-process Dask client of a default run, without a dashboard."""
     from pipeline.cluster.client import connect
-    from pipeline.config.model import Cluster
+    from pipeline.config.cluster import Cluster
 
     folder = tmp_path_factory.mktemp("dask") / "tmp"
     with connect(Cluster(dashboard=False), "cpu", 2, folder) as found:
@@ -129,7 +129,7 @@ def client(tmp_path_factory):
 def two(tmp_path_factory):
     """A client of ``cluster: cores`` with two processes, for tests that do not kill its workers."""
     from pipeline.cluster.client import connect
-    from pipeline.config.model import Cluster
+    from pipeline.config.cluster import Cluster
 
     folder = tmp_path_factory.mktemp("two") / "tmp"
     cluster = Cluster(kind="cores", workers=2, dashboard_address="127.0.0.1:0")

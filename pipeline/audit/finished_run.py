@@ -9,8 +9,9 @@ from typing import TypedDict
 
 from pipeline.artifacts import manifest as manifests
 from pipeline.audit.suspicious_names import is_entity_name
+from pipeline.config.cluster import Cluster
 from pipeline.config.loader import parse_yaml_bytes
-from pipeline.config.model import Cluster, Config
+from pipeline.config.model import Config
 from pipeline.errors import InputError
 from pipeline.execution.job import Job, prepare_job
 from pipeline.features.engine import fit

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.cluster import processes
 from pipeline.cluster.logs import log_to_file
 from pipeline.cluster.synchronous import SynchronousClient
-from pipeline.config.model import LOOPBACK, Cluster
+from pipeline.config.cluster import LOOPBACK, Cluster
 from pipeline.errors import MachineError
 
 if TYPE_CHECKING:

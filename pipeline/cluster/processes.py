@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts.files import open_to_append
 from pipeline.cluster.logs import log_to_file
-from pipeline.config.model import LOOPBACK, Cluster
+from pipeline.config.cluster import LOOPBACK, Cluster
 from pipeline.console import signals
 from pipeline.errors import MachineError, PipelineError
 

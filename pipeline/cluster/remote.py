@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.config.scheduler import Address, parse_address, scheduler_file
 from pipeline.config.urls import is_url
 from pipeline.device.choose import DeviceChoice, choose_device

@@ -10,7 +10,8 @@ from functools import cached_property
 import pandas as pd
 
 from pipeline.cluster.client import adapt_to_device
-from pipeline.config.model import Cluster, Config
+from pipeline.config.cluster import Cluster
+from pipeline.config.model import Config
 from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.expression import Expression

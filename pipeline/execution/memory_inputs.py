@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.config.model import Memory
+from pipeline.config.cluster import Memory
 from pipeline.errors import ConfigError, MachineError
 from pipeline.execution.job import Job, needs_refit
 from pipeline.features.ops.categorify import Categorify

@@ -13,6 +13,7 @@ from pipeline.errors import SchemaError, suggest_or_list
 from pipeline.ingest.contract_file import contract_adapter
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.types import SourceColumn, is_valid_pattern
+from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.sources.files import DEFAULT_PARTITION, File
 from pipeline.schema import RESERVED, Column, Schema
 
@@ -39,6 +40,8 @@ class Contract:
     """Columns of new data that the run lacks; they are not read."""
     storage_options: Mapping[str, object] = field(default_factory=dict)
     """Options as in the config: secrets are still ``${NAME}``."""
+    notes: tuple[ReadingNote, ...] = ()
+    """Notes on rows and columns that reading skipped, replaced or decided on."""
     where: str = "data"
     """Key of the source in the config, for messages."""
 
@@ -131,5 +134,6 @@ class Contract:
             stored.unreadable,
             tuple(stored.extra),
             stored.storage_options,
+            tuple(ReadingNote(n.kind, n.message, n.column, n.change) for n in stored.notes),
             stored.where,
         )

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from pipeline.artifacts.manifest_model import Name
 from pipeline.config.model import ColumnType
 from pipeline.config.stored import Count, Plain, Positive, StoredObject
+from pipeline.ingest.reading_note import NoteKind
 from pipeline.schema import StoredSchema
 
 
@@ -29,6 +30,15 @@ class StoredFile(StoredObject):
     size: Count
     fingerprint: str
     partitions: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+
+
+class StoredNote(StoredObject):
+    """A `ReadingNote` in ``schema.json``."""
+
+    kind: NoteKind
+    message: str
+    column: str | None
+    change: str | None
 
 
 Character = Annotated[str, Field(min_length=1, max_length=1)]
@@ -59,6 +69,8 @@ class StoredContract(StoredObject):
     unreadable: dict[str, str]
     extra: list[str]
     storage_options: dict[str, Plain]
+    notes: list[StoredNote] = []
+    """Empty in runs of versions that took no notes."""
     where: str
     schema_: Annotated[StoredSchema, Field(alias="schema")]
 

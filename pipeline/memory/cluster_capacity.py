@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from pipeline.config.model import Cluster, Memory
+from pipeline.config.cluster import Cluster, Memory
 from pipeline.device.choose import frames_of
 from pipeline.errors import MachineError
 from pipeline.memory.estimate import LEARNERS

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipeline.artifacts.stage_id import EVALUATE, StageId
-from pipeline.config.model import Memory
+from pipeline.config.cluster import Memory
 from pipeline.device.probe import Gpu
 from pipeline.memory import address_space
 from pipeline.memory.estimate import Bins, Sizes, StageEstimate, drawn_rows, estimate_stages

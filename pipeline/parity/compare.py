@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config.model import Cluster, Config, Evaluate
+from pipeline.config.cluster import Cluster
+from pipeline.config.model import Config, Evaluate
 from pipeline.device import dtype_of
 from pipeline.device.choose import MODULES, DeviceChoice, choose_device, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list

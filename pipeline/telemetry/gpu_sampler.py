@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.device.probe import VISIBLE, probe_gpus
 from pipeline.telemetry.gpu_timeline import Timeline
 from pipeline.telemetry.nvml_usage import GpuUsage, open_sampler

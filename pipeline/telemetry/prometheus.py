@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import task_events
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.telemetry.gauges import RunGauges, gpu_metrics
 from pipeline.telemetry.nvml_usage import UsageSampler
 

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions, processes, remote
-from pipeline.config.model import Cluster, Config
+from pipeline.config.cluster import Cluster
+from pipeline.config.model import Config
 from pipeline.device.choose import DeviceChoice
 from pipeline.errors import ConfigError, DeviceError, InputError, MachineError
 

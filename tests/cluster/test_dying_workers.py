@@ -14,7 +14,7 @@ from test_xgb_workers import feed_of, partition, trained
 
 from pipeline.cluster import gang_tasks, partitions
 from pipeline.cluster.client import connect
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.errors import MachineError
 from pipeline.train.xgboost import checkpointing
 

@@ -14,7 +14,7 @@ from pipeline import Config, run
 from pipeline.__main__ import run_command_line
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.errors import MachineError
 
 

@@ -11,7 +11,7 @@ from distributed import KilledWorker
 
 from pipeline.cluster import partitions
 from pipeline.cluster.client import connect
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 
 LOST = "CUDA error encountered at: x.cu:42: 700 cudaErrorIllegalAddress"
 

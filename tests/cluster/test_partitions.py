@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cluster import client as clients
 from pipeline.cluster import partitions
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.device import cpu
 from pipeline.errors import DataError
 

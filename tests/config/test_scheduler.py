@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.__main__ import run_command_line
 from pipeline.cluster import remote
-from pipeline.config.model import Cluster, Config
+from pipeline.config.cluster import Cluster
+from pipeline.config.model import Config
 from pipeline.config.scheduler import is_local_kind, parse_address
 from pipeline.errors import ConfigError, MachineError
 

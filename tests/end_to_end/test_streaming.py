@@ -13,7 +13,7 @@ from test_small import OPS, QUICK, table
 
 from pipeline import Config, run
 from pipeline.artifacts.stage_id import train_id
-from pipeline.config.model import Memory
+from pipeline.config.cluster import Memory
 from pipeline.execution.runner import Listener, RunResult
 from pipeline.execution.stages import split
 from pipeline.ingest import partitions

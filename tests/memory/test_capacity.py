@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config.model import Cluster, Memory
+from pipeline.config.cluster import Cluster, Memory
 from pipeline.errors import MachineError
 from pipeline.memory.cluster_capacity import check_workers, host_capacity
 from pipeline.memory.estimate import LEARNERS

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import Config, run
 from pipeline.__main__ import run_command_line
-from pipeline.config.model import Memory
+from pipeline.config.cluster import Memory
 from pipeline.errors import MachineError
 from pipeline.execution.job import prepare_job
 from pipeline.execution.memory_inputs import plan_parts

@@ -17,7 +17,7 @@ import xgboost as xgb
 
 from pipeline.__main__ import run_command_line
 from pipeline.cli import app
-from pipeline.config.model import Memory
+from pipeline.config.cluster import Memory
 from pipeline.errors import ConfigError, InputError, find_memory_error
 from pipeline.memory import address_space, planner
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
-from pipeline.config.model import Cluster
+from pipeline.config.cluster import Cluster
 from pipeline.device.probe import Gpu, Probe
 from pipeline.telemetry import gpu_sampler
 from pipeline.telemetry.gpu_timeline import Timeline

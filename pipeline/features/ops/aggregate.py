@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field
 
-from pipeline.config.model import Names
+from pipeline.config.section import Names
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
 from pipeline.features.op import Op, Rows, State, Summary, output_name, require_kinds

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from pipeline.config.model import Names
+from pipeline.config.section import Names
 from pipeline.config.stored import Count, StoredObject
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, shorten, suggest_or_list

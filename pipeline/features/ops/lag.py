@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config.model import Names
+from pipeline.config.section import Names
 from pipeline.device import Array, Frame
 from pipeline.errors import ConfigError
 from pipeline.features.op import Op, Rows, State, Summary, require_kinds

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.__main__ import run_command_line
 from pipeline.cluster.client import connect
-from pipeline.config.model import Cluster, Config, Source
+from pipeline.config.cluster import Cluster
+from pipeline.config.model import Config, Source
 from pipeline.errors import ConfigError, InputError, MachineError
 from pipeline.execution.runner import run
 from pipeline.ingest.sources import files, filesystems
