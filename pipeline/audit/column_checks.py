@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.suspicious_names import detect_future_hint
-from pipeline.audit.univariate import LIMITS, METRIC
+from pipeline.evaluate.univariate import LIMITS, METRIC
 
 
 def check_univariate(evidence: Evidence) -> CheckResult:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
-from pipeline.audit.lineage import find_derived_features, find_target_encodings
+from pipeline.features.engine.lineage import find_derived_features, find_target_encodings
 
 Array = NDArray[Any]
 SOME, MUCH = 0.1, 0.25

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audit import suggestion, univariate
+from pipeline.audit import suggestion
 from pipeline.audit.finding import Finding
-from pipeline.audit.lineage import Lineage, find_derived_features, find_target_encodings
 from pipeline.audit.scan import SPAN, Scan, hash_rows
-from pipeline.audit.univariate import Labels, Score
 from pipeline.config.model import Split
 from pipeline.device import cpu
+from pipeline.evaluate import univariate
+from pipeline.evaluate.univariate import Labels, Score
 from pipeline.features.engine.fit import FittedPlan
+from pipeline.features.engine.lineage import Lineage, find_derived_features, find_target_encodings
 from pipeline.features.op import Op
 from pipeline.matrix import Matrix, Target
 from pipeline.schema import LABEL, SET, TEST, TRAIN, VALID, Schema

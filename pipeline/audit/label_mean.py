@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audit import univariate
 from pipeline.audit.evidence import CheckResult, Evidence, LabeledColumn
 from pipeline.audit.finding import Finding, Severity
+from pipeline.evaluate import univariate
 from pipeline.schema import TRAIN
 
 Array = np.ndarray

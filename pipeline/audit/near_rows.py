@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audit import univariate
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.likeness import rank_labels
 from pipeline.audit.overlap import COPIES, ENTITIES, MANY, SOME
 from pipeline.device import cpu
+from pipeline.evaluate import univariate
 from pipeline.schema import LABEL, TEST, TRAIN
 
 Array = NDArray[np.float64]

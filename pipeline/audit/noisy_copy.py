@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audit import univariate
 from pipeline.audit.evidence import CheckResult, ColumnValues, Evidence, LabeledColumn
 from pipeline.audit.finding import Finding
-from pipeline.audit.univariate import LIMITS, METRIC, Score
+from pipeline.evaluate import univariate
+from pipeline.evaluate.univariate import LIMITS, METRIC, Score
 from pipeline.matrix import Task
 
 Array = NDArray[np.float64]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audit import univariate
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.likeness import Likeness, compare_labels, rank_labels
 from pipeline.audit.scan import SPAN, RowHashes
 from pipeline.audit.suspicious_names import is_entity_name
-from pipeline.audit.univariate import Score
+from pipeline.evaluate import univariate
+from pipeline.evaluate.univariate import Score
 from pipeline.matrix import Task
 from pipeline.schema import TEST, TRAIN
 

@@ -18,7 +18,6 @@ from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, sort_by_severity
 from pipeline.audit.finished_run import FinishedRun, open_finished_run
 from pipeline.audit.leakage import check_encodings, check_fitted
-from pipeline.audit.lineage import trace_lineage
 from pipeline.audit.refit import SampledRun
 from pipeline.audit.scan import Scan, ScanSpec
 from pipeline.cluster import partitions
@@ -27,6 +26,7 @@ from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.executor import open_scratch_run
 from pipeline.execution.run_stages import list_stages
 from pipeline.execution.run_state import LabeledData
+from pipeline.features.engine.lineage import trace_lineage
 from pipeline.memory.planner import freeze_objects
 
 FORMAT = 1

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audit import univariate
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.scan import TimeRange
 from pipeline.audit.suspicious_names import detect_future_hint
-from pipeline.audit.univariate import METRIC
+from pipeline.evaluate import univariate
+from pipeline.evaluate.univariate import METRIC
 from pipeline.matrix import Task
 from pipeline.schema import SETS, TEST, TRAIN
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
-from pipeline.audit import drift, univariate
+from pipeline.audit import drift
 from pipeline.audit.suspicious_names import detect_future_hint, is_entity_name, split_words
-from pipeline.audit.univariate import Labels
+from pipeline.evaluate import univariate
+from pipeline.evaluate.univariate import Labels
 from pipeline.matrix import Target
 
 RNG = np.random.default_rng(0)
