@@ -32,7 +32,7 @@ def audit(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", metavar="PATH", help="Current path of the run's data, if it has moved."
+            "--data", metavar="PATH", help="Current path of the run's data, if they have moved."
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Also fail on warnings.")] = False,
@@ -48,9 +48,10 @@ def audit(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Check a finished run for leaks from test to train, and for drift; status 4 if a check fails.
+    """Check a finished run for leaks from test to train, and for drift.
 
-    Writes audit.json into the run folder, and the findings into its report.
+    The command writes audit.json and adds the findings to the run's report.
+    The exit status is 4 if a check fails.
     """
     from dataclasses import replace
 

@@ -45,21 +45,21 @@ def bench(
     price: Annotated[
         str | None,
         typer.Option(
-            "--price", metavar="cpu=P,gpu=P", help="Prices in dollars per hour, to print costs."
+            "--price",
+            metavar="cpu=P,gpu=P",
+            help="Price of each device in dollars per hour, to compute costs.",
         ),
     ] = None,
     set_: SetOption = None,
     allow_protocol: AllowProtocolOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder for the results; must not exist or must be empty."
-        ),
+        typer.Option("--out", metavar="DIR", help="New or empty folder for the results."),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure the time of a run on several numbers of rows, on the CPU and on the GPU.
+    """Measure the time of a run for several numbers of rows, on the CPU and on the GPU.
 
     The rows are drawn from the config's data, with noise added. Each run is a new process.
     The results are bench.json and a page with a chart.

@@ -41,7 +41,10 @@ def clean(
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove them; without --yes they are only listed.")
+        bool,
+        typer.Option(
+            "--yes", help="Remove the folders or files; without --yes they are only listed."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -26,7 +26,7 @@ def compare(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs: config, data, versions, metrics, seconds, and which files are the same."""
+    """Compare the configs, data, versions, metrics, seconds and files of several runs."""
     from pipeline.console.terminal import make_console, print_stdout
     from pipeline.tools.compare import compare as compare_runs
 

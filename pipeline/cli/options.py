@@ -84,13 +84,13 @@ AllowProtocolOption = Annotated[
         "--allow-protocol",
         metavar="NAME",
         callback=_allow,
-        help="Allow URLs NAME:// (such as sftp) in a config that you trust.",
+        help="Allow URLs that begin with NAME://, such as sftp://, in a config that you trust.",
     ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output.")
 ]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print no progress.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Do not print progress.")]
 VerboseOption = Annotated[
     bool, typer.Option("-v", "--verbose", help="Print more about each stage.")
 ]

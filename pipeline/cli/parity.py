@@ -50,7 +50,7 @@ def parity(
 ) -> None:
     """Run a config on the CPU and on the GPU, and compare each stage of the two runs.
 
-    The exit status is 4 if something differs by more than its rule allows.
+    The exit status is 4 if any difference exceeds its tolerance.
     """
     from pipeline.artifacts.files import lock_folder, write_json
     from pipeline.artifacts.run_dirs import RUNS, make_run_folder

@@ -37,9 +37,9 @@ def plan(
     allow_protocol: AllowProtocolOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print which stages would run where, in how many passes and with how much memory.
+    """Print where each stage would run, in how many passes and with how much memory.
 
-    The command reads the schema and the size of the data, and runs nothing.
+    The command reads the schema and the size of the data, but does not run any stage.
     """
     overrides = collect_overrides(set_, rows=rows, device=device, cluster=cluster)
     show_plan(load_config(config, data, target, overrides), as_json=as_json)

@@ -33,7 +33,9 @@ def predict(
     ],
     out: Annotated[
         str,  # a Path would turn s3:// into s3:/
-        typer.Option("--out", metavar="FILE", help="Output file, .csv or .parquet; - prints CSV."),
+        typer.Option(
+            "--out", metavar="FILE", help="Output file (.csv or .parquet), or - to print CSV."
+        ),
     ],
     model: Annotated[
         str,
@@ -64,7 +66,8 @@ def predict(
     excel_safe: Annotated[
         bool,
         typer.Option(
-            "--excel-safe", help="Write ' before texts such as =1+1, so that Excel runs no formula."
+            "--excel-safe",
+            help="Write ' before texts such as =1+1, so that Excel does not run them.",
         ),
     ] = False,
     storage_option: Annotated[
@@ -80,7 +83,7 @@ def predict(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Score new data, which need no target, with a model of a finished run.
+    """Score new data with a model of a finished run; the data need no target column.
 
     The output has one row per input row, in the same order.
     """

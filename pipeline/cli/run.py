@@ -46,9 +46,7 @@ def run(
     cluster: ClusterOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder for the run; must not exist or must be empty."
-        ),
+        typer.Option("--out", metavar="DIR", help="New or empty folder for the run."),
     ] = None,
     resume: ResumeOption = None,
     set_: SetOption = None,
@@ -73,7 +71,7 @@ def run(
 ) -> None:
     """Read the data, build features, train and evaluate models, and write a run folder.
 
-    Given only --data and --target, it chooses the other settings from the data.
+    If you give only --data and --target, the other settings are chosen from the data.
 
     --resume RUN completes a stopped run, or applies a changed config to a finished one.
     Stages whose config, data and code are unchanged are reused.

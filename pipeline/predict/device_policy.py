@@ -18,7 +18,7 @@ def choose_for_rows(asked: str, rows: int) -> DeviceChoice:
         ConfigError: ``asked`` is not a device.
     """
     if asked == "auto" and rows <= FEW:
-        why = f"{rows:,} rows: a GPU's libraries take longer to load than so few rows to score"
+        why = f"{rows:,} rows: scoring them takes less time than loading a GPU's libraries"
         return DeviceChoice(asked, "cpu", why)
     return choose_device(asked)
 

@@ -83,7 +83,7 @@ def train(params: XGBoostParams, feed: Feed, options: TrainingOptions) -> Fitted
     if stops:
         rounds = checkpointing.find_best_round(state.history) + 1
         booster = booster[:rounds]
-        notes.append(f"{rounds} rounds kept of {state.rounds}: best on valid")
+        notes.append(f"kept the first {rounds} of {state.rounds} rounds, which score best on valid")
     if not booster.get_score():
         # XGBoost drops splits that gain less than 1e-6, which is much for targets below 1e-4
         regression = feed.target.task == "regression"
