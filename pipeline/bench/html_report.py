@@ -38,7 +38,7 @@ def render(result: Json) -> str:
         name=result["name"],
         lead="; ".join(table.list_conclusions(result)),
         charts=drawn,
-        warnings=table.list_gaps(result),
+        warnings=[{"text": gap, "fix": ""} for gap in table.list_gaps(result)],
         facts=_describe_machine(result),
         runs={"heads": heads, "lines": lines},
         stages=stages,

@@ -14,6 +14,8 @@ from pipeline.errors import FIX_LABEL, quote_path
 from pipeline.evaluate.metrics import primary_metric
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pipeline.doctor.examine import Finding
     from pipeline.execution.runner import RunResult
 
@@ -26,8 +28,9 @@ MARK = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def print_result(result: RunResult) -> None:
-    """Print the test metrics beside the baseline, then the report and how to use the models."""
+    """Print the warnings, the test metrics beside the baseline, and how to use the models."""
     console = terminal.make_console()
+    print_warnings(console, result)
     metrics = result.metrics
     names = SHOWN[metrics["task"]]
     title = f"test set, {metrics['rows']['test']:,} rows"
@@ -54,6 +57,14 @@ def print_result(result: RunResult) -> None:
         ),
     ):
         console.print(f"{label}: {value}", soft_wrap=True)
+
+
+def print_warnings(console: Console, result: RunResult) -> None:
+    """Print what people must know before they trust the metrics."""
+    for warning in result.warnings:
+        console.print(Text(f"warning: {warning.message}", "yellow"))
+        if fix := warning.fix_in(quote_path(result.folder)):
+            console.print(Text(f"  {FIX_LABEL} {fix}"), soft_wrap=True)
 
 
 def _describe_memory(memory: Mapping[str, Any]) -> str:

@@ -81,6 +81,7 @@ class RunContext:
 
     def warn(self, text: str) -> None:
         """Add a line for the user, the report and the manifest."""
+        # The run's result has further ones, which the evaluation finds (`evaluate.run_warnings`).
         self.stage_warnings.append((self.ledger.current, text))
         self.listener.say(f"warning: {text}")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.cluster.partitions import Partitions
 from pipeline.device import Frame
+from pipeline.evaluate.run_warnings import RunWarning
 from pipeline.execution.context import RunContext
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.engine.transform import TransformContext
@@ -56,6 +57,8 @@ class LabeledData:
     spec: LabelSpec
     """With `target` and `cuts`, all that is needed to make the partitions from raw data."""
     cuts: Cuts | None
+    target_missing: int
+    """Rows that were dropped because their target is missing."""
     read_on: str
     """The device that reads the files."""
 
@@ -72,6 +75,8 @@ class FeatureChoice:
     ops: Sequence[Op]
     left_out: Mapping[str, str]
     """Columns that the models do not see, with the reason."""
+    free_text: Mapping[str, str] = field(default_factory=dict)
+    """Columns of free text whose words the models do not see, and what became of each."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ class RunState:
     metrics: dict[str, Any] = field(default_factory=dict)
     best: str = ""
     """The model with the best primary metric."""
+    warnings: Sequence[RunWarning] = ()
+    """Warnings about the result of the evaluation."""
     stale: bool = False
     """The data were released and could not be rebuilt."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from pipeline.config.model import Config
 from pipeline.console import signals
 from pipeline.device import nvtx_ranges
 from pipeline.device.choose import set_memory_limit
+from pipeline.errors import quote_path
+from pipeline.evaluate.run_warnings import RunWarning
 from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.job import Job, prepare_job
 from pipeline.execution.resume import is_cleaned, name_resume_command, remove_leftovers
@@ -42,7 +44,8 @@ class RunResult:
     """The model with the best primary metric on valid; the first if there is no valid set."""
     seconds: float
     target: Target
-    warnings: tuple[str, ...]
+    warnings: tuple[RunWarning, ...]
+    """Warnings about the result, the most important first, then those of the stages."""
     memory: dict[str, Any]
     """Bytes on the host: the limit, planned and metered, in total and by stage; also those of the
     GPU (``device``), if the run uses one."""
@@ -56,9 +59,14 @@ class RunResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as ``--json`` prints it."""
         return {
-            "run": str(self.folder), "best": self.best, "metrics": self.metrics, **self.place,
-            "seconds": self.seconds, "memory": self.memory, "fallbacks": list(self.fallbacks),
-            "resumed": dict(self.resumed), "warnings": list(self.warnings),
+            "run": str(self.folder),
+            "warnings": [
+                {**asdict(warning), "fix": warning.fix_in(quote_path(self.folder)) or None}
+                for warning in self.warnings
+            ],
+            "best": self.best, "metrics": self.metrics, **self.place, "seconds": self.seconds,
+            "memory": self.memory, "fallbacks": list(self.fallbacks),
+            "resumed": dict(self.resumed),
         }  # fmt: skip
 
 
@@ -201,7 +209,7 @@ def _run_stages(context: RunContext, started: float) -> RunResult:
         best=state.best,
         seconds=round(time.perf_counter() - started, 3),
         target=rows.target,
-        warnings=tuple(context.warnings),
+        warnings=(*state.warnings, *(RunWarning("run", text) for text in context.warnings)),
         memory=memory_of(rows.plan, entries),
         fallbacks=tuple(context.ledger.fallbacks),
         resumed={entry.stage: entry.resume for entry in entries if entry.resume},

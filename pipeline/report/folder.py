@@ -19,6 +19,7 @@ from pipeline.artifacts.manifest import VerifiedRun
 from pipeline.config.loader import parse_yaml_bytes
 from pipeline.config.stored import Plain, StoredObject, check_stored
 from pipeline.errors import InputError
+from pipeline.evaluate.run_warnings import warnings_adapter
 from pipeline.evaluate.stored import curves_adapter, metrics_adapter
 from pipeline.features.engine.plan_file import plan_adapter
 from pipeline.ingest.contract_file import contract_adapter
@@ -43,6 +44,8 @@ class RunFolder:
     plan: JsonObject
     metrics: JsonObject
     curves: JsonObject
+    warnings: JsonObject
+    """Warnings of the evaluation; empty in a run of an older version."""
     sidecars: dict[str, JsonObject]
     """Content of ``train/<model>.json`` per model."""
     audit: JsonObject
@@ -82,6 +85,7 @@ def read_run_folder(run: Path) -> RunFolder:
         plan=reader.read_json(run / "features" / "plan.json", plan_adapter()),
         metrics=reader.read_json(evaluated / "metrics.json", metrics_adapter()),
         curves=reader.read_json(evaluated / "curves.json", curves_adapter()),
+        warnings=reader.read_json(evaluated / "warnings.json", warnings_adapter()),
         sidecars={
             p.stem: reader.read_checked(p, lambda c, path: check_sidecar(c, path.stem, path))
             for p in sidecars

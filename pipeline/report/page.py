@@ -12,8 +12,10 @@ from typing import Any
 from pipeline.artifacts import manifest as manifests
 from pipeline.artifacts.files import write_text
 from pipeline.errors import quote_path
+from pipeline.evaluate import run_warnings
 from pipeline.report import audit, charts, document, folder, tables, text, timeline
 from pipeline.report.folder import RunFolder
+from pipeline.report.text import JsonObject
 
 REPORT = "report.html"
 TASKS = {
@@ -48,11 +50,6 @@ def rewrite_report(run: Path) -> Path:
 def render(run: RunFolder) -> str:
     """Render the page of a run."""
     curves, gpus = charts.draw_curves(run.curves), timeline.draw_gpu_charts(run.timeline)
-    # Without a manifest no file can be verified, so the page has to warn.
-    if run.manifest:
-        warnings = list(run.manifest.get("warnings", []))
-    else:
-        warnings = ["The run has no manifest.json: these files may have been altered."]
     name = _quote_folder(run.path)
     return document.render_document(
         "page.html",
@@ -70,12 +67,23 @@ def render(run: RunFolder) -> str:
         plan=tables.describe_plan(run.plan) if run.plan else {},
         audit=audit.build_section(run.audit, run.manifest.get("files", {})),
         columns=run.schema.get("schema", {}).get("columns", []),
-        warnings=warnings,
+        warnings=_list_warnings(run, name),
         versions=run.manifest.get("versions", {}),
         config_text=run.config_text,
         command=f"python -m pipeline predict {name} DATA --out predictions.parquet",
         audit_command=f"python -m pipeline audit {name}",
     )
+
+
+def _list_warnings(run: RunFolder, name: str) -> list[JsonObject]:
+    """Return the text and the fix of each warning, as in the summary of the run."""
+    stored = run_warnings.from_json(run.warnings) if run.warnings else []
+    texts = list(run.manifest.get("warnings", []))
+    if not run.manifest:
+        # Without a manifest no file can be verified, so the page has to warn.
+        texts = ["the run has no manifest.json: these files may have been altered"]
+    listed = [{"text": warning.message, "fix": warning.fix_in(name)} for warning in stored]
+    return [*listed, *({"text": text, "fix": ""} for text in texts)]
 
 
 def _quote_folder(run: Path) -> str:

@@ -72,7 +72,7 @@ def test_bad_rows_are_set_aside_and_counted_and_get_null_predictions(tmp_path):
     rejected = pd.read_parquet(outcome.folder / "ingest" / "rejected.parquet")
     assert rejected["row"].tolist() == [7, 399] and rejected["line"].tolist() == [9, 401]
     assert sum(outcome.metrics["rows"].values()) == 398
-    assert any("2 bad rows" in w for w in outcome.warnings)
+    assert any("2 bad rows" in w.message for w in outcome.warnings)
     predict_files(outcome.folder, [str(tmp_path / "d.csv")], tmp_path / "o.parquet")
     made = pd.read_parquet(tmp_path / "o.parquet")
     assert len(made) == 400

@@ -181,7 +181,7 @@ def test_streaming_with_lag_a_filter_bad_rows_and_a_refit(tmp_path, monkeypatch)
 def test_a_sample_that_fits_trains_and_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(split, "LEAST_ROWS", 100)
     outcome = ran(tmp_path, monkeypatch, hold=False, name="d.parquet", rate=0.3, refit="always")
-    assert any("trains on a sample of" in w for w in outcome.warnings)
+    assert any("trains on a sample of" in w.message for w in outcome.warnings)
     lines = (outcome.folder / "ledger.jsonl").read_text().splitlines()
     rows = {(e := json.loads(line))["stage"]: e["rows"] for line in lines}
     assert 0.2 < rows["train xgboost"] / outcome.metrics["rows"]["train"] < 0.4

@@ -132,6 +132,16 @@ def write_run(
         "features/plan.json": plan,
         "evaluate/metrics.json": measured,
         "evaluate/curves.json": found,
+        "evaluate/warnings.json": {
+            "warnings": [
+                {
+                    "kind": "perfect",
+                    "message": "<b>too</b> good",
+                    "column": "temp",
+                    "fix": "python -m pipeline audit RUN",
+                },
+            ]
+        },
         **{f"train/{m}.json": {**sidecar, "model": m} for m in models},
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

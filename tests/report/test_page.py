@@ -100,6 +100,22 @@ def test_the_page_says_what_the_run_folder_says(fake_run, task, classes):
     assert '<meta name="viewport"' in html
 
 
+def test_warnings_stand_above_the_metrics_with_their_fix(fake_run, monkeypatch):
+    run = fake_run()
+    monkeypatch.chdir(run.parent)
+    html = page.write_report(run).read_text(encoding="utf-8")
+    (box,) = re.findall(r'<div class="warnings">(.*?)</div>', html, re.S)
+    assert html.index(box) < html.index("<h2>Metrics</h2>")
+    evaluated, own = re.findall("<li>(.*?)</li>", box)
+    assert evaluated.startswith("&lt;b&gt;too&lt;/b&gt; good<br>")
+    assert f"Fix: python -m pipeline audit {run.name}<" in evaluated
+    assert own == "hour_sin has 3 missing values"
+    (run / "evaluate" / "warnings.json").unlink()
+    (run / "manifest.json").unlink()
+    html = page.write_report(run).read_text(encoding="utf-8")
+    assert "too</b>" not in html and "these files may have been altered</li>" in html
+
+
 def test_the_page_fetches_nothing(fake_run):
     html = page.write_report(fake_run()).read_text(encoding="utf-8")
     outside = re.sub(r"<script>.*?</script>", "", html, flags=re.S)

@@ -18,12 +18,13 @@ from pipeline.cluster import partitions
 from pipeline.config.stored import check_stored
 from pipeline.device import Frame, cpu
 from pipeline.device.choose import frames_of
-from pipeline.evaluate import curves, metrics
+from pipeline.evaluate import curves, metrics, run_warnings
 from pipeline.evaluate.metrics import ScoredRows
 from pipeline.evaluate.predictions import label_values, prediction_columns
 from pipeline.evaluate.stored import metrics_adapter
 from pipeline.execution.fingerprints import StageInputs
 from pipeline.execution.job import Job, needs_refit
+from pipeline.execution.run_facts import collect_facts
 from pipeline.execution.run_state import LabeledData, RunState
 from pipeline.execution.stage import Stage, StageRun
 from pipeline.execution.stage_cache import Results
@@ -35,7 +36,8 @@ from pipeline.train.feed import SetScores, score_sets
 from pipeline.train.fitted_model import FittedModel
 from pipeline.train.model import sort_for_training
 
-FILES = ("metrics.json", "curves.json", "predictions.parquet")
+WARNINGS = "warnings.json"
+FILES = ("metrics.json", "curves.json", "predictions.parquet", WARNINGS)
 HELD_OUT: tuple[SetName, ...] = ("valid", "test")
 CHUNK_ROWS = 1 << 17
 """Rows of a row group of predictions.parquet."""
@@ -86,15 +88,22 @@ class EvaluateModels(Stage):
             note += rows.plan.short_of
             run.entry.notes.append(note)
             context.warn(note)
-        run.files = [folder / name for name in FILES]
         _keep_metrics(state, result)
+        facts = collect_facts(state, feed, sets, prior)
+        state.warnings = run_warnings.find_warnings(facts)
+        write_json(folder / WARNINGS, run_warnings.to_json(state.warnings))
+        run.files = [folder / name for name in FILES]
 
     def restore(self, run: StageRun, results: Results) -> None:
-        """Load the metrics."""
-        path = run.context.folder / "evaluate" / "metrics.json"
+        """Load the metrics and the warnings."""
+        folder = run.context.folder / "evaluate"
+        path = folder / "metrics.json"
         result = read_json(path)
         check_stored(metrics_adapter(), result, path)
         _keep_metrics(run.state, result)
+        path = folder / WARNINGS
+        if path.exists():  # a run of an older version has none
+            run.state.warnings = run_warnings.from_json(read_json(path), path)
 
     def release(self, state: RunState) -> None:
         """Release features and models if the refit will make others; it needs the rows alone."""

@@ -69,6 +69,7 @@ class BuildFeatures(Stage):
         run.results = {
             "ops": list(map(dump_op, choice.ops)),
             "left_out": dict(choice.left_out),
+            "free_text": dict(choice.free_text),
         }
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
         last = _frames_are_last(job, rows)
@@ -91,7 +92,7 @@ class BuildFeatures(Stage):
         state.features = restore_features(
             run, rows, counts, last=last, wanted=run.context.needs_data_of(self.id)
         )
-        state.choice = FeatureChoice(parse_ops(stored.ops), stored.left_out)
+        state.choice = FeatureChoice(parse_ops(stored.ops), stored.left_out, stored.free_text)
 
     def rebuild(self, state: RunState, device: str | None) -> None:
         """Make the matrices of rows that were read once more."""
@@ -111,9 +112,11 @@ def _choose_ops(context: RunContext, rows: LabeledData) -> FeatureChoice:
     summary = partitions.reduce_partitions(
         context.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
     )
-    entries, dropped = choose.choose_ops(schema, profile.finish(summary, schema), rows.target)
+    seen = profile.finish(summary, schema)
+    entries, dropped = choose.choose_ops(schema, seen, rows.target)
     reasons = {item["column"]: item["reason"] for item in dropped}
-    return FeatureChoice(parse_ops(entries), {**context.job.left_out, **reasons})
+    free_text = choose.find_free_text(entries, reasons, seen)
+    return FeatureChoice(parse_ops(entries), {**context.job.left_out, **reasons}, free_text)
 
 
 def fit_features(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pipeline.artifacts.stage_id import READ, SPLIT
 from pipeline.cluster import partitions
 from pipeline.cluster.partitions import Partitions
+from pipeline.console.plural import pluralize, quantify
 from pipeline.device import transfer
 from pipeline.device.choose import frames_of
 from pipeline.errors import DataError, MachineError
@@ -125,9 +126,11 @@ def _infer_labels(run: StageRun, raw: RawData, spec: LabelSpec) -> tuple[Partiti
         client, frames, assign.scan_partition, assign.merge_scans, spec
     )
     if scan.filtered:
-        notes.append(f"{scan.filtered:,} rows dropped: filters")
+        notes.append(f"{quantify(scan.filtered, 'row')} dropped: filters")
     if scan.target_missing:
-        notes.append(f"{scan.target_missing:,} rows dropped: their target is missing")
+        whose = pluralize(scan.target_missing, "its", "their")
+        dropped = quantify(scan.target_missing, "row")
+        notes.append(f"{dropped} dropped: {whose} target is missing")
     if config.features is None:
         # Nobody has inspected the columns, so a better split may have gone unnoticed.
         notes += split.suggest_time_split(source, config.split)
@@ -151,7 +154,7 @@ def _infer_labels(run: StageRun, raw: RawData, spec: LabelSpec) -> tuple[Partiti
     split.check_counts(dict(counts.rows), config.split)
     assign.check_labels(counts, labels.target)
     notes += load.collect_reader_notes(client)
-    return parts, LabelState(labels.target, labels.why, cuts, counts)
+    return parts, LabelState(labels.target, labels.why, cuts, counts, scan.target_missing)
 
 
 def _keep_rows(
@@ -178,6 +181,7 @@ def _keep_rows(
         plan=_plan_on(raw, spec.device),
         spec=spec,
         cuts=labels.cuts,
+        target_missing=labels.target_missing,
         read_on=raw.device,
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +34,8 @@ OWN_VALUE = 1 / 0.95
 """Fewest rows per value of useful text; below it almost every row has its own value."""
 HUGE = 1e30
 """Limit of numbers, including infinite ones: models take float32, and add them up."""
+FREE_WORDS = 3
+"""Fewest words per row of free text; with fewer, a value is a name or a code."""
 FIRST_ID = 20
 """Largest start of a counter: some of its first rows may be in other sets."""
 
@@ -47,6 +49,8 @@ _CODE_NAME = re.compile(
 )
 
 Entry = dict[str, Any]
+WHOLE_VALUES = frozenset({"categorify", "count_encode", "hash", "one_hot", "target_encode"})
+"""Ops that only compare values with each other."""
 _CLIP: tuple[str, Entry] = ("clip", {"lower": -HUGE, "upper": HUGE})
 _TARGET_ENCODE: tuple[str, Entry] = ("target_encode", {"folds": 5, "smooth": 20})
 
@@ -88,6 +92,36 @@ def choose_ops(
         )
     dropped = [{"column": c.column, "reason": c.why} for c in choices if c.dropped]
     return to_entries(choices), dropped
+
+
+def find_free_text(
+    entries: Sequence[Mapping[str, Any]], dropped: Collection[str], profile: Mapping[str, Any]
+) -> dict[str, str]:
+    """Find columns of free text whose words the models do not see, and what becomes of each.
+
+    The values of free text have several words and are rarely repeated.
+
+    Args:
+        entries: the chosen ops.
+        dropped: the columns left out.
+        profile: as for `choose_ops`.
+    """
+    whole = {
+        column: op
+        for entry in entries
+        for op, parameters in entry.items()
+        if op in WHOLE_VALUES
+        for column in parameters["columns"]
+    }
+    free_text = {}
+    for name, seen in profile["columns"].items():
+        if seen.get("words", 0) < FREE_WORDS or seen["distinct"] <= MAX_CODES:
+            continue
+        if name in dropped:
+            free_text[name] = "is left out"
+        elif name in whole and seen["rows_per_value"] < ROWS_PER_VALUE:
+            free_text[name] = f"is only given to {whole[name]} as a whole"
+    return free_text
 
 
 def choose_per_column(

@@ -140,7 +140,7 @@ def finish(summary: ProfileSummary, schema: Schema) -> dict[str, Any]:
         and ``high`` (datetimes: µs since 1970, UTC); ``constant``: at most one value, missing
         aside; ``clock``: datetimes other than midnight. Text, integers and bools also have
         ``distinct`` values (``exact``, or estimated to about 1 %), the mean ``rows_per_value``,
-        and the most frequent ``values`` if exact.
+        and the most frequent ``values`` if exact. Text has the mean number of ``words`` per row.
     """
     return {
         "rows": summary.rows,
@@ -160,6 +160,8 @@ def _describe(seen: ColumnCounts, column: Column) -> dict[str, Any]:
         return {**profile, "constant": seen.low == seen.high}
     values, exact = len(seen.counts), seen.level == 0
     shown = seen.counts.sort_values(ascending=False, kind="stable").index[:SHOWN].tolist()
+    if column.dtype == "text":
+        profile["words"] = _count_words(seen.counts)
     return {
         **profile,
         "constant": values <= 1 and exact,
@@ -168,3 +170,9 @@ def _describe(seen: ColumnCounts, column: Column) -> dict[str, Any]:
         "rows_per_value": float(seen.counts.sum() / values) if values else None,
         "values": shown if exact else [],
     }
+
+
+def _count_words(counts: pd.Series) -> float:
+    """Count the words per row, those between blanks; 0 without values."""
+    words = np.array([len(str(value).split()) for value in counts.index], dtype="float64")
+    return float(np.average(words, weights=counts)) if len(words) else 0.0

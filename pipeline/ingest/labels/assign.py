@@ -249,7 +249,9 @@ def count_rows(frame: Frame, device_name: str, classes: int, seed: int, rate: fl
     if WEIGHT in set(frame.columns):
         all_weights = device.to_floats(frame[WEIGHT])
         weights, valid_weight = all_weights[train], float(all_weights[sets == VALID].sum())
-    per_class = device.bincount(labels.astype("int64"), classes, weights) if classes else ()
+    codes = labels.astype("int64")
+    per_class = device.bincount(codes, classes, weights) if classes else ()
+    rows_of_class = device.bincount(codes[weights > 0], classes) if classes else ()
     return LabelCounts(
         {name: int(per_set[i]) for i, name in enumerate(SETS)},
         sampled,
@@ -257,6 +259,7 @@ def count_rows(frame: Frame, device_name: str, classes: int, seed: int, rate: fl
         float((labels * weights).sum()),
         float(weights.sum()),
         valid_weight,
+        {float(i): int(n) for i, n in enumerate(rows_of_class)},
     )
 
 
@@ -269,4 +272,5 @@ def merge_counts(a: LabelCounts, b: LabelCounts) -> LabelCounts:
         a.label + b.label,
         a.weight + b.weight,
         a.valid_weight + b.valid_weight,
+        {k: a.class_rows[k] + b.class_rows[k] for k in a.class_rows},
     )

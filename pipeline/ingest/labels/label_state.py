@@ -6,7 +6,7 @@ A stage stores them, so that rows read a second time get the same labels and set
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue, TypeAdapter, model_validator
@@ -32,6 +32,8 @@ class LabelCounts:
     """Training rows, or their weight."""
     valid_weight: float
     """Valid rows, or their weight."""
+    class_rows: Mapping[float, int] = field(default_factory=dict)
+    """Training rows with a weight above 0 per class position; empty for a regression."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class LabelState:
     cuts: Cuts | None
     """Cuts of a split by time."""
     counts: LabelCounts
+    target_missing: int = 0
+    """Rows that were dropped because their target is missing."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the content of the stage's record."""
@@ -54,7 +58,12 @@ class LabelState:
             "why": self.why,
             "cuts": None if self.cuts is None else self.cuts.to_json(),
             # JSON has no float keys: the position in the list says which class it is
-            "counts": {**counts, "classes": list(self.counts.classes.values())},
+            "counts": {
+                **counts,
+                "classes": list(self.counts.classes.values()),
+                "class_rows": list(self.counts.class_rows.values()),
+            },
+            "target_missing": self.target_missing,
         }
 
     @staticmethod
@@ -79,7 +88,9 @@ class LabelState:
                 counts.label,
                 counts.weight,
                 counts.valid_weight,
+                {float(i): n for i, n in enumerate(counts.class_rows)},
             ),
+            stored.target_missing,
         )
 
 
@@ -99,6 +110,7 @@ class StoredCounts(StoredObject):
     label: float
     weight: Positive
     valid_weight: Positive
+    class_rows: list[Count] = []
 
 
 class StoredLabelState(StoredObject):
@@ -109,6 +121,7 @@ class StoredLabelState(StoredObject):
     why: str
     cuts: StoredCuts | None
     counts: StoredCounts
+    target_missing: Count = 0
 
     @model_validator(mode="after")
     def _check_lengths(self) -> StoredLabelState:

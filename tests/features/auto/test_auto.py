@@ -9,7 +9,7 @@ import pytest
 from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.features.auto import profile
-from pipeline.features.auto.choose import choose_ops, choose_per_column
+from pipeline.features.auto.choose import choose_ops, choose_per_column, find_free_text
 from pipeline.features.engine.planner import resolve_ops, select_model_columns
 from pipeline.features.engine.transform import TransformContext
 from pipeline.features.op import Rows
@@ -173,3 +173,33 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
     names = [f.name for f in select_model_columns(walked, {})]
     assert np.isfinite(cpu.to_matrix(frame, names)).all()
     assert not {"none", "re:x"} & set(names)
+
+
+def free_text(values):
+    """What becomes of a column of text, if it is free text."""
+    schema, _, seen = profiled({"filler": RNG.normal(size=len(values)), "t": values})
+    entries, dropped = choose_ops(schema, seen, BINARY)
+    return find_free_text(entries, {d["column"] for d in dropped}, seen)
+
+
+def test_free_text_that_is_left_out_or_encoded_as_a_whole_is_named():
+    own = [f"the parcel of row {i}" for i in range(N)]
+    assert free_text(own) == {"t": "is left out"}
+    twice = [f"the parcel of row {i // 2}" for i in range(N)]
+    assert free_text(twice) == {"t": "is only given to target_encode as a whole"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"row-{i}" for i in range(N)],  # ids
+        [f"Jane {i // 2}" for i in range(N)],  # names
+        [f"the Grand Prix of {i % 30}" for i in range(N)],  # long names, often repeated
+        [f"a text of {i % 9} values" for i in range(N)],  # few values
+        ["always the same text"] * N,
+        [None] * N,
+    ],
+    ids=["ids", "names", "repeated", "few", "constant", "missing"],
+)
+def test_other_text_is_not(values):
+    assert free_text(values) == {}
