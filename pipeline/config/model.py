@@ -33,6 +33,9 @@ class Csv(Section):
     header: bool | Names = True
     """True: the first line names the columns. False: they are f0, f1, …. A list: their names."""
     quote: str | None = '"'
+    encoding: str | None = None
+    """Encoding of the text, such as ``cp1252``. None: the one of the byte-order mark, else UTF-8 if
+    the bytes are valid, else the one that is detected, which the run reports."""
     newlines_in_values: bool | None = None
     """Quoted fields may contain newlines; such files are read sequentially."""
     missing: Names = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")

@@ -26,7 +26,6 @@ OTHER_LIBRARIES: Mapping[str, tuple[str, ...]] = {
 _INFERRED = "leave it out: numbers are parsed by the column's values; `types` may say float"
 PANDAS_ONLY: Mapping[str, str] = {
     "decimal": _INFERRED, "thousands": _INFERRED,
-    "encoding": "convert the CSV to UTF-8: iconv -f latin1 -t utf-8 OLD > NEW",
 }  # fmt: skip
 """Options of pandas for CSV that have no counterpart here, and what to do instead."""
 MAPPING_RULE = "must be a mapping of keys to values, {{key: value}}"

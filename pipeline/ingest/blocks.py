@@ -12,6 +12,7 @@ from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv.dialect import find_data_start
 from pipeline.ingest.csv.type_inference import HEAD
 from pipeline.ingest.sources.byte_ranges import read_chunks, read_head
+from pipeline.ingest.sources.encodings import UTF8
 from pipeline.ingest.sources.files import File
 
 NEWLINE = 10
@@ -116,9 +117,14 @@ def _split_parquet(
 def _split_csv(contract: Contract, number: int, file: File, block_bytes: int) -> Iterator[Block]:
     dialect = contract.csv_dialect
     options = contract.storage_options
-    start, line = find_data_start(read_head(file, options, HEAD), dialect)
+    head = read_head(file, options, HEAD)
+    start, line = find_data_start(head, dialect)
+    if file.encoding != UTF8 and not file.is_sequential:
+        # Blocks are ranges of the stored bytes, and `head` is converted to UTF-8.
+        stored = read_head(replace(file, encoding=UTF8), options, HEAD)
+        start = sum(len(text) + 1 for text in stored.split(b"\n", line - 1)[: line - 1])
     # A newline need not end a record, and a compressed file cannot be read from its middle.
-    whole = file.compression is not None or dialect.newlines_in_values
+    whole = file.is_sequential or dialect.newlines_in_values
     at, rows, last = start, 0, NEWLINE
     for chunk in read_chunks(file, options, start):
         data = np.frombuffer(chunk, dtype=np.uint8)

@@ -125,7 +125,13 @@ class Contract:
             stored.format,
             tuple(columns),
             tuple(
-                File(f.path, f.size, f.fingerprint, tuple((k, v) for k, v in f.partitions))
+                File(
+                    f.path,
+                    f.size,
+                    f.fingerprint,
+                    tuple((k, v) for k, v in f.partitions),
+                    f.encoding,
+                )
                 for f in stored.files
             ),
             None if stored.dialect is None else Dialect.from_stored(stored.dialect),

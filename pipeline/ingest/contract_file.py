@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from pipeline.artifacts.manifest_model import Name
 from pipeline.config.model import ColumnType
 from pipeline.config.stored import Count, Plain, Positive, StoredObject
+from pipeline.errors import ConfigError
 from pipeline.ingest.reading_note import NoteKind
+from pipeline.ingest.sources.encodings import UTF8, check_encoding
 from pipeline.schema import StoredSchema
 
 
@@ -23,6 +25,13 @@ class StoredSourceColumn(StoredObject):
     partition: bool
 
 
+def _check_encoding(name: str) -> str:
+    try:
+        return check_encoding(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
 class StoredFile(StoredObject):
     """A `File` in ``schema.json``."""
 
@@ -30,6 +39,8 @@ class StoredFile(StoredObject):
     size: Count
     fingerprint: str
     partitions: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = UTF8
+    """Absent in runs of versions that read UTF-8 only."""
 
 
 class StoredNote(StoredObject):

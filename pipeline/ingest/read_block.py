@@ -19,7 +19,7 @@ from pipeline.ingest import arrow_to_frame, gpu_read_block, parquet, reader_stat
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import block as csv_block
-from pipeline.ingest.csv.dialect import TO_UTF8, Dialect
+from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import read_range
@@ -98,7 +98,7 @@ def _suggest_fix(bad: BadRow, contract: Contract) -> str:
     if "does not end" in bad.reason:
         return f"set {where}.csv: {{newlines_in_values: true}} if values hold newlines, or {skip}"
     if "UTF-8" in bad.reason:
-        return f"{TO_UTF8}, or {skip}"
+        return f"set {where}.csv.encoding, such as cp1252, if the file is not UTF-8, or {skip}"
     if bad.column is None or bad.value is None:
         delimiter = contract.csv_dialect.delimiter
         return f"check that the delimiter is {delimiter!r} and the text UTF-8, or {skip}"

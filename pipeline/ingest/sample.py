@@ -141,7 +141,7 @@ def _read_sample(
         table = parquet.read_first_rows(file, block.groups[0], columns, options, rows)
         return {name: table[name] for name in table.column_names}
     dialect = contract.csv_dialect
-    if block.stop is None or file.compression is not None:
+    if block.stop is None or file.is_sequential:
         # the block is the whole file, perhaps a compressed one: its beginning is cheap to read
         start, _ = find_data_start(read_head(file, options, HEAD), dialect)
         data = read_head(file, options, start + BYTES)[start:]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.config.model import ColumnType, Source
@@ -13,7 +14,9 @@ from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import type_inference
 from pipeline.ingest.csv.records import split_records
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, find_misfits
-from pipeline.ingest.sources.byte_ranges import read_head
+from pipeline.ingest.reading_note import ReadingNote
+from pipeline.ingest.sources.byte_ranges import detect_encoding
+from pipeline.ingest.sources.encodings import UTF8
 from pipeline.ingest.sources.files import (
     DEFAULT_PARTITION,
     File,
@@ -115,10 +118,14 @@ def _infer_from_csv(
     files: list[File], source: Source, where: str, trained: Contract | None = None
 ) -> Contract:
     options = source.storage_options
-    first = read_head(files[0], options, type_inference.HEAD)
-    dialect = dialects.infer_dialect(first, files[0].path, source.csv)
-    for file in files[1:]:
-        names = dialects.read_header(read_head(file, options, HEADER), file.path, dialect)
+    encoding = source.csv.encoding
+    file, first = detect_encoding(files[0], options, type_inference.HEAD, encoding)
+    dialect = dialects.infer_dialect(first, file.path, source.csv)
+    files = [file, *files[1:]]
+    for i, other in enumerate(files[1:], 1):
+        files[i], head = detect_encoding(other, options, HEADER, encoding)
+        file = files[i]
+        names = dialects.read_header(head, file.path, dialect)
         if names != dialect.names:
             difference = _compare(dict.fromkeys(dialect.names, ""), dict.fromkeys(names, ""))
             raise SchemaError(
@@ -148,8 +155,18 @@ def _infer_from_csv(
         dialect,
         row_bytes=sample.row_bytes,
         storage_options=options,
+        notes=tuple(_note_encodings(files, where)) if encoding is None else (),
         where=where,
     )
+
+
+def _note_encodings(files: Sequence[File], where: str) -> Iterator[ReadingNote]:
+    """Yield a note per encoding other than UTF-8 that was detected."""
+    for encoding, count in Counter(file.encoding for file in files).items():
+        if encoding != UTF8:
+            these = "" if count == len(files) else f" in {count:,} of {len(files):,} files"
+            change = None if where == NEW_DATA else f"{where}.csv.encoding: NAME"
+            yield ReadingNote("encoding", f"the text is read as {encoding}{these}", None, change)
 
 
 def _no_rows_error(path: str, head: bytes, dialect: dialects.Dialect) -> SchemaError:

@@ -17,7 +17,7 @@ NEW_DATA: dict[str, Case] = {
     "integers as pandas writes them": bad_new("a,b,t\n1.0,x,2024-01-01\n,y,2024-01-02\n", "line 2", "'1.0'", "Int64"),
     "a date of another format": bad_new(NEW + "3,x,02/01/2024\n", "line 4", "'t'", "02/01/2024"),
     "a row too short": bad_new(NEW + "3\n", "line 4", "1 fields instead of 3"),
-    "a row that is not UTF-8": bad_new(NEW.encode() + b"3,\xff,2024-01-03\n", "line 4", "UTF-8"),
+    "a row that is not UTF-8": bad_new(f"{NEW}3,éé,2024-01-03\n".encode() + b"3,\xff,2024-01-03\n", "line 5", "UTF-8"),
     "empty": bad_new("", r"n\.csv is empty"),
     "two columns of one name": bad_new("a,a,b,t\n1,1,x,2024-01-01\n", "columns 1 and 2", "'a'"),
     "gzip cut off": bad_new(gzip.compress(NEW.encode() * 99)[:-9], r"n\.csv\.gz", "damaged", name="n.csv.gz"),

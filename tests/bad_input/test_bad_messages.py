@@ -92,7 +92,7 @@ CASES = {
         {"d.csv": "a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(200_000)) + "oops,1\n"},
         {}, 2, r"line 200002.*'?a'?.*oops",
     ),
-    "bad utf-8": ({"d.csv": GOOD_CSV.encode() + b"1,\xff,0\n"}, {}, 2, "UTF-8"),
+    "bad utf-8": ({"d.csv": f"{GOOD_CSV}1,éé,0\n".encode() + b"1,\xff,0\n"}, {}, 2, "UTF-8"),
     "duplicate column names": ({"d.csv": "a,a,y\n1,2,0\n3,4,1\n"}, {}, 2, "'a'"),
     "files with other columns": (
         {"f/1.csv": GOOD_CSV, "f/2.csv": "a,c,y\n1,x,0\n"}, {"data__path": "f"}, 2, r"2\.csv",

@@ -89,7 +89,6 @@ def test_mistakes_are_named(changes, message):
     [
         ("data.csv.sep=x", "csv.sep: unknown key[\\s\\S]*write 'delimiter'"),
         ("data.csv.decimal=x", "by the column's values"),
-        ("data.csv.encoding=x", "iconv"),
         ("data.dtype=x", "write 'types'"),
         ("split.test_size=x", "write 'test'"),
         ("test_size=x", "write 'split'"),

@@ -106,7 +106,7 @@ def test_odd_bytes_are_left_to_the_host(tmp_path, own, name):
     odd, why = ODD[name]
     odd = odd.encode() if isinstance(odd, str) else odd
     good = b"".join(b"%d,s\n" % i for i in range(1500))  # the dialect knows the head
-    text = b"v,s\n" + good + odd + b"\n" + good
+    text = b"v,s\n" + good + odd + b"\n" + good + "1,üü\n".encode()
     source = csv(tmp_path / "a.csv", text, {"v": "integer"}, newlines_in_values=False)
     found, expected, told = both(source, own)
     assert told == {why: 1}

@@ -227,7 +227,7 @@ def test_a_turn_beyond_the_sampled_part_is_named_exactly(tmp_path, monkeypatch):
         ("1,2,3", "3 fields instead of 2", None),
         ("1", "1 fields instead of 2", None),
         ('1,"x', "a quoted field does not end on its line", None),
-        (b"1,\xff\xfe", "not UTF-8 text", "\\xff\\xfe"),
+        (b"1,\xff\xfe", "not UTF-8 text", "\\xff\\xfe"),  # beside letters of UTF-8 in the last row
         ("1.5,x", "not an integer", "1.5"),
         ("99999999999999999999,x", "not an integer", "99999999999999999999"),
         (" ,x", "not an integer", " "),
@@ -237,7 +237,7 @@ def test_a_turn_beyond_the_sampled_part_is_named_exactly(tmp_path, monkeypatch):
 def test_bad_rows_are_set_aside(tmp_path, rows, reason, value):
     bad = rows if isinstance(rows, bytes) else rows.encode()
     good = b"".join(b"%d,a\n" % i for i in range(100))
-    (tmp_path / "a.csv").write_bytes(b"n,s\n" + good + bad + b"\n7,b\n")
+    (tmp_path / "a.csv").write_bytes(b"n,s\n" + good + bad + "\n7,ääää\n".encode())
     types = {"n": "integer"}
     source = Source(path=str(tmp_path / "a.csv"), csv=Csv(delimiter=","), types=types)
     frame, rejected, _ = read(source, bad="quarantine")

@@ -185,7 +185,6 @@ def test_headers(tmp_path):
         (b"PK\x03\x04zip", "a zip or Excel file"),
         (b"BZh91AY&SY\0", "compressed with bzip2"),
         (b"\xfd7zXZ\0", "compressed with xz"),
-        (b"\xff\xfea\0,\0", "UTF-16"),
         (b"\x1f\x8b\x08", "compressed with gzip"),
         (b"PAR1....PAR1", "a Parquet file"),
         (b"a,b\r1,2\r", "carriage return alone"),

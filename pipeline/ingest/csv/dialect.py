@@ -71,7 +71,7 @@ class Dialect:
         )
 
 
-TO_UTF8 = "save the file as UTF-8, such as: iconv -f latin1 -t utf-8 OLD > NEW"
+TO_UTF8 = "name the encoding of the file, such as csv.encoding: cp1252, or save it as UTF-8"
 NEEDS_TEXT = "give a CSV of UTF-8 text; in Excel, save it as `CSV UTF-8`"
 TOO_WIDE = "turn so many columns into rows"
 

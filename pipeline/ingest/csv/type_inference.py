@@ -58,7 +58,7 @@ def sample_values(
         start, _ = find_data_start(first, dialect)
         pieces = [first[start:]]
         # These cannot be read from the middle, or only at the cost of another request.
-        whole = file.compression or dialect.newlines_in_values or is_url(file.path)
+        whole = file.is_sequential or dialect.newlines_in_values or is_url(file.path)
         if not whole and file.size > len(first):
             middle, end = (file.size + len(first)) // 2, file.size - PIECE
             places = [max(a, len(first) - 1) for a in (middle, end) if a > len(first) or a == end]

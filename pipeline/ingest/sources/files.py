@@ -15,7 +15,8 @@ from pipeline.config.loader import expand_url
 from pipeline.config.model import Source
 from pipeline.config.urls import Url, is_container, is_url, parse_url
 from pipeline.errors import DataError, InputError, SchemaError, check_utf8
-from pipeline.ingest.sources import http_files
+from pipeline.ingest.sources import endings, http_files
+from pipeline.ingest.sources.encodings import UTF8, is_wide
 from pipeline.ingest.sources.filesystems import (
     check_bucket,
     describe_os_error,
@@ -24,13 +25,6 @@ from pipeline.ingest.sources.filesystems import (
     translate_errors,
 )
 
-CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
-PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
-COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-PACKED = (".bz2", ".xz", ".zip", ".7z", ".lz4")
-OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
-          ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
-"""Endings of other formats that users often try."""
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's word for a missing key
 
 
@@ -45,30 +39,23 @@ class File:
     """``size-mtime_ns``, or the store's ETag."""
     partitions: tuple[tuple[str, str], ...] = ()
     """``key=value`` folders below the source's root, in order."""
+    encoding: str = UTF8
+    """Encoding of a CSV's text, by Python's name (`pipeline.ingest.sources.encodings`)."""
 
     @property
     def format(self) -> str:
         """``csv``, ``parquet``, or an empty text for another ending."""
-        ending = _get_ending(self.path)
-        if ending in CSV_ENDINGS:
-            return "csv"
-        return "parquet" if ending in PARQUET_ENDINGS else ""
+        return endings.guess_format(self.path)
 
     @property
     def compression(self) -> str | None:
         """``gzip``, ``zstd`` or None, by the ending."""
-        return COMPRESSION.get(os.path.splitext(_lower_path(self.path))[1])
+        return endings.guess_compression(self.path)
 
-
-def _lower_path(path: str) -> str:
-    """Return the path in lower case, without the query of an HTTP URL."""
-    is_http = is_url(path) and parse_url(path).is_http
-    return (path.partition("?")[0] if is_http else path).lower()
-
-
-def _get_ending(path: str) -> str:
-    stem, last = os.path.splitext(_lower_path(path))
-    return os.path.splitext(stem)[1] if last in COMPRESSION else last
+    @property
+    def is_sequential(self) -> bool:
+        """Return whether the content must be read from its beginning on, in one block."""
+        return self.compression is not None or is_wide(self.encoding)
 
 
 def find_files(source: Source) -> list[File]:
@@ -111,12 +98,12 @@ def detect_format(files: list[File], source: Source) -> str:
                 kind = "parquet" if stream.read(4) == b"PAR1" else ""
         by_format.setdefault(kind, file.path)
     if (unknown := by_format.get("")) is not None:
-        if _get_ending(unknown) in PACKED:
+        if endings.get_ending(unknown) in endings.PACKED:
             raise SchemaError(
                 f"{unknown} is compressed in a way that is not read",
                 fix="unpack it, or compress it with gzip or zstd",
             )
-        if _get_ending(unknown) in OTHERS:
+        if endings.get_ending(unknown) in endings.OTHERS:
             raise SchemaError(
                 f"{unknown} is neither CSV nor Parquet",
                 fix="write it as Parquet; in pandas: frame.to_parquet('new.parquet')",

@@ -1,0 +1,40 @@
+"""Endings of file names, and the formats and compressions that they stand for."""
+
+from __future__ import annotations
+
+import os
+
+from pipeline.config.urls import is_url, parse_url
+
+CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
+PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
+COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+PACKED = (".bz2", ".xz", ".zip", ".7z", ".lz4")
+OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
+          ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
+"""Endings of other formats that users often try."""
+
+
+def guess_format(path: str) -> str:
+    """Return ``csv``, ``parquet``, or an empty text for another ending."""
+    ending = get_ending(path)
+    if ending in CSV_ENDINGS:
+        return "csv"
+    return "parquet" if ending in PARQUET_ENDINGS else ""
+
+
+def guess_compression(path: str) -> str | None:
+    """Return ``gzip``, ``zstd`` or None."""
+    return COMPRESSION.get(os.path.splitext(_lower_path(path))[1])
+
+
+def get_ending(path: str) -> str:
+    """Return a path's ending in lower case, the one before ``.gz`` or ``.zst``."""
+    stem, last = os.path.splitext(_lower_path(path))
+    return os.path.splitext(stem)[1] if last in COMPRESSION else last
+
+
+def _lower_path(path: str) -> str:
+    """Return the path in lower case, without the query of an HTTP URL."""
+    is_http = is_url(path) and parse_url(path).is_http
+    return (path.partition("?")[0] if is_http else path).lower()
