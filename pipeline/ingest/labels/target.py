@@ -19,6 +19,8 @@ MAX_VALUES = 1_000
 """Distinct target values that are counted; a target has at most so many classes."""
 MAX_INTEGER_CLASSES = 20
 """Distinct integers up to which they are classes."""
+MANY_CLASSES, RARE = 50, 10
+"""Classes of a text target above which most must have as many rows as `RARE`."""
 EXACT = 2**53
 """Largest integer up to which float64 is exact."""
 
@@ -135,7 +137,9 @@ def infer_target(summary: TargetSummary, data: Data) -> InferredTarget:
     sorted; ``data.positive`` comes last.
 
     Raises:
-        DataError: no value, or a single one; infinite numbers; too many classes.
+        DataError: no value, or a single one; infinite numbers; too many classes; more than 50
+            classes of text of which most have fewer than ten rows, unless ``data.task`` asks for
+            them.
         ConfigError: ``data.task`` or ``data.positive`` does not fit the values.
     """
     if summary.counts is not None and len(summary.counts) < 2:
@@ -153,6 +157,7 @@ def infer_target(summary: TargetSummary, data: Data) -> InferredTarget:
         )
     if data.task == "auto":
         task, why = _infer_task(summary)
+        _check_rare_classes(summary, data)
     else:
         task, why = data.task, f"data.task is {data.task}"
     if task != "regression":
@@ -183,6 +188,26 @@ def _infer_task(summary: TargetSummary) -> tuple[Task, str]:
         return "multiclass", f"the target has {shown} distinct whole numbers"
     kind = "whole numbers" if summary.whole else "numbers"
     return "regression", f"the target has {shown} distinct {kind}"
+
+
+def _check_rare_classes(summary: TargetSummary, data: Data) -> None:
+    """Refuse text that has more rare values than classes: a name, a price, a date, a comment."""
+    counts = summary.counts
+    if summary.dtype != "text" or (counts is not None and len(counts) <= MANY_CLASSES):
+        return
+    rare = 0 if counts is None else sum(rows < RARE for rows in counts.values())
+    if counts is not None and rare <= len(counts) / 2:
+        return
+    shown = f"more than {MAX_VALUES:,}" if counts is None else f"{len(counts):,}"
+    few = f", {rare:,} of them with fewer than {RARE} rows" if rare else ""
+    among = "" if counts is None else f", or data.task: multiclass to learn all {shown}"
+    raise DataError(
+        f"data.target: {data.target!r} is text with {shown} distinct values{few}",
+        examples=_list_examples(summary),
+        fix="name another target; if these are numbers, correct the values that are not, or set "
+        f"types: {{{data.target}: float}}, for a regression; if they are classes, group them, "
+        f'such as target: {data.target} == "…"{among}',
+    )
 
 
 def _check_finite(summary: TargetSummary, data: Data) -> None:

@@ -108,6 +108,21 @@ def test_the_positive_class_comes_last(values, positive, classes, device):
     assert labels == [float(classes.index(v)) for v in values]
 
 
+MONEY = [f"{i} EUR" for i in range(60)] + ["0 EUR", "1 EUR"] * 20
+"""A text of which most values are rare."""
+
+
+def test_many_classes_are_a_task_if_most_are_frequent_or_they_are_asked_for():
+    frequent = [f"c{i % 60:02}" for i in range(60 * 10)]
+    assert len(settled(frequent)[0].classes) == 60
+    assert len(settled(MONEY[:50])[0].classes) == 50
+    assert len(settled(MONEY, task="multiclass")[0].classes) == 60
+    with pytest.raises(DataError) as caught:
+        settled(MONEY)
+    for proposal in ("types: {y: float}", "data.task: multiclass", 'target: y == "…"'):
+        assert proposal in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("values", "data", "error", "message"),
     [
@@ -115,7 +130,9 @@ def test_the_positive_class_comes_last(values, positive, classes, device):
         (["a", "a", None], {}, DataError, "only one value"),
         (NOTHING, {}, DataError, "missing in every row"),
         ([None, None], {}, DataError, "missing in every row"),
-        ([f"t{i}" for i in range(1001)], {}, DataError, "more than 1000 distinct values"),
+        ([f"t{i}" for i in range(1001)], {}, DataError, "more than 1,000 distinct values"),
+        ([f"t{i}" for i in range(1001)], {"task": "multiclass"}, DataError, "more than 1000"),
+        (MONEY, {}, DataError, "text with 60 distinct values, 58 of them with fewer than 10 rows"),
         (["a", "b", "c"], {"task": "regression"}, ConfigError, "text"),
         (["a", "b", "c"], {"task": "binary"}, ConfigError, "3 distinct values"),
         ([1, 2, 3], {"task": "binary"}, ConfigError, "> 15"),
