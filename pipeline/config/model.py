@@ -76,7 +76,8 @@ class Data(Source):
     positive: str | int | float | bool | None = None
     """Class whose probability a binary task reports. None: the last of the sorted classes."""
     weight: str | None = None
-    """Column of row weights, which are numbers >= 0."""
+    """Column of row weights, which are numbers >= 0: 2 counts as two such rows in all that is
+    fitted or measured. Rows of weight 0 are dropped; a note says how many."""
     tables: Mapping[str, Table] = {}
     on_bad_rows: Literal["error", "quarantine"] = "error"
     rows: int | None = Field(None, ge=1)

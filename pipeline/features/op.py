@@ -54,7 +54,12 @@ class Rows:
     label: Array | None = None
     """float64, n: 0/1 (binary), 0…k-1 (multiclass) or the value (regression). None at predict."""
     weight: Array | None = None
-    """float64, n: row weights, or None."""
+    """float64, n: row weights, or None for rows that count once each.
+
+    An op learns the same from a row of weight 2 as from two such rows, and nothing from a row of
+    weight 0: `tests/contract/test_op_weights.py` checks both for every fitted op. A run drops rows
+    of weight 0 before ops see any. An op that learns the sequence of the rows (lag) or their number
+    (join) counts each row once, and its docstring says so."""
     task: Task = "regression"
     n_classes: int = 0
     """Number of classes; 0 for a regression."""

@@ -73,7 +73,8 @@ ClassWeights = Annotated[
         lambda value: {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
     ),
 ]
-"""None; ``balanced``: rows / (classes · rows of the class); or a weight per class, by its text."""
+"""None; ``balanced``: rows / (classes · rows of the class), counted by weight; or a weight per
+class, by its text."""
 
 
 class ModelParams(BaseModel):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.device import Frames
+from pipeline.device import Array, Frames
 from pipeline.errors import ConfigError, DataError, suggest_or_list
 from pipeline.matrix import Feed, Matrix, SetName, take_rows
 from pipeline.train.feed import map_blocks
@@ -22,7 +22,8 @@ def compute_class_weights(asked: ClassWeight, feed: Feed) -> np.ndarray | None:
     """Compute a weight per class in label order; None if all are 1.
 
     ``balanced`` is n / (k · n_c) over the k classes that the training rows have (King and Zeng,
-    2001, as in scikit-learn); a class without training rows gets 1.
+    2001, as in scikit-learn), where n and n_c are sums of row weights; a class without training
+    rows gets 1.
 
     Raises:
         ConfigError: the target has no classes, or not the one that is named.
@@ -60,7 +61,7 @@ def with_class_weights(params: Params, feed: Feed) -> Params:
 
 
 def count_classes(feed: Feed) -> np.ndarray:
-    """Count the training rows of each class: float64 (classes,)."""
+    """Count the training rows of each class, or add up their weights: float64 (classes,)."""
     classes = len(feed.target.classes)
     by_block = map_blocks(feed, "train", _count_in_block, classes)
     counts: np.ndarray = np.sum([[0.0] * classes, *by_block], axis=0)
@@ -69,8 +70,10 @@ def count_classes(feed: Feed) -> np.ndarray:
 
 def _count_in_block(block: Matrix, classes: int) -> list[float]:
     assert block.label is not None
-    codes = block.label.astype("int64")
-    return [float((codes == c).sum()) for c in range(classes)]
+    codes, weight = block.label.astype("int64"), block.weight
+    if weight is None:
+        return [float((codes == c).sum()) for c in range(classes)]
+    return [float(weight[codes == c].sum()) for c in range(classes)]
 
 
 def iter_weighted_blocks(
@@ -91,14 +94,20 @@ def iter_weighted_blocks(
                 f"{LARGEST:.1e}, which models cannot hold",
                 fix="check the target's expression for a division by 0, or divide it by a unit",
             )
-        if by_class is not None:
-            weight = label * 0 + 1.0 if block.weight is None else block.weight
-            # not `by_class[codes]`: an array of the host cannot be indexed by one of the GPU
-            for c, factor in enumerate(by_class):
-                weight = weight * (1 + (label == c) * (factor - 1))
-            yield block._replace(weight=weight)
-        else:
-            yield block
+        yield block._replace(weight=multiply_class_weights(label, block.weight, by_class))
+
+
+def multiply_class_weights(
+    label: Array, weight: Array | None, by_class: np.ndarray | None
+) -> Array | None:
+    """Return row weight times class weight, (n,); None if there are neither."""
+    if by_class is None:
+        return weight
+    product = label * 0 + 1.0 if weight is None else weight
+    # not `by_class[codes]`: an array of the host cannot be indexed by one of the GPU
+    for c, factor in enumerate(by_class):
+        product = product * (1 + (label == c) * (factor - 1))
+    return product
 
 
 def sample_block(

@@ -159,9 +159,9 @@ TARGETS: dict[str, Case] = {
     ),
     "weights of the valid rows 0": bad_data(
         "a,w,s,y\n" + "".join(f"{i},{i % 6 > 1:d},{['valid', 'test', 'train'][i % 6 // 2]},{i % 2}\n" for i in range(60)),
-        "valid rows are 0", "split: {valid: 0}", data__weight="w", split={"by": "column", "column": "s"},
+        "no row is in valid .*; 20 rows of weight 0 in no set", "data.weight.*set valid: 0", data__weight="w", split={"by": "column", "column": "s"},
     ),
-    "all weights 0": bad_data("a,w,y\n" + "1,0,0\n2,0,1\n" * 30, r"data\.weight", "all training rows are 0", data__weight="w"),
+    "all weights 0": bad_data("a,w,y\n" + "1,0,0\n2,0,1\n" * 30, r"data\.weight", "all 60 rows are 0", data__weight="w"),
     "no training row": bad_data("a,y\n1,0\n2,1\n", "training|train", "split|rows"),
     "one class to train on": bad_data(
         "a,t,y\n" + "".join(f"{i},{2000 + i},{int(i > 45)}\n" for i in range(60)), "training rows are all of one class, 0", "0, 1", split={"by": "time", "column": "t"},

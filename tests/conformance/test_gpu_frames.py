@@ -14,6 +14,7 @@ from cases import CASES, setting
 from conforming import assert_on_the_host
 
 from pipeline.device import cpu
+from pipeline.device.weighted_quantiles import compute_weighted_quantiles
 from pipeline.features.op import Op
 
 
@@ -131,6 +132,14 @@ def test_every_op_on_the_gpus_own_functions(chosen, gpu):
                 pd.testing.assert_series_equal(
                     plainly(made[name]), plainly(expected[name]), rtol=1e-12, atol=0
                 )
+
+
+def test_weighted_quantiles_of_the_gpus_arrays(gpu):
+    values, weights = np.array([3.0, 1.0, 2.0, 9.0]), np.array([2.0, 1.0, 0.5, 4.0])
+    shares = [0.0, 0.4, 0.5, 1.0]
+    there = [gpu.to_device(array) for array in (values, weights)]
+    found = compute_weighted_quantiles(*there, shares, gpu.xp)
+    assert found == pytest.approx(compute_weighted_quantiles(values, weights, shares, np))
 
 
 def plainly(column):

@@ -98,6 +98,7 @@ class Case:
     tables: Any = dict
     together: str = ""
     sample_rate: float = 1.0
+    weighted: bool = False
 
     @property
     def op_name(self):
@@ -107,7 +108,8 @@ class Case:
     def id(self):
         detail = str(self.entry[self.op_name]).replace("'", "")[:70]
         extra = "" if self.task == "regression" else f" {self.task}"
-        return f"{self.op_name} {detail}{extra}{' sample' if self.sample_rate < 1 else ''}"
+        extra += " sample" if self.sample_rate < 1 else ""
+        return f"{self.op_name} {detail}{extra}{' weighted' if self.weighted else ''}"
 
 
 def case(name, parameters, **more):
@@ -117,6 +119,11 @@ def case(name, parameters, **more):
 def learnt(name, parameters, **more):
     """The op on all rows, and on a sample of them."""
     return [case(name, parameters, **more), case(name, parameters, sample_rate=0.5, **more)]
+
+
+def weighed(name, parameters, **more):
+    """The op on rows with weights."""
+    return case(name, parameters, weighted=True, **more)
 
 
 ANY = ["text é", "a.b c", "x", "bool", "when", "code", "none", "no text"]
@@ -188,6 +195,19 @@ CASES = [
     case("target_encode", {**ENCODE, "smooth": 0}, task="multiclass"),
     case("target_encode", {**ENCODE, "by": "group", "column": "code"}, task="binary"),
     *learnt("target_encode", {**ENCODE, "by": "time", "column": "later"}, task="binary"),
+    weighed("aggregate", {"by": ["text é"], "columns": ["x", "a.b c", "none"], **GROUPS}),
+    weighed("bucket", {"columns": NUMBERS, "quantiles": 4}, sample_rate=0.5),
+    weighed("categorify", {"columns": ANY, "min_count": 9, "max_size": 3}),
+    weighed("count_encode", {"columns": ANY, "normalize": True}),
+    weighed("fill", {"columns": NUMBERS, "with": "median"}),
+    weighed("fill", {"columns": NUMBERS, "with": "mean"}),
+    weighed("fill", {"columns": ANY, "with": "most_frequent"}),
+    weighed("one_hot", {"columns": ["text é", "a.b c"], "max_values": 3, "min_count": 5}),
+    weighed("scale", {"columns": NUMBERS, "method": "standard"}),
+    weighed("scale", {"columns": NUMBERS, "method": "robust"}),
+    weighed("target_encode", ENCODE),
+    weighed("target_encode", {**ENCODE, "by": "time", "column": "later"}, task="binary"),
+    weighed("target_encode", {**ENCODE, "smooth": 0}, task="multiclass"),
 ]  # fmt: skip
 
 
@@ -212,11 +232,17 @@ class Setting:
     label: np.ndarray
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
+    @property
+    def weight(self):
+        """float64 (n,): weights of the rows, sums of which have rounding errors; some are equal."""
+        return 0.1 * (1 + np.arange(len(self.host)) * 5 % 7)
+
     def rows(self, at, device=cpu, **changes):
         """The runner's knowledge of the rows at these positions."""
+        weight = device.to_device(self.weight[at]) if self.case.weighted else None
         rows = Rows(
             device, device.to_device(np.asarray(at, dtype="int64")), device.to_device(self.label[at]),
-            None, self.case.task, TASKS[self.case.task], seed=3, sample_rate=self.case.sample_rate,
+            weight, self.case.task, TASKS[self.case.task], seed=3, sample_rate=self.case.sample_rate,
         )  # fmt: skip
         return replace(rows, **changes)
 

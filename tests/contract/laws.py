@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 
 REL = 1e-12
+EACH_ROW_ONCE = {"lag", "join"}
+"""Ops that learn the sequence of the rows or their number: their docstrings say that weights do not
+count. A run keeps rows of weight 0 from them, as from all others (`test_op_weights`)."""
 
 
 def assert_same(a, b, rel=REL, where="state", floor=0.0):
@@ -35,6 +38,18 @@ def assert_same(a, b, rel=REL, where="state", floor=0.0):
         assert close or (math.isnan(a) and math.isnan(b)), (where, a, b)
     else:
         assert a == b, where
+
+
+def as_floats(state):
+    """The state with whole numbers as floats, which sums of weights are."""
+    if isinstance(state, pd.DataFrame):
+        whole = [name for name, dtype in state.dtypes.items() if dtype.kind in "iu"]
+        return state.astype(dict.fromkeys(whole, "float64"))
+    if isinstance(state, dict):
+        return {key: as_floats(one) for key, one in state.items()}
+    if isinstance(state, list | tuple):
+        return [as_floats(one) for one in state]
+    return float(state) if type(state) is int else state
 
 
 def plain(frame):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
-from laws import REL, assert_same, bits, declared, fit, made
+from laws import EACH_ROW_ONCE, REL, as_floats, assert_same, bits, declared, fit, made
 from trials import trials
 from wild_ops import ENTRIES
 
@@ -108,7 +108,22 @@ def _listed(value):
     return [_listed(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def rows_of_weight_zero_change_nothing(trial):
+    some = np.flatnonzero(trial.weights > 0)
+    state = fitted(trial, [trial.weighted(np.arange(len(trial.weights)))])
+    same_state(trial, state, fitted(trial, [trial.weighted(some)]))
+
+
+def whole_weights_are_repeated_rows(trial):
+    some = np.flatnonzero(trial.weights > 0)
+    repeated = np.repeat(some, trial.weights[some].astype("int64"))
+    weighted = fitted(trial, [trial.weighted(at) for at in np.array_split(some, 2)])
+    plain = fitted(trial, [trial.given.part(repeated)])
+    same_state(trial, as_floats(weighted), as_floats(plain))
+
+
 OF_MERGING = (merging_commutes, merging_associates, partitions_do_not_matter_to_the_state)
+OF_WEIGHTS = (rows_of_weight_zero_change_nothing, whole_weights_are_repeated_rows)
 OF_ALL = (partitions_do_not_matter_to_the_values, the_state_is_the_same_once_it_was_stored)
 
 
@@ -120,7 +135,11 @@ def learns(name):
 LAWS = [
     pytest.param(law, name, id=f"{name}-{law.__name__}")
     for name in REGISTRY
-    for law in (*(OF_MERGING if learns(name) else ()), *OF_ALL)
+    for law in (
+        *(OF_MERGING if learns(name) else ()),
+        *(OF_WEIGHTS if learns(name) and name not in EACH_ROW_ONCE else ()),
+        *OF_ALL,
+    )
 ]
 
 

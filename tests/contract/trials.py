@@ -30,6 +30,8 @@ class Trial:
     """How many partitions there are."""
     seen: np.ndarray
     """bool (n,): the rows that it is fitted on, where others come to be transformed."""
+    weights: np.ndarray
+    """float64 (n,): whole numbers, 0 among them."""
     scale: float
     """The largest finite number of the frame and the label, times the rows."""
 
@@ -44,6 +46,11 @@ class Trial:
         """All rows in one partition."""
         chosen = np.ones(len(self.given.host), bool) if rows is None else rows
         return self.given.part(np.flatnonzero(chosen))
+
+    def weighted(self, at):
+        """The rows at these positions in one partition, with their weights."""
+        frame, rows = self.given.part(at)
+        return frame, replace(rows, weight=self.weights[at])
 
 
 @st.composite
@@ -71,7 +78,9 @@ def trials(draw, op_name):
     groups = _together(op, host)
     cuts = tuple(_cut(draw, groups, count) for _ in range(2))
     seen = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)), dtype=bool)
-    return Trial(given, cuts, count, seen, n * _largest(table, label))
+    weights = draw(st.lists(st.integers(0, 3).map(float), min_size=n, max_size=n))
+    weights = np.array(weights, dtype="float64")
+    return Trial(given, cuts, count, seen, weights, 3 * n * _largest(table, label))
 
 
 def _labels(classes, rows):

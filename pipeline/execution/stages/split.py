@@ -127,6 +127,9 @@ def _infer_labels(run: StageRun, raw: RawData, spec: LabelSpec) -> tuple[Partiti
     )
     if scan.filtered:
         notes.append(f"{quantify(scan.filtered, 'row')} dropped: filters")
+    if scan.weightless:
+        whose = pluralize(scan.weightless, "its", "their")
+        notes.append(f"{quantify(scan.weightless, 'row')} dropped: {whose} weight is 0")
     if scan.target_missing:
         whose = pluralize(scan.target_missing, "its", "their")
         dropped = quantify(scan.target_missing, "row")
@@ -151,7 +154,7 @@ def _infer_labels(run: StageRun, raw: RawData, spec: LabelSpec) -> tuple[Partiti
         config.seed,
         raw.plan.train_rate,
     )
-    split.check_counts(dict(counts.rows), config.split)
+    split.check_counts(dict(counts.rows), config.split, scan.weightless)
     assign.check_labels(counts, labels.target)
     notes += load.collect_reader_notes(client)
     return parts, LabelState(labels.target, labels.why, cuts, counts, scan.target_missing)
@@ -240,4 +243,9 @@ def _refuse_no_rows(context: RunContext, scan: assign.LabelScan) -> None:
     if scan.rows == scan.filtered:
         raise DataError(
             f"the filters drop all {scan.rows:,} rows", fix="check the `filter:` expressions"
+        )
+    if scan.weightless and scan.rows == scan.filtered + scan.weightless:
+        raise DataError(
+            f"data.weight: the weights of all {scan.weightless:,} rows are 0",
+            fix="name another column of weights, or leave data.weight out",
         )

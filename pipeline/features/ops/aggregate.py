@@ -69,6 +69,11 @@ class Aggregate(Op):
     no training row belongs to, and for a row with a missing key. They are also missing for a group
     without values, except for its count, which is 0.
 
+    With row weights ``mean`` and ``std`` are weighted, ``sum`` adds each value times its row's
+    weight, and ``count`` adds the weights of the rows with a value. A weight of 2 is the same as
+    two such rows, so ``sum``, ``count`` and ``std`` depend on the weights' unit. ``min`` and
+    ``max`` do not depend on weights.
+
     A training row is part of its own group's statistics. Therefore the columns of the target
     expression are refused.
 
@@ -93,7 +98,7 @@ class Aggregate(Op):
     columns: Columns
     """Numeric or bool columns to take statistics of."""
     stats: Stats = ("mean", "min", "max")
-    """Statistics; ``std`` divides by n - 1."""
+    """Statistics; ``std`` divides by n - 1, where n is the count."""
     as_: str | None = Field(None, alias="as")
     """Names of the results, with ``{column}`` and ``{stat}``; null:
     ``<column>__<stat>_by_<a>_<b>``."""
@@ -152,12 +157,12 @@ class Aggregate(Op):
         device = rows.device
         codes, keys = group_rows(frame, state["by"], device)
         # A single key column is coded by its dictionary, which may hold values that no row has.
-        seen = device.bincount(codes, len(keys)) > 0
+        seen = device.bincount(codes, len(keys), rows.weight) > 0
         parts = {
             f"{part}_{i}": values
             for i, name in enumerate(state["columns"])
             for part, values in compute_group_moments(
-                codes, device.to_floats(frame[name]), len(keys), device
+                codes, device.to_floats(frame[name]), len(keys), device, rows.weight
             ).items()
         }
         table = pd.concat([keys, pd.DataFrame(parts, index=keys.index)], axis=1)[seen]

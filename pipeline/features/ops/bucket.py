@@ -62,7 +62,8 @@ class Bucket(ColumnOp):
     """Rising edges between the buckets; give these or ``quantiles``."""
     quantiles: int | None = Field(None, ge=2, le=10_000)
     """Number of buckets with edges at quantiles of the sample of training rows (4: quartiles).
-    Equal edges count once, so there may be fewer buckets."""
+    Equal edges count once, so there may be fewer buckets. With row weights the buckets hold about
+    equal weights."""
 
     @field_validator("edges")
     @classmethod
@@ -106,7 +107,7 @@ class Bucket(ColumnOp):
         n = self.quantiles or 1
         shares = [i / n for i in range(1, n)]
         edges = [
-            _round_edges(compute_quantiles(sample, shares)) if any(map(len, sample)) else []
+            _round_edges(compute_quantiles(sample, shares)) if sum(map(np.size, sample)) else []
             for sample in summary["of"]
         ]
         return {"names": summary["names"], "edges": edges}

@@ -23,6 +23,9 @@ class Categorify(CountingOp, ColumnOp):
     stay missing. Columns with more than 5 million values are refused unless ``max_size`` limits how
     many are stored; even then all of them are counted in host memory.
 
+    With row weights the frequency of a value is the sum of its rows' weights. Frequencies that
+    differ by less than 1e-12 of all weights are equal.
+
     Example:
         - categorify: {columns: [city], min_count: 2}
 
@@ -44,7 +47,8 @@ class Categorify(CountingOp, ColumnOp):
     state_model: ClassVar[type[SavedState]] = CountTables
 
     min_count: int = Field(1, ge=1)
-    """Training rows that a value needs for a code of its own."""
+    """Training rows that a value needs for a code of its own; with row weights, their weight. 1
+    asks for nothing."""
     max_size: int | None = Field(None, ge=1)
     """Most values with a code of their own: the most frequent ones; null: all of them."""
 
@@ -62,8 +66,8 @@ class Categorify(CountingOp, ColumnOp):
         check_cardinality(summary, self.name, self.max_size)
         tables = []
         for counts in summary["of"]:
-            table = rank_by_count(counts)
-            table = table[table["count"] >= self.min_count].head(self.max_size or len(table))
+            table = rank_by_count(counts, self.min_count)
+            table = table.head(self.max_size or len(table))
             tables.append(table.reset_index(drop=True))
         return {"names": summary["names"], "tables": tables}
 

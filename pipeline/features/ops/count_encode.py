@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline.config.stored import Count
+from pipeline.config.stored import Count, Positive
 from pipeline.device import Series
 from pipeline.features.column_op import ColumnOp, CountingOp
 from pipeline.features.op import Rows, State, Summary
@@ -21,14 +21,16 @@ class CountTablesWithMissing(CountTables):
 
     column_lists: ClassVar[tuple[str, ...]] = ("names", "tables", "missing", "rows")
 
-    missing: list[Count]
-    rows: list[Count]
+    missing: list[Count | Positive]
+    rows: list[Count | Positive]
 
 
 class CountEncode(CountingOp, ColumnOp):
     """Replace values by the number of training rows that have them, as float64.
 
     The op takes columns of any kind. Missing counts as a value of its own; an unseen value is 0.
+    With row weights a count is the sum of the weights of the rows, so it has the weights' unit;
+    ``normalize`` removes it.
 
     Example:
         - count_encode: {columns: [city], as: "{column}_n"}
@@ -72,7 +74,7 @@ class CountEncode(CountingOp, ColumnOp):
 
         def encode() -> np.ndarray:
             counts = append_defaults(table["count"].to_numpy(), fitted["missing"], 0)
-            return counts / (max(fitted["rows"], 1) if self.normalize else 1)
+            return counts / ((fitted["rows"] or 1) if self.normalize else 1)
 
         at = device.find_positions(column, to_key_values(table["value"]), (table, "value"))
         return device.make_series(device.cache_array(table, "encoded", encode)[at], "float64")

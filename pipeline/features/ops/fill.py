@@ -75,6 +75,9 @@ class Fill(ColumnOp):
     datetimes). An integer column stays integer if the constant is an integer, else it becomes
     float64.
 
+    With row weights the median and the mean are weighted (`pipeline.device.weighted_quantiles` has
+    the formula), and a value is as frequent as its rows weigh.
+
     Infinite values are not missing and stay. A column without any training value is filled with 0,
     "", False or 1970-01-01.
 

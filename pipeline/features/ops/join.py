@@ -64,9 +64,10 @@ class Joined(SavedState):
 class Join(Op):
     """Append columns of a side table (``data.tables``), looked up by the table's keys.
 
-    A row whose key is missing or not in the table gets missing values; both cases are counted. A
-    joined column whose name exists already becomes ``<table>__<column>``. Numbers match numbers of
-    the same value, whether integer or float. Other keys must have the same type on both sides.
+    A row whose key is missing or not in the table gets missing values; both cases are counted, each
+    row once whatever its weight. A joined column whose name exists already becomes
+    ``<table>__<column>``. Numbers match numbers of the same value, whether integer or float. Other
+    keys must have the same type on both sides.
 
     The fitted state holds the key columns and the joined columns of the table, so a run scores new
     data without the table's file.

@@ -81,7 +81,8 @@ class Lag(Op):
 
     Missing values in a window are skipped. In a window without values ``count`` is 0 and the other
     statistics are missing. A row without entity or order gets missing values, and other rows do not
-    see it.
+    see it. Each row counts once, whatever its weight. A run drops rows of weight 0, so no row sees
+    them: give rows that are only history a tiny weight, such as 1e-9.
 
     Columns of the target expression need a ``gap`` of at least 1: the number of rows until the
     target is known. New data need not have these columns; the engine adds a column of missing

@@ -39,6 +39,8 @@ class OneHot(CountingOp):
     Equally frequent values are ordered by value. Rows with another or a missing value are False in
     all columns. Names that would be equal get ``_2``, ``_3``, … in the order of the values.
 
+    With row weights the frequency of a value is the sum of its rows' weights.
+
     Example:
         - one_hot: {columns: [city], max_values: 2}
 
@@ -61,7 +63,8 @@ class OneHot(CountingOp):
     max_values: int = Field(20, ge=1, le=1000)
     """Most values of a column that get a column of their own."""
     min_count: int = Field(1, ge=1)
-    """Training rows that a value needs for a column of its own."""
+    """Training rows that a value needs for a column of its own; with row weights, their weight. 1
+    asks for nothing."""
     values: Values | None = None
     """Values by column, for every selected column; null: the frequent values of the training rows.
     """
@@ -134,11 +137,10 @@ class OneHot(CountingOp):
         """Return the values of each column, the most frequent first."""
         values = []
         for counts in summary["of"]:
-            table = rank_by_count(counts)
+            table = rank_by_count(counts, self.min_count)
             if table["value"].dtype.kind == "f":  # an infinite value cannot be stored as JSON
                 table = table[np.isfinite(table["value"].to_numpy())]
-            frequent = table[table["count"] >= self.min_count].head(self.max_values)
-            values.append(frequent["value"].tolist())
+            values.append(table["value"].head(self.max_values).tolist())
         return {"names": summary["names"], "values": values}
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:

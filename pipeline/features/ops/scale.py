@@ -39,7 +39,9 @@ class Scale(ColumnOp):
 
     A spread of 0 is taken as 1: a constant column becomes 0.0. Missing values stay missing.
     Infinite values do not affect the statistics and stay infinite. New values may lie outside the
-    range of training values.
+    range of training values. With row weights mean, standard deviation, median and quartiles are
+    weighted; smallest value and range are not (`pipeline.device.weighted_quantiles` has the formula
+    of quantiles).
 
     Example:
         - scale: {columns: [km], method: min_max}

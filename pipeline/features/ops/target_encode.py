@@ -75,7 +75,11 @@ class TargetEncode(ColumnwiseOp):
     For a regression the result is the mean; for two classes it is the share of class 1. For more
     classes there is a column per class, ``<column>__<class>`` (``<as>__<class>`` with ``as``), with
     the share of that class. The mean is smoothed towards the overall mean
-    (`pipeline.features.stats.target_means` has the formula). Row weights are not used.
+    (`pipeline.features.stats.target_means` has the formula).
+
+    With row weights all means are weighted, those of the folds too, and ``smooth`` is a weight. So
+    the unit of the weights matters to the smoothing: if all weights are doubled, double ``smooth``
+    as well. Blocks of time have about equal weight.
 
     A training row gets the mean over the *other* folds, smoothed towards their overall mean. All
     other rows get the mean over all training rows. Missing is a value of its own. A value that no
@@ -101,7 +105,8 @@ class TargetEncode(ColumnwiseOp):
     folds: int = Field(5, ge=2, le=100)
     """Number of folds."""
     smooth: float = Field(20.0, ge=0)
-    """Number of rows with the overall mean that are added to the rows of each value."""
+    """Number of rows with the overall mean that are added to the rows of each value; with row
+    weights, their weight."""
     by: Literal["random", "group", "time"] = "random"
     """Folds: rows at ``random``; rows with equal ``column`` together (``group``); or successive
     blocks of ``column`` of about equal size (``time``; without a time: the first block)."""
@@ -170,7 +175,12 @@ class TargetEncode(ColumnwiseOp):
             times, missing = device.to_arrays(frame[self.column])
             if times.dtype.kind == "f":  # cuts are finite; infinite times go to the outer blocks
                 missing = ~device.xp.isfinite(times)
-            return {"times": [device.to_host_unordered(times[rows.sample_mask() & ~missing])]}
+            chosen = rows.sample_mask() & ~missing
+            if rows.weight is None:
+                return {"times": [device.to_host_unordered(times[chosen])], "weights": []}
+            chosen = chosen & (rows.weight > 0)
+            times, weights = (device.to_host(values[chosen]) for values in (times, rows.weight))
+            return {"times": [times], "weights": [weights]}
         assert rows.label is not None, "target_encode needs a label to be fitted"
         fold, tables = self.assign_folds(frame, rows, state), {}
         for output in state["outputs"]:
@@ -183,6 +193,7 @@ class TargetEncode(ColumnwiseOp):
                 folds=self.folds,
                 n_classes=rows.n_classes,
                 device=device,
+                weight=rows.weight,
             )
         return {"tables": tables}
 
@@ -193,7 +204,7 @@ class TargetEncode(ColumnwiseOp):
             DataError: more than 5 million keys.
         """
         if "times" in a:
-            return {"times": a["times"] + b["times"]}
+            return {name: a[name] + b[name] for name in a}
         tables = {name: merge_sums(table, b["tables"][name]) for name, table in a["tables"].items()}
         for name, table in tables.items():
             check_key_count(len(table), self.name, name)
@@ -206,22 +217,37 @@ class TargetEncode(ColumnwiseOp):
             DataError: more than 5 million keys; or all training rows in one fold.
         """
         if "times" in summary:
-            times = np.sort(np.concatenate(summary["times"]))
-            inner = range(1, self.folds) if len(times) else ()
-            return {**state, "cuts": [times[len(times) * f // self.folds].item() for f in inner]}
+            return {**state, "cuts": self._find_cuts(**summary)}
         tables = []
         for name, table in summary["tables"].items():
             check_key_count(len(table), self.name, name)
             tables.append(table.sort_values([IS_MISSING, KEY], ignore_index=True))
         # Every table counts the same rows, so the first one shows the sizes of the folds.
         sizes = tables[0][count_names(self.folds)].sum()
-        if self.by != "random" and int((sizes > 0).sum()) == 1 and sizes.sum() > 1:
+        # Weights are not numbers of rows: one row alone is refused too if it has a weight.
+        weighted, total = sizes.dtype.kind == "f", sizes.sum()
+        if self.by != "random" and int((sizes > 0).sum()) == 1 and (weighted or total > 1):
+            rows = "all training rows" if weighted else f"all {total:,} training rows"
             raise DataError(
-                f"target_encode: by: {self.by} puts all {sizes.sum():,} training rows into one "
-                f"fold: {self.column!r} has too few distinct values",
+                f"target_encode: by: {self.by} puts {rows} into one fold: "
+                f"{self.column!r} has too few distinct values",
                 fix="use another column, or by: random",
             )
         return {**state, "tables": tables}
+
+    def _find_cuts(self, times: list[np.ndarray], weights: list[np.ndarray]) -> list[float | int]:
+        """Return the first time of each block but the first; none without times."""
+        every = np.concatenate(times)
+        shares = range(1, self.folds) if len(every) else ()
+        if not weights:
+            every = np.sort(every)
+            return [every[len(every) * f // self.folds].item() for f in shares]
+        order = np.argsort(every, kind="stable")
+        ends = np.cumsum(np.concatenate(weights)[order])
+        # The row at which the weight of the rows up to it exceeds the share; whole weights give
+        # the cuts of as many equal rows.
+        at = [np.searchsorted(ends, ends[-1] * f / self.folds, side="right") for f in shares]
+        return [every[order[min(i, len(every) - 1)]].item() for i in at]
 
     def transform(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Encode with the means over all training rows."""

@@ -1,7 +1,7 @@
 """Rows per value of a column, and its missing rows: counted per partition, then added up.
 
-Counts are exact and keyed by value, so that partitions may hold different values. Row weights do
-not affect them.
+Counts are exact and keyed by value, so that partitions may hold different values. With row weights
+a count is the sum of the weights of the rows: a weight of 2 counts as two rows, one of 0 as none.
 """
 
 from __future__ import annotations
@@ -17,19 +17,28 @@ from pipeline.features.saved_state import ExpectedTable, SavedState, TableName, 
 from pipeline.features.stats.key_tables import check_key_count, to_key_column
 from pipeline.schema import Schema
 
+RESOLUTION = 2.0**-40
+"""Smallest difference of two weights that ranks them, as a share of all weights of a column.
+
+Sums of weights have rounding errors, which depend on the partitions. They are far smaller, so the
+same values are equally frequent on every layout.
+"""
+
 
 class Counts(NamedTuple):
-    """Rows per value, and missing rows."""
+    """Rows per value, and missing rows; or their weights."""
 
     table: pd.DataFrame
     """Host frame with a row per value: ``value`` (str, int64, float64, bool; datetimes as int64 µs)
-    and ``count`` (int64, at least 1)."""
-    missing: int
+    and ``count`` (int64, at least 1; with weights float64, above 0)."""
+    missing: float
+    """Missing rows (int), or their weight."""
 
     @property
-    def rows(self) -> int:
-        """Number of all rows, including missing ones."""
-        return int(self.table["count"].sum()) + self.missing
+    def rows(self) -> float:
+        """Number of all rows (int), or their weight, including missing ones."""
+        present: float = self.table["count"].to_numpy().sum().item()
+        return present + self.missing
 
 
 class CountTables(SavedState):
@@ -43,21 +52,23 @@ class CountTables(SavedState):
     def describe_tables(self, op: Any, schema: Schema) -> list[ExpectedTable]:
         """Describe a table of values and counts per column."""
         return [
-            ExpectedTable({"value": key_content(schema[n].dtype), "count": "int64"}, ("value",))
+            ExpectedTable({"value": key_content(schema[n].dtype), "count": "number"}, ("value",))
             for n in self.names
         ]
 
 
 def count_values(series: Series, rows: Rows) -> Counts:
-    """Count the rows per value of one partition's column."""
-    device = rows.device
+    """Count the rows per value of one partition's column, or add up their weights."""
+    device, weight = rows.device, rows.weight
     codes, values = device.to_codes(series)
     if values.dtype.kind == "f":
         values = values + 0.0  # -0.0 and 0.0 are one value
-    counts = device.bincount(codes, len(values)).astype("int64")
+    counts = device.bincount(codes, len(values), weight)
+    counts = counts.astype("int64" if weight is None else "float64")
+    missing = int((codes < 0).sum()) if weight is None else float(weight[codes < 0].sum())
     table = pd.DataFrame({"value": to_key_column(values), "count": counts})
     # The dictionary of a text column may list values that no row has.
-    return Counts(table[counts > 0].reset_index(drop=True), int((codes < 0).sum()))
+    return Counts(table[counts > 0].reset_index(drop=True), missing)
 
 
 def merge_counts(a: Counts, b: Counts) -> Counts:
@@ -81,9 +92,21 @@ def check_cardinality(summary: Summary, op: str, max_kept: int | None = None) ->
         check_key_count(min(distinct, max_kept or distinct), op, name)
 
 
-def rank_by_count(counts: Counts) -> pd.DataFrame:
-    """Return the table with the most frequent value first; ties are sorted by value."""
-    return counts.table.sort_values(["count", "value"], ascending=[False, True], ignore_index=True)
+def rank_by_count(counts: Counts, at_least: int = 1) -> pd.DataFrame:
+    """Return the values with a count of ``at_least``, the most frequent first; ties by value.
+
+    The default of 1 keeps all values, even if they weigh less.
+    """
+    table, unit = counts.table, 1.0
+    rank = table["count"]
+    if rank.dtype.kind == "f":
+        unit = counts.rows * RESOLUTION or 1.0
+        rank = (rank / unit).round()
+    keys = pd.DataFrame({"rank": rank, "value": table["value"]})
+    if at_least > 1:
+        keys = keys[keys["rank"] >= round(at_least / unit)]
+    order = keys.sort_values(["rank", "value"], ascending=[False, True]).index
+    return table.loc[order].reset_index(drop=True)
 
 
 def append_defaults(per_value: np.ndarray, missing: float, unseen: float) -> np.ndarray:

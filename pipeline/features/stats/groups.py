@@ -2,6 +2,9 @@
 
 Means and squared deviations (M2) are merged as in Chan, Golub and LeVeque, "Updating formulae and a
 pairwise algorithm for computing sample variances" (1979), because sums of squares would cancel.
+
+A row counts by its weight: a weight of 2 is the same as two such rows, and a row of weight 0 is in
+no group.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ def argsort_keys(keys: Sequence[Array], device: Frames) -> Array:
 
 
 def compute_group_moments(
-    codes: Array, values: Array, length: int, device: Frames
+    codes: Array, values: Array, length: int, device: Frames, weight: Array | None = None
 ) -> dict[str, np.ndarray]:
     """Compute n, sum, m2, min and max of the values of each code, as host arrays of ``length``.
 
@@ -37,15 +40,22 @@ def compute_group_moments(
         codes: int64 (n,) in [0, length), or negative for rows without a group.
         values: float64 (n,); NaN is skipped. A group without values has 0 for n, sum and
             m2, and NaN for min and max.
+        length: number of groups.
+        device: where the arrays are.
+        weight: float64 (n,), or None: 1 each. ``n`` is int64 without weights, else float64.
     """
     xp = device.xp
-    codes = xp.where(xp.isnan(values), -1, codes)
+    skipped = xp.isnan(values) if weight is None else xp.isnan(values) | (weight <= 0)
+    codes = xp.where(skipped, -1, codes)
     count = device.bincount(codes, length).astype("int64")
-    total = device.bincount(codes, length, values).astype("float64")
-    with np.errstate(invalid="ignore"):
-        mean = _mean({"n": count, "sum": total})
+    n = count if weight is None else device.bincount(codes, length, weight).astype("float64")
+    with np.errstate(invalid="ignore", over="ignore"):
+        weighted = values if weight is None else values * weight
+        total = device.bincount(codes, length, weighted).astype("float64")
+        mean = _mean({"n": n, "sum": total})
         gap = values - device.to_device(np.append(mean, np.nan))[codes]
-        m2 = device.bincount(codes, length, gap * gap).astype("float64")
+        squares = gap * gap if weight is None else gap * gap * weight
+        m2 = device.bincount(codes, length, squares).astype("float64")
     # Sorted by group and value, the first row of a group holds its minimum, the last its maximum.
     order = argsort_keys([codes, values], device)
     ends = device.to_device(int((codes < 0).sum()) + np.cumsum(count))
@@ -56,7 +66,7 @@ def compute_group_moments(
         starts = ends - device.to_device(count[some])
         least[some] = device.to_host(values[order[starts]])
         most[some] = device.to_host(values[order[ends - 1]])
-    return {"n": count, "sum": total, "m2": m2, "min": least, "max": most}
+    return {"n": n, "sum": total, "m2": m2, "min": least, "max": most}
 
 
 def merge_group_moments(
@@ -74,7 +84,7 @@ def merge_group_moments(
     merged = {key: both[key].take(first).reset_index(drop=True) for key in keys}
     for i in range(columns):
         parts = {p: both[f"{p}_{i}"].to_numpy() for p in _PARTS}
-        n = np.bincount(group, parts["n"], len(distinct)).astype("int64")
+        n = np.bincount(group, parts["n"], len(distinct)).astype(parts["n"].dtype)
         total = np.bincount(group, parts["sum"], len(distinct))
         with np.errstate(invalid="ignore"):  # infinite values: the spread of their group is NaN
             gap = _mean(parts) - _mean({"n": n, "sum": total})[group]
@@ -99,7 +109,7 @@ def _mean(parts: dict[str, np.ndarray]) -> np.ndarray:
 def compute_statistic(table: pd.DataFrame, column: int, stat: Stat) -> np.ndarray:
     """Compute one statistic of each group as float64; NaN where it is undefined.
 
-    ``std`` divides by n - 1, so it is undefined for a single value.
+    ``std`` divides by n - 1, so it is undefined for a single value, and for a weight of at most 1.
     """
     parts = {part: table[f"{part}_{column}"].to_numpy("float64") for part in _PARTS}
     n = parts["n"]

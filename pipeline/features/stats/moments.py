@@ -2,8 +2,10 @@
 
 Means and squared deviations (M2) are merged as in Chan, Golub and LeVeque, "Updating formulae and
 a pairwise algorithm for computing sample variances" (1979), because sums of squares would cancel.
-Only finite values count: one infinity would make every statistic infinite or undefined. Row weights
-do not affect the statistics of features.
+Only finite values count: one infinity would make every statistic infinite or undefined.
+
+A row counts by its weight: a weight of 2 is the same as two such rows. Without weights, all arrays
+and results are those of whole rows.
 """
 
 from __future__ import annotations
@@ -14,16 +16,18 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.device import Series
+from pipeline.device.weighted_quantiles import compute_weighted_quantiles
 from pipeline.features.op import Rows
 
 
 class Moments(NamedTuple):
     """Moments of n finite values; all 0 if there are none."""
 
-    n: int
+    n: float
+    """Number of values (int), or the weight of their rows."""
     mean: float
     m2: float
-    """Sum of the squared deviations from the mean."""
+    """Sum of the squared deviations from the mean, each times its row's weight."""
     low: float
     high: float
 
@@ -37,11 +41,23 @@ def compute_moments(series: Series, rows: Rows) -> Moments:
     """Compute the moments of one partition's numeric column."""
     xp = rows.device.xp
     values = rows.device.to_floats(series)
-    values = values[xp.isfinite(values)]
-    n = len(values)
-    if n == 0:
+    counts = xp.isfinite(values)
+    if rows.weight is not None:
+        counts = counts & (rows.weight > 0)
+    values = values[counts]
+    if len(values) == 0:
         return Moments(0, 0.0, 0.0, 0.0, 0.0)
     low, high = float(values.min()), float(values.max())
+    if rows.weight is not None:
+        weights = rows.weight[counts]
+        n = float(weights.sum())
+        # Shares of the weight, not weights: huge ones would overflow, tiny ones underflow.
+        share = weights / n
+        with np.errstate(over="ignore"):
+            mean = low if low == high else float((values * share).sum())
+            gap = values - mean
+            return Moments(n, mean, n * float((gap * gap * share).sum()), low, high)
+    n = len(values)
     # The sum of equal values divided by n may be off by a rounding; a constant has no deviations.
     with np.errstate(over="ignore"):
         mean = low if low == high else float(values.sum()) / n
@@ -67,22 +83,32 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
 
 
 Sample = list[np.ndarray]
-"""Host float64 arrays of sampled values, one per partition; merge by ``+``, in any order."""
+"""Host float64 arrays of sampled values, one per partition; merge by ``+``, in any order.
+
+An array is (n,), or with weights (2, n): the values and their weights.
+"""
 
 
 def sample_values(series: Series, rows: Rows) -> Sample:
     """Return the finite values in the rows of the sample, for `compute_quantiles`."""
     device = rows.device
     values = device.to_floats(series)
-    return [device.to_host_unordered(values[rows.sample_mask() & device.xp.isfinite(values)])]
+    chosen = rows.sample_mask() & device.xp.isfinite(values)
+    if rows.weight is None:
+        return [device.to_host_unordered(values[chosen])]
+    chosen = chosen & (rows.weight > 0)
+    return [device.to_host(device.xp.stack([values[chosen], rows.weight[chosen]]))]
 
 
 def compute_quantiles(sample: Sample, shares: list[float]) -> list[float]:
     """Compute quantiles of the sample, linear between its sorted values; 0.0 if it is empty.
 
     They are exact if the sample holds all rows, and the same on every partitioning.
+    `pipeline.device.weighted_quantiles` has the formula.
     """
-    values = np.concatenate(sample)
-    if len(values) == 0:
+    values = np.concatenate(sample, axis=-1)
+    if values.size == 0:
         return [0.0] * len(shares)
+    if values.ndim == 2:
+        return compute_weighted_quantiles(values[0], values[1], shares, np)
     return [float(v) for v in np.quantile(np.sort(values), shares, method="linear")]

@@ -2,7 +2,8 @@
 
 Let n and s be the count and the sum of the target of a key, and m the mean of the target over all
 keys. The encoding is (s + smooth * m) / (n + smooth): additive smoothing towards the prior, as in
-Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes" (2001).
+Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes" (2001). With row
+weights, n is the sum of the weights, and s and m are weighted.
 
 A training row of fold f gets n, s and m summed over the *other* folds. Nothing from its own fold,
 so not its own label either, affects its value, not even as a rounding error.
@@ -22,12 +23,15 @@ KEY, IS_MISSING = "key", "missing"
 
 
 def count_names(folds: int) -> list[str]:
-    """Return ``n_<fold>``: rows of a key per fold (int64)."""
+    """Return ``n_<fold>``: rows of a key per fold (int64), or their weight (float64)."""
     return [f"n_{f}" for f in range(folds)]
 
 
 def sum_names(folds: int, classes: int) -> list[str]:
-    """Return ``s_<fold>_<class>``: target sums; int64 for classes, float64 for a regression."""
+    """Return ``s_<fold>_<class>``: target sums; int64 for classes, float64 for a regression.
+
+    With row weights all sums are float64.
+    """
     return [f"s_{f}_{c}" for f in range(folds) for c in range(classes)]
 
 
@@ -40,6 +44,7 @@ def sum_by_key(
     folds: int,
     n_classes: int,
     device: Frames,
+    weight: Array | None = None,
 ) -> pd.DataFrame:
     """Count rows and sum targets per key and fold, for one column of one partition.
 
@@ -50,20 +55,24 @@ def sum_by_key(
         label: float64 (n,).
         n_classes: 0 for a regression, else the label is in 0 … n_classes - 1. For two classes
             there are only sums of class 1.
+        weight: float64 (n,), or None: 1 each.
 
     Returns:
         Host frame of ``key``, ``missing``, counts and sums, a row per key that a row has.
     """
     keys = len(values) + 1  # the last one is the missing key
     cell = device.xp.where(codes < 0, keys - 1, codes) * folds + fold
-    counts = device.bincount(cell, keys * folds).astype("int64").reshape(keys, folds)
+    dtype = "int64" if weight is None else "float64"
+    counts = device.bincount(cell, keys * folds, weight).astype(dtype).reshape(keys, folds)
     if n_classes == 0:
-        sums = device.bincount(cell, keys * folds, label).astype("float64")
+        summed = label if weight is None else label * weight
+        sums = device.bincount(cell, keys * folds, summed).astype("float64")
     elif n_classes == 2:
-        sums = device.bincount(device.xp.where(label == 1, cell, -1), keys * folds).astype("int64")
+        at = device.xp.where(label == 1, cell, -1)
+        sums = device.bincount(at, keys * folds, weight).astype(dtype)
     else:
         at = cell * n_classes + label.astype("int64")
-        sums = device.bincount(at, keys * folds * n_classes).astype("int64")
+        sums = device.bincount(at, keys * folds * n_classes, weight).astype(dtype)
     sums = sums.reshape(keys, -1)
     seen = counts.sum(axis=1) > 0
     # A blank stands for the missing key: no value is reserved, so `missing` identifies it.
@@ -100,7 +109,7 @@ class FoldSums:
     """Counts (keys, folds) and sums (keys, folds, classes) of one column's table."""
 
     def __init__(self, table: pd.DataFrame, folds: int) -> None:
-        self.counts = table[count_names(folds)].to_numpy("int64")
+        self.counts = table[count_names(folds)].to_numpy()
         names = [n for n in table.columns if str(n).startswith("s_")]
         self.sums = table[names].to_numpy().reshape(len(table), folds, len(names) // folds)
 

@@ -1,7 +1,11 @@
 """Frames with labels, sets and weights, made from the frames of the data.
 
 Two passes. `scan_partition` collects what needs all rows: classes, times of a time split, counts.
-`assign_labels` then drops filtered rows and rows without a target, and adds the runner's columns.
+`assign_labels` then drops filtered rows, rows of weight 0 and rows without a target, and adds the
+runner's columns.
+
+Rows of weight 0 go here, before anything is inferred or fitted. So nothing after this stage can
+depend on them: neither a library that counts rows (bins, bootstraps, leaves), nor an op.
 """
 
 from __future__ import annotations
@@ -51,21 +55,25 @@ class LabelScan:
 
     rows: int
     filtered: int
+    weightless: int
+    """Rows of weight 0 that the filters keep."""
     target_missing: int
+    """Other rows without a target."""
     target: TargetSummary
     times: splitting.Times
 
 
 @dataclass(frozen=True)
 class _Selection:
-    """Rows of a frame that pass the filters and have a target."""
+    """Rows of a frame that pass the filters, have a target and do not weigh 0."""
 
     mask: Array | None
     """bool (n,); None selects all rows."""
     target: Series
     """Target of the selected rows."""
-    filtered: int
-    target_missing: int
+    filtered: int = 0
+    weightless: int = 0
+    target_missing: int = 0
 
     def select(self, frame: Frame) -> Frame:
         """Return the selected rows of the frame."""
@@ -74,18 +82,24 @@ class _Selection:
 
 def _select_rows(frame: Frame, spec: LabelSpec, device: Frames) -> _Selection:
     used = {n for e in (spec.target, *spec.filters) for n in e.columns}
+    used |= set() if spec.weight is None else {spec.weight}
     frame = _unpack_columns(frame, used, device)
     mask = device.xp.ones(len(frame), dtype=bool)
     for expression in spec.filters:
         mask = mask & evaluate_filter(frame, expression, device)
+    passed = int(mask.sum())
+    if spec.weight is not None:
+        # A missing weight is not 0: `_check_weights` refuses it.
+        mask = mask & (device.to_floats(frame[spec.weight]) != 0)
+    weighty = int(mask.sum())
     column = spec.target.evaluate(frame, device)
-    missing = device.to_arrays(column.isna())[0] & mask
-    filtered, target_missing = len(frame) - int(mask.sum()), int(missing.sum())
-    if not filtered and not target_missing:
-        return _Selection(None, column, 0, 0)  # spares a copy of the frame
-    mask = mask & ~missing
-    selected = column[mask].reset_index(drop=True)
-    return _Selection(mask, selected, filtered, target_missing)
+    mask = mask & ~device.to_arrays(column.isna())[0]
+    selected = int(mask.sum())
+    if selected == len(frame):
+        return _Selection(None, column)  # spares a copy of the frame
+    target = column[mask].reset_index(drop=True)
+    dropped = (len(frame) - passed, passed - weighty, weighty - selected)
+    return _Selection(mask, target, *dropped)
 
 
 def _unpack_columns(frame: Frame, names: Collection[str], device: Frames) -> Frame:
@@ -114,6 +128,7 @@ def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
     return LabelScan(
         rows,
         selection.filtered,
+        selection.weightless,
         selection.target_missing,
         targets.summarise_target(selection.target, device),
         splitting.sample_times(frame, spec.split, device, spec.seed, spec.sample_rate),
@@ -125,6 +140,7 @@ def merge_scans(a: LabelScan, b: LabelScan) -> LabelScan:
     return LabelScan(
         a.rows + b.rows,
         a.filtered + b.filtered,
+        a.weightless + b.weightless,
         a.target_missing + b.target_missing,
         targets.merge_summaries(a.target, b.target),
         splitting.merge_times(a.times, b.times),
@@ -132,7 +148,7 @@ def merge_scans(a: LabelScan, b: LabelScan) -> LabelScan:
 
 
 def assign_labels(frame: Frame, spec: LabelSpec, target: Target, cuts: Cuts | None) -> Frame:
-    """Drop rows without a target, add label, set and weight, and keep what the features need.
+    """Drop rows without target or weight, add label, set and weight, keep what the features need.
 
     Raises:
         DataError: a weight is missing, negative, too small or too large; a time or set is missing.
@@ -180,8 +196,8 @@ def pack_frame(frame: Frame, device_name: str, target: Target) -> Frame:
 def _check_weights(frame: Frame, name: str, device: Frames) -> Array:
     """Return the column of weights as float64, once each is known to be valid."""
     weights = device.to_floats(frame[name])
-    # NaN fails both comparisons
-    bad = ~((weights == 0) | ((weights >= LIGHTEST) & (weights <= HEAVIEST)))
+    # NaN fails both comparisons; rows of weight 0 have been dropped
+    bad = ~((weights >= LIGHTEST) & (weights <= HEAVIEST))
     if bool(bad.any()):
         ids = device.to_host(device.row_ids(frame)[bad])
         values = device.to_host(weights[bad])
@@ -212,18 +228,8 @@ def check_labels(counts: LabelCounts, target: Target) -> None:
     """Refuse training rows that no model can learn from.
 
     Raises:
-        DataError: all training or all valid rows weigh 0, or all training rows have one class.
+        DataError: all training rows have one class.
     """
-    if counts.weight == 0:
-        raise DataError(
-            "data.weight: the weights of all training rows are 0",
-            fix="name another column of weights, or leave data.weight out",
-        )
-    if counts.rows["valid"] and counts.valid_weight == 0:
-        raise DataError(
-            "data.weight: the weights of all valid rows are 0, so no metric can stop the training",
-            fix="give some of them a weight, or leave the valid set out: split: {valid: 0}",
-        )
     present = [c for i, c in enumerate(target.classes) if counts.classes.get(float(i), 0) > 0]
     if target.classes and len(present) < 2:
         raise DataError(
@@ -251,7 +257,7 @@ def count_rows(frame: Frame, device_name: str, classes: int, seed: int, rate: fl
         weights, valid_weight = all_weights[train], float(all_weights[sets == VALID].sum())
     codes = labels.astype("int64")
     per_class = device.bincount(codes, classes, weights) if classes else ()
-    rows_of_class = device.bincount(codes[weights > 0], classes) if classes else ()
+    rows_of_class = device.bincount(codes, classes) if classes else ()
     return LabelCounts(
         {name: int(per_set[i]) for i, name in enumerate(SETS)},
         sampled,

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from pipeline.config.model import Split
+from pipeline.console.plural import quantify
 from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError, DataError, shorten
 from pipeline.expression import quote
@@ -216,8 +217,13 @@ def _missing_error(frame: Frame, missing: Array, split: Split, device: Frames) -
     )
 
 
-def check_counts(counts: Mapping[str, int], split: Split) -> None:
+def check_counts(counts: Mapping[str, int], split: Split, weightless: int = 0) -> None:
     """Refuse an empty train or test set, or an empty valid set that the config asks for.
+
+    Args:
+        counts: rows by set.
+        split: the config's split.
+        weightless: rows of weight 0, which are in no set.
 
     Raises:
         DataError: a set has no row; the error shows the rows of each set.
@@ -237,6 +243,9 @@ def check_counts(counts: Mapping[str, int], split: Split) -> None:
     if empty == ["valid"]:
         fix += "; or set valid: 0 (no early stopping)"
     shown = ", ".join(f"{name} {counts.get(name, 0)}" for name in SETS)
+    if weightless:
+        shown += f"; {quantify(weightless, 'row')} of weight 0 in no set"
+        fix = f"give rows of these sets a weight above 0 (data.weight); or {fix}"
     raise DataError(f"split by {split.by}: no row is in {' or '.join(empty)} ({shown})", fix=fix)
 
 

@@ -24,7 +24,12 @@ from pipeline.train.fitted_model import FittedModel, TrainingOptions
 from pipeline.train.forest import train as forest
 from pipeline.train.forest.scoring import ForestScore, fill_missing_in_place
 from pipeline.train.params import ForestParams
-from pipeline.train.weights import count_classes, with_class_weights
+from pipeline.train.weights import (
+    compute_class_weights,
+    count_classes,
+    multiply_class_weights,
+    with_class_weights,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -170,7 +175,9 @@ def _join_rows(parts: list[Matrix | None], task: ForestTask) -> Matrix:
 
 
 def _compute_fill(matrix: Matrix, task: ForestTask) -> list[float]:
-    fill: list[float] = forest.compute_fill_values(matrix.x, task.make_feed(matrix)).tolist()
+    fill: list[float] = forest.compute_fill_values(
+        matrix.x, matrix.weight, task.make_feed(matrix)
+    ).tolist()
     return fill
 
 
@@ -181,6 +188,7 @@ def _grow(
     (number, trees, threads), params = part, task.params
     device, feed, notes = frames_of(task.device), task.make_feed(matrix), list[str]()
     x, label, weight = forest.collect_training_rows(params, feed, task.seed, notes)
+    weight = multiply_class_weights(label, weight, compute_class_weights(params.class_weight, feed))
     x = fill_missing_in_place(x, np.array(fill, dtype="float32"), device.xp)
     if absent := [c for c in task.present if not bool((label == c).any())]:
         # The leaves of all trees need the same classes to be merged into one forest: each class

@@ -1,7 +1,9 @@
 """Train the random forest: scikit-learn on the CPU, cuML on the GPU, one parameter table.
 
 Both get one float32 matrix without missing values: a missing quantity becomes the median of the
-training rows; a missing category has a code of its own (`pipeline.matrix.zero_missing_codes`).
+training rows, by their weights; a missing category has a code of its own
+(`pipeline.matrix.zero_missing_codes`). Trees draw rows whatever they weigh; weights count in splits
+and leaves.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
+from pipeline.device.weighted_quantiles import compute_weighted_quantiles
 from pipeline.matrix import Feed
 from pipeline.train.fitted_model import FittedModel, TrainingOptions
 from pipeline.train.forest.scoring import ForestScore, fill_missing_in_place
@@ -20,6 +23,7 @@ from pipeline.train.params import ForestParams
 from pipeline.train.weights import (
     compute_class_weights,
     iter_weighted_blocks,
+    multiply_class_weights,
     reject_infinite,
     sample_block,
 )
@@ -40,7 +44,8 @@ def train(params: ForestParams, feed: Feed, options: TrainingOptions) -> FittedM
     device = frames_of(feed.device)
     notes: list[str] = []
     x, label, weight = collect_training_rows(params, feed, options.seed, notes, options.max_rows)
-    fill = compute_fill_values(x, feed)
+    fill = compute_fill_values(x, weight, feed)
+    weight = multiply_class_weights(label, weight, compute_class_weights(params.class_weight, feed))
     x = fill_missing_in_place(x, fill, device.xp)
     present = [c for c in range(len(feed.target.classes)) if bool((label == c).any())]
     details = {"fill": fill.tolist(), "present": present}
@@ -110,7 +115,7 @@ def make_constant_forest(feed: Feed, notes: list[str], details: Mapping[str, Any
 def collect_training_rows(
     params: ForestParams, feed: Feed, seed: int, notes: list[str], max_rows: int | None = None
 ) -> tuple[Array, Array, Array | None]:
-    """Collect (x, label, weight) of the training rows, or of a sample by the hash of their ids."""
+    """Collect (x, label, row weight) of the training rows, or of a sample by their ids' hashes."""
     device = frames_of(feed.device)
     xp = device.xp
     rows, share = feed.count_rows("train"), 1.0
@@ -127,8 +132,7 @@ def collect_training_rows(
     # Filled block by block: a list of blocks and their concatenation would be twice the memory.
     x = xp.empty((room, len(feed.features)), dtype="float32", order=order)
     labels, weights, end = [], [], 0
-    by_class = compute_class_weights(params.class_weight, feed)
-    for block in iter_weighted_blocks(feed, "train", by_class):
+    for block in iter_weighted_blocks(feed, "train", None):
         part = block
         if share < 1.0:
             part = sample_block(block, share, seed, device, at_most=room - end)
@@ -142,15 +146,26 @@ def collect_training_rows(
     return x[:end], xp.concatenate(labels), weight
 
 
-def compute_fill_values(x: Array, feed: Feed) -> np.ndarray:
-    """Compute what stands for a missing value, by feature: the median, or 0 without values."""
+def compute_fill_values(x: Array, weight: Array | None, feed: Feed) -> np.ndarray:
+    """Compute what stands for a missing value, by feature: the median, or 0 without values.
+
+    Args:
+        x: float32 (n, features).
+        weight: float64 (n,): row weights, without those of classes; or None.
+        feed: names the features.
+    """
     device = frames_of(feed.device)
     xp = device.xp
     fill = []
     for j, feature in enumerate(feed.features):
-        values = x[:, j][~xp.isnan(x[:, j])]
-        use_median = feature.kind != "c" and len(values)  # codes are never missing
-        fill.append(float(device.to_host(xp.median(values))) if use_median else 0.0)
+        present = ~xp.isnan(x[:, j])
+        values = x[:, j][present]
+        if feature.kind == "c" or not len(values):  # codes are never missing
+            fill.append(0.0)
+        elif weight is None:
+            fill.append(float(device.to_host(xp.median(values))))
+        else:
+            fill += compute_weighted_quantiles(values, weight[present], [0.5], xp)
     return np.array(fill, dtype="float32")
 
 

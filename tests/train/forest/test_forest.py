@@ -12,6 +12,7 @@ from pipeline.train import model, model_io
 from pipeline.train.fitted_model import TrainingOptions
 from pipeline.train.forest import train
 from pipeline.train.model import parse_models
+from pipeline.train.weights import compute_class_weights, count_classes
 
 TASKS = list(TARGETS)
 
@@ -81,11 +82,36 @@ def test_classes_without_training_rows(task):
 
 def test_row_and_class_weights():
     x, y = rows_of("binary", 1000)
+    x = np.nan_to_num(x)  # the weights of classes do not affect what stands for missing values
     target = TARGETS["binary"]
     plain = ListFeed(FEATURES, target, {"train": (x, y, None)})
     heavy = ListFeed(FEATURES, target, {"train": (x, y, np.where(y == 1, 10.0, 1.0))})
     assert fit(heavy).content == fit(plain, class_weight={"yes": 10}).content
     assert fit(heavy).predict(x).mean() > fit(plain).predict(x).mean()
+
+
+def test_missing_values_become_the_weighted_median():
+    x, y = rows_of("binary", 1000)
+    weight = np.where(x[:, 0] > 1, 50.0, 1.0)
+    train_set = (x, y, weight)
+    feed = ListFeed(FEATURES, TARGETS["binary"], {"train": train_set})
+    fill = fit(feed).details["fill"]
+    repeated = np.repeat(x[:, 0], weight.astype("int64"))
+    assert fill[0] == pytest.approx(np.nanmedian(repeated), rel=1e-6)
+    assert fill[0] > 1
+    assert fill == fit(feed.split(9)).details["fill"]
+    balanced = fit(feed, class_weight={"yes": 30}).details["fill"]
+    assert fill == balanced
+
+
+def test_balanced_classes_have_equal_weights_not_equal_rows():
+    x, y = rows_of("binary", 1000)
+    weight = np.where(y == 1, 10.0, 1.0)
+    feed = ListFeed(FEATURES, TARGETS["binary"], {"train": (x, y, weight)})
+    no, yes = compute_class_weights("balanced", feed)
+    assert no * weight[y == 0].sum() == pytest.approx(yes * weight[y == 1].sum())
+    assert no * weight[y == 0].sum() == pytest.approx(weight.sum() / 2)
+    assert count_classes(feed).tolist() == [weight[y == 0].sum(), weight[y == 1].sum()]
 
 
 def test_samples_are_bounded_and_said(monkeypatch):
