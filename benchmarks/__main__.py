@@ -177,7 +177,7 @@ def _cell(
 def _ours(out: Path, output: str) -> tuple[dict[str, float], float]:
     lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
     auc = json.loads(output)["metrics"]["models"]["xgboost"]["test"]["roc_auc"]
-    return {line["stage"]: line["seconds"] for line in lines}, auc
+    return {line["stage"]: line["seconds"] for line in lines if "seconds" in line}, auc
 
 
 def _theirs(out: Path) -> tuple[dict[str, float], float]:

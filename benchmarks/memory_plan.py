@@ -158,7 +158,7 @@ def run(name: str, shape: Shape, scratch: Path | None = None) -> dict[str, Any]:
             [*command, "--out", str(folder / "run")], log=folder / "log"
         )
         lines = (folder / "run" / "ledger.jsonl").read_text().splitlines()
-        stages = [json.loads(line) for line in lines]
+        stages = [entry for line in lines if "stage" in (entry := json.loads(line))]
         planned = max(e["planned_host"] for e in stages)
         described = describe_plan(Config.load(config))
         return {

@@ -325,4 +325,5 @@ def _remove_old(proof: Proof, name: str) -> Path:
 
 
 def _read_ledger(run: Path) -> list[Json]:
-    return [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    return [line for line in lines if "total_seconds" not in line]

@@ -1,6 +1,7 @@
 """The ledger of a run: one line per stage with its device, the reason, and its time and memory.
 
-If a device cannot complete a stage, a line before it describes the failed attempt: a `Fallback`.
+The last line of a finished run has its total time, which every command shows. If a device cannot
+complete a stage, a line before it describes the failed attempt: a `Fallback`.
 """
 
 from __future__ import annotations
@@ -114,6 +115,16 @@ class Ledger:
         self._append(asdict(entry))
         self.on_stage(entry, True)
 
+    def end(self, seconds: float) -> float:
+        """Append the total time of the run, which `find_total` reads; return it as written.
+
+        Args:
+            seconds: From the start of the run to the end of its last stage and its saving.
+        """
+        total = round(seconds, 3)
+        self._append({"total_seconds": total})
+        return total
+
     def record_fallback(self, to: str, reason: str, seconds: float) -> Fallback:
         """Record that an attempt at the current stage failed, and how the stage is retried.
 
@@ -159,7 +170,7 @@ class Ledger:
 
 
 class LedgerLine(StoredObject):
-    """A line as readers check it: a completed stage, which has seconds, or an event."""
+    """A line as readers check it: a completed stage, which has seconds, an event or the total."""
 
     stage: str = ""
     event: str = ""
@@ -171,6 +182,7 @@ class LedgerLine(StoredObject):
     resume: str = ""
     lost_seconds: Positive = Field(0.0, alias="lost")
     seconds: Positive | None = None
+    total_seconds: Positive | None = None
     rows: Count = 0
     peak_host: Count = 0
     peak_device: Count = 0
@@ -201,6 +213,15 @@ def find_last_run(lines: Sequence[bytes]) -> int:
     mark = to_json_line({"event": RESUMED}).encode()
     marks = [i for i, line in enumerate(lines) if line in (mark, _RESUMED_BEFORE)]
     return marks[-1] + 1 if marks else 0
+
+
+def find_total(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Return the total seconds of a run from its ledger's lines.
+
+    A run that stopped, or that an older version made, has no total: its stages are added up.
+    """
+    totals = [float(line["total_seconds"]) for line in lines if "total_seconds" in line]
+    return totals[-1] if totals else sum(float(line.get("seconds", 0.0)) for line in lines)
 
 
 class _PeakMemory:

@@ -43,6 +43,7 @@ class RunResult:
     best: str
     """The model with the best primary metric on valid; the first if there is no valid set."""
     seconds: float
+    """The total that ledger, report and summary show: from the start to the manifest."""
     target: Target
     warnings: tuple[RunWarning, ...]
     """Warnings about the result, the most important first, then those of the stages."""
@@ -200,14 +201,14 @@ def _run_stages(context: RunContext, started: float) -> RunResult:
 
     state = RunState(context)
     Executor(state, list(context.stages)).run_all()
-    save_run(state)
+    seconds = save_run(state, started)
     write_report(context.folder)
     rows, entries = state.labeled, context.ledger.entries
     return RunResult(
         folder=context.folder,
         metrics=state.metrics,
         best=state.best,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=seconds,
         target=rows.target,
         warnings=(*state.warnings, *(RunWarning("run", text) for text in context.warnings)),
         memory=memory_of(rows.plan, entries),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pipeline.artifacts.ledger import find_total
 from pipeline.report import text
 from pipeline.report.text import JsonObject
 
@@ -205,7 +206,7 @@ def tabulate_stages(ledger: Sequence[JsonObject]) -> JsonObject:
     gpu_keys = [k for k in GPU_FIGURES if any(k in e.get("gpu", {}) for e in lines)]
     return {
         "heads": [*(heads[k] for k in sizes), *(GPU_FIGURES[k][0] for k in gpu_keys)],
-        "total": text.format_seconds(sum(e["seconds"] for e in lines)),
+        "total": _describe_total(ledger, sum(e["seconds"] for e in lines)),
         "lines": [
             {
                 "name": e.get("stage", ""),
@@ -233,6 +234,14 @@ def tabulate_stages(ledger: Sequence[JsonObject]) -> JsonObject:
             )
         ],
     }
+
+
+def _describe_total(ledger: Sequence[JsonObject], of_stages: float) -> str:
+    """Describe the total time of a run, as its summary does, beside that of its stages."""
+    in_stages = f"{text.format_seconds(of_stages)} in these stages"
+    if not any("total_seconds" in line for line in ledger):
+        return in_stages  # the run stopped, or an older version made it
+    return f"{text.format_seconds(find_total(ledger))} in all, {in_stages}"
 
 
 def _group_reasons(lines: Sequence[JsonObject]) -> list[JsonObject]:

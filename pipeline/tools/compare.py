@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest
+from pipeline.artifacts.ledger import find_total
 from pipeline.errors import InputError
 from pipeline.report import folder as folders
 from pipeline.report.folder import RunFolder
@@ -84,7 +85,7 @@ def _metrics(run: RunFolder) -> dict[str, float | None]:
 
 def _seconds(run: RunFolder) -> dict[str, float]:
     stages = {str(e["stage"]): float(e["seconds"]) for e in run.ledger if "seconds" in e}
-    return {**stages, "all stages": round(sum(stages.values()), 2)}
+    return {**stages, "in all": round(find_total(run.ledger), 2)}
 
 
 def _files(runs: Sequence[RunFolder]) -> dict[str, bool]:

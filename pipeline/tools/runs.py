@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts.files import LOCK, MAX_OWNER, SCRATCH, STAGES, is_in_use, lock_folder
+from pipeline.artifacts.ledger import find_total
 from pipeline.artifacts.manifest import MANIFEST, read_within
 from pipeline.errors import InputError, MachineError
 from pipeline.evaluate.metrics import primary_metric
@@ -39,7 +40,7 @@ class RunInfo:
     """Rows of all sets."""
     device: str = ""
     seconds: float = 0.0
-    """Seconds of all stages."""
+    """Seconds from its start until it was saved; if it stopped, those of its stages."""
     best: str = ""
     metric: str = ""
     """Name of the task's primary metric, given for the best model."""
@@ -118,7 +119,7 @@ def _facts(run: folders.RunFolder) -> dict[str, Any]:
     config, stages = run.config, [e for e in run.ledger if "seconds" in e]
     facts: dict[str, Any] = {
         "target": str(config["data"]["target"]),
-        "seconds": round(sum(float(e["seconds"]) for e in stages), 1),
+        "seconds": round(find_total(run.ledger), 1),
         "device": str(run.manifest.get("device") or (stages[-1]["device"] if stages else "")),
         "rows": max((int(e.get("rows", 0)) for e in stages), default=0),
     }

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipeline.artifacts.ledger import Ledger
+from pipeline.artifacts.ledger import Ledger, find_total
 
 
 def test_stages_become_lines(tmp_path):
@@ -46,3 +46,17 @@ def test_the_device_is_metered_by_stage(tmp_path):
         pass
     line = json.loads((tmp_path / "l.jsonl").read_text())
     assert (line["h2d"], line["d2h"], line["peak_device"]) == (5, 7, 3)
+
+
+def test_the_total_is_the_last_line_and_else_the_sum_of_the_stages(tmp_path):
+    ledger = Ledger(tmp_path / "l.jsonl", "cpu", "cpu", "asked")
+    with ledger.stage("read"):
+        pass
+
+    def lines():
+        return [json.loads(text) for text in (tmp_path / "l.jsonl").read_text().splitlines()]
+
+    assert find_total(lines()) == lines()[0]["seconds"], "a run that stopped"
+    assert ledger.end(12.34567) == 12.346
+    assert lines()[-1] == {"total_seconds": 12.346} and find_total(lines()) == 12.346
+    assert find_total([]) == 0

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.artifacts.files import MANIFEST, hash_file, list_artefacts
 
-TIMED = ("seconds", "lost", "peak_host", "peak_device", "gpu")
+TIMED = ("seconds", "total_seconds", "lost", "peak_host", "peak_device", "gpu")
 """Fields of a ledger's line that no two runs share."""
 
 

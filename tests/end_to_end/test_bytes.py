@@ -56,7 +56,8 @@ def finished(flights, folder, device):
             "conf/flights.yaml", [*QUICK, f"data.path={flights}", f"device={device}"]
         )
         run(config, out=folder)
-    return [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    return [line for line in lines if "stage" in line]
 
 
 def size_of(table):

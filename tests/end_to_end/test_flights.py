@@ -73,6 +73,7 @@ def test_the_run_folder_is_complete(runs, name):
     assert (folder / "report.html").stat().st_size > 10_000
     assert not (folder / "tmp").exists()
     stages = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert stages.pop() == {"total_seconds": runs(name).seconds}, "one total time everywhere"
     assert [s["stage"] for s in stages] == [
         "read",
         "split",

@@ -141,7 +141,7 @@ def test_refit_uses_all_rows_and_keeps_the_metrics(tmp_path):
     manifest = json.loads((outcome.folder / "manifest.json").read_text())
     assert manifest["refit"] is True
     rows = [json.loads(x) for x in (outcome.folder / "ledger.jsonl").read_text().splitlines()]
-    by_stage = {r["stage"]: r["rows"] for r in rows}
+    by_stage = {r["stage"]: r["rows"] for r in rows if "stage" in r}
     assert by_stage["refit xgboost"] == 400 > by_stage["train xgboost"]
     assert outcome.metrics["rows"]["train"] == by_stage["train xgboost"]
 

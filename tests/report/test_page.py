@@ -90,7 +90,7 @@ def test_the_page_says_what_the_run_folder_says(fake_run, task, classes):
     shown = "".join(parsed(html).text)
     for text in (
         "arr_delay > 15", "14,000 train, 2,000 valid, 2,000 test", "no NVIDIA driver was found",
-        "target_encode", "hour_sin_raw", "constant", "hour_sin has 3 missing values", "14.2 s",
+        "target_encode", "hour_sin_raw", "constant", "hour_sin has 3 missing values", "14.2 s", "s in these stages. Peak memory",
         "12 rows dropped: their target is missing", "3.2.0", "refitted on all rows",
         "python -m pipeline predict", "columns: month, day",
         "--out predictions.parquet", "baseline", "best",

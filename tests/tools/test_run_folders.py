@@ -19,7 +19,8 @@ from pipeline.artifacts.files import is_in_use, lock_folder, write_manifest
 from pipeline.errors import InputError, MachineError
 from pipeline.execution.runner import Listener
 from pipeline.execution.stage_cache import CLEANED, REUSED, UNFINISHED
-from pipeline.tools import runs
+from pipeline.report import text
+from pipeline.tools import compare, runs
 
 TREE = {
     "models": {"xgboost": {"rounds": 5}},
@@ -78,6 +79,17 @@ def test_runs_are_listed_oldest_first_with_what_they_are(folder, capsys):
     assert [r["state"] for r in json.loads(capsys.readouterr().out)] == [r.state for r in found]
     assert run_command_line(["runs", str(folder)]) == 0
     assert "stopped: stopped after split" in capsys.readouterr().out
+
+
+def test_all_commands_show_the_total_that_the_run_printed(folder, capsys):
+    lines = (folder / "five" / "ledger.jsonl").read_text().splitlines()
+    total = json.loads(lines[-1])["total_seconds"]
+    assert total > sum(json.loads(line).get("seconds", 0) for line in lines)
+    five, stopped, *_ = runs.list_runs(folder)
+    assert five.seconds == round(total, 1) and 0 < stopped.seconds <= five.seconds
+    assert f"{text.format_seconds(total)} in all" in (folder / "five" / "report.html").read_text()
+    compared = compare.compare([folder / "five", folder / "nine"])
+    assert compared["seconds"]["in all"][0] == round(total, 2)
 
 
 def test_files_that_do_not_fit_together_make_a_damaged_run_not_a_bug(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import time
 
 from pipeline import __version__
 from pipeline.artifacts.files import atomic_write, publish, write_manifest
@@ -20,8 +21,16 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def save_run(state: RunState) -> None:
-    """Publish what the last stages left, and write the manifest, which marks the run finished."""
+def save_run(state: RunState, started: float) -> float:
+    """Publish what the last stages left, and write the manifest, which marks the run finished.
+
+    Args:
+        state: the run's state.
+        started: when the run began (`time.perf_counter`).
+
+    Returns:
+        The total seconds of the run.
+    """
     context, rows, features = state.context, state.labeled, state.fitted_features
     folder, config, cache = context.folder, context.job.config, context.cache
     for old in (folder / "features", folder / "train"):  # also checkpoints of finished stages
@@ -63,7 +72,10 @@ def save_run(state: RunState) -> None:
         ],
         "warnings": context.warnings,
     }
+    # The manifest has the hash of the ledger, so this is the last moment to write the total.
+    total = context.ledger.end(time.perf_counter() - started)
     write_manifest(folder, facts)
+    return total
 
 
 def list_versions() -> dict[str, str]:
