@@ -144,7 +144,13 @@ def predict_files(
     def score(scorer: Scorer) -> Iterator[pa.Table]:
         return _score_groups(groups, partial(_score_blocks, scorer, contract, keep, config), choice)
 
-    with _open_output(out, config) as path:
+    if out == writer.STDOUT:
+        output: AbstractContextManager[str | Path] = writer.print_file()
+    else:
+        output = (
+            upload_on_success(out, config.data.storage_options) if is_url(out) else nullcontext(out)
+        )
+    with output as path:
         try:
             rows, unscored = writer.write(score(scorer), Path(path), excel_safe)
         except Exception as error:
@@ -160,13 +166,6 @@ def predict_files(
         choice,
         round(time.perf_counter() - started, 3),
     )
-
-
-def _open_output(out: str, config: Config) -> AbstractContextManager[str | Path]:
-    """Return the local file to write to, which is printed or uploaded if the block succeeds."""
-    if out == writer.STDOUT:
-        return writer.print_file()
-    return upload_on_success(out, config.data.storage_options) if is_url(out) else nullcontext(out)
 
 
 def _read_contract(scorer: Scorer) -> tuple[Config, Contract]:

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -24,8 +23,10 @@ FORMULA = "^\\s*[=+@\t\r\n|%\uff1d\uff0b\uff0d\uff20-]"
 blanks and in full width; ``|`` and ``%`` begin DDE calls in old spreadsheets."""
 NUMBER = r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$"
 """Pattern of numbers, which stay as they are, such as -1.5."""
-
-
+NULLABLE = {
+    pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype(),
+}  # fmt: skip
+"""Pandas types in which integers and bools stay what they are beside nulls."""
 ENDINGS = (".csv", ".parquet")
 STDOUT = "-"
 
@@ -79,7 +80,7 @@ def write(tables: Iterator[pa.Table], path: Path, excel_safe: bool = False) -> t
             rows += table.num_rows
             unscored += table["prediction"].null_count
             if path.suffix.lower() == ".csv":
-                _append(table.to_pandas(types_mapper=_nullable), beside, not number, excel_safe)
+                _append(table.to_pandas(types_mapper=NULLABLE.get), beside, not number, excel_safe)
                 continue
             if writer is None:
                 writer = stack.enter_context(pq.ParquetWriter(beside, table.schema))
@@ -112,10 +113,3 @@ def defuse_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     names = pd.Series(list(frame.columns), dtype="str")
     formula = names.str.contains(FORMULA, regex=True)
     return pd.DataFrame(columns).set_axis(list(names.where(~formula, "'" + names)), axis=1)
-
-
-def _nullable(kind: pa.DataType) -> Any:
-    """Return a pandas type in which integers and bools stay what they are beside nulls."""
-    return {
-        pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype(),
-    }.get(kind)  # fmt: skip
