@@ -36,7 +36,6 @@ MEANINGS = {
     "data.task": "auto: inferred from the target's values.",
     "data.on_bad_rows": "quarantine: rows that cannot be parsed are set aside and counted.",
     "csv.quote": "Quotes values that contain the delimiter. null: quotes are ordinary characters.",
-    "csv.missing": "Words that mean a missing value, quoted or not.",
     "csv.true": "Words of a bool column that mean true.",
     "csv.false": "Words of a bool column that mean false.",
     "NAME.format": "auto: by the names of the files.",
@@ -112,9 +111,9 @@ def inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     if typing.get_origin(annotation) is Annotated:
         return inner_model(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return next(
-            (p for a in typing.get_args(annotation) if (p := inner_model(a))[0]), (None, False)
-        )
+        parts = [a for a in typing.get_args(annotation) if a is not types.NoneType]
+        # A section that may also be written as another value is one key.
+        return inner_model(parts[0]) if len(parts) == 1 else (None, False)
     for argument in typing.get_args(annotation)[1:]:
         model, _ = inner_model(argument)
         if model is not None:

@@ -91,6 +91,7 @@ def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -
     *parents, last = path.strip().split(".")
     is_list = last != "header" or text.lstrip().startswith("[")
     words = parents[-1:] == ["csv"] and last in CSV_WORDS and is_list
+    words |= parents[-2:] == ["csv", "missing"]
     value = parse_yaml(text, f"{option} {path.strip()}", words=words)
     node: Any = tree
     for part in parents:

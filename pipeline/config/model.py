@@ -25,6 +25,25 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(wrap_text), Field(min_length=
 ColumnType = Literal["integer", "float", "decimal", "bool", "date", "datetime", "text"]
 
 
+class OnlyWords(Section):
+    """Words that mean missing instead of the default ones."""
+
+    only: Names
+
+
+def _check_words(value: Any) -> Any:
+    # Checked here, so that a mistake gives one message and not one per part of the union.
+    words = value.get("only") if isinstance(value, Mapping) and set(value) == {"only"} else value
+    if isinstance(words, list | tuple) and all(isinstance(word, str) for word in words):
+        return value
+    if isinstance(words, str | OnlyWords):
+        return value
+    raise ValueError("must be a list of words, or {only: [...]} to replace the default ones")
+
+
+MissingWords = Annotated[Names | OnlyWords, BeforeValidator(_check_words)]
+
+
 class Csv(Section):
     """Format of the CSV files. An option that is None is inferred from the first file."""
 
@@ -38,7 +57,11 @@ class Csv(Section):
     the bytes are valid, else the one that is detected, which the run reports."""
     newlines_in_values: bool | None = None
     """Quoted fields may contain newlines; such files are read sequentially."""
-    missing: Names = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+    missing: MissingWords = ()
+    """Words that mean missing, quoted or not, beside an empty field, ``NA``, ``N/A``, ``NaN``,
+    ``nan``, ``null``, ``NULL``, ``None``, ``<NA>`` and ``#N/A``. ``{only: [...]}``: these alone."""
+    strict: bool = False
+    """Words in columns of numbers and dates are errors, even if they seem to mean missing."""
     true: Names = ("true", "True", "TRUE")
     false: Names = ("false", "False", "FALSE")
 

@@ -167,6 +167,10 @@ def _keep_csv_words(mapping: yaml.MappingNode) -> None:
 
 
 def _read_as_text(node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):  # missing: {only: [...]}
+        for _, listed in node.value:
+            _read_as_text(listed)
+        return
     for word in node.value if isinstance(node, yaml.SequenceNode) else [node]:
         if isinstance(word, yaml.ScalarNode) and word.value:
             word.tag = TEXT_TAG

@@ -23,6 +23,7 @@ from pipeline.features.registry import parse_ops
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.labels import split
 from pipeline.ingest.labels.target import name_target_in_errors, parse_target
+from pipeline.ingest.reading_note import ReadingNote, merge_notes
 from pipeline.ingest.schema import infer_contract
 from pipeline.ingest.sources.files import File, find_files
 from pipeline.ingest.tables import read_table
@@ -121,7 +122,8 @@ def prepare_job(config: Config) -> Job:
         names = [op.table for op in others if isinstance(op, Join)]
         files = {n: find_files(config.data.tables[n]) for n in names if n in config.data.tables}
         # Fingerprints come first: a file that changes while it is read counts as changed later.
-        ops, tables = _load_tables(others, config)
+        ops, tables, notes = _load_tables(others, config)
+        contract = replace(contract, notes=merge_notes(contract.notes, notes))
     left_out = _find_left_out(config, source)
     features, width = _find_features(ops, source, left_out)
     reads = {*features, *target.columns, *(n for f in filters for n in f.columns)}
@@ -189,10 +191,11 @@ def _parse_filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
 
 def _load_tables(
     ops: Sequence[Op], config: Config
-) -> tuple[tuple[Op, ...], dict[str, pd.DataFrame]]:
-    """Return the ops with keys and types of their side tables filled in, and those tables."""
+) -> tuple[tuple[Op, ...], dict[str, pd.DataFrame], list[ReadingNote]]:
+    """Return the ops with keys and types of side tables filled in, those tables, and notes."""
     filled: list[Op] = []
     tables: dict[str, pd.DataFrame] = {}
+    notes: list[ReadingNote] = []
     for op in ops:
         if not isinstance(op, Join):
             filled.append(op)
@@ -205,7 +208,8 @@ def _load_tables(
                 or "describe it under data.tables",
             )
         columns = list(op.columns) if op.columns is not None else None
-        schema, frame = read_table(op.table, table, columns)
+        schema, frame, table_notes = read_table(op.table, table, columns)
+        notes += table_notes
         filled.append(op.bind_table(table.keys, {c.name: c.dtype for c in schema}))
         if (before := tables.get(op.table)) is not None:
             # Two joins of one table may use different columns of it.
@@ -213,7 +217,7 @@ def _load_tables(
             frame = before.assign(**{n: frame[n] for n in new})
         tables[op.table] = frame
         tables[op.table].attrs["keys"] = tuple(table.keys)
-    return tuple(filled), tables
+    return tuple(filled), tables, notes
 
 
 def _find_features(

@@ -112,7 +112,10 @@ class Contract:
             InputError: the data are not such a file; ``path`` is the file in the message.
         """
         stored = check_stored(contract_adapter(), data, path)
-        columns = [SourceColumn(c.name, c.type, c.pattern, c.partition) for c in stored.columns]
+        columns = [
+            SourceColumn(c.name, c.type, c.pattern, c.partition, c.keeps_words)
+            for c in stored.columns
+        ]
         for number, column in enumerate(columns):
             if not is_valid_pattern(column.type, column.pattern):
                 rule = f"is not a pattern of a column of type {column.type}"

@@ -23,6 +23,8 @@ class StoredSourceColumn(StoredObject):
     type: ColumnType
     pattern: str | None
     partition: bool
+    keeps_words: bool = False
+    """False in runs of versions that had no such columns."""
 
 
 def _check_encoding(name: str) -> str:
@@ -66,6 +68,8 @@ class StoredDialect(StoredObject):
     missing: list[str]
     true: list[str]
     false: list[str]
+    inferred_missing: list[str] = []
+    """Empty in runs of versions that inferred no words."""
 
 
 class StoredContract(StoredObject):

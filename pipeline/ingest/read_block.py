@@ -6,6 +6,7 @@ all blocks of a CPU run.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -14,19 +15,17 @@ import pyarrow as pa
 
 from pipeline.config.model import ColumnType
 from pipeline.device import Frame, Frames
-from pipeline.errors import DataError, shorten
+from pipeline.errors import DataError
 from pipeline.ingest import arrow_to_frame, gpu_read_block, parquet, reader_stats, rejected
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import block as csv_block
 from pipeline.ingest.csv.dialect import Dialect
+from pipeline.ingest.csv.missing_words import COMMON_WORDS
 from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import read_range
 from pipeline.ingest.sources.files import check_unchanged
-
-# Words and signs that often mean a missing value.
-MISSING_WORDS = r"0000-.*|\W{1,3}|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty"
 
 
 def read_block(
@@ -109,8 +108,9 @@ def _suggest_fix(bad: BadRow, contract: Contract) -> str:
     hint = ""
     if better == "text" and re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", bad.value):
         hint = "write all numbers of the column in one way; or "
-    elif better == "text" and re.fullmatch(MISSING_WORDS, bad.value, re.IGNORECASE):
-        hint = f"if {shorten(bad.value)} means missing, name it in {where}.csv.missing; else "
+    elif better == "text" and COMMON_WORDS.fullmatch(bad.value.strip()):
+        word = json.dumps(bad.value, ensure_ascii=False)
+        hint = f"if it means missing, add it to the words: {where}.csv.missing: [{word}]; else "
     types = f"set {where}.types: {{{bad.column}: {better}}} to read the column as {better}"
     return f"{hint}{types}, or {skip}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -11,6 +13,8 @@ from pydantic import JsonValue
 NoteKind = Literal[
     "missing", "date", "number", "type", "encoding", "header", "lines", "column", "format"
 ]
+YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+"""Words that YAML reads as other values than text."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,13 @@ class ReadingNote:
         place = f"{self.column}: " if self.column else ""
         change = f" (to change it: {self.change})" if self.change else ""
         return f"{place}{self.message}{change}"
+
+
+def suggest_type(where: str, column: str, kind: str) -> str:
+    """Return the line of config that gives a column of a source (``where``) a type."""
+    plain = re.fullmatch(r"[A-Za-z_]\w*", column) and column.lower() not in YAML_WORDS
+    name = column if plain else json.dumps(column, ensure_ascii=False)
+    return f"{where}.types: {{{name}: {kind}}}"
 
 
 def merge_notes(*several: Sequence[ReadingNote]) -> tuple[ReadingNote, ...]:

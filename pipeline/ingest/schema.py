@@ -6,27 +6,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.config.model import ColumnType, Source
+from pipeline.config.model import ColumnType, Data, Source
 from pipeline.errors import ConfigError, SchemaError, shorten, suggest_or_list
 from pipeline.ingest import parquet
 from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import dialect as dialects
-from pipeline.ingest.csv import type_inference
+from pipeline.ingest.csv import infer_missing, type_inference
 from pipeline.ingest.csv.records import split_records
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, find_misfits
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
+from pipeline.ingest.folder_columns import infer_folders
+from pipeline.ingest.labels.target import parse_target
 from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.sources.byte_ranges import detect_encoding
 from pipeline.ingest.sources.encodings import UTF8
 from pipeline.ingest.sources.files import (
-    DEFAULT_PARTITION,
     File,
     add_folder_keys,
     detect_format,
     find_files,
 )
 
-# Folder names are parsed like fields of a CSV that has no words of its own for missing or bool.
-FOLDER_DIALECT = dialects.Dialect(",", None, False, (), False, ("",), ("true",), ("false",))
 HEADER = 64 << 10
 """Bytes read of each file to check its header."""
 ColumnsByName = dict[str, SourceColumn | None]
@@ -121,6 +120,9 @@ def _infer_from_csv(
     encoding = source.csv.encoding
     file, first = detect_encoding(files[0], options, type_inference.HEAD, encoding)
     dialect = dialects.infer_dialect(first, file.path, source.csv)
+    if trained is not None and trained.dialect is not None:
+        before = trained.dialect
+        dialect = replace(dialect, missing=before.missing, inferred_missing=before.inferred_missing)
     files = [file, *files[1:]]
     for i, other in enumerate(files[1:], 1):
         files[i], head = detect_encoding(other, options, HEADER, encoding)
@@ -137,25 +139,32 @@ def _infer_from_csv(
     if trained is None and sample.row_bytes is None:
         raise _no_rows_error(files[0].path, first, dialect)
     run = {c.name: replace(c, partition=False) for c in trained.columns} if trained else {}
-    columns = []
-    for name, values in zip(dialect.names, sample.values, strict=True):
+
+    def infer(name: str, values: list[str]) -> SourceColumn:
         # A run on Parquet knows types, but not how a CSV writes them, except for a time zone.
         is_written = trained is not None and trained.format == "csv"
         if name in run and (run[name].pattern == ZONED or is_written):
-            column = type_inference.reinfer_column(run[name], values, dialect)
-        else:
-            asked = source.types.get(name)
-            column = type_inference.infer_column(name, values, asked, dialect)
-        columns.append(column)
-    folders = _infer_folders(files, source.types, set(dialect.names))
+            return type_inference.reinfer_column(run[name], values, dialect)
+        return type_inference.infer_column(name, values, source.types.get(name), dialect)
+
+    class_columns = {c.name for c in trained.columns if c.keeps_words} if trained else set()
+    if isinstance(source, Data):
+        known_names = [*dialect.names, *dict(files[0].partitions)]
+        class_columns |= set(parse_target(source.target, known_names).columns)
+    changeable = "" if trained else where
+    inferred = infer_missing.infer_columns(
+        sample, dialect, infer, config=source.csv, where=changeable, class_columns=class_columns
+    )
+    folders = infer_folders(files, source.types, set(dialect.names))
+    encoding_notes = _note_encodings(files, where) if encoding is None else ()
     return Contract(
         "csv",
-        tuple(columns + folders),
+        tuple(inferred.columns + folders),
         tuple(files),
-        dialect,
+        inferred.dialect,
         row_bytes=sample.row_bytes,
         storage_options=options,
-        notes=tuple(_note_encodings(files, where)) if encoding is None else (),
+        notes=(*encoding_notes, *inferred.notes),
         where=where,
     )
 
@@ -223,7 +232,7 @@ def _infer_from_parquet(
             pattern = stored.pattern  # it shows whether the file's times have a zone
         # a column of only missing values is read as float
         typed.append(SourceColumn(name, asked or "float", pattern))
-    folders = _infer_folders(files, source.types, set(merged))
+    folders = infer_folders(files, source.types, set(merged))
     return Contract(
         "parquet",
         tuple(typed + folders),
@@ -287,39 +296,3 @@ def _check_readable(
                 if trained
                 else "read it as it is and convert it with the op `cast`",
             )
-
-
-# -- key=value folders ------------------------------------------------------------------------
-
-
-def _infer_folders(
-    files: list[File], types: Mapping[str, ColumnType], taken: set[str]
-) -> list[SourceColumn]:
-    """Infer the columns that ``key=value`` folders add to those of the files (``taken``)."""
-    keys = [tuple(k for k, _ in file.partitions) for file in files]
-    for file, own_keys in zip(files, keys, strict=True):
-        if own_keys != keys[0]:
-            raise SchemaError(
-                f"{file.path} lies in folders {list(own_keys)}, {files[0].path} in {list(keys[0])}",
-                fix="put all files of a source below the same key=value folders",
-            )
-        if double := taken.intersection(own_keys):
-            raise SchemaError(
-                f"{file.path}: {sorted(double)[0]!r} is a folder's key and a column of the file",
-                fix="rename one of them",
-            )
-    columns = []
-    for key in keys[0]:
-        values = sorted({dict(file.partitions)[key] for file in files} - {DEFAULT_PARTITION})
-        integer, code = type_inference.INTEGER, type_inference.CODE
-        whole = all(integer.fullmatch(v) and not code.match(v) for v in values)
-        kind = types.get(key) or ("integer" if values and whole else "text")
-        pattern = ISO if kind in ("date", "datetime") else None
-        column = SourceColumn(key, kind, pattern, partition=True)
-        if bad := find_misfits(column, values, FOLDER_DIALECT):
-            raise SchemaError(
-                f"the folder {key}={values[bad[0]]} is not {column.describe_rule()}",
-                fix=f"set types: {{{key}: text}} to read the folders' names as text",
-            )
-        columns.append(column)
-    return columns

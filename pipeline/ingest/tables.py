@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from pipeline.config.model import Table
@@ -9,13 +11,14 @@ from pipeline.device import cpu
 from pipeline.errors import SchemaError, suggest_or_list
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.read_block import read_block
+from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.schema import infer_contract
 from pipeline.schema import Schema
 
 
 def read_table(
     name: str, table: Table, columns: list[str] | None = None
-) -> tuple[Schema, pd.DataFrame]:
+) -> tuple[Schema, pd.DataFrame, list[ReadingNote]]:
     """Read a side table's keys and the named columns (None: all) in storage dtypes.
 
     Args:
@@ -24,7 +27,8 @@ def read_table(
         columns: the columns to read beside the keys.
 
     Returns:
-        (schema, CPU frame), keys first; the index holds the row ids.
+        (schema, CPU frame, notes), keys first; the index holds the row ids. The columns of notes
+        are called ``table.column``.
 
     Raises:
         SchemaError: a key or column does not exist.
@@ -46,4 +50,9 @@ def read_table(
     frames = [read_block(block, contract, wanted, cpu)[0] for block in blocks]
     schema = contract.schema.select(wanted)
     schema = Schema(tuple(schema[n] for n in wanted))
-    return schema, cpu.concat(frames) if frames else cpu.empty_frame(list(schema))
+    notes = [
+        replace(note, column=name if note.column is None else f"{name}.{note.column}")
+        for note in contract.notes
+        if note.column is None or note.column in wanted
+    ]
+    return schema, cpu.concat(frames) if frames else cpu.empty_frame(list(schema)), notes

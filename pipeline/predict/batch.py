@@ -238,7 +238,7 @@ def _read_tables(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[
         dtypes = {n: d for join in joins for n, d in (join.types or {}).items()}
         types = {n: TYPES[d] for n, d in dtypes.items()} | dict(described.types)
         table = described.model_copy(update={"path": (path,), "types": types})
-        _, frame = read_table(name, table, sorted(dtypes))
+        _, frame, _ = read_table(name, table, sorted(dtypes))
         frame.attrs["keys"] = tuple(described.keys)
         frames[name] = frame
     return frames

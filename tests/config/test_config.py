@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.config.loader import expand_environment
-from pipeline.config.model import MODELS, Config
+from pipeline.config.model import MODELS, Config, OnlyWords
 from pipeline.config.yaml_text import parse_yaml
 from pipeline.errors import ConfigError
 from pipeline.train.model import MODEL_REGISTRY, parse_models
@@ -191,6 +191,16 @@ def test_words_of_csv_from_the_command_line():
     csv = Config.parse(tree, overrides).data.csv
     assert (csv.true, csv.missing, csv.header) == (("yes", "1"), ("no",), ("a", "on"))
     assert Config.parse(tree, ["data.csv.header=no"]).data.csv.header is False
+
+
+def test_words_that_replace_the_default_ones():
+    tree = {"data": {"path": "d.csv", "target": "y"}}
+    for override in ("data.csv.missing={only: [no, -1]}", "data.csv.missing.only=[no, -1]"):
+        assert Config.parse(tree, [override]).data.csv.missing == OnlyWords(only=("no", "-1"))
+    text = "data: {path: d.csv, target: y, csv: {missing: {only: [no, -1]}}}"
+    config = Config.parse(parse_yaml(text, "c.yaml"))
+    assert config.data.csv.missing == OnlyWords(only=("no", "-1"))
+    assert Config.parse(parse_yaml(config.to_yaml(), "config.yaml")).data.csv == config.data.csv
 
 
 def test_a_header_of_csv_may_be_a_boolean_or_names():

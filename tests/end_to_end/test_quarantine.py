@@ -23,7 +23,7 @@ TYPES = {"id": "integer"}  # with fractions among its values it would be taken f
 DAMAGE = {
     "too short": (lambda f: f[:3], None, "3 fields instead of 5"),
     "too long": (lambda f: [*f, b"9"], None, "6 fields instead of 5"),
-    "text in an integer": (lambda f: [b"oops", *f[1:]], "id", "not an integer"),
+    "text in an integer": (lambda f: [b"oops " + f[0], *f[1:]], "id", "not an integer"),
     "fraction in an integer": (lambda f: [f[0] + b".5", *f[1:]], "id", "not an integer"),
     "beyond 64 bits": (lambda f: [b"9" * 25, *f[1:]], "id", "not an integer"),
     "decimal comma": (lambda f: [f[0], b'"1,5"', *f[2:]], "x", "not a number"),

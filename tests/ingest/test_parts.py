@@ -63,7 +63,7 @@ def test_rows_end_within_a_part(contract):
 
 def test_bad_rows_of_all_blocks_of_a_part_are_set_aside(tmp_path):
     for i in range(6):
-        bad = "x,y\n" if i % 2 else ""
+        bad = f"x{i},y\n" if i % 2 else ""
         (tmp_path / f"{i}.csv").write_text(f"n,s\n{i},a\n{bad}{i},b\n")
     data = Data(path=(str(tmp_path),), target="n", types={"n": "integer"})
     (part,) = partitions.plan_partitions(infer_contract(data), None, 2, 32 << 20)

@@ -17,6 +17,7 @@ from pipeline.device import cpu
 from pipeline.errors import DataError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.contract import Contract
+from pipeline.ingest.csv.missing_words import DEFAULT_WORDS, is_blank
 from pipeline.ingest.read_block import read_block
 from pipeline.ingest.rejected import COLUMNS
 from pipeline.ingest.schema import infer_contract
@@ -116,7 +117,7 @@ TYPES = {"i": "integer", "f": "float", "b": "bool", "s": "text", "t": "datetime"
 @given(data=columns, block=st.integers(1, 400), newlines=st.booleans(), end=st.sampled_from(["\n", "\r\n"]))  # fmt: skip
 def test_csv_gives_what_parquet_gives(data, block, newlines, end, tmp_path_factory):
     folder = tmp_path_factory.mktemp("law")
-    words = [None if v in {"", *Csv().missing} else v for v in data["s"]]
+    words = [None if v in DEFAULT_WORDS or is_blank(v) else v for v in data["s"]]
     words = [None if v is None else v + "\n" * newlines for v in words]
     frame = pd.DataFrame(
         {
@@ -230,7 +231,6 @@ def test_a_turn_beyond_the_sampled_part_is_named_exactly(tmp_path, monkeypatch):
         (b"1,\xff\xfe", "not UTF-8 text", "\\xff\\xfe"),  # beside letters of UTF-8 in the last row
         ("1.5,x", "not an integer", "1.5"),
         ("99999999999999999999,x", "not an integer", "99999999999999999999"),
-        (" ,x", "not an integer", " "),
         ("1,x\ry", "a carriage return stands outside of quotes", None),
     ],
 )
@@ -374,7 +374,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path):
 
 def test_own_words_for_missing_true_and_false(tmp_path):
     source = write(tmp_path / "a.csv", "b,n,s\nY,1,x\nN,-999,NA\n,2,-999\n")
-    csv = Csv(missing=["-999"], true=["Y"], false=["N"])
+    csv = Csv(missing={"only": ["-999"]}, true=["Y"], false=["N"])
     frame, _, _ = read(source.model_copy(update={"csv": csv}))
     assert frame["b"].to_list() == [True, False, pd.NA]
     assert frame["n"].to_list() == [1, pd.NA, 2]

@@ -350,7 +350,7 @@ def test_csv_for_a_run_on_parquet(tmp_path):
 def test_side_tables(tmp_path):
     csv(tmp_path / "w.csv", "temp,origin,hour,wind\n1.5,EWR,2020-01-01 10:00,3\n,JFK,,4\n")
     table = Table(path=str(tmp_path / "w.csv"), keys=("origin", "hour"))
-    schema, frame = read_table("weather", table, ["temp"])
+    schema, frame, _ = read_table("weather", table, ["temp"])
     assert schema.names == ["origin", "hour", "temp"] == list(frame.columns)
     assert read_table("weather", table)[0].names == ["origin", "hour", "temp", "wind"]
     wrong = table.model_copy(update={"keys": ("orign",)})

@@ -44,6 +44,8 @@ class ReadData(Stage):
         if data.on_bad_rows == "quarantine":
             # A row is bad only if a column that is read is, so the columns matter here.
             config["columns read"] = list(job.reads)
+        # Text columns of the target are read in another way.
+        config["classes"] = [c.name for c in job.contract.columns if c.keeps_words]
         files = file_fingerprints(job.contract.files)
         return StageInputs({"config": config, "files": files, **software_inputs(FRAME_LIBRARIES)})
 

@@ -12,7 +12,7 @@ from pyarrow import csv
 from pipeline.ingest.blocks import NEWLINE, Block
 from pipeline.ingest.csv.dialect import BOM, Dialect
 from pipeline.ingest.csv.records import parse_records
-from pipeline.ingest.csv.types import SourceColumn, apply_pattern, build_convert_options
+from pipeline.ingest.csv.types import SourceColumn, build_convert_options, finish_column
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import CHUNK
 
@@ -78,7 +78,7 @@ def _parse_with_arrow(
         return None
     arrays: Arrays = {}
     for column in columns:
-        values = apply_pattern(column, table[column.name])
+        values = finish_column(column, table[column.name], dialect)
         if values is None:
             return None
         arrays[column.name] = values.slice(0, len(ids))

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from pipeline.config.model import Csv
 from pipeline.errors import ConfigError, SchemaError, shorten
 from pipeline.ingest.contract_file import StoredDialect
+from pipeline.ingest.csv.missing_words import list_words
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 256 << 10
@@ -49,8 +50,11 @@ class Dialect:
     """All columns in file order, including those that are not read."""
     newlines_in_values: bool
     missing: tuple[str, ...]
+    """Words that mean missing in all columns but text columns of the target."""
     true: tuple[str, ...]
     false: tuple[str, ...]
+    inferred_missing: tuple[str, ...] = ()
+    """Further words, found in the sample, that mean missing in all columns but text."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the dialect's part of ``schema.json``."""
@@ -68,6 +72,7 @@ class Dialect:
             tuple(stored.missing),
             tuple(stored.true),
             tuple(stored.false),
+            tuple(stored.inferred_missing),
         )
 
 
@@ -112,7 +117,7 @@ def infer_dialect(head: bytes, path: str, config: Csv) -> Dialect:
         config.header is True,
         names,
         newlines,
-        tuple(dict.fromkeys(("", *config.missing))),
+        list_words(config.missing),
         config.true,
         config.false,
     )

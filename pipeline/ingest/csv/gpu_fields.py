@@ -11,9 +11,11 @@ import re
 
 from pipeline.device import Array, Frames, Series
 from pipeline.ingest.csv.dialect import Dialect
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
+from pipeline.ingest.csv.missing_words import BLANK_CELLS
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, list_missing
 from pipeline.schema import EARLIEST, LATEST
 
+BLANKS = r"^[ \t]+$"
 INTEGER = r"^-?[0-9]+$"
 NUMBER = r"^-?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -36,8 +38,9 @@ def parse_fields(
         dialect: its words for missing, true and false.
         device: where the fields are.
     """
-    blank = fields.isin(list(dialect.missing))
+    blank = fields.isin([*list_missing(column, dialect), *BLANK_CELLS])
     if column.type == "text":
+        blank |= fields.str.match(BLANKS)  # other columns leave unusual blanks to the CPU reader
         return fields.where(~blank, None).astype("category")
     missing = _to_mask(blank, device)
     if column.type == "bool":

@@ -11,6 +11,7 @@ from pipeline.config.model import ColumnType
 from pipeline.config.urls import is_url
 from pipeline.errors import SchemaError, shorten
 from pipeline.ingest.csv.dialect import Dialect, find_data_start, has_invalid_utf8
+from pipeline.ingest.csv.missing_words import is_blank
 from pipeline.ingest.csv.number_formats import guess_formats
 from pipeline.ingest.csv.records import split_records
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, are_all_valid, find_misfits
@@ -37,6 +38,9 @@ class SampledValues:
     """Values of each column in file order, without missing ones, and the mean size of a record."""
 
     values: list[list[str]]
+    missing: list[Counter[str]]
+    """Number of missing cells of each column by their content; empty cells are not counted."""
+    rows: int
     row_bytes: float | None
 
 
@@ -51,8 +55,9 @@ def sample_values(
     step = max((len(files) - 1) / (FILES - 1), 1)
     chosen = sorted({min(round(i * step), len(files) - 1) for i in range(FILES)})
     values: list[list[str]] = [[] for _ in dialect.names]
+    missing: list[Counter[str]] = [Counter() for _ in dialect.names]
     size = count = 0
-    missing = set(dialect.missing)
+    words = set(dialect.missing)
     for i in chosen:
         file, first = files[i], read_head(files[i], options, HEAD if i == 0 else PIECE)
         start, _ = find_data_start(first, dialect)
@@ -71,9 +76,12 @@ def sample_values(
                 if not record.problem and not has_invalid_utf8(record.text)
             ]
             count += len(rows)
-            for column_values, fields in zip(values, zip(*rows, strict=True), strict=False):
-                column_values.extend(field for field in fields if field not in missing)
-    return SampledValues(values, size / count if count else None)
+            for place, fields in enumerate(zip(*rows, strict=True)):
+                present = [f for f in fields if f not in words and not is_blank(f)]
+                values[place] += present
+                if len(present) < len(fields):
+                    missing[place].update(f for f in fields if f and (f in words or is_blank(f)))
+    return SampledValues(values, missing, count, size / count if count else None)
 
 
 def infer_column(

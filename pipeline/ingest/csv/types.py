@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from pipeline.config.model import ColumnType
 from pipeline.ingest.csv import number_formats
 from pipeline.ingest.csv.dialect import Dialect
+from pipeline.ingest.csv.missing_words import BLANK_CELLS, is_blank, mask_words
 from pipeline.schema import EARLIEST, LATEST, Dtype
 
 ISO, ZONED = "iso", "iso zoned"
@@ -41,6 +42,8 @@ class SourceColumn:
     """
     partition: bool = False
     """True if the values are those of ``key=value`` folders."""
+    keeps_words: bool = False
+    """True for text whose words are all values, such as classes: only blank cells are missing."""
 
     @property
     def dtype(self) -> Dtype:
@@ -83,6 +86,15 @@ def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
     return True
 
 
+def list_missing(column: SourceColumn, dialect: Dialect) -> tuple[str, ...]:
+    """Return the words that mean missing in a column, beside cells of blanks."""
+    if column.keeps_words:
+        return ("",)
+    if column.type == "text":
+        return dialect.missing
+    return (*dialect.missing, *dialect.inferred_missing)
+
+
 def to_arrow_type(column: SourceColumn) -> pa.DataType:
     """Return the type that ``pyarrow.csv`` reads; columns with a pattern are read as text."""
     text = pa.dictionary(pa.int32(), pa.string())
@@ -101,20 +113,27 @@ def build_convert_options(
     """Return the options by which ``pyarrow.csv`` converts these columns."""
     return csv.ConvertOptions(
         column_types={c.name: to_arrow_type(c) for c in columns},
-        null_values=list(dialect.missing),
+        # These are for columns that Arrow parses; `mask_words` finds those of text.
+        null_values=[*dialect.missing, *dialect.inferred_missing, *BLANK_CELLS],
         true_values=list(dialect.true),
         false_values=list(dialect.false),
-        strings_can_be_null=True,
+        strings_can_be_null=False,
         include_columns=include,
     )
 
 
-def apply_pattern(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Parse the dictionary of a column that was read as text; return None if a value does not fit.
+def finish_column(
+    column: SourceColumn, values: pa.ChunkedArray, dialect: Dialect
+) -> pa.ChunkedArray | None:
+    """Finish a column that Arrow has read: find missing words in text, and parse its pattern.
+
+    Returns None if a value does not fit.
 
     Dates and timestamps outside of the years 1 to 9999 do not fit: ISO text may hold year 0, and
     a zone may lead out of year 1 or 9999.
     """
+    if pa.types.is_dictionary(values.type):
+        values = mask_words(values, list_missing(column, dialect))
     if column.pattern in (None, ISO, ZONED) or not pa.types.is_dictionary(values.type):
         if column.dtype == "datetime":
             try:
@@ -168,8 +187,10 @@ def parse_values(
     column: SourceColumn, values: list[str], dialect: Dialect
 ) -> pa.ChunkedArray | None:
     """Parse text as the readers do; return None if a value does not fit the column."""
-    quoted = "\n".join('"' + value.replace('"', '""') + '"' for value in values)
-    only = SourceColumn("c", column.type, column.pattern)
+    # Arrow does not know all cells of blanks; a text's are found below
+    cells = ("" if is_blank(value) else value.replace('"', '""') for value in values)
+    quoted = "\n".join(f'"{cell}"' for cell in cells)
+    only = replace(column, name="c")
     if not values:
         return pa.chunked_array([], _pattern_type(only) if only.pattern else to_arrow_type(only))
     try:
@@ -183,23 +204,27 @@ def parse_values(
         )
     except pa.ArrowInvalid:
         return None
-    return apply_pattern(only, table["c"])
+    return finish_column(only, table["c"], dialect)
 
 
 def find_misfits(column: SourceColumn, values: list[str], dialect: Dialect) -> list[int]:
     """Return the positions of the values that are neither missing nor fit the column."""
-    missing = set(dialect.missing)
     if column.type == "text":
         return []
+    words = set(list_missing(column, dialect))
+
+    def is_missing(value: str) -> bool:
+        return value in words or (is_blank(value) and not column.partition)
+
     if column.pattern not in (None, ISO, ZONED):
         parsed = _parse_pattern(column, pa.array(values, pa.string()))
         odd = np.flatnonzero(parsed.is_null().to_numpy(zero_copy_only=False))
-        return [int(i) for i in odd if values[i] not in missing]
+        return [int(i) for i in odd if not is_missing(values[i])]
     plausible = _build_quick_test(column, dialect)
     bad: list[int] = []
     rest: list[int] = []
     for i, value in enumerate(values):
-        if value not in missing:
+        if not is_missing(value):
             (rest if plausible(value) else bad).append(i)
     return sorted(
         bad + [rest[i] for i in _bisect_misfits(column, [values[i] for i in rest], dialect)]
@@ -229,7 +254,9 @@ def _build_quick_test(column: SourceColumn, dialect: Dialect) -> Callable[[str],
         return re.compile(rf"\d{{4}}-\d\d-\d\d({time})?{zone}").fullmatch
     if column.type == "integer":
         return re.compile(r"\s*-?(\d+|0[xX][0-9a-fA-F]+)\s*$").match
-    return re.compile(r"\s*[-+.\deE]+\s*$|\s*[-+]?(inf|nan|infinity)\s*$", re.I).match
+    # Dates must not pass, because each would be parsed on its own.
+    number = r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf|nan|infinity"
+    return re.compile(rf"\s*[-+]?({number})\s*$", re.IGNORECASE).match
 
 
 def _bisect_misfits(column: SourceColumn, values: list[str], dialect: Dialect) -> list[int]:

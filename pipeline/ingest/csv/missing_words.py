@@ -1,0 +1,80 @@
+"""Cells that are missing: those with a word that means so, and those with only blanks.
+
+Text columns and the others have different words (`pipeline.ingest.csv.types.list_missing`), so they
+cannot be left to Arrow, which has one list per file. In columns that Arrow reads as text, the words
+are found in the dictionary: once per distinct value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config.model import MissingWords, OnlyWords
+
+DEFAULT_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+"""Words that mean a missing value in every file."""
+BLANK = " \t"
+"""Characters of a cell that holds nothing."""
+BLANK_CELLS = (*(" " * n for n in range(1, 33)), "\t")
+"""Usual cells of blanks, which the block readers compare; others are found one by one."""
+COMMON_WORDS = re.compile(
+    r"\W{1,3}|_|\\N|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty|0000-00-00( 00:00:00)?",
+    re.IGNORECASE,
+)
+"""Words that mean missing in most files."""
+
+
+def list_words(config: MissingWords) -> tuple[str, ...]:
+    """Return the words of ``csv.missing``; the empty one comes first."""
+    if isinstance(config, OnlyWords):
+        return tuple(dict.fromkeys(("", *config.only)))
+    return tuple(dict.fromkeys((*DEFAULT_WORDS, *config)))
+
+
+def is_blank(value: str) -> bool:
+    """Return whether a cell is empty or has only blanks."""
+    return not value or (value.isspace() and not value.strip(BLANK))
+
+
+def mask_words(values: pa.ChunkedArray, words: Collection[str]) -> pa.ChunkedArray:
+    """Make the values null that are blank or one of the words.
+
+    Args:
+        values: dictionaries of strings, without nulls.
+        words: at least the empty word.
+    """
+    chunks = [_mask_chunk(chunk, words) for chunk in values.chunks]
+    return pa.chunked_array(chunks, values.type)
+
+
+def _mask_chunk(chunk: pa.DictionaryArray, words: Collection[str]) -> pa.DictionaryArray:
+    dictionary = chunk.dictionary
+    if not len(dictionary):
+        return chunk
+    # Numpy on the buffers leaves few values to compare: 1 ms per 350,000 instead of 10 ms.
+    _, offset_buffer, data = dictionary.buffers()
+    offsets = np.frombuffer(offset_buffer, dtype="int32")
+    offsets = offsets[dictionary.offset : dictionary.offset + len(dictionary) + 1]
+    longest = max(len(word.encode()) for word in words)
+    possible = np.diff(offsets) <= longest
+    if data is not None and offsets[-1] > 0:
+        characters = np.frombuffer(data, dtype="uint8")
+        first = characters[np.minimum(offsets[:-1], offsets[-1] - 1)]
+        for blank in BLANK:
+            possible |= first == ord(blank)
+    at = np.flatnonzero(possible)
+    short = dictionary.take(pa.array(at))
+    gone = pc.is_in(short, pa.array(words, pa.string()))
+    gone = pc.or_(gone, pc.equal(pc.utf8_trim(short, BLANK), ""))
+    if not gone.true_count:
+        return chunk
+    keep = np.ones(len(dictionary), dtype=bool)
+    keep[at[gone.to_numpy(zero_copy_only=False)]] = False
+    place = np.where(keep, np.cumsum(keep) - 1, -1).astype("int32")[chunk.indices.to_numpy()]
+    indices = pa.array(place, mask=place < 0)
+    return pa.DictionaryArray.from_arrays(indices, dictionary.filter(pa.array(keep)))
