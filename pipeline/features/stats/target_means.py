@@ -109,9 +109,12 @@ class FoldSums:
     """Counts (keys, folds) and sums (keys, folds, classes) of one column's table."""
 
     def __init__(self, table: pd.DataFrame, folds: int) -> None:
-        self.counts = table[count_names(folds)].to_numpy()
+        # Floats are added in the order of memory, and a table that was loaded from a file is in
+        # this one: with row weights, both give the same means to the bit.
+        self.counts = np.asfortranarray(table[count_names(folds)].to_numpy())
         names = [n for n in table.columns if str(n).startswith("s_")]
-        self.sums = table[names].to_numpy().reshape(len(table), folds, len(names) // folds)
+        sums = np.asfortranarray(table[names].to_numpy())
+        self.sums = sums.reshape(len(table), folds, len(names) // folds)
 
     def encode(self, folds: Sequence[int], smooth: float) -> np.ndarray:
         """Return float64 (keys + 1, classes): encodings from these folds; last, the prior."""
