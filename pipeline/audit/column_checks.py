@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.suspicious_names import detect_future_hint
+from pipeline.console.plural import quantify
 from pipeline.evaluate.univariate import LIMITS, METRIC
 
 
@@ -14,7 +15,7 @@ def check_univariate(evidence: Evidence) -> CheckResult:
     task = evidence.target.task
     metric, (_, strong, decisive) = METRIC[task], LIMITS[task]
     if not evidence.labels.is_sufficient:
-        summary = f"nothing scored: {rows:,} test rows are too few, or have equal labels"
+        summary = f"nothing scored: too few test rows ({rows:,}), or equal labels"
         return CheckResult("alone", summary)
     ranked = sorted(evidence.scores.items(), key=lambda item: -item[1].value)
     findings = []
@@ -36,7 +37,7 @@ def check_univariate(evidence: Evidence) -> CheckResult:
             severity, config = "warn", evidence.suggest_split("time", time)
         details = {"metric": metric, "value": score.value, "rows": rows}
         findings.append(Finding("alone", severity, name, what, details, config))
-    summary = f"{len(ranked):,} columns scored one by one on {rows:,} test rows"
+    summary = f"{quantify(len(ranked), 'column')} scored one by one on {quantify(rows, 'test row')}"
     if ranked:
         name, score = ranked[0]
         summary += f"; the highest {metric} is {score.value:.4f}, of {name}"
@@ -65,5 +66,5 @@ def check_names(evidence: Evidence) -> CheckResult:
         measured = {"hint": hint, "value": None if score is None else score.value}
         config = evidence.suggest_without(name)
         findings.append(Finding("names", severity, name, what, measured, config))
-    summary = f"{len(evidence.used_columns):,} names of columns that the models use"
+    summary = f"{quantify(len(evidence.used_columns), 'name')} of columns that the models use"
     return CheckResult("names", summary, findings)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
+from pipeline.console.plural import quantify
 from pipeline.features.engine.lineage import find_derived_features, find_target_encodings
 
 Array = NDArray[Any]
@@ -100,7 +101,9 @@ def check_drift(evidence: Evidence) -> CheckResult:
             features = [name] if in_matrix else find_derived_features(name, evidence.lineage)
             config = evidence.suggest_drop(features)
         findings.append(Finding("drift", severity, name, what, measured[name], config))
-    summary = f"{len(drifts):,} columns, {len(findings):,} of them with a PSI of {SOME} or more"
+    summary = (
+        f"{quantify(len(drifts), 'column')}, {len(findings):,} of them with a PSI of {SOME} or more"
+    )
     return CheckResult("drift", summary, findings, measured)
 
 

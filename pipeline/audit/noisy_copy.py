@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.audit.evidence import CheckResult, ColumnValues, Evidence, LabeledColumn
 from pipeline.audit.finding import Finding
+from pipeline.console.plural import quantify
 from pipeline.evaluate import univariate
 from pipeline.evaluate.univariate import LIMITS, METRIC, Score
 from pipeline.matrix import Task
@@ -83,7 +84,7 @@ def check_noisy_copy(evidence: Evidence) -> CheckResult:
         measured = {"metric": metric, "value": score.value, **asdict(copy)}
         config = evidence.suggest_without(name)
         findings.append(Finding("noisy_copy", "warn", name, what, measured, config))
-    summary = f"{columns:,} columns with a notable score"
+    summary = f"{quantify(columns, 'column')} with a notable score"
     return CheckResult("noisy_copy", summary, findings, {"columns": columns})
 
 

@@ -13,6 +13,7 @@ from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.likeness import Likeness, compare_labels, rank_labels
 from pipeline.audit.scan import SPAN, RowHashes
 from pipeline.audit.suspicious_names import is_entity_name
+from pipeline.console.plural import quantify
 from pipeline.evaluate import univariate
 from pipeline.evaluate.univariate import Score
 from pipeline.matrix import Task
@@ -180,7 +181,7 @@ def check_entities(evidence: Evidence) -> CheckResult:
     if identifiers:
         findings.append(_report_identifiers(identifiers, evidence))
     measured |= {identifier.name: identifier.measured for identifier in identifiers}
-    summary = f"{len(measured):,} columns that may identify entities"
+    summary = f"{quantify(len(measured), 'column')} that may identify entities"
     return CheckResult("entities", summary, findings, measured)
 
 

@@ -12,6 +12,7 @@ from pipeline.audit.evidence import CheckResult, Evidence
 from pipeline.audit.finding import Finding, Severity
 from pipeline.audit.scan import TimeRange
 from pipeline.audit.suspicious_names import detect_future_hint
+from pipeline.console.plural import quantify
 from pipeline.evaluate import univariate
 from pipeline.evaluate.univariate import METRIC
 from pipeline.matrix import Task
@@ -49,7 +50,7 @@ def check_times(evidence: Evidence) -> CheckResult:
             measured = {"last_train": last, "first_test": first}
             findings.append(Finding("times", "fail", name, what, measured))
     findings += _find_future_columns(evidence)
-    summary = f"{len(evidence.scan.times):,} columns of times"
+    summary = f"{quantify(len(evidence.scan.times), 'column')} of times"
     measured = {
         name: {
             which: times

@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.options import AllowProtocolOption, JsonOption, QuietOption, print_json
 from pipeline.cli.usage import list_examples
+from pipeline.console.plural import pluralize, quantify
 from pipeline.console.terminal import to_one_line
 from pipeline.errors import FIX_LABEL
 
@@ -73,8 +74,9 @@ def audit(
         _print_result(result)
     if unresolved := result.find_unresolved(strict=strict):
         name = shlex.quote(to_one_line(unresolved[0].name))
+        count, verb = len(unresolved), pluralize(len(unresolved), "is", "are")
         raise CheckFailed(
-            f"{len(unresolved):,} of {len(result.findings):,} findings are unresolved in {run}",
+            f"{count:,} of {quantify(len(result.findings), 'finding')} {verb} unresolved in {run}",
             examples=[f"{f.severity} {to_one_line(f.name)}" for f in unresolved],
             fix="change the config as suggested and run again; to ignore a finding, pass "
             f"--accept {name}",
@@ -102,7 +104,7 @@ def _print_result(result: AuditResult) -> None:
     counts = [f"{sum(f.severity == s for f in result.findings):,} {s}" for s in STYLES]
     sample = f", {result.sampled:,} of them refitted" if result.sampled else ""
     rows = sum(result.rows.values())
-    console.print(f"{', '.join(counts)} · {rows:,} rows{sample} · {result.seconds:.1f} s")
+    console.print(f"{', '.join(counts)} · {quantify(rows, 'row')}{sample} · {result.seconds:.1f} s")
 
 
 def _print_finding(console: Console, finding: Finding) -> None:

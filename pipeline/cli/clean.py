@@ -11,6 +11,7 @@ from pipeline.artifacts.run_dirs import RUNS
 from pipeline.cli.options import JsonOption, print_json
 from pipeline.cli.runs import FolderArgument, print_runs
 from pipeline.cli.usage import list_examples
+from pipeline.console.plural import quantify
 
 EXAMPLES = list_examples(
     "clean --stopped --yes", "clean --keep 5 --older 30", "clean data/runs/RUN --stages --yes"
@@ -89,6 +90,5 @@ def clean(
         return
     if infos:
         print_runs(infos)
-    print_stdout(
-        f"{len(infos):,} runs, {format_bytes(sum(info.bytes for info in infos))}: {result}"
-    )
+    size = format_bytes(sum(info.bytes for info in infos))
+    print_stdout(f"{quantify(len(infos), 'run')}, {size}: {result}")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.console import terminal
+from pipeline.console.plural import quantify
 from pipeline.errors import FIX_LABEL, quote_path
 from pipeline.evaluate.metrics import primary_metric
 
@@ -33,7 +34,7 @@ def print_result(result: RunResult) -> None:
     print_warnings(console, result)
     metrics = result.metrics
     names = SHOWN[metrics["task"]]
-    title = f"test set, {metrics['rows']['test']:,} rows"
+    title = f"test set, {quantify(metrics['rows']['test'], 'row')}"
     # Without lines between the columns, five metrics fit into 60 characters.
     style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
     narrow = console.width < 80

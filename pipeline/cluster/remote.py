@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config.cluster import Cluster
 from pipeline.config.scheduler import Address, parse_address, scheduler_file
 from pipeline.config.urls import is_url
+from pipeline.console.plural import quantify
 from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import DeviceError, MachineError, PipelineError
 from pipeline.versions import find_versions
@@ -177,7 +178,7 @@ def choose_worker_device(
             fix = getattr(theirs, "fix", "") or "run with --device cpu (or auto)"
             raise DeviceError(f"worker {address}: {reason}", fix=fix)
         return DeviceChoice(choice.requested, "cpu", f"worker {address}: {reason}")
-    reason = f"{choice.reason}; {len(choices)} workers have one each"
+    reason = f"{choice.reason}; {quantify(len(choices), 'worker')} with one each"
     return DeviceChoice(choice.requested, "gpu", reason, choice.gpus)
 
 

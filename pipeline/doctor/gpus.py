@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from pipeline.console.plural import quantify
 from pipeline.device.probe import VISIBLE, Probe, cuda_text
 from pipeline.doctor.finding import GIB, Finding, Status, format_gib
 from pipeline.doctor.health import GpuCondition, Health
@@ -183,7 +184,7 @@ def check_computation(host: Host, probe: Probe) -> list[Finding]:
     # A GPU that fails alone would fail NCCL too, with a message that hides the cause.
     if len(probe.gpus) > 1 and not any(problems):
         problem = host.try_nccl(probe.gpus)
-        detail = problem or f"NCCL sums over {len(probe.gpus)} GPUs"
+        detail = problem or f"NCCL sums over {quantify(len(probe.gpus), 'GPU')}"
         fix = (
             "run with NCCL_DEBUG=INFO to see where; NCCL_P2P_DISABLE=1 avoids broken peer access; "
             "containers need --shm-size=1g --ulimit memlock=-1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,12 @@ class Listener:
     """Called with a line for the user."""
     progress: Callable[[str, int, int], None] = lambda what, done, planned: None
     """Called as models train, with the rounds or trees so far, and those planned."""
+    passes: Callable[[int, int, int], None] = lambda number, done, planned: None
+    """Called as partitions are finished, perhaps by another thread: the number of the stage's pass,
+    its partitions so far, and all."""
+    pages: Callable[[Mapping[str, str]], None] = lambda pages: None
+    """Called with the URLs of the dashboard and the metrics when they are served, and with none
+    when they are gone."""
     planned: Callable[[MemoryPlan, Sequence[int]], None] = lambda plan, rows: None
     """Called once with the memory plan and the rows of each partition."""
 

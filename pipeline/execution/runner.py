@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pipeline.artifacts.files import lock_folder, write_text
 from pipeline.artifacts.ledger import Entry, Fallback, Ledger
 from pipeline.artifacts.run_dirs import check_empty, make_run_folder, open_resumed_folder
-from pipeline.cluster import remote
+from pipeline.cluster import remote, task_events
 from pipeline.cluster.client import connect, is_distributed, worker_threads
 from pipeline.config.model import Config
 from pipeline.console import signals
@@ -19,6 +20,7 @@ from pipeline.device import nvtx_ranges
 from pipeline.device.choose import set_memory_limit
 from pipeline.errors import quote_path
 from pipeline.evaluate.run_warnings import RunWarning
+from pipeline.execution.announce import describe_data
 from pipeline.execution.context import Listener, RunContext
 from pipeline.execution.job import Job, prepare_job
 from pipeline.execution.resume import is_cleaned, name_resume_command, remove_leftovers
@@ -134,6 +136,7 @@ def _run_locked(
         ledger.mark_resumed()
     if cache.cleaned:
         listener.say(f"{CLEANED}: every stage is recomputed")
+    listener.say(describe_data(job))
     listener.say(f"run folder {folder}")
     listener.say(f"device {choice.name}: {choice.reason}")
     if job.cluster_reason:
@@ -142,11 +145,11 @@ def _run_locked(
         signals.removed_on_exit(folder / "tmp"),
         connect(cluster, choice.name, CPU_COUNT, folder / "tmp", serial=serial) as client,
         record_gpus(client, cluster, choice.name, timeline),
+        task_events.subscribe(client, _count_partitions(listener, progress)),
         serve_metrics(progress, client, cluster, lambda: timeline.latest) as pages,
+        _announce(listener, pages),
         freeze_objects(),
     ):
-        for what, url in pages.items():
-            listener.say(f"{what} {url}")
         threads = CPU_COUNT
         if is_distributed(client):
             threads = sum(worker_threads(client).values())
@@ -191,6 +194,28 @@ def _with_telemetry(listener: Listener, progress: RunGauges, timeline: Timeline)
         listener.planned(plan, rows)
 
     return replace(listener, stage=stage, progress=training, planned=planned)
+
+
+def _count_partitions(listener: Listener, progress: RunGauges) -> Callable[[str, int], None]:
+    """Return a function that counts a finished partition for the gauges and the listener."""
+
+    def count(name: str, position: int) -> None:
+        progress.on_partition(name, position)
+        # A late event of a stage that has ended belongs to no pass.
+        if (finished := progress.finished.get(name)) is not None:
+            listener.passes(len(progress.finished), len(finished), len(progress.rows))
+
+    return count
+
+
+@contextmanager
+def _announce(listener: Listener, pages: Mapping[str, str]) -> Iterator[None]:
+    """Pass the pages' URLs to the listener while they are served."""
+    listener.pages(pages)
+    try:
+        yield
+    finally:
+        listener.pages({})
 
 
 def _run_stages(context: RunContext, started: float) -> RunResult:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.console.plural import quantify
 from pipeline.device import cpu
 from pipeline.device.factorize import factorize
 from pipeline.errors import DataError, SchemaError, shorten, suggest_or_list
@@ -49,7 +50,7 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     if lacking := [c for c in schema if c.name not in present]:
         spare = [str(n) for n in names if n not in schema]
         raise SchemaError(
-            f"the frame lacks {len(lacking)} of {len(schema.names)} columns",
+            f"the frame lacks {len(lacking)} of {quantify(len(schema.names), 'column')}",
             examples=[f"- {c.name} ({c.dtype})" for c in lacking],
             fix=suggest_or_list(lacking[0].name, spare),
         )

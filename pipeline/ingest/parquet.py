@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.model import ColumnType
+from pipeline.console.plural import quantify
 from pipeline.errors import MachineError, SchemaError
 from pipeline.ingest.csv.dialect import check_name, guess_file_kind
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
@@ -151,7 +152,7 @@ def list_row_groups(file: File, options: Mapping[str, object]) -> list[tuple[int
                 # for the rows that the footer claims, so a false claim must not get that far.
                 if group.num_rows > (column.total_compressed_size // 8 + 1) << 31:
                     raise SchemaError(
-                        f"{file.path}: its footer says {group.num_rows:,} rows, column "
+                        f"{file.path}: its footer says {quantify(group.num_rows, 'row')}, column "
                         f"{column.path_in_schema!r} has {column.total_compressed_size:,} bytes "
                         "of them",
                         fix=INCOMPLETE,
@@ -178,7 +179,7 @@ def read_row_groups(
     for table in tables:
         if table.num_rows != claimed and names:
             raise SchemaError(
-                f"{file.path}: its footer says {claimed:,} rows, where there are "
+                f"{file.path}: its footer says {quantify(claimed, 'row')}, where there are "
                 f"{table.num_rows:,}",
                 fix=INCOMPLETE,
             )

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from threading import Lock
 
+from pipeline.console.plural import quantify
+
 # Dask's threads count at the same time.
 _lock = Lock()
 _blocks: Counter[tuple[str, str]] = Counter()
@@ -37,7 +39,7 @@ def describe_counts(counts: Iterable[Mapping[tuple[str, str], int]]) -> list[str
     library = next(iter(total))[0]
     on_device = sum(n for (_, reason), n in total.items() if not reason)
     on_cpu = [(reason, n) for (_, reason), n in total.most_common() if reason]
-    line = f"read by {library}: {on_device:,} blocks"
+    line = f"read by {library}: {quantify(on_device, 'block')}"
     if on_cpu:
         reasons = "; ".join(f"{n:,}: {reason}" for reason, n in on_cpu[:SHOWN])
         more = "; …" if len(on_cpu) > SHOWN else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.config.model import ColumnType, Data, Source
+from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, shorten, suggest_or_list
 from pipeline.ingest import parquet
 from pipeline.ingest.contract import NEW_DATA, Contract
@@ -98,7 +99,7 @@ def match_contract(
             else:
                 examples.append(f"{example} {suggest_or_list(name, spare)}".rstrip())
         raise SchemaError(
-            f"{files[0].path}: {len(lacking)} needed column(s) missing",
+            f"{files[0].path}: {quantify(len(lacking), 'needed column')} missing",
             examples=examples,
             fix="rename or add them: the models were trained on them",
         )

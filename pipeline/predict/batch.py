@@ -22,6 +22,7 @@ from pipeline.config.model import ColumnType, Config, Source, Table
 from pipeline.config.stored import misfit_error
 from pipeline.config.urls import is_url
 from pipeline.config.validation import validate
+from pipeline.console.plural import pluralize, quantify
 from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.features.ops.join import Join
@@ -79,11 +80,13 @@ class PredictResult:
         where, took = f"on the {self.device.name}", f"in {self.seconds:.1f} s"
         out = "standard output" if self.out == writer.STDOUT else self.out
         lines = [
-            f"{self.rows:,} rows scored by {self.model} {where} {took}: {out}",
+            f"{quantify(self.rows, 'row')} scored by {self.model} {where} {took}: {out}",
             f"device {self.device.name}: {self.device.reason}",
         ]
         if self.unscored:
-            lines.append(f"{self.unscored:,} rows have a null prediction (filtered or bad)")
+            verb = pluralize(self.unscored, "has", "have")
+            unscored = quantify(self.unscored, "row")
+            lines.append(f"{unscored} {verb} a null prediction (filtered or bad)")
         if self.extra:
             shown = ", ".join(self.extra[:8]) + (", …" if len(self.extra) > 8 else "")
             lines.append(f"columns that the run does not know were ignored: {shown}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.console.plural import quantify
 from pipeline.report.drawing import GREY, PALETTE, Chart, Line, draw_figure
 from pipeline.report.text import JsonObject
 
@@ -91,7 +92,7 @@ def _draw_residuals(models: Models) -> Chart | None:
         return None
     hover = {"error": "@x{0,0.000}", "rows": "@rows{0,0}"}
     figure = draw_figure(lines, "actual less predicted", "rows per unit", hover, steps=True)
-    return Chart("Residuals", f"Up to {outside:,} rows lie outside the axis.", figure)
+    return Chart("Residuals", f"At most {quantify(outside, 'row')} outside the axis.", figure)
 
 
 def _make_ranking_lines(models: Models, x: str, y: str) -> list[Line]:

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.cluster import client as clients
-from pipeline.cluster import task_events
 from pipeline.config.cluster import Cluster
 from pipeline.telemetry.gauges import RunGauges, gpu_metrics
 from pipeline.telemetry.nvml_usage import UsageSampler
@@ -81,7 +80,6 @@ def serve_metrics(
     pages = dict(clients.monitoring_urls(client, cluster))
     with ExitStack() as stack:
         stack.enter_context(_collector.register(run, gpus))
-        stack.enter_context(task_events.subscribe(client, run.on_partition))
         if cluster.is_address:
             # the scheduler cannot collect this process's gauges: serve them here as well
             dasks = pages.pop("metrics", None)

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.artifacts.run_dirs import RUNS
 from pipeline.artifacts.stage_id import EVALUATE, FEATURES, READ, SPLIT, StageId, train_id
 from pipeline.config.model import Config
+from pipeline.console.plural import quantify
 from pipeline.execution.job import Job, prepare_job
 from pipeline.execution.memory_inputs import concurrent_partitions, free_disk_at, plan_parts
 from pipeline.features.engine.planner import (
@@ -199,10 +200,6 @@ def _gb(size: int | None) -> str:
     return f"{size / 1e9:.2f}" if size else "–"
 
 
-def _format_count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     device, given = plan["device"], plan["input"]
     features = plan["features"]
@@ -211,8 +208,8 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
         ("cluster", _cluster(plan)),
         (
             "input",
-            f"{given['rows']:,} rows in {_format_count(given['files'], 'file')}, "
-            f"{_format_count(given['partitions'], 'partition')}; "
+            f"{quantify(given['rows'], 'row')} in {quantify(given['files'], 'file')}, "
+            f"{quantify(given['partitions'], 'partition')}; "
             f"{len(given['columns_read'])} of {given['columns_in_files']} columns are read",
         ),
         ("target", plan["target"]["expression"]),
@@ -222,7 +219,7 @@ def _lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     for number, ops in enumerate(features["phases"], start=1):
         lines.append((f"pass {number}", "fits " + ", ".join(ops)))
     if features["matrix"]:
-        lines.append(("matrix", f"{len(features['matrix'])} columns of float32"))
+        lines.append(("matrix", f"{quantify(len(features['matrix']), 'column')} of float32"))
     lines.append(("models", ", ".join(plan["models"])))
     if plan["cluster"]["chosen"] != "process":
         size = _gb(plan["memory"]["held"])
@@ -236,7 +233,7 @@ def _cluster(plan: dict[str, Any]) -> str:
     if cluster["chosen"] != "process":
         return str(cluster["chosen"])
     moved = f" ({cluster['reason']})" if cluster["asked"] != "process" else ""
-    return f"process, {_format_count(plan['threads'], 'thread')}{moved}"
+    return f"process, {quantify(plan['threads'], 'thread')}{moved}"
 
 
 def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:

@@ -105,7 +105,15 @@ def test_the_flights_on_three_hosts_are_those_of_one_process(hosts, tmp_path):
     file.write_text(config(DATA / "flights.parquet", **where).to_yaml())
     at = f"tcp://{NET}.1:8786"
     log = hosts.start(
-        0, "pipeline", "run", str(file), "--cluster", at, "--out", str(tmp_path / "run")
+        0,
+        "pipeline",
+        "run",
+        str(file),
+        "--cluster",
+        at,
+        "--out",
+        str(tmp_path / "run"),
+        "--verbose",
     )
     status = hosts.running[-1].wait(1800)
     assert status == 0, log.read_text()[-3000:]

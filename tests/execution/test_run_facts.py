@@ -117,21 +117,15 @@ def test_noise_does_not_beat_the_baseline_and_few_rows_are_few(tmp_path):
     assert kinds(ran(tmp_path, frame)) == ["baseline", "test_rows"]
 
 
-def test_rows_of_weight_0_do_not_count(tmp_path):
+def test_rows_are_counted_not_their_weight_and_those_of_weight_0_not_at_all(tmp_path):
     frame = table(700)
     place = np.arange(700) % 10
     frame["which"] = np.select([place < 3, place == 9], ["test", "valid"], "train")
-    rare = frame.index >= 690
+    rare = frame.index >= 695
     frame.loc[rare, ["y", "which"]] = "rare", "train"
-    frame["w"] = np.where(rare, 0.0, 2.0)
-    changes = {
-        "data": {"path": str(tmp_path / "d.csv"), "target": "y", "weight": "w"},
-        "split": {"by": "column", "column": "which"},
-    }
-    (found,) = ran(tmp_path, frame, **changes).warnings
-    assert found.message == (
-        "1 class of y has no training rows, so no model can learn it: 'rare' (0 test rows)"
-    )
-    frame.loc[frame.index[place < 2], "w"] = 0.0
-    (tmp_path / "run").rename(tmp_path / "before")
-    assert "test_rows" in kinds(ran(tmp_path, frame, **changes)), "69 of 207 rows count"
+    frame["w"] = np.select([rare, place < 2], [100.0, 0.0], 2.0)
+    data = {"path": str(tmp_path / "d.csv"), "target": "y", "weight": "w"}
+    split = {"by": "column", "column": "which"}
+    found = {w.kind: w.message for w in ran(tmp_path, frame, data=data, split=split).warnings}
+    assert found["classes"] == "1 class of y has fewer than 10 training rows: 'rare' (5)"
+    assert found["test_rows"].startswith("the test set has only 70 rows")

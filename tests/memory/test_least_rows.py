@@ -62,7 +62,7 @@ def test_the_memory_that_is_named_is_enough(at_root, tmp_path, capsys):
     options[-1] += "2"
     assert run_command_line(["run", *FLIGHTS, *options, "--set", f"memory.host={least:.2f}GB"]) == 0
     lines = (tmp_path / "run2" / "ledger.jsonl").read_text().splitlines()
-    rows = {(entry := json.loads(line))["stage"]: entry["rows"] for line in lines}
+    rows = {(entry := json.loads(line))["stage"]: entry["rows"] for line in lines[:-1]}
     assert rows["train xgboost"] >= LEAST_ROWS and rows["train forest"] >= LEAST_ROWS
 
 
@@ -99,7 +99,7 @@ def test_a_filter_that_leaves_few_rows_of_the_sample_ends_the_run(numbers, tmp_p
     least, _ = needed(text)
     outcome = run(config(numbers, f"{least:.2f}GB", "x1 > 1.3"), out=tmp_path / "enough")
     lines = (outcome.folder / "ledger.jsonl").read_text().splitlines()
-    (trained,) = (e for e in map(json.loads, lines) if e["stage"] == "train xgboost")
+    (trained,) = (e for e in map(json.loads, lines) if e.get("stage") == "train xgboost")
     assert trained["rows"] >= LEAST_ROWS
 
 

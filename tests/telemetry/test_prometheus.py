@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -67,14 +66,10 @@ def listening(seen):
     """Scrapes where the run says its metrics are, whenever a stage starts or ends."""
     pages = {}
 
-    def say(text):
-        if found := re.match(r"(dashboard|metrics|Dask's metrics) (http\S+)$", text):
-            pages[found[1]] = found[2]
-
     def stage(entry, ended):
         seen.append((entry.stage, ended, scraped(pages["metrics"])))
 
-    return pages, Listener(stage=stage, say=say)
+    return pages, Listener(stage=stage, pages=pages.update)
 
 
 def test_the_command_line_answers_beside_dask_while_it_runs(tmp_path, tree):
@@ -82,11 +77,12 @@ def test_the_command_line_answers_beside_dask_while_it_runs(tmp_path, tree):
     tree["models"]["xgboost"]["rounds"] = 400
     tree["cluster"] = {"dashboard_address": "127.0.0.1:0"}
     config.write_text(Config.parse(tree).to_yaml())
-    command = [sys.executable, "-m", "pipeline", "run", str(config), "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "pipeline", "run", str(config), "--verbose"]
+    command += ["--out", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = iter(process.stderr.readline, "")
-        url = next(line.split()[1] for line in lines if line.startswith("metrics http"))
+        url = next(line.split()[-1] for line in lines if " · metrics http" in line)
         found = []
         while process.poll() is None:
             with suppress(URLError, ConnectionError):  # it may end between the two lines

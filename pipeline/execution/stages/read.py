@@ -10,6 +10,7 @@ from pipeline.artifacts.stage_id import READ
 from pipeline.cluster import partitions
 from pipeline.cluster.client import is_distributed
 from pipeline.cluster.partitions import Partitions
+from pipeline.console.plural import quantify
 from pipeline.device.choose import DeviceChoice
 from pipeline.execution.context import RunContext
 from pipeline.execution.fingerprints import (
@@ -69,7 +70,7 @@ class ReadData(Stage):
         if context.job.config.data.on_bad_rows != "error" and (
             rejected := load.write_rejected(context.client, blocks, ingest / REJECTED)
         ):
-            context.warn(f"{rejected:,} bad rows set aside in ingest/rejected.parquet")
+            context.warn(f"{quantify(rejected, 'bad row')} set aside in ingest/rejected.parquet")
         context.job.contract.write(ingest / "schema.json")
         paths = ingest / "schema.json", ingest / REJECTED
         run.files = [path for path in paths if path.exists()]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.console.plural import quantify
 from pipeline.errors import DataError
 from pipeline.features.auto.profile import DAY
 from pipeline.matrix import Target
@@ -193,12 +194,10 @@ def _choice(
 def _text(name: str, seen: Mapping[str, Any], target: Target) -> ColumnChoice:
     distinct = _count(seen)
     if seen["rows_per_value"] < OWN_VALUE and seen["distinct"] > 2:
-        return ColumnChoice(
-            name, f"almost every row has its own value ({distinct} values)", dropped=True
-        )
+        return ColumnChoice(name, f"almost every row has its own value ({distinct})", dropped=True)
     if seen["distinct"] <= MAX_CODES:
-        return ColumnChoice(name, f"text with {distinct} values", (("categorify", {}),))
-    return ColumnChoice(name, f"text with {distinct} values", (_means(target),))
+        return ColumnChoice(name, f"text with {distinct}", (("categorify", {}),))
+    return ColumnChoice(name, f"text with {distinct}", (_means(target),))
 
 
 def _means(target: Target) -> tuple[str, Entry]:
@@ -216,7 +215,7 @@ def _integer(
     # Two values split a tree once, whether they are codes or numbers.
     if not _CODE_NAME.search(name) or seen["distinct"] <= 2:
         return ColumnChoice(name, "a number")
-    why = f"numbers named like a code, with {_count(seen)} values"
+    why = f"numbers named like a code, with {_count(seen)}"
     if seen["distinct"] <= MAX_CODES:
         return ColumnChoice(name, why, (("categorify", {}),))
     op, parameters = _means(target)
@@ -260,4 +259,5 @@ def _datetime(name: str, seen: Mapping[str, Any], taken: set[str]) -> ColumnChoi
 
 
 def _count(seen: Mapping[str, Any]) -> str:
-    return f"{seen['distinct']:,}" if seen["exact"] else f"about {seen['distinct']:,}"
+    values = quantify(seen["distinct"], "value")
+    return values if seen["exact"] else f"about {values}"

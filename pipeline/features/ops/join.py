@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.config.section import Names
 from pipeline.config.stored import Count, StoredObject
+from pipeline.console.plural import quantify
 from pipeline.device import MISSING, Array, Frame, Frames, Series, cpu
 from pipeline.errors import ConfigError, DataError, shorten, suggest_or_list
 from pipeline.features.op import Op, Rows, State, Summary
@@ -249,7 +250,7 @@ def _check_unique(table: pd.DataFrame, keys: list[str], name: str) -> None:
         values = key if isinstance(key, tuple) else (key,)
         shown = (str(v) if isinstance(v, pd.Timestamp) else shorten(v) for v in values)
         pairs = ", ".join(f"{k}={v}" for k, v in zip(keys, shown, strict=True))
-        examples.append(f"{pairs}: {count} rows")
+        examples.append(f"{pairs}: {quantify(count, 'row')}")
     raise DataError(
         f"join: table {name!r} has {len(counts):,} duplicate keys",
         examples=examples[:5],

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from pipeline.config.model import Csv
+from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, shorten
 from pipeline.ingest.contract_file import StoredDialect
 from pipeline.ingest.csv.missing_words import list_words
@@ -104,7 +105,7 @@ def infer_dialect(head: bytes, path: str, config: Csv) -> Dialect:
         names = check_names(list(config.header), "csv.header")
         if len(names) != len(first):
             raise SchemaError(
-                f"csv.header names {len(names)} columns, {path} has {len(first)}",
+                f"csv.header names {quantify(len(names), 'column')}, {path} has {len(first)}",
                 examples=[f"its first line: {shorten(delimiter.join(first))}"],
                 fix="name every column, or set csv.delimiter",
             )

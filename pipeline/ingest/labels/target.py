@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.model import Data
+from pipeline.console.plural import quantify
 from pipeline.device import Array, Frames, Series, dtype_of
 from pipeline.errors import ConfigError, DataError, InputError, shorten
 from pipeline.expression import Expression, column_expression, parse
@@ -143,7 +144,7 @@ def infer_target(summary: TargetSummary, data: Data) -> InferredTarget:
         ConfigError: ``data.task`` or ``data.positive`` does not fit the values.
     """
     if summary.counts is not None and len(summary.counts) < 2:
-        examples = [f"{shorten(v)}: {n} rows" for v, n in summary.counts.items()]
+        examples = [f"{shorten(v)}: {quantify(n, 'row')}" for v, n in summary.counts.items()]
         problem = "has only one value" if examples else "is missing in every row"
         raise DataError(
             f"data.target: {data.target!r} {problem}: there is nothing to learn",
@@ -226,7 +227,7 @@ def _list_classes(summary: TargetSummary, data: Data, task: Task) -> tuple[Any, 
         raise _classes_error(DataError, problem, summary, data)
     _check_finite(summary, data)
     if task == "binary" and len(summary.counts) != 2:
-        problem = f"has {len(summary.counts)} distinct values, and task: binary takes 2"
+        problem = f"has {quantify(len(summary.counts), 'distinct value')}, and task: binary takes 2"
         raise _classes_error(ConfigError, problem, summary, data)
     classes = sorted(summary.counts)
     if summary.dtype == "float64" and summary.whole:
@@ -268,7 +269,7 @@ def _positive_error(data: Data, task: Task) -> ConfigError:
 def _list_examples(summary: TargetSummary) -> list[str]:
     """Return the values with their rows, the most frequent first."""
     common = sorted((summary.counts or {}).items(), key=lambda item: (-item[1], str(item[0])))
-    return [f"{shorten(value)}: {rows} rows" for value, rows in common]
+    return [f"{shorten(value)}: {quantify(rows, 'row')}" for value, rows in common]
 
 
 def encode_labels(series: Series, target: Target, device: Frames) -> Array:

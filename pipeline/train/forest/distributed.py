@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.cluster import gpu_worker_failure, partitions
 from pipeline.cluster.client import worker_threads
+from pipeline.console.plural import pluralize, quantify
 from pipeline.device.choose import frames_of
 from pipeline.matrix import Feature, Matrix, Target, concatenate_matrices, take_rows
 from pipeline.train.feed import MatrixSets, PartitionedFeed, WorkerFeed
@@ -87,8 +88,9 @@ def train(params: ForestParams, feed: PartitionedFeed, options: TrainingOptions)
     if params.max_samples == "auto":
         share = min(share, forest.MATRIX_ROWS / rows)
     rows_each = f"{'about ' if share < 1 else ''}{round(share * rows):,} of {rows:,}"
-    notes = [f"{len(members)} workers grow trees, each on {rows_each} training rows"]
-    options.progress(f"{params.trees} trees on {len(members)} workers", 0, params.trees)
+    workers, grow = quantify(len(members), "worker"), pluralize(len(members), "grows", "grow")
+    notes = [f"{workers} {grow} trees, each on {rows_each} training rows"]
+    options.progress(f"{quantify(params.trees, 'tree')} on {workers}", 0, params.trees)
     task = partitions.broadcast(
         client,
         ForestTask(params, feed.features, feed.target, feed.device, present, share, options.seed),
@@ -112,7 +114,7 @@ def train(params: ForestParams, feed: PartitionedFeed, options: TrainingOptions)
         for number, (matrix, address) in enumerate(zip(dealt, members, strict=True))
     ]
     fill, *grown = client.gather([fill_future, *futures])
-    options.progress(f"{params.trees} trees", params.trees, params.trees)
+    options.progress(quantify(params.trees, "tree"), params.trees, params.trees)
     notes += grown[0].notes
     return _merge_trees(feed, grown, trees, {"fill": fill, "present": present}, notes)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.console.plural import quantify
 from pipeline.device import Array
 from pipeline.device.choose import frames_of
 from pipeline.device.weighted_quantiles import compute_weighted_quantiles
@@ -52,13 +53,15 @@ def train(params: ForestParams, feed: Feed, options: TrainingOptions) -> FittedM
     if len(present) == 1:
         return make_constant_forest(feed, notes, details)
     library_options = make_library_options(params, feed, options.seed, len(x), notes)
-    options.progress(f"{params.trees} trees on {len(x):,} rows", 0, params.trees)
+    options.progress(
+        f"{quantify(params.trees, 'tree')} on {quantify(len(x), 'row')}", 0, params.trees
+    )
     estimator = make_estimator(params, feed, library_options, options.threads)
     regression = feed.target.task == "regression"
     estimator.fit(x, label if regression else label.astype("int32"), sample_weight=weight)
     if feed.device == "cpu":
         estimator.set_params(n_jobs=1)  # see `scoring.score_in_threads`
-    options.progress(f"{params.trees} trees", params.trees, params.trees)
+    options.progress(quantify(params.trees, "tree"), params.trees, params.trees)
     gains = np.asarray(device.to_host(estimator.feature_importances_), "float64")
     content = export_checkpoint(estimator, feed.device)
     return make_fitted_forest(

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import xgboost as xgb
 
+from pipeline.console.plural import quantify
 from pipeline.device.choose import frames_of
 from pipeline.errors import ConfigError, suggest_or_list
 from pipeline.matrix import Feature, Feed
@@ -83,7 +84,7 @@ def train(params: XGBoostParams, feed: Feed, options: TrainingOptions) -> Fitted
     if stops:
         rounds = checkpointing.find_best_round(state.history) + 1
         booster = booster[:rounds]
-        notes.append(f"kept the first {rounds} of {state.rounds} rounds, which score best on valid")
+        notes.append(f"kept {rounds} of {quantify(state.rounds, 'round')}: best on valid")
     if not booster.get_score():
         # XGBoost drops splits that gain less than 1e-6, which is much for targets below 1e-4
         regression = feed.target.task == "regression"
