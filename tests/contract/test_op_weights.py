@@ -26,8 +26,8 @@ WEIGHT, LABEL = "\N{SCALES}", "\N{DIRECT HIT}"
 
 
 def every_third(n):
-    """float64 (n,): 0 in every third row, else weights with digits after the point."""
-    return np.where(np.arange(n) % 3 == 1, 0.0, 0.5 + np.arange(n) % 7)
+    """float64 (n,): 0 in every third row, else with a mean of 1: below it if the zeros counted."""
+    return np.where(np.arange(n) % 3 == 1, 0.0, (1 + np.arange(n) % 7) / 4)
 
 
 def fitted_by_a_run(given, host, label, weights):

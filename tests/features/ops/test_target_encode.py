@@ -214,3 +214,46 @@ def test_infinite_times_have_a_fold_but_make_no_cut(tmp_path):
     json.dumps(stored.dump(state, tmp_path, 0), allow_nan=False)
     folds = op.assign_folds(frame, rows, state)
     assert folds.tolist() == [1, 1, 1, 0, 1, 0]
+
+
+def test_blocks_of_time_have_equal_weight():
+    op = parse_op({"target_encode": {"columns": "a", "by": "time", "column": "t", "folds": 3}})
+    schema, frame = make_frame({"a": list("uvuvuv"), "t": [5, 0, 1, 2, 3, 4]})
+    weight = np.array([2.0, 4.0, 1.0, 1.0, 2.0, 2.0])  # by time: 4 1 1 2 2 2, four to a block
+    rows = Rows(cpu, np.arange(6), label=np.arange(6.0), weight=weight)
+    halves = [
+        (frame.iloc[at], Rows(cpu, at, at * 1.0, weight[at]))
+        for at in (np.arange(3), np.arange(3, 6))
+    ]
+    assert fit_op(op, schema, [(frame, rows)])["cuts"] == [1, 4]
+    assert fit_op(op, schema, halves)["cuts"] == [1, 4]
+    unweighted = Rows(cpu, np.arange(6), label=np.arange(6.0))
+    assert fit_op(op, schema, [(frame, unweighted)])["cuts"] == [2, 4]
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_smooth_is_a_weight(task):
+    """If the unit of the weights changes, so does that of ``smooth``."""
+    data, rng = random_rows(60)
+    label = labels(task, 60, rng)
+    schema, host = make_frame(data)
+    schema = Schema(schema.columns, classes=("a", "b", "c") if task == "multiclass" else ())
+    weight, made = rng.random(60) + 0.1, []
+    for unit in (1.0, 1024.0, 1 / 1024):
+        op = parse_op({"target_encode": {"columns": ["t"], "smooth": 3 * unit}})
+        rows = Rows(cpu, np.arange(60), label, weight * unit, task, TASKS[task])
+        state = fit_op(op, schema, [(host, rows)])
+        made.append(op.transform_train(host[["t"]], state, rows))
+    pd.testing.assert_frame_equal(made[1], made[0], check_exact=True)
+    pd.testing.assert_frame_equal(made[2], made[0], check_exact=True)
+
+
+def test_a_weighted_mean_by_hand():
+    op = parse_op({"target_encode": {"columns": ["t"], "smooth": 3}})
+    schema, host = make_frame({"t": ["a", "b", "a", "b"]})
+    label, weight = np.array([1.0, 5.0, 4.0, 7.0]), np.array([2.0, 0.5, 1.0, 1.5])
+    rows = Rows(cpu, np.arange(4), label, weight)
+    made = op.transform(host, fit_op(op, schema, [(host, rows)]), rows)["t"]
+    prior = (2 * 1 + 0.5 * 5 + 1 * 4 + 1.5 * 7) / 5
+    assert made[0] == pytest.approx((2 * 1 + 1 * 4 + 3 * prior) / (3 + 3))
+    assert made[1] == pytest.approx((0.5 * 5 + 1.5 * 7 + 3 * prior) / (2 + 3))
