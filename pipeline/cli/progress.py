@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.cli.columns import format_columns
 from pipeline.console.plural import pluralize
 from pipeline.console.terminal import make_console, print_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.status import Status
 
     from pipeline.artifacts.ledger import Entry
     from pipeline.execution.context import Listener
+    from pipeline.features.column_summary import ColumnSummary
+    from pipeline.ingest.reading_note import ReadingNote
 
 LONG_RUN = 10.0
 """Seconds after which a run names its dashboard."""
@@ -41,12 +46,28 @@ def make_listener(*, quiet: bool, verbose: bool) -> Listener:
     if not sys.stderr.isatty():
         pages = PageLine(print_stderr, 0.0 if verbose else LONG_RUN)
         stage = partial(_print_stage, verbose=verbose)
-        return Listener(stage=stage, say=print_stderr, pages=pages)
+        columns = partial(_print_columns, print_stderr)
+        return Listener(stage=stage, say=print_stderr, pages=pages, columns=columns)
     live = _Live(verbose)
     pages = PageLine(live.say, 0.0 if verbose else LONG_RUN)
     return Listener(
-        stage=live.stage, say=live.say, progress=live.train, passes=live.visit, pages=pages
+        stage=live.stage,
+        say=live.say,
+        progress=live.train,
+        passes=live.visit,
+        pages=pages,
+        columns=partial(_print_columns, live.say),
     )
+
+
+def _print_columns(
+    say: Callable[[str], None],
+    columns: Sequence[ColumnSummary],
+    rows: int,
+    notes: Sequence[ReadingNote],
+) -> None:
+    for line in format_columns(columns, rows, notes, make_console(stderr=True).width):
+        say(line)
 
 
 @dataclass

@@ -157,7 +157,9 @@ def _infer_labels(run: StageRun, raw: RawData, spec: LabelSpec) -> tuple[Partiti
     split.check_counts(dict(counts.rows), config.split, scan.weightless)
     assign.check_labels(counts, labels.target)
     notes += load.collect_reader_notes(client)
-    return parts, LabelState(labels.target, labels.why, cuts, counts, scan.target_missing)
+    return parts, LabelState(
+        labels.target, labels.why, cuts, counts, scan.target_missing, scan.rows, scan.missing
+    )
 
 
 def _keep_rows(
@@ -185,6 +187,8 @@ def _keep_rows(
         spec=spec,
         cuts=labels.cuts,
         target_missing=labels.target_missing,
+        read_rows=labels.rows,
+        missing=labels.missing,
         read_on=raw.device,
     )
 

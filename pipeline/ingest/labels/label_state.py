@@ -48,6 +48,10 @@ class LabelState:
     counts: LabelCounts
     target_missing: int = 0
     """Rows that were dropped because their target is missing."""
+    rows: int = 0
+    """Rows that were read; 0 in a record of an older version."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Missing values by column, among the rows that were read."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the content of the stage's record."""
@@ -64,6 +68,8 @@ class LabelState:
                 "class_rows": list(self.counts.class_rows.values()),
             },
             "target_missing": self.target_missing,
+            "rows": self.rows,
+            "missing": dict(self.missing),
         }
 
     @staticmethod
@@ -91,6 +97,8 @@ class LabelState:
                 {float(i): n for i, n in enumerate(counts.class_rows)},
             ),
             stored.target_missing,
+            stored.rows,
+            stored.missing,
         )
 
 
@@ -122,6 +130,8 @@ class StoredLabelState(StoredObject):
     cuts: StoredCuts | None
     counts: StoredCounts
     target_missing: Count = 0
+    rows: Count = 0
+    missing: dict[str, Count] = {}
 
     @model_validator(mode="after")
     def _check_lengths(self) -> StoredLabelState:
