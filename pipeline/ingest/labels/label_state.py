@@ -52,6 +52,8 @@ class LabelState:
     """Rows that were read; 0 in a record of an older version."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Missing values by column, among the rows that were read."""
+    weightless: int = 0
+    """Rows that were dropped because their weight is 0."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the content of the stage's record."""
@@ -70,6 +72,7 @@ class LabelState:
             "target_missing": self.target_missing,
             "rows": self.rows,
             "missing": dict(self.missing),
+            "weightless": self.weightless,
         }
 
     @staticmethod
@@ -99,6 +102,7 @@ class LabelState:
             stored.target_missing,
             stored.rows,
             stored.missing,
+            stored.weightless,
         )
 
 
@@ -132,6 +136,7 @@ class StoredLabelState(StoredObject):
     target_missing: Count = 0
     rows: Count = 0
     missing: dict[str, Count] = {}
+    weightless: Count = 0
 
     @model_validator(mode="after")
     def _check_lengths(self) -> StoredLabelState:
