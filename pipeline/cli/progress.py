@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli.columns import format_columns
 from pipeline.console.plural import pluralize
-from pipeline.console.terminal import make_console, print_stderr
+from pipeline.console.terminal import escape_controls, make_console, print_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.status import Status
+    from rich.text import Text
 
     from pipeline.artifacts.ledger import Entry
     from pipeline.execution.context import Listener
@@ -153,14 +154,14 @@ class StageProgress:
         return max(0.0, took / more * (self.planned - self.done) - (now - self.latest))
 
     def describe(self, now: float) -> str:
-        """Describe the stage in one line: share, time so far, time left."""
-        parts = [self.stage]
-        if self.planned > 1:
-            share = f", {self.done / self.planned:.0%}" if self.done else ""
-            parts = [f"{self.stage}: {self.what}{share}"]
-        parts.append(format_duration(now - self.begun))
+        """Describe the stage in one line: share, time so far, time left, details."""
+        is_counted = self.planned > 1
+        share = f" {self.done / self.planned:.0%}" if is_counted and self.done else ""
+        parts = [f"{self.stage}{share}", format_duration(now - self.begun)]
         if (left := self.estimate_left(now)) is not None:
             parts.append(f"about {format_duration(left)} left")
+        if is_counted:
+            parts.append(self.what)
         return " · ".join(parts)
 
 
@@ -184,9 +185,12 @@ class _Live:
         self.counted: object = None
         """Pass or training that the current stage counts."""
 
-    def __rich__(self) -> str:
+    def __rich__(self) -> Text:
         """Describe the current stage, whenever Rich draws the live line."""
-        return self.current.describe(self.clock())
+        from rich.text import Text
+
+        line = escape_controls(self.current.describe(self.clock()))
+        return Text(line, no_wrap=True, overflow="ellipsis")
 
     def stage(self, entry: Entry, ended: bool) -> None:
         if self.status is not None:  # also the spinner of an attempt that failed
