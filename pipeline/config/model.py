@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.config.cluster import Cluster, Memory
+from pipeline.config.date_format import check_format, is_format
 from pipeline.config.loader import apply_override, read_yaml
 from pipeline.config.scheduler import is_local_kind
 from pipeline.config.section import Names, Section, refuse_repeated, wrap_text
@@ -44,6 +46,27 @@ def _check_words(value: Any) -> Any:
 MissingWords = Annotated[Names | OnlyWords, BeforeValidator(_check_words)]
 
 
+def _check_type(value: Any) -> Any:
+    # Checked here, so that a mistake gives one message and not one per part of the union.
+    if isinstance(value, str) and is_format(value):
+        return check_format(value)
+    if value not in get_args(ColumnType):
+        expected = ", ".join(map(repr, get_args(ColumnType)))
+        expected += " or a format of dates such as '%d-%m-%Y'"
+        raise PydanticCustomError("literal_error", "must be {expected}", {"expected": expected})
+    return value
+
+
+TypeOrFormat = Annotated[
+    str,
+    BeforeValidator(_check_type),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^({'|'.join(get_args(ColumnType))}|epoch .*|.*%.*)$"}
+    ),
+]
+"""A `ColumnType`, or a format of dates (`pipeline.config.date_format`)."""
+
+
 class Csv(Section):
     """Format of the CSV files. An option that is None is inferred from the first file."""
 
@@ -73,8 +96,9 @@ class Source(Section):
     """A file, folder or glob, or a list of them: local, or s3://, gs://, abfs://, http(s)://."""
     format: Literal["auto", "csv", "parquet"] = "auto"
     csv: Csv = Csv()
-    types: Mapping[str, ColumnType] = {}
-    """Types that replace the inferred ones, by column."""
+    types: Mapping[str, TypeOrFormat] = {}
+    """Types that replace the inferred ones, by column. Dates may have a format: ``%d-%m-%Y``,
+    ``%m/%d/%Y[ %H:%M]``, ``epoch ms``."""
     storage_options: Mapping[str, Any] = {}
     """Options of the library for the URL's protocol; secrets only as ``${NAME}``."""
 

@@ -9,6 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config.date_format import is_format
+from pipeline.errors import shorten
+from pipeline.ingest.csv.date_formats import parse_dates
 from pipeline.ingest.csv.types import SourceColumn, to_microseconds
 
 
@@ -34,8 +37,21 @@ def to_storage_array(column: SourceColumn, values: pa.ChunkedArray) -> Any:
     if column.dtype == "bool":
         return pd.BooleanDtype().__from_arrow__(values.cast(pa.bool_()))  # type: ignore[attr-defined]
     if column.dtype == "datetime":
-        return to_microseconds(values).to_numpy().astype("datetime64[us]")
+        return to_microseconds(_parse_written(column, values)).to_numpy().astype("datetime64[us]")
     return values.cast(pa.float64(), safe=False).to_numpy()
+
+
+def _parse_written(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Parse dates that Parquet stores as text or numbers, by the column's format."""
+    pattern = column.pattern or ""
+    if not is_format(pattern) or pa.types.is_temporal(values.type):
+        return values
+    encoded = values.cast(pa.string()).combine_chunks().dictionary_encode()
+    times = parse_dates(encoded.dictionary, pattern)
+    if times.null_count:
+        odd = encoded.dictionary.filter(times.is_null())[0]
+        raise pa.ArrowInvalid(f"{shorten(odd.as_py())} is not {column.describe_rule()}")
+    return pa.chunked_array([times.take(encoded.indices)])
 
 
 def to_categorical(values: pa.ChunkedArray) -> pd.Categorical:

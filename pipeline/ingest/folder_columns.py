@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from pipeline.config.model import ColumnType
 from pipeline.errors import SchemaError
 from pipeline.ingest.csv import type_inference
 from pipeline.ingest.csv.dialect import Dialect
-from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits
+from pipeline.ingest.csv.types import SourceColumn, find_misfits, make_asked_column
 from pipeline.ingest.sources.files import DEFAULT_PARTITION, File
 
 # Folder names are parsed like fields of a CSV that has no words of its own for missing or bool.
@@ -16,7 +16,7 @@ FOLDER_DIALECT = Dialect(",", None, False, (), False, ("",), ("true",), ("false"
 
 
 def infer_folders(
-    files: list[File], types: Mapping[str, ColumnType], taken: set[str]
+    files: list[File], types: Mapping[str, str], taken: set[str]
 ) -> list[SourceColumn]:
     """Infer the columns that ``key=value`` folders add to those of the files (``taken``)."""
     keys = [tuple(k for k, _ in file.partitions) for file in files]
@@ -37,8 +37,7 @@ def infer_folders(
         integer, code = type_inference.INTEGER, type_inference.CODE
         whole = all(integer.fullmatch(v) and not code.match(v) for v in values)
         kind = types.get(key) or ("integer" if values and whole else "text")
-        pattern = ISO if kind in ("date", "datetime") else None
-        column = SourceColumn(key, kind, pattern, partition=True)
+        column = replace(make_asked_column(key, kind), partition=True)
         if bad := find_misfits(column, values, FOLDER_DIALECT):
             raise SchemaError(
                 f"the folder {key}={values[bad[0]]} is not {column.describe_rule()}",

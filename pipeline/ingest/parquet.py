@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config.date_format import EPOCHS, is_format
 from pipeline.config.model import ColumnType
 from pipeline.console.plural import quantify
 from pipeline.errors import MachineError, SchemaError
 from pipeline.ingest.csv.dialect import check_name, guess_file_kind
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
+from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, make_asked_column
 from pipeline.ingest.sources.files import File
 from pipeline.ingest.sources.filesystems import open_file
 
@@ -129,9 +130,12 @@ def to_source_column(name: str, arrow: pa.DataType) -> SourceColumn | None:
     return kind and SourceColumn(name, kind, ISO if kind == "date" else None)
 
 
-def is_readable_as(column: SourceColumn | None, requested: ColumnType) -> bool:
+def is_readable_as(column: SourceColumn | None, asked: str) -> bool:
     """Return whether a column can be read as a type without guessing what its values mean."""
+    requested = make_asked_column("", asked).type
     if column is None or column.type == requested:
+        return True
+    if is_format(asked) and column.type == ("integer" if asked in EPOCHS else "text"):
         return True
     return {column.type, requested} <= NUMBERS or {column.type, requested} <= DATES
 

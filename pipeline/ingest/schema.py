@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.config.model import ColumnType, Data, Source
+from pipeline.config.model import Data, Source
 from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, shorten, suggest_or_list
 from pipeline.ingest import parquet
 from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import infer_missing, type_inference
+from pipeline.ingest.csv.date_formats import is_zoned
+from pipeline.ingest.csv.date_inference import note_dates
 from pipeline.ingest.csv.records import split_records
-from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
+from pipeline.ingest.csv.types import SourceColumn, make_asked_column
 from pipeline.ingest.folder_columns import infer_folders
 from pipeline.ingest.labels.target import parse_target
 from pipeline.ingest.reading_note import ReadingNote
@@ -142,9 +144,9 @@ def _infer_from_csv(
     run = {c.name: replace(c, partition=False) for c in trained.columns} if trained else {}
 
     def infer(name: str, values: list[str]) -> SourceColumn:
-        # A run on Parquet knows types, but not how a CSV writes them, except for a time zone.
+        # A run on Parquet knows types, but not how a CSV writes them, except for the zone of times.
         is_written = trained is not None and trained.format == "csv"
-        if name in run and (run[name].pattern == ZONED or is_written):
+        if name in run and (is_written or run[name].dtype == "datetime"):
             return type_inference.reinfer_column(run[name], values, dialect)
         return type_inference.infer_column(name, values, source.types.get(name), dialect)
 
@@ -157,6 +159,7 @@ def _infer_from_csv(
         sample, dialect, infer, config=source.csv, where=changeable, class_columns=class_columns
     )
     folders = infer_folders(files, source.types, set(dialect.names))
+    date_notes = note_dates(inferred.columns, sample.values, source.types, changeable)
     encoding_notes = _note_encodings(files, where) if encoding is None else ()
     return Contract(
         "csv",
@@ -165,7 +168,7 @@ def _infer_from_csv(
         inferred.dialect,
         row_bytes=sample.row_bytes,
         storage_options=options,
-        notes=(*encoding_notes, *inferred.notes),
+        notes=(*encoding_notes, *inferred.notes, *date_notes),
         where=where,
     )
 
@@ -228,11 +231,12 @@ def _infer_from_parquet(
         if stored is not None and asked in (None, stored.type):
             typed.append(stored)
             continue
-        pattern = ISO if asked in ("date", "datetime") else None
-        if stored is not None and pattern and stored.pattern:
-            pattern = stored.pattern  # it shows whether the file's times have a zone
         # a column of only missing values is read as float
-        typed.append(SourceColumn(name, asked or "float", pattern))
+        column = make_asked_column(name, asked or "float")
+        if stored is not None and column.pattern and stored.pattern:
+            # it shows whether the file's times have a zone
+            column = replace(column, pattern=stored.pattern)
+        typed.append(column)
     folders = infer_folders(files, source.types, set(merged))
     return Contract(
         "parquet",
@@ -248,7 +252,7 @@ def _infer_from_parquet(
 def _describe_type(column: SourceColumn | None) -> str:
     if column is None:
         return ""
-    return f"{column.type} with zone" if column.pattern == ZONED else column.type
+    return f"{column.type} with zone" if is_zoned(column.pattern) else column.type
 
 
 def _check_same_types(
@@ -256,7 +260,7 @@ def _check_same_types(
     columns: ColumnsByName,
     first: File,
     file: File,
-    types: Mapping[str, ColumnType],
+    types: Mapping[str, str],
 ) -> None:
     # The config gives some types, and columns whose values are all missing fit any.
     missing = {n for n, c in columns.items() if n in merged and (c is None or merged[n] is None)}
@@ -276,7 +280,7 @@ def _check_same_types(
 def _check_readable(
     columns: ColumnsByName,
     file: File,
-    types: Mapping[str, ColumnType],
+    types: Mapping[str, str],
     trained: Contract | None,
 ) -> None:
     """Check each column of a file against the type that it will be read as."""

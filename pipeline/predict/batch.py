@@ -239,7 +239,8 @@ def _read_tables(tables: Sequence[str], config: Config, scorer: Scorer) -> dict[
         described: Table = config.data.tables[name]
         joins = [s.op for s in scorer.plan.steps if isinstance(s.op, Join) and s.op.table == name]
         dtypes = {n: d for join in joins for n, d in (join.types or {}).items()}
-        types = {n: TYPES[d] for n, d in dtypes.items()} | dict(described.types)
+        types: dict[str, str] = {n: TYPES[d] for n, d in dtypes.items()}
+        types |= described.types
         table = described.model_copy(update={"path": (path,), "types": types})
         _, frame, _ = read_table(name, table, sorted(dtypes))
         frame.attrs["keys"] = tuple(described.keys)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from pipeline.config.date_format import EPOCHS
 from pipeline.device import Array, Frames, Series
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.missing_words import BLANK_CELLS
@@ -141,6 +142,8 @@ def _parse_offsets(fields: Series, device: Frames) -> Array:
 def _parse_pattern(fields: Series, blank: Series, pattern: str, device: Frames) -> Array | None:
     """Parse times as µs by a pattern of ``strptime`` whose parts all have a fixed width."""
     parts = re.split(r"(%.)", pattern)
+    if pattern in EPOCHS or "[" in pattern or "]" in pattern:
+        return None
     if {p for p in parts if p.startswith("%")} - set(WIDTHS) or not {"%Y", "%m", "%d"} <= {*parts}:
         return None
     # a class of one character, such as `[.]`, stands for the character itself

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import cast
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 from pydantic import JsonValue
 
+from pipeline.config.date_format import EPOCHS, check_format, is_format
 from pipeline.config.model import ColumnType
 from pipeline.ingest.csv import number_formats
+from pipeline.ingest.csv.date_formats import has_time, parse_dates
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.missing_words import BLANK_CELLS, is_blank, mask_words
 from pipeline.schema import EARLIEST, LATEST, Dtype
@@ -37,8 +39,8 @@ class SourceColumn:
     pattern: str | None = None
     """Format of the values, if their type does not fix it.
 
-    Dates and timestamps: ``iso``, ``iso zoned``, or a pattern of ``strptime``. Numbers: an example
-    (`pipeline.ingest.csv.number_formats`).
+    Dates and timestamps: ``iso``, ``iso zoned``, or a format (`pipeline.config.date_format`).
+    Numbers: an example (`pipeline.ingest.csv.number_formats`).
     """
     partition: bool = False
     """True if the values are those of ``key=value`` folders."""
@@ -57,6 +59,8 @@ class SourceColumn:
             return "one of " + ", ".join(allowed)
         if self.pattern == ZONED:
             return "a timestamp with a zone (2026-01-31T12:00:00+01:00)"
+        if self.pattern in EPOCHS:
+            return f"a time in {self.pattern} since 1970"
         if self.pattern == ISO:
             shown = "2026-01-31" if self.type == "date" else "2026-01-31 12:00:00, no zone"
             return f"{TYPE_NAMES[self.type]} ({shown})"
@@ -69,6 +73,14 @@ class SourceColumn:
         return asdict(self)
 
 
+def make_asked_column(name: str, asked: str) -> SourceColumn:
+    """Return a column of the type, or of the format of dates, that the config gives for it."""
+    if is_format(asked):
+        return SourceColumn(name, "datetime" if has_time(asked) else "date", asked)
+    kind = cast("ColumnType", asked)
+    return SourceColumn(name, kind, ISO if kind in ("date", "datetime") else None)
+
+
 def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
     """Return whether a column of the type may have the pattern (`SourceColumn.pattern`)."""
     if kind not in ("date", "datetime"):
@@ -76,14 +88,10 @@ def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
         return pattern is None or (is_number and number_formats.is_example(pattern))
     if pattern in (ISO, ZONED):
         return True
-    if pattern is None or "%" not in pattern:
-        return False
-    # Only pandas knows which patterns it can parse times with.
     try:
-        pd.to_datetime(pd.Series(["1"]), format=pattern, errors="coerce")
-    except (ValueError, TypeError, KeyError):
+        return pattern is not None and bool(check_format(pattern))
+    except ValueError:
         return False
-    return True
 
 
 def list_missing(column: SourceColumn, dialect: Dialect) -> tuple[str, ...]:
@@ -178,9 +186,7 @@ def _parse_pattern(column: SourceColumn, values: pa.Array) -> pa.Array:
     """Parse text by the column's pattern as float64 or µs timestamps; null where it misfits."""
     if column.dtype == "float64":
         return number_formats.parse_numbers(values, str(column.pattern))
-    text = pd.Series(values.to_pylist(), dtype="str")
-    stamps = pd.to_datetime(text, format=column.pattern, errors="coerce")
-    return pa.array(stamps.to_numpy().astype("datetime64[us]"))
+    return parse_dates(values, str(column.pattern))
 
 
 def parse_values(
