@@ -23,7 +23,7 @@ BLANK = " \t"
 BLANK_CELLS = (*(" " * n for n in range(1, 33)), "\t")
 """Usual cells of blanks, which the block readers compare; others are found one by one."""
 COMMON_WORDS = re.compile(
-    r"\W{1,3}|_|\\N|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty|0000-00-00( 00:00:00)?",
+    r"\W{1,3}|_|\\N|n[./]?a\.?|none|nil|null|nan|missing|unknown|empty|0000-.*",
     re.IGNORECASE,
 )
 """Words that mean missing in most files."""
