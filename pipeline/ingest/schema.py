@@ -14,7 +14,7 @@ from pipeline.ingest.contract import NEW_DATA, Contract
 from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import infer_missing, type_inference
 from pipeline.ingest.csv.date_formats import is_zoned
-from pipeline.ingest.csv.date_inference import note_dates
+from pipeline.ingest.csv.date_order import note_dates, share_order
 from pipeline.ingest.csv.records import split_records
 from pipeline.ingest.csv.types import SourceColumn, make_asked_column
 from pipeline.ingest.folder_columns import infer_folders
@@ -159,11 +159,14 @@ def _infer_from_csv(
         sample, dialect, infer, config=source.csv, where=changeable, class_columns=class_columns
     )
     folders = infer_folders(files, source.types, set(dialect.names))
-    date_notes = note_dates(inferred.columns, sample.values, source.types, changeable)
+    columns = inferred.columns
+    if trained is None:
+        columns = share_order(columns, sample.values, source.types)
+    date_notes = note_dates(columns, sample.values, source.types, changeable)
     encoding_notes = _note_encodings(files, where) if encoding is None else ()
     return Contract(
         "csv",
-        tuple(inferred.columns + folders),
+        tuple(columns + folders),
         tuple(files),
         inferred.dialect,
         row_bytes=sample.row_bytes,

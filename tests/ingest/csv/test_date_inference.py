@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from pipeline.ingest.csv.date_guesses import guess_formats
-from pipeline.ingest.csv.date_inference import note_dates
+from pipeline.ingest.csv.date_order import note_dates
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.type_inference import infer_column, reinfer_column
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn
