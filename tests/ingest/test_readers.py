@@ -1,7 +1,9 @@
 """Blocks read: types, ids, bad rows; CSV equals Parquet on every layout."""
 
+import bz2
 import gzip
 import json
+import lzma
 
 import fake_cudf
 import numpy as np
@@ -336,7 +338,7 @@ def test_an_unclosed_quote_in_a_file_with_newlines_in_values(tmp_path):
     assert rejected["text"].to_list() == ['2,"b\n3,c']
 
 
-@pytest.mark.parametrize("ending", [".csv.gz", ".csv.zst", ".csv"])
+@pytest.mark.parametrize("ending", [".csv.gz", ".csv.zst", ".csv.bz2", ".csv.xz", ".csv"])
 def test_compressed_files_give_the_same(tmp_path, ending):
     text = "n,s\n" + "".join(f"{i},v{i % 7}\n" for i in range(500))
     path = tmp_path / f"a{ending}"
@@ -345,6 +347,9 @@ def test_compressed_files_give_the_same(tmp_path, ending):
         path.write_bytes(gzip.compress(text[:half].encode()) + gzip.compress(text[half:].encode()))
     elif ending.endswith("zst"):
         path.write_bytes(pa.compress(text.encode(), "zstd", asbytes=True))
+    elif ending.endswith(("bz2", "xz")):
+        compress = bz2.compress if ending.endswith("bz2") else lzma.compress
+        path.write_bytes(compress(text[:-99].encode()) + compress(text[-99:].encode()))
     else:
         path.write_text(text)
     frame, _, contract = read(Source(path=str(path)), block_bytes=100)
@@ -353,11 +358,18 @@ def test_compressed_files_give_the_same(tmp_path, ending):
     assert len(plan_blocks(contract, 100)) == (1 if contract.files[0].compression else 33)
 
 
-def test_a_damaged_archive(tmp_path):
-    whole = gzip.compress(b"n,s\n" + b"1,a\n" * 10000)
-    (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="damaged, or not gzip"):
-        read(Source(path=str(tmp_path / "a.csv.gz")))
+@pytest.mark.parametrize(
+    ("ending", "kind", "compress"),
+    [("gz", "gzip", gzip.compress), ("bz2", "bz2", bz2.compress), ("xz", "xz", lzma.compress)],
+)
+def test_a_damaged_archive(tmp_path, ending, kind, compress):
+    text = b"n,s\n" + b"1,a\n" * 10000
+    whole = compress(text)
+    path = tmp_path / f"a.csv.{ending}"
+    for wrong in (whole[: len(whole) // 2], whole[:-3], text):
+        path.write_bytes(wrong)
+        with pytest.raises(DataError, match=f"damaged, or not {kind}"):
+            read(Source(path=str(path)))
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path):

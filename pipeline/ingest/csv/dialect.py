@@ -32,8 +32,8 @@ BINARY = {
     b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"ARROW1": "an Arrow file",
     b"\xd0\xcf\x11\xe0": "an old Excel file", b"%PDF": "a PDF document",
     b"<!doctype html": "an HTML page", b"<html": "an HTML page",
-    b"BZh91AY&SY": "compressed with bzip2 (take gzip or zstd)",
-    b"\xfd7zXZ": "compressed with xz (take gzip or zstd)",
+    b"BZh91AY&SY": "compressed with bzip2 (name it .bz2)",
+    b"\xfd7zXZ": "compressed with xz (name it .xz)",
     b"version https://git-lfs": "a pointer of Git LFS (fetch the file: git lfs pull)",
 }  # fmt: skip
 """Kinds of files by their first bytes; letters are lower case."""

@@ -5,8 +5,9 @@ Positions count stored bytes if the file can be read from its middle, else bytes
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -38,13 +39,22 @@ def open_stream(file: File, options: Mapping[str, object]) -> Iterator[Any]:
             yield open_as_utf8(raw, file.encoding) if file.is_sequential else raw
             return
         try:
-            with pa.CompressedInputStream(pa.PythonFile(raw, "r"), file.compression) as inner:
+            with _decompress(raw, file.compression) as inner:
                 yield inner if file.encoding == UTF8 else open_as_utf8(inner, file.encoding)
-        except OSError as error:
+        except (OSError, EOFError, lzma.LZMAError) as error:
             raise DataError(
                 f"{file.path} is damaged, or not {file.compression}: {error}",
                 fix="compress it again, or correct its ending",
             ) from None
+
+
+def _decompress(raw: Any, compression: str) -> AbstractContextManager[Any]:
+    if compression == "xz":  # Arrow does not know it
+        return lzma.open(raw)
+    stream: AbstractContextManager[Any] = pa.CompressedInputStream(
+        pa.PythonFile(raw, "r"), compression
+    )
+    return stream
 
 
 def read_head(file: File, options: Mapping[str, object], size: int) -> bytes:

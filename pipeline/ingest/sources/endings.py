@@ -8,8 +8,9 @@ from pipeline.config.urls import is_url, parse_url
 
 CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
-COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-PACKED = (".bz2", ".xz", ".zip", ".7z", ".lz4")
+COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2",
+               ".xz": "xz"}  # fmt: skip
+PACKED = (".zip", ".7z", ".lz4")
 OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
           ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
 """Endings of other formats that users often try."""
@@ -24,12 +25,12 @@ def guess_format(path: str) -> str:
 
 
 def guess_compression(path: str) -> str | None:
-    """Return ``gzip``, ``zstd`` or None."""
+    """Return ``gzip``, ``zstd``, ``bz2``, ``xz`` or None."""
     return COMPRESSION.get(os.path.splitext(_lower_path(path))[1])
 
 
 def get_ending(path: str) -> str:
-    """Return a path's ending in lower case, the one before ``.gz`` or ``.zst``."""
+    """Return a path's ending in lower case, the one before that of a compression."""
     stem, last = os.path.splitext(_lower_path(path))
     return os.path.splitext(stem)[1] if last in COMPRESSION else last
 

@@ -49,7 +49,7 @@ class File:
 
     @property
     def compression(self) -> str | None:
-        """``gzip``, ``zstd`` or None, by the ending."""
+        """``gzip``, ``zstd``, ``bz2``, ``xz`` or None, by the ending."""
         return endings.guess_compression(self.path)
 
     @property
@@ -101,7 +101,7 @@ def detect_format(files: list[File], source: Source) -> str:
         if endings.get_ending(unknown) in endings.PACKED:
             raise SchemaError(
                 f"{unknown} is compressed in a way that is not read",
-                fix="unpack it, or compress it with gzip or zstd",
+                fix="unpack it, or compress it with gzip, zstd, bzip2 or xz",
             )
         if endings.get_ending(unknown) in endings.OTHERS:
             raise SchemaError(

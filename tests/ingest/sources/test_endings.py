@@ -14,6 +14,8 @@ from pipeline.ingest.sources.endings import get_ending, guess_compression, guess
         ("A.TSV.GZ", "csv", "gzip", ".tsv"),
         ("x/a.parquet", "parquet", None, ".parquet"),
         ("a.csv.zst", "csv", "zstd", ".csv"),
+        ("a.csv.bz2", "csv", "bz2", ".csv"),
+        ("a.csv.xz", "csv", "xz", ".csv"),
         ("https://host/A.csv", "csv", None, ".csv"),
         ("data", "", None, ""),
         ("a.xlsx", "", None, ".xlsx"),
