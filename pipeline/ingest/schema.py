@@ -126,18 +126,8 @@ def _infer_from_csv(
     if trained is not None and trained.dialect is not None:
         before = trained.dialect
         dialect = replace(dialect, missing=before.missing, inferred_missing=before.inferred_missing)
-    files = [file, *files[1:]]
-    for i, other in enumerate(files[1:], 1):
-        files[i], head = detect_encoding(other, options, HEADER, encoding)
-        file = files[i]
-        names = dialects.read_header(head, file.path, dialect)
-        if names != dialect.names:
-            difference = _compare(dict.fromkeys(dialect.names, ""), dict.fromkeys(names, ""))
-            raise SchemaError(
-                f"{file.path} does not have the columns of {files[0].path}",
-                examples=difference or ["the same columns in another order"],
-                fix="give all files of the source one header",
-            )
+    others = [_check_header(other, file.path, dialect, source) for other in files[1:]]
+    files = [file, *others]
     sample = type_inference.sample_values(files, dialect, options)
     if trained is None and sample.row_bytes is None:
         raise _no_rows_error(files[0].path, first, dialect)
@@ -171,9 +161,29 @@ def _infer_from_csv(
         inferred.dialect,
         row_bytes=sample.row_bytes,
         storage_options=options,
-        notes=(*encoding_notes, *inferred.notes, *date_notes),
+        notes=(
+            *encoding_notes,
+            *inferred.notes,
+            *date_notes,
+            *type_inference.note_formats(inferred.columns, sample, changeable),
+        ),
         where=where,
     )
+
+
+def _check_header(file: File, first: str, dialect: dialects.Dialect, source: Source) -> File:
+    """Return the file with its encoding, once its header is known to be that of the first file."""
+    options, encoding = source.storage_options, source.csv.encoding
+    file, head = detect_encoding(file, options, HEADER, encoding)
+    names = dialects.read_header(head, file.path, dialect)
+    if names != dialect.names:
+        difference = _compare(dict.fromkeys(dialect.names, ""), dict.fromkeys(names, ""))
+        raise SchemaError(
+            f"{file.path} does not have the columns of {first}",
+            examples=difference or ["the same columns in another order"],
+            fix="give all files of the source one header",
+        )
+    return file
 
 
 def _note_encodings(files: Sequence[File], where: str) -> Iterator[ReadingNote]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,10 +14,11 @@ from pipeline.config.urls import is_url
 from pipeline.ingest.csv.date_inference import infer_date, infer_numeric_date, reinfer_date
 from pipeline.ingest.csv.dialect import Dialect, find_data_start, has_invalid_utf8
 from pipeline.ingest.csv.missing_words import is_blank
-from pipeline.ingest.csv.number_formats import guess_formats
+from pipeline.ingest.csv.number_formats import describe_format, guess_formats
 from pipeline.ingest.csv.records import split_records
 from pipeline.ingest.csv.type_tester import TypeTester
 from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits, make_asked_column
+from pipeline.ingest.reading_note import ReadingNote, suggest_type
 from pipeline.ingest.sources.byte_ranges import read_head, read_piece
 from pipeline.ingest.sources.files import File
 
@@ -143,3 +144,14 @@ def _infer_number_format(name: str, fit: TypeTester) -> SourceColumn | None:
     if best is None or len(fit.wrong(best)) >= plain or any(map(CODE.fullmatch, fit.distinct)):
         return None
     return best
+
+
+def note_formats(
+    columns: Sequence[SourceColumn], sample: SampledValues, where: str
+) -> Iterator[ReadingNote]:
+    """Yield a note per column of numbers that are not plain; ``where`` as in `infer_columns`."""
+    for column, values in zip(columns, sample.values, strict=True):
+        if column.dtype == "float64" and column.pattern is not None and values:
+            message = describe_format(column.pattern, values)
+            change = suggest_type(where, column.name, "text") if where else None
+            yield ReadingNote("number", message, column.name, change)
