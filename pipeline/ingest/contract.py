@@ -113,7 +113,7 @@ class Contract:
         """
         stored = check_stored(contract_adapter(), data, path)
         columns = [
-            SourceColumn(c.name, c.type, c.pattern, c.partition, c.keeps_words)
+            SourceColumn(c.name, c.type, c.pattern, c.partition, c.keeps_words, c.is_flag)
             for c in stored.columns
         ]
         for number, column in enumerate(columns):

@@ -25,6 +25,8 @@ class StoredSourceColumn(StoredObject):
     partition: bool
     keeps_words: bool = False
     """False in runs of versions that had no such columns."""
+    is_flag: bool = False
+    """False in runs of versions that did not record it."""
 
 
 def _check_encoding(name: str) -> str:

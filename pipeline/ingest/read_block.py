@@ -103,7 +103,8 @@ def _suggest_fix(bad: BadRow, contract: Contract) -> str:
         return f"check that the delimiter is {delimiter!r} and the text UTF-8, or {skip}"
     column = next(c for c in contract.columns if c.name == bad.column)
     if where == NEW_DATA:
-        return _suggest_trained_type(column, bad.value, contract.csv_dialect)
+        rule = column.describe_rule(contract.csv_dialect)
+        return f"correct the file: the run was trained on {rule} there"
     better = _find_wider_type(column, bad.value, contract.csv_dialect)
     hint = ""
     if better == "text" and re.fullmatch(r"[-+]?\d[\d.,' ]*[.,]\d+", bad.value):
@@ -113,13 +114,6 @@ def _suggest_fix(bad: BadRow, contract: Contract) -> str:
         hint = f"if it means missing, add it to the words: {where}.csv.missing: [{word}]; else "
     types = f"set {where}.types: {{{bad.column}: {better}}} to read the column as {better}"
     return f"{hint}{types}, or {skip}"
-
-
-def _suggest_trained_type(column: SourceColumn, value: str, dialect: Dialect | None) -> str:
-    fix = f"correct the file: the run was trained on {column.describe_rule()} there"
-    if column.type == "integer" and dialect and _find_wider_type(column, value, dialect) == "float":
-        fix += ' (pandas writes integers beside missing values as 1.0, unless astype("Int64"))'
-    return fix
 
 
 def _find_wider_type(column: SourceColumn, value: str, dialect: Dialect) -> ColumnType:
@@ -150,7 +144,7 @@ def _read_parquet(
             if column.dtype == "datetime":
                 fix = "correct the values, or write them as missing"
             if contract.where == NEW_DATA:
-                fix = _suggest_trained_type(column, "", None)
+                fix = f"correct the file: the run was trained on {column.describe_rule()} there"
             raise DataError(
                 f"{file.path}, column {column.name!r}: {str(error).splitlines()[0]}", fix=fix
             ) from None

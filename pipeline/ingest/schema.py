@@ -15,8 +15,9 @@ from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import infer_missing, type_inference
 from pipeline.ingest.csv.date_formats import is_zoned
 from pipeline.ingest.csv.date_order import note_dates, share_order
+from pipeline.ingest.csv.loose_values import add_bool_words
 from pipeline.ingest.csv.records import split_records
-from pipeline.ingest.csv.types import SourceColumn, make_asked_column
+from pipeline.ingest.csv.types import SourceColumn, is_flag, make_asked_column
 from pipeline.ingest.folder_columns import infer_folders
 from pipeline.ingest.labels.target import parse_target
 from pipeline.ingest.reading_note import ReadingNote
@@ -138,7 +139,9 @@ def _infer_from_csv(
         is_written = trained is not None and trained.format == "csv"
         if name in run and (is_written or run[name].dtype == "datetime"):
             return type_inference.reinfer_column(run[name], values, dialect)
-        return type_inference.infer_column(name, values, source.types.get(name), dialect)
+        column = type_inference.infer_column(name, values, source.types.get(name), dialect)
+        flag = run[name].is_flag if name in run else is_flag(column, values, dialect)
+        return replace(column, is_flag=flag)
 
     class_columns = {c.name for c in trained.columns if c.keeps_words} if trained else set()
     if isinstance(source, Data):
@@ -158,7 +161,7 @@ def _infer_from_csv(
         "csv",
         tuple(columns + folders),
         tuple(files),
-        inferred.dialect,
+        add_bool_words(inferred.dialect) if trained else inferred.dialect,
         row_bytes=sample.row_bytes,
         storage_options=options,
         notes=(

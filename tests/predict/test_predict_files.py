@@ -102,12 +102,20 @@ def test_kept_columns_do_not_change_predictions(made, tmp_path):
     pd.testing.assert_frame_equal(plain, beside[plain.columns])
 
 
-def test_integers_as_pandas_writes_them_beside_missing_ones_are_explained(made, tmp_path):
+def test_integers_as_pandas_writes_them_beside_missing_ones_are_integers(made, tmp_path):
     frame = table()
-    frame.assign(n=frame["n"].astype("float64")).to_csv(tmp_path / "new.csv", index=False)
+    before = scored(made, made[1], tmp_path / "a.parquet")
+    floats = frame.assign(n=frame["n"].astype("float64"))
+    floats.to_csv(tmp_path / "new.csv", index=False)
+    pd.testing.assert_frame_equal(
+        scored(made, tmp_path / "new.csv", tmp_path / "b.parquet"), before
+    )
+    floats.loc[3, "n"] = 48.5
+    floats.to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(DataError) as caught:
         scored(made, tmp_path / "new.csv", tmp_path / "o.csv")
-    assert "trained on an integer" in str(caught.value) and "Int64" in str(caught.value)
+    assert "line 5, column 'n': '48.5' is not an integer" in str(caught.value)
+    assert "trained on an integer" in str(caught.value)
     assert "data.types" not in str(caught.value)
     assert not (tmp_path / "o.csv").exists()
 

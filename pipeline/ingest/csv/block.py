@@ -33,6 +33,11 @@ def parse_block(
     if block.limited and not dialect.newlines_in_values:
         data = take_lines(data, block.rows)
     at_once = _parse_with_arrow(data, block, columns, dialect)
+    if at_once is None:
+        # such as integers written as 48.0
+        usual, columns = list(columns), [column.loosen() for column in columns]
+        if columns != usual:
+            at_once = _parse_with_arrow(data, block, columns, dialect)
     if at_once is not None:
         return *at_once, []
     first = (block.first_line, block.first_row)

@@ -18,6 +18,7 @@ from pipeline.config.model import ColumnType
 from pipeline.ingest.csv import number_formats
 from pipeline.ingest.csv.date_formats import has_time, parse_dates
 from pipeline.ingest.csv.dialect import Dialect
+from pipeline.ingest.csv.loose_values import LOOSE, are_flags, parse_loosely
 from pipeline.ingest.csv.missing_words import BLANK_CELLS, is_blank, mask_words
 from pipeline.schema import EARLIEST, LATEST, Dtype
 
@@ -46,11 +47,19 @@ class SourceColumn:
     """True if the values are those of ``key=value`` folders."""
     keeps_words: bool = False
     """True for text whose words are all values, such as classes: only blank cells are missing."""
+    is_flag: bool = False
+    """True for numbers that are all 0 or 1 in the sample: true and false stand for them."""
 
     @property
     def dtype(self) -> Dtype:
         """Storage dtype."""
         return DTYPES[self.type]
+
+    def loosen(self) -> SourceColumn:
+        """Return the column that takes other spellings of its values, but is read more slowly."""
+        if self.pattern is None and (self.type == "integer" or self.is_flag):
+            return replace(self, pattern=LOOSE)
+        return self
 
     def describe_rule(self, dialect: Dialect | None = None) -> str:
         """Return what the values must be, for messages."""
@@ -64,9 +73,8 @@ class SourceColumn:
         if self.pattern == ISO:
             shown = "2026-01-31" if self.type == "date" else "2026-01-31 12:00:00, no zone"
             return f"{TYPE_NAMES[self.type]} ({shown})"
-        return (
-            f"{TYPE_NAMES[self.type]} ({self.pattern})" if self.pattern else TYPE_NAMES[self.type]
-        )
+        has_format = self.pattern not in (None, LOOSE)
+        return f"{TYPE_NAMES[self.type]} ({self.pattern})" if has_format else TYPE_NAMES[self.type]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the column's part of ``schema.json``."""
@@ -92,6 +100,13 @@ def is_valid_pattern(kind: ColumnType, pattern: str | None) -> bool:
         return pattern is not None and bool(check_format(pattern))
     except ValueError:
         return False
+
+
+def is_flag(column: SourceColumn, values: Sequence[str], dialect: Dialect) -> bool:
+    """Return whether a column of plain numbers has no other values than 0 and 1."""
+    if column.type not in ("integer", "float") or column.pattern:
+        return False
+    return are_flags({*values}.difference(list_missing(column, dialect)))
 
 
 def list_missing(column: SourceColumn, dialect: Dialect) -> tuple[str, ...]:
@@ -179,11 +194,14 @@ def to_microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _pattern_type(column: SourceColumn) -> pa.DataType:
-    return pa.float64() if column.dtype == "float64" else pa.timestamp("us")
+    types = {"int64": pa.int64(), "float64": pa.float64()}
+    return types.get(column.dtype, pa.timestamp("us"))
 
 
 def _parse_pattern(column: SourceColumn, values: pa.Array) -> pa.Array:
-    """Parse text by the column's pattern as float64 or µs timestamps; null where it misfits."""
+    """Parse text by the column's pattern as numbers or µs timestamps; null where it misfits."""
+    if column.pattern == LOOSE:
+        return parse_loosely(values, _pattern_type(column), flags=column.is_flag)
     if column.dtype == "float64":
         return number_formats.parse_numbers(values, str(column.pattern))
     return parse_dates(values, str(column.pattern))
