@@ -37,6 +37,8 @@ class Comparison:
     """Mean advantage of the model; None: the two cannot be compared."""
     error: float = 0.0
     """Standard error of ``lead``."""
+    loss: float | None = None
+    """Mean loss of the baseline, for a measure whose scale depends on the target's."""
     reason: str = ""
     """Why the two cannot be compared."""
 
@@ -62,7 +64,7 @@ def compare_with_baseline(
         score: (n,) for binary and regression, (n, k) for multiclass.
         weight: (n,) or None.
     """
-    measure = MEASURE[target.task]
+    measure, loss = MEASURE[target.task], None
     rows = _choose_rows(len(label))
     weight = np.ones(len(label[rows])) if weight is None else np.asarray(weight[rows], np.float64)
     counts = weight > 0
@@ -84,10 +86,11 @@ def compare_with_baseline(
         else:
             # a difference of squares as a product: large values would lose the difference
             better = (score - float(np.mean(prior))) * (2 * label - score - float(np.mean(prior)))
+            loss = float(np.average((label - float(np.mean(prior))) ** 2, weights=weight))
         lead, variance = _average(better, weight)
     if not np.isfinite([lead, variance]).all():
         return Comparison(measure, None, reason="its losses are too large")
-    return Comparison(measure, lead, float(np.sqrt(variance)))
+    return Comparison(measure, lead, float(np.sqrt(variance)), loss)
 
 
 def _choose_rows(rows: int) -> Any:

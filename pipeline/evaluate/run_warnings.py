@@ -16,7 +16,7 @@ from pipeline.config.model import Split
 from pipeline.config.stored import StoredObject, check_stored
 from pipeline.console.plural import pluralize, quantify
 from pipeline.errors import shorten
-from pipeline.evaluate.comparison import ERRORS, Comparison
+from pipeline.evaluate.comparison import ERRORS, MEASURE, Comparison
 from pipeline.evaluate.strongest_column import StrongestColumn
 from pipeline.ingest.reading_note import ReadingNote
 from pipeline.matrix import Target, Task
@@ -24,12 +24,15 @@ from pipeline.matrix import Target, Task
 WarningKind = Literal[
     "baseline", "perfect", "classes", "test_rows", "text", "type", "dropped", "run"
 ]
-PERFECT: Mapping[Task, tuple[str, str, float]] = {
-    "binary": ("roc_auc", "ROC AUC", 0.999),
-    "multiclass": ("roc_auc_ovr", "ROC AUC (one v. rest)", 0.999),
-    "regression": ("r2", "R²", 0.999),
+PERFECT: Mapping[Task, tuple[str, str, float, float]] = {
+    "binary": ("roc_auc", "ROC AUC", 0.999, 0.98),
+    "multiclass": ("roc_auc_ovr", "ROC AUC (one v. rest)", 0.999, 0.98),
+    "regression": ("r2", "R²", 0.999, 0.9),
 }
-"""The metric of each task, its name, and the value above which it is near perfect."""
+"""The metric of each task, its name, the value above which it is near perfect, and the one above
+which a single column may explain it: trees only approximate a copy of a numeric target."""
+PERFECT_ACCURACY = 0.99
+"""Accuracy that several classes need besides: their ranking alone may be perfect by chance."""
 FEW_OF_A_CLASS = 10
 """Training rows that a class needs."""
 FEW_TEST_ROWS = 100
@@ -78,7 +81,7 @@ class RunFacts:
     comparison: Comparison
     """The best model beside the baseline."""
     strongest: StrongestColumn | None
-    """The column that predicts best alone; None if the score is not near perfect, or unknown."""
+    """The column that predicts best alone; None if the score is not suspicious, or unknown."""
     test_rows: int
     """Test rows that weigh more than 0."""
     class_rows: Sequence[int] = ()
@@ -96,11 +99,10 @@ class RunFacts:
     split: Split = Split()
 
 
-def is_near_perfect(task: Task, metrics: Mapping[str, float | None], test_rows: int) -> bool:
-    """Return whether test metrics of a model are too good to be believed at once."""
-    name, _, limit = PERFECT[task]
-    value = metrics.get(name)
-    return test_rows >= LEAST_ROWS and value is not None and value > limit
+def is_suspicious(task: Task, metrics: Mapping[str, float | None], test_rows: int) -> bool:
+    """Return whether test metrics of a model are so good that a single column may explain them."""
+    value = metrics.get(PERFECT[task][0])
+    return test_rows >= LEAST_ROWS and value is not None and value > PERFECT[task][3]
 
 
 def find_warnings(facts: RunFacts) -> list[RunWarning]:
@@ -124,31 +126,45 @@ def _compare(facts: RunFacts) -> Iterator[RunWarning]:
         message = f"the best model, {facts.best}, cannot be compared with the baseline: "
         yield RunWarning("baseline", message + seen.reason, fix="more test rows, or another split")
         return
-    better = "above" if facts.target.task == "binary" else "better than"
-    lead = f"{seen.lead:.3g} ± {ERRORS * seen.error:.2g} {better}"
     yield RunWarning(
         "baseline",
         f"the best model, {facts.best}, does not beat the baseline beyond noise: on the test rows "
-        f"its {seen.measure} is {lead} the baseline's",
+        f"its {seen.measure} is {_describe_lead(seen, seen.lead)} than the baseline's",
         fix="add rows, or columns that say more about the target",
     )
 
 
+def _describe_lead(seen: Comparison, lead: float) -> str:
+    """Describe a difference and its noise: ``0.012 ± 0.04 higher``, ``3% ± 8% lower``."""
+    is_higher = (lead > 0) == (seen.measure == MEASURE["binary"])
+    way, noise = "higher" if is_higher else "lower", ERRORS * seen.error
+    if seen.loss:
+        return f"{abs(lead) / seen.loss:.0%} ± {noise / seen.loss:.0%} {way}"
+    return f"{abs(lead):.3g} ± {noise:.2g} {way}"
+
+
 def _doubt_perfection(facts: RunFacts) -> Iterator[RunWarning]:
-    metrics = facts.metrics["models"][facts.best]["test"]
-    if not is_near_perfect(facts.target.task, metrics, facts.test_rows):
+    metrics, column = facts.metrics["models"][facts.best]["test"], facts.strongest
+    if not is_suspicious(facts.target.task, metrics, facts.test_rows):
         return
-    name, shown, _ = PERFECT[facts.target.task]
-    message = f"{shown} {metrics[name]:.4f} of {facts.best} is near perfect, which may be a leak"
-    column = facts.strongest
-    if column is not None and column.score.strength in ("strong", "decisive"):
-        carries = f"{column.name!r} alone has {column.metric} {column.score.value:.4f}"
-        yield RunWarning(
-            "perfect", f"{message}: {carries}", column.name, f"python -m pipeline audit {FOLDER}"
-        )
-    else:
-        message += "; no column alone explains it"
-        yield RunWarning("perfect", message, fix=f"python -m pipeline audit {FOLDER}")
+    name, shown, perfect, _ = PERFECT[facts.target.task]
+    is_perfect = metrics[name] > perfect
+    if facts.target.task == "multiclass" and (metrics.get("accuracy") or 0.0) < PERFECT_ACCURACY:
+        is_perfect = False
+    strength = column.score.strength if column is not None else ""
+    fix, message = (
+        f"python -m pipeline audit {FOLDER}",
+        f"{shown} {metrics[name]:.4f} of {facts.best}",
+    )
+    message += " is near perfect, which may be a leak" if is_perfect else " may be a leak"
+    if column is not None and (
+        (strength == "decisive" and column.is_conclusive)
+        or (is_perfect and strength in ("strong", "decisive"))
+    ):
+        alone_scores = f"{column.name!r} alone has {column.metric} {column.score.value:.4f}"
+        yield RunWarning("perfect", f"{message}: {alone_scores}", column.name, fix)
+    elif is_perfect:
+        yield RunWarning("perfect", f"{message}; no column alone explains it", fix=fix)
 
 
 def _count_classes(facts: RunFacts) -> Iterator[RunWarning]:
@@ -181,7 +197,7 @@ def _count_classes(facts: RunFacts) -> Iterator[RunWarning]:
 def _list_names(values: Sequence[Any], counts: Sequence[int] = ()) -> str:
     names = [shorten(value) for value in values[:SHOWN]]
     if counts:
-        names = [f"{name} ({count})" for name, count in zip(names, counts, strict=False)]
+        names = [f"{n} ({quantify(rows, 'row')})" for n, rows in zip(names, counts, strict=False)]
     more = len(values) - SHOWN
     return ", ".join(names) + (f", and {more:,} more" if more > 0 else "")
 
@@ -189,11 +205,14 @@ def _list_names(values: Sequence[Any], counts: Sequence[int] = ()) -> str:
 def _count_test_rows(facts: RunFacts) -> Iterator[RunWarning]:
     if facts.test_rows >= FEW_TEST_ROWS:
         return
+    share = "a larger share: --set split.test=0.4"
+    if facts.split.by == "column":
+        share = f"more of them marked as test in column {facts.split.column!r}"
     yield RunWarning(
         "test_rows",
         f"the test set has only {quantify(facts.test_rows, 'row')}: another {facts.test_rows:,} "
         "could give quite different metrics",
-        fix="more rows, or a larger share: --set split.test=0.4",
+        fix=f"more rows, or {share}",
     )
 
 

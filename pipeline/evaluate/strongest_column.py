@@ -19,6 +19,8 @@ class StrongestColumn(NamedTuple):
     score: Score
     metric: str
     """Name of the score's metric."""
+    is_conclusive: bool = True
+    """True if there were enough rows of each class for the score to prove something."""
 
 
 def find_strongest_column(
@@ -49,5 +51,6 @@ def find_strongest_column(
         )
         score = univariate.score_column(train, scored, labels, category=is_code)
         if score is not None and (best is None or score.value > best.score.value):
-            best = StrongestColumn(feature.name, score, univariate.METRIC[target.task])
+            metric = univariate.METRIC[target.task]
+            best = StrongestColumn(feature.name, score, metric, labels.is_conclusive)
     return best

@@ -42,7 +42,7 @@ def collect_facts(
     test_rows = int(counts.sum())
     metrics = state.metrics["models"][state.best]["test"]
     strongest = None
-    if run_warnings.is_near_perfect(target.task, metrics, test_rows):
+    if run_warnings.is_suspicious(target.task, metrics, test_rows):
         strongest = _find_strongest(state, feed)
     classes = np.asarray(test.label[counts]).astype("int64") if target.classes else np.empty(0, int)
     return RunFacts(

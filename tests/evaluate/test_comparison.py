@@ -53,6 +53,8 @@ def test_the_lead_is_the_difference_of_the_metrics(task):
         "regression": lambda: base["rmse"] ** 2 - own["rmse"] ** 2,
     }[task.task]()
     compared = compare_with_baseline(task, prior, label, score, weight)
+    loss = base["rmse"] ** 2 if task is NUMBER else None
+    assert compared.loss == (loss if loss is None else pytest.approx(loss))
     assert compared.lead == pytest.approx(lead, rel=1e-9)
     assert compared.error > 0
 

@@ -54,7 +54,8 @@ def test_a_best_model_within_the_noise_of_the_baseline(lead, error, fires):
     assert kinds(found) == (["baseline"] if fires else [])
     if fires:
         assert "forest, does not beat the baseline beyond noise" in found[0].message
-        assert f"{lead:.3g} ± {2 * error:.2g} above the baseline's" in found[0].message
+        way = "higher" if lead > 0 else "lower"
+        assert f"ROC AUC is {abs(lead):.3g} ± {2 * error:.2g} {way} than" in found[0].message
 
 
 def test_a_best_model_that_cannot_be_compared():
@@ -66,12 +67,14 @@ def test_a_best_model_that_cannot_be_compared():
     ("task", "metrics", "fires"),
     [
         ("binary", {"roc_auc": 0.9991}, True),
-        ("binary", {"roc_auc": 0.999}, False),
+        ("binary", {"roc_auc": 0.981}, True),
+        ("binary", {"roc_auc": 0.98}, False),
         ("binary", {"roc_auc": None}, False),
-        ("multiclass", {"roc_auc_ovr": 1.0}, True),
-        ("multiclass", {"roc_auc_ovr": 0.99}, False),
+        ("multiclass", {"roc_auc_ovr": 1.0, "accuracy": 0.99}, True),
+        ("multiclass", {"roc_auc_ovr": 0.98, "accuracy": 0.999}, False),
         ("regression", {"r2": 0.9995}, True),
-        ("regression", {"r2": 0.998}, False),
+        ("regression", {"r2": 0.91}, True),
+        ("regression", {"r2": 0.9}, False),
     ],
 )
 def test_a_score_near_perfect_with_the_column_that_carries_it(task, metrics, fires):
@@ -84,10 +87,51 @@ def test_a_score_near_perfect_with_the_column_that_carries_it(task, metrics, fir
         assert found[0].fix_in("'a b'") == "python -m pipeline audit 'a b'"
 
 
-@pytest.mark.parametrize("strongest", [None, StrongestColumn("x", Score(0.7, ""), "AUC")])
-def test_a_score_near_perfect_that_no_column_carries(strongest):
-    (found,) = find_warnings(facts(metrics={"roc_auc": 1.0}, strongest=strongest))
-    assert found.column is None and "no column alone explains it" in found.message
+@pytest.mark.parametrize(
+    ("task", "metrics", "fires"),
+    [
+        ("binary", {"roc_auc": 1.0}, True),
+        ("binary", {"roc_auc": 0.999}, False),
+        ("multiclass", {"roc_auc_ovr": 1.0, "accuracy": 0.99}, True),
+        ("multiclass", {"roc_auc_ovr": 1.0, "accuracy": 0.98}, False),
+        ("multiclass", {"roc_auc_ovr": 1.0, "accuracy": None}, False),
+        ("regression", {"r2": 0.9995}, True),
+        ("regression", {"r2": 0.998}, False),
+    ],
+)
+@pytest.mark.parametrize("strongest", [None, StrongestColumn("x", Score(0.8, "notable"), "AUC")])
+def test_a_score_near_perfect_that_no_column_carries(task, metrics, fires, strongest):
+    found = find_warnings(facts(task, metrics=metrics, strongest=strongest))
+    assert kinds(found) == (["perfect"] if fires else [])
+    if fires:
+        assert found[0].column is None and "no column alone explains it" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("score", "conclusive", "fires"),
+    [
+        (Score(0.995, "decisive"), True, True),
+        (Score(0.995, "decisive"), False, False),
+        (Score(0.96, "strong"), True, False),
+    ],
+)
+def test_a_good_score_that_one_column_decides(score, conclusive, fires):
+    carrier = StrongestColumn("log_y", score, "R²", conclusive)
+    found = find_warnings(facts("regression", metrics={"r2": 0.96}, strongest=carrier))
+    assert kinds(found) == (["perfect"] if fires else [])
+    if fires:
+        assert found[0].message == (
+            "R² 0.9600 of forest may be a leak: 'log_y' alone has R² 0.9950"
+        )
+
+
+def test_the_lead_in_squared_error_is_a_share_of_the_baselines():
+    seen = Comparison("squared error", -65.0, 50.0, 100.0)
+    (found,) = find_warnings(facts("regression", comparison=seen))
+    assert "its squared error is 65% ± 100% higher than the baseline's" in found.message
+    seen = Comparison("log loss", 0.012, 0.02)
+    (found,) = find_warnings(facts("multiclass", comparison=seen))
+    assert "its log loss is 0.012 ± 0.04 lower than the baseline's" in found.message
 
 
 def test_so_few_test_rows_that_a_perfect_score_means_nothing():
@@ -106,7 +150,9 @@ def test_classes_without_training_rows_and_with_few():
     assert absent.message == (
         "1 class of y has no training rows, so no model can learn it: 'a' (1 test row)"
     )
-    assert rare.message == "2 classes of y have fewer than 10 training rows: 'b' (9), 'd' (1)"
+    assert (
+        rare.message == "2 classes of y have fewer than 10 training rows: 'b' (9 rows), 'd' (1 row)"
+    )
     assert not absent.fix.startswith("split by: random")
     by_time = find_warnings(replace(many, split=Split(by="time", column="day")))
     assert by_time[0].fix.startswith("split by: random")
@@ -115,7 +161,7 @@ def test_classes_without_training_rows_and_with_few():
 def test_of_many_classes_five_are_named():
     names = tuple(f"c{i}" for i in range(30))
     (found,) = find_warnings(facts("multiclass", names, class_rows=[3] * 30))
-    assert found.message.endswith("'c4' (3), and 25 more")
+    assert found.message.endswith("'c4' (3 rows), and 25 more")
 
 
 @pytest.mark.parametrize(("rows", "fires"), [(99, True), (100, False), (1, True)])
@@ -124,6 +170,13 @@ def test_few_test_rows(rows, fires):
     assert kinds(found) == (["test_rows"] if fires else [])
     if fires:
         assert f"only {rows} row{'s' if rows > 1 else ''}:" in found[0].message
+
+
+def test_a_set_of_test_rows_that_a_column_names_is_not_a_share():
+    (by_share,) = find_warnings(facts(test_rows=5))
+    (named,) = find_warnings(facts(test_rows=5, split=Split(by="column", column="which")))
+    assert by_share.fix == "more rows, or a larger share: --set split.test=0.4"
+    assert named.fix == "more rows, or more of them marked as test in column 'which'"
 
 
 def test_text_whose_words_the_models_do_not_see():

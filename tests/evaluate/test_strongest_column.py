@@ -24,7 +24,7 @@ def test_a_copy_of_the_target_is_named_with_or_without_valid_rows(task, valid_ro
     target = Target(task, (False, True) if task == "binary" else ())
     valid, test = make(valid_rows, 1, task), make(300, 2, task)
     best = find_strongest_column(FEATURES, valid, test, target)
-    assert best.name == "copy" and best.score.strength == "decisive"
+    assert best.name == "copy" and best.score.strength == "decisive" and best.is_conclusive
     without = [m._replace(x=m.x[:, [0, 2]]) for m in (valid, test)]
     weak = find_strongest_column([FEATURES[0], FEATURES[2]], *without, target)
     assert weak.score.strength == "" and weak.metric == {"binary": "AUC"}.get(task, "R²")

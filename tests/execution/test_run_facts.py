@@ -127,5 +127,5 @@ def test_rows_are_counted_not_their_weight_and_those_of_weight_0_not_at_all(tmp_
     data = {"path": str(tmp_path / "d.csv"), "target": "y", "weight": "w"}
     split = {"by": "column", "column": "which"}
     found = {w.kind: w.message for w in ran(tmp_path, frame, data=data, split=split).warnings}
-    assert found["classes"] == "1 class of y has fewer than 10 training rows: 'rare' (5)"
+    assert found["classes"] == "1 class of y has fewer than 10 training rows: 'rare' (5 rows)"
     assert found["test_rows"].startswith("the test set has only 70 rows")
