@@ -25,6 +25,8 @@ SCRATCH = "tmp"
 """Folder of a run's temporary files."""
 STAGES = "stages"
 """Folder of the cached results of stages (`pipeline.execution.stage_cache`), hashed separately."""
+FRAMES = "frame"
+"""Folder of the frame that `run` was given, as a file whose name is its SHA-256."""
 # Not artefacts: they grow during the run, or are created again from the other files.
 UNHASHED = frozenset({MANIFEST, "log.txt", "gpu.json", "report.html", "audit.json"})
 
@@ -245,7 +247,7 @@ def list_artefacts(run: Path) -> list[Path]:
         for p in paths
         if p.name not in UNHASHED
         and not p.name.startswith(".")
-        and p.relative_to(run).parts[0] not in (SCRATCH, STAGES)
+        and p.relative_to(run).parts[0] not in (SCRATCH, STAGES, FRAMES)
     )
 
 

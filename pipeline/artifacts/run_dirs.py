@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.artifacts.files import LOCK
+from pipeline.artifacts.files import FRAMES, LOCK
 from pipeline.errors import InputError, MachineError, check_utf8, quote_path
 
 RUNS = Path("data/runs")
@@ -87,7 +87,9 @@ def open_resumed_folder(given: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         names = [path.name for path in folder.iterdir()]
         # A run that was killed before it wrote its config leaves only such files.
-        has_only_leftovers = all(n.startswith(".") or n in ("log.txt", "tmp") for n in names)
+        has_only_leftovers = all(
+            n.startswith(".") or n in ("log.txt", "tmp", FRAMES) for n in names
+        )
         if has_only_leftovers or (folder / CONFIG).is_file():
             return folder
     except FileExistsError:

@@ -98,7 +98,7 @@ VerboseOption = Annotated[
 
 def load_tree(config: Path | None, data: list[str] | None, target: str | None) -> Any:
     """Load the tree of a config file, or build one from just the data and the target."""
-    from pipeline.config.loader import read_yaml
+    from pipeline.config.loader import derive_name, read_yaml
     from pipeline.errors import ConfigError
 
     if config is None and data:
@@ -111,13 +111,6 @@ def load_tree(config: Path | None, data: list[str] | None, target: str | None) -
         if isinstance(section, dict):
             section.update({k: v for k, v in (("path", data), ("target", target)) if v})
     return tree
-
-
-def derive_name(path: str) -> str:
-    """Derive the name of a config from the path of its data."""
-    stem = Path(path.rstrip("/")).name.split(".")[0]
-    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
-    return cleaned[:64] or "run"
 
 
 def load_config(

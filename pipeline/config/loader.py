@@ -76,6 +76,13 @@ def _suggest_data_option(path: Path) -> str:
     return f"name data with --data: python -m pipeline run --data {quote_path(path)} --target T"
 
 
+def derive_name(path: str) -> str:
+    """Derive the name of a config from the path of its data."""
+    stem = Path(path.rstrip("/")).name.split(".")[0]
+    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem).strip("-")
+    return cleaned[:64] or "run"
+
+
 def apply_override(tree: dict[str, Any], override: str, option: str = "--set") -> None:
     """Set a key of the tree from ``a.b=value``, where the value is YAML.
 

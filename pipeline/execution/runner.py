@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from pipeline.device.choose import set_memory_limit
 from pipeline.errors import quote_path
 from pipeline.evaluate.run_warnings import RunWarning
 from pipeline.execution.announce import describe_data
+from pipeline.execution.arguments import Paths, read_arguments
 from pipeline.execution.context import Listener, RunContext
+from pipeline.execution.frame_input import prepare_frame
 from pipeline.execution.job import Job, prepare_job
 from pipeline.execution.resume import is_cleaned, name_resume_command, remove_leftovers
 from pipeline.execution.stage_cache import CLEANED, StageCache
@@ -74,23 +76,36 @@ class RunResult:
 
 
 def run(
-    config: Config | str | Path,
+    config: Any = None,
     *,
+    data: Paths | Mapping[str, Any] | None = None,
+    target: str | int | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     listener: Listener | None = None,
     serial: bool = False,
+    **keys: Any,
 ) -> RunResult:
-    """Run a config from the data to a folder that scores new data.
+    """Run a config, files or a frame from the data to a folder that scores new data.
+
+    Examples: ``run("sales.yaml")``, ``run(frame, target="y", models={"xgboost": {}})``,
+    ``run(data="x.csv", target="y", device="cpu")``.
 
     Args:
-        config: as parsed, or the path of its YAML file.
+        config: a `Config`, the path of a YAML file, or a frame: any object with
+            ``__arrow_c_stream__`` (pandas, Polars, pyarrow, …) or a cuDF frame, whose rows are
+            copied to the run folder. None: the config consists of ``data``, ``target`` and ``keys``
+            (in a resumed run: of its own config and these).
+        data: paths or URLs of files; or a mapping of the keys of ``data`` in YAML, such as
+            ``{"weight": "w"}``.
+        target: the column to predict, or an expression.
         out: the run folder, absent or empty; None: ``data/runs/<name>-<time>``.
         resume: instead of ``out``, the folder of a run that stopped or finished. Stages whose
-            config, data and code are unchanged are reused.
+            config, data and code are unchanged are reused; a frame counts by its content.
         listener: receives the progress of the run.
         serial: partitions are computed in the calling thread, for profilers of one thread; only
             with ``cluster.kind: process`` and without a dashboard.
+        keys: other keys of the config with their values as in YAML. They replace those of a file.
 
     Raises:
         InputError: config or data are invalid.
@@ -98,19 +113,42 @@ def run(
     """
     started = time.perf_counter()
     listener = listener or Listener()
-    config = Config.load(config) if isinstance(config, str | Path) else config
-    job = _prepare_on_device(config)
-    folder = make_run_folder(config.name, out) if resume is None else open_resumed_folder(resume)
-    with lock_folder(folder), name_resume_command(folder, config.cluster.kind):
-        cache = StageCache(folder)
-        if resume is None:
-            check_empty(folder)
-        else:
-            # A cleaned run still has its manifest, so `is_cleaned` must come before the removal.
-            cache = StageCache(folder, resumed=True, cleaned=is_cleaned(folder))
-            remove_leftovers(folder)
-        write_text(folder / "config.yaml", config.to_yaml())
-        return _run_locked(job, cache, listener, started, serial=serial)
+    request = read_arguments(config, data, target, resume, keys)
+    job = _prepare_on_device(request.config) if request.frame is None else None
+    is_new = resume is None and (out is None or not Path(out).expanduser().exists())
+    folder = (
+        make_run_folder(request.config.name, out) if resume is None else open_resumed_folder(resume)
+    )
+    with _removed_if_empty(folder if is_new else None), lock_folder(folder):
+        stored = None
+        if job is None:
+            if resume is None:
+                check_empty(folder)
+            job, stored = prepare_frame(request, folder, _prepare_on_device, listener.say)
+        with name_resume_command(folder, job.config.cluster.kind):
+            cache = StageCache(folder)
+            if resume is not None:
+                # A cleaned run still has its manifest, so `is_cleaned` comes before the removal.
+                cache = StageCache(folder, resumed=True, cleaned=is_cleaned(folder))
+                remove_leftovers(folder)
+            elif stored is None:
+                check_empty(folder)
+            write_text(folder / "config.yaml", job.config.to_yaml())
+            if stored is not None:
+                stored.remove_others()
+            return _run_locked(job, cache, listener, started, serial=serial)
+
+
+@contextmanager
+def _removed_if_empty(folder: Path | None) -> Iterator[None]:
+    """Remove a folder on an error that left nothing in it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it has the files of a run
+            if folder is not None:
+                folder.rmdir()
+        raise
 
 
 def _run_locked(

@@ -13,6 +13,7 @@ from pipeline.console.plural import quantify
 from pipeline.device import cpu
 from pipeline.device.factorize import factorize
 from pipeline.errors import DataError, SchemaError, shorten, suggest_or_list
+from pipeline.ingest.frame_stream import name_as_text
 from pipeline.schema import EARLIEST, LATEST, Column, Schema
 
 # Rules that messages quote.
@@ -27,7 +28,8 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
     Every dtype that can hold the values is accepted: numbers and None as objects, whole floats as
     integers, text as ``str``, objects or categories, timestamps of any unit and zone, or their
-    ISO 8601 text. Columns that the schema lacks are ignored.
+    ISO 8601 text. Columns that the schema lacks are ignored. As in `run`, a named index is a
+    column, and names that are not text become text.
 
     Args:
         df: n rows; not changed.
@@ -45,6 +47,7 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             f"a pandas frame is needed, this is a {type(df).__name__}",
             fix="convert it: pd.DataFrame(rows)",
         )
+    df = _name_columns(df, schema)
     names = list(df.columns)
     present = set(names)
     if lacking := [c for c in schema if c.name not in present]:
@@ -60,6 +63,18 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             raise SchemaError(f"the frame has {column.name!r} {names.count(column.name)} times")
     columns = {c.name: _convert_column(df[c.name], c) for c in schema}
     return pd.DataFrame(columns, index=pd.RangeIndex(len(df)), copy=False)
+
+
+def _name_columns(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the frame with text as names and the levels of its index that the schema needs."""
+    if all(c.name in df.columns for c in schema):
+        return df
+    if not all(isinstance(name, str) for name in df.columns):
+        df = df.set_axis([name_as_text(name) for name in df.columns], axis="columns")
+    levels = {name_as_text(name): i for i, name in enumerate(df.index.names) if name is not None}
+    absent = [c.name for c in schema if c.name not in df.columns and c.name in levels]
+    values = {name: df.index.get_level_values(levels[name]) for name in absent}
+    return df.assign(**{name: pd.Series(v, index=df.index) for name, v in values.items()})
 
 
 def _convert_column(series: pd.Series, column: Column) -> Any:

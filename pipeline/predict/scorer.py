@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from pipeline.expression import parse
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.engine.transform import TransformContext
-from pipeline.ingest import pandas_input
+from pipeline.ingest import arrow_input, pandas_input
 from pipeline.ingest.labels.assign import evaluate_filter
 from pipeline.train import golden, model_io
 from pipeline.train.fitted_model import FittedModel
@@ -30,6 +30,9 @@ from pipeline.train.model import MODEL_REGISTRY
 
 if TYPE_CHECKING:
     from pipeline.device import Frame
+
+BLOCK_ROWS = 1 << 18
+"""Rows of an Arrow stream that are scored at a time."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,23 +121,36 @@ class Scorer:
         """True if rows depend on each other (lag), so that all must be scored at once."""
         return any(step.op.regroup_by() is not None for step in self.plan.steps)
 
-    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return predictions for a pandas frame, one per row, with the same index.
+    def predict(self, frame: Any) -> pd.DataFrame:
+        """Return predictions for a frame, one per row.
+
+        Args:
+            frame: a pandas or cuDF frame, or any object with ``__arrow_c_stream__`` (Polars,
+                pyarrow, …), which is scored in blocks unless rows depend on each other.
 
         Returns:
             ``prediction``, and ``p_<class>`` (float64) for a classification; null where a filter
-            of the run would have dropped the row.
+            of the run would have dropped the row. The index is that of a pandas frame.
 
         Raises:
-            SchemaError: a column is missing or of another type. DataError: a bad value.
+            SchemaError: it is not a frame, or a column is missing or of another type.
+            DataError: a bad value; the message names row and column.
         """
         schema = self.plan.source.select(self.columns)
         device = frames_of(self.context.device)
-        predictions = self.predict_storage(
-            device.to_device(pandas_input.from_pandas(frame, schema))
-        )
-        predictions.index = frame.index
-        return predictions
+        if hasattr(frame, "iloc"):  # pandas, or cuDF
+            to_pandas = getattr(frame, "to_pandas", None)
+            frames: Iterable[pd.DataFrame] = [frame if to_pandas is None else to_pandas()]
+        else:
+            rows = None if self.needs_all_rows else BLOCK_ROWS
+            frames = arrow_input.iter_pandas(frame, schema, rows)
+        scored = []
+        for block in frames:
+            storage = pandas_input.from_pandas(block, schema)
+            predictions = self.predict_storage(device.to_device(storage))
+            predictions.index = block.index
+            scored.append(predictions)
+        return scored[0] if len(scored) == 1 else pd.concat(scored)
 
     def predict_storage(self, frame: Frame) -> pd.DataFrame:
         """Return predictions for a frame in storage dtypes, whose index has the row ids."""

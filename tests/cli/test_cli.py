@@ -12,7 +12,8 @@ import typer
 from pipeline.__main__ import run_command_line
 from pipeline.artifacts.run_dirs import make_run_folder, open_resumed_folder
 from pipeline.cli.app import app
-from pipeline.cli.options import collect_overrides, derive_name, expand_home, load_tree
+from pipeline.cli.options import collect_overrides, expand_home, load_tree
+from pipeline.config.loader import derive_name
 from pipeline.config.model import Config
 
 COMMANDS = tuple(typer.main.get_command(app).commands)

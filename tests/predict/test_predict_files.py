@@ -195,7 +195,7 @@ def test_a_scorer_in_a_notebook(made):
     assert found.is_monotonic_decreasing and found.sum() == pytest.approx(1)
     assert found.index[0] == "x" and set(found.index) == {"e", "x", "n", "n__shift_1"}
     for rows in (table().to_dict("records"), table().iloc[0]):
-        with pytest.raises(SchemaError, match=r"pandas frame is needed, this is a (list|Series)"):
+        with pytest.raises(SchemaError, match=r"frame is needed.*, this is a (list|Series)"):
             scorer.predict(rows)
 
 
