@@ -74,7 +74,7 @@ def match_contract(
         SchemaError: needed columns are missing or have another type.
     """
     files = find_files(source)
-    types = {c.name: c.type for c in trained.columns}
+    types = {c.name: c.config_type for c in trained.columns}
     # A CSV has no types of its own, so every column gets that of the run. The types of Parquet are
     # checked for the columns that are needed only.
     needed_types = {n: t for n, t in types.items() if n in set(needed)}
@@ -243,12 +243,11 @@ def _infer_from_parquet(
         raise SchemaError(f"{files[0].path} has columns but no rows", fix="name files with rows")
     typed: list[SourceColumn] = []
     for name, stored in merged.items():
-        asked = source.types.get(name)
-        if stored is not None and asked in (None, stored.type):
+        # a column of only missing values is read as float
+        column = make_asked_column(name, source.types.get(name, "float"))
+        if stored is not None and (name not in source.types or column.type == stored.type):
             typed.append(stored)
             continue
-        # a column of only missing values is read as float
-        column = make_asked_column(name, asked or "float")
         if stored is not None and column.pattern and stored.pattern:
             # it shows whether the file's times have a zone
             column = replace(column, pattern=stored.pattern)

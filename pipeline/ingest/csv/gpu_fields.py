@@ -22,7 +22,12 @@ NUMBER = r"^-?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?$"
 OFFSET = r"^.*[-+]([01][0-9]|2[0-3]):[0-5][0-9]$"
-WIDTHS = {"%Y": 4, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2}
+SHAPES = {
+    "%Y": "[0-9]{4}", "%m": "[0-9]{2}", "%d": "[0-9]{2}", "%H": "([01][0-9]|2[0-3])",
+    "%M": "[0-5][0-9]", "%S": "[0-5][0-9]",
+}  # fmt: skip
+"""Regular expressions of directives; cuDF reads hour 25 or minute 61 as another time."""
+EXAMPLES = {"%Y": "0001", "%m": "01", "%d": "01", "%H": "01", "%M": "01", "%S": "01"}
 SAFE_DIGITS, SAFE_SIZE = 18, 9.2e18
 """Characters, or size, up to which an integer surely fits into int64."""
 NUMERIC = frozenset({"integer", "float", "decimal"})
@@ -144,15 +149,14 @@ def _parse_pattern(fields: Series, blank: Series, pattern: str, device: Frames) 
     parts = re.split(r"(%.)", pattern)
     if pattern in EPOCHS or "[" in pattern or "]" in pattern:
         return None
-    if {p for p in parts if p.startswith("%")} - set(WIDTHS) or not {"%Y", "%m", "%d"} <= {*parts}:
+    if {p for p in parts if p.startswith("%")} - set(SHAPES) or not {"%Y", "%m", "%d"} <= {*parts}:
         return None
     # a class of one character, such as `[.]`, stands for the character itself
-    literals = ("".join(c if c.isalnum() or c in " ,:/-" else f"[{c}]" for c in p) for p in parts)
     shape = "".join(
-        f"[0-9]{{{WIDTHS[p]}}}" if p in WIDTHS else literal
-        for p, literal in zip(parts, literals, strict=True)
+        SHAPES.get(p) or "".join(c if c.isalnum() or c in " ,:/-" else f"[{c}]" for c in p)
+        for p in parts
     )
-    example = "".join("0" * (WIDTHS[p] - 1) + "1" if p in WIDTHS else p for p in parts)
+    example = "".join(EXAMPLES.get(p, p) for p in parts)
     return _parse_format(fields.where(~blank, example), f"^{shape}$", pattern, device)
 
 

@@ -61,6 +61,12 @@ class SourceColumn:
             return replace(self, pattern=LOOSE)
         return self
 
+    @property
+    def config_type(self) -> str:
+        """Type or format of dates that `Source.types` may have for such a column."""
+        is_written = self.dtype == "datetime" and is_format(self.pattern or "")
+        return str(self.pattern) if is_written else self.type
+
     def describe_rule(self, dialect: Dialect | None = None) -> str:
         """Return what the values must be, for messages."""
         if self.type == "bool":
