@@ -46,6 +46,8 @@ def _parse_written(column: SourceColumn, values: pa.ChunkedArray) -> pa.ChunkedA
     pattern = column.pattern or ""
     if not is_format(pattern) or pa.types.is_temporal(values.type):
         return values
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     encoded = values.cast(pa.string()).combine_chunks().dictionary_encode()
     times = parse_dates(encoded.dictionary, pattern)
     if times.null_count:

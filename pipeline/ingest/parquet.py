@@ -135,7 +135,7 @@ def is_readable_as(column: SourceColumn | None, asked: str) -> bool:
     requested = make_asked_column("", asked).type
     if column is None or column.type == requested:
         return True
-    if is_format(asked) and column.type == ("integer" if asked in EPOCHS else "text"):
+    if is_format(asked) and column.type in (("integer", "float") if asked in EPOCHS else ("text",)):
         return True
     return {column.type, requested} <= NUMBERS or {column.type, requested} <= DATES
 
