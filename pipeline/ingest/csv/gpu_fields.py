@@ -16,7 +16,7 @@ from pipeline.ingest.csv.missing_words import BLANK_CELLS
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, list_missing
 from pipeline.schema import EARLIEST, LATEST
 
-BLANKS = r"^[ \t]+$"
+BLANKS = "^[ \t]+$"
 INTEGER = r"^-?[0-9]+$"
 NUMBER = r"^-?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"

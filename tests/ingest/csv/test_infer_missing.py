@@ -223,7 +223,10 @@ def test_cells_of_blanks_are_missing(tmp_path, monkeypatch, device, quoted):
         m.setattr(csv_block, "parse_records", None)
         assert read(contract, device).isna().sum().to_list() == [4] * 6
     # unusual blanks are found one by one
-    columns["i"][0] = columns["s"][1] = " \t" * 30
+    columns["s"][1] = " \t" * 30
+    text = infer_contract(write(tmp_path / "b.csv", {"s": columns["s"], "z": columns["b"]}))
+    assert read(text, device)["s"].isna().sum() == 5
+    columns["i"][0] = " \t" * 30
     again = infer_contract(write(tmp_path / "b.csv", columns))
     assert read(again, device).isna().sum().to_list() == [5, 4, 4, 4, 5, 4]
 
@@ -277,6 +280,28 @@ def test_new_data_know_the_words_of_the_run_and_add_their_own(tmp_path, device):
     # the words of the run's config hold, whatever those of the new source
     old = infer_contract(write(tmp_path / "a.csv", columns, csv={"missing": {"only": []}}))
     assert read(match_contract(old, new, ["x", "s"], ["y"]), device)["y"].isna().sum() == 0
+
+
+def test_the_reader_of_bad_rows_knows_the_words(tmp_path, device):
+    columns = {"x": numbers(97) + ["?", "?", " "], "s": ["NA", "?"] * 50, "c": ["NA", "b"] * 50}
+    source = write(tmp_path / "a.csv", columns, target="c")
+    contract = infer_contract(source)
+    expected = read(contract, device)
+    assert expected.isna().sum().to_dict() == {"x": 3, "s": 50, "c": 0}
+    with open(source.path[0], "a") as file:
+        file.write("1,2,3,4\n")
+    found = read(infer_contract(source), device, "quarantine")
+    pd.testing.assert_frame_equal(found.astype(object), expected.astype(object))
+
+
+def test_runs_of_versions_that_inferred_no_words(tmp_path):
+    columns = {"x": numbers(10), "s": ["a", "b"] * 5}
+    contract = infer_contract(write(tmp_path / "a.csv", columns))
+    data = json.loads(json.dumps(contract.to_json()))
+    del data["dialect"]["inferred_missing"]
+    for column in data["columns"]:
+        del column["keeps_words"]
+    assert Contract.from_json(data) == contract
 
 
 def test_parquet_keeps_its_words(tmp_path):
