@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.cli.columns import format_columns
 from pipeline.console.plural import pluralize
-from pipeline.console.terminal import make_console, print_stderr
+from pipeline.console.terminal import escape_controls, make_console, print_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.status import Status
+    from rich.text import Text
 
     from pipeline.artifacts.ledger import Entry
     from pipeline.execution.context import Listener
+    from pipeline.features.column_summary import ColumnSummary
+    from pipeline.ingest.reading_note import ReadingNote
 
 LONG_RUN = 10.0
 """Seconds after which a run names its dashboard."""
@@ -41,12 +47,28 @@ def make_listener(*, quiet: bool, verbose: bool) -> Listener:
     if not sys.stderr.isatty():
         pages = PageLine(print_stderr, 0.0 if verbose else LONG_RUN)
         stage = partial(_print_stage, verbose=verbose)
-        return Listener(stage=stage, say=print_stderr, pages=pages)
+        columns = partial(_print_columns, print_stderr)
+        return Listener(stage=stage, say=print_stderr, pages=pages, columns=columns)
     live = _Live(verbose)
     pages = PageLine(live.say, 0.0 if verbose else LONG_RUN)
     return Listener(
-        stage=live.stage, say=live.say, progress=live.train, passes=live.visit, pages=pages
+        stage=live.stage,
+        say=live.say,
+        progress=live.train,
+        passes=live.visit,
+        pages=pages,
+        columns=partial(_print_columns, live.say),
     )
+
+
+def _print_columns(
+    say: Callable[[str], None],
+    columns: Sequence[ColumnSummary],
+    rows: int,
+    notes: Sequence[ReadingNote],
+) -> None:
+    for line in format_columns(columns, rows, notes, make_console(stderr=True).width):
+        say(line)
 
 
 @dataclass
@@ -132,14 +154,14 @@ class StageProgress:
         return max(0.0, took / more * (self.planned - self.done) - (now - self.latest))
 
     def describe(self, now: float) -> str:
-        """Describe the stage in one line: share, time so far, time left."""
-        parts = [self.stage]
-        if self.planned > 1:
-            share = f", {self.done / self.planned:.0%}" if self.done else ""
-            parts = [f"{self.stage}: {self.what}{share}"]
-        parts.append(format_duration(now - self.begun))
+        """Describe the stage in one line: share, time so far, time left, details."""
+        is_counted = self.planned > 1
+        share = f" {self.done / self.planned:.0%}" if is_counted and self.done else ""
+        parts = [f"{self.stage}{share}", format_duration(now - self.begun)]
         if (left := self.estimate_left(now)) is not None:
             parts.append(f"about {format_duration(left)} left")
+        if is_counted:
+            parts.append(self.what)
         return " · ".join(parts)
 
 
@@ -163,9 +185,12 @@ class _Live:
         self.counted: object = None
         """Pass or training that the current stage counts."""
 
-    def __rich__(self) -> str:
+    def __rich__(self) -> Text:
         """Describe the current stage, whenever Rich draws the live line."""
-        return self.current.describe(self.clock())
+        from rich.text import Text
+
+        line = escape_controls(self.current.describe(self.clock()))
+        return Text(line, no_wrap=True, overflow="ellipsis")
 
     def stage(self, entry: Entry, ended: bool) -> None:
         if self.status is not None:  # also the spinner of an attempt that failed

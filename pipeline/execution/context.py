@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from pipeline.execution.stage import Stage
+    from pipeline.features.column_summary import ColumnSummary
+    from pipeline.ingest.reading_note import ReadingNote
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Listener:
     pages: Callable[[Mapping[str, str]], None] = lambda pages: None
     """Called with the URLs of the dashboard and the metrics when they are served, and with none
     when they are gone."""
+    columns: Callable[[Sequence[ColumnSummary], int, Sequence[ReadingNote]], None] = (
+        lambda columns, rows, notes: None
+    )
+    """Called once with the columns, the number of rows read, and the notes on reading."""
     planned: Callable[[MemoryPlan, Sequence[int]], None] = lambda plan, rows: None
     """Called once with the memory plan and the rows of each partition."""
 

@@ -12,6 +12,7 @@ from pipeline.cluster.partitions import Partitions
 from pipeline.device import Frame
 from pipeline.evaluate.run_warnings import RunWarning
 from pipeline.execution.context import RunContext
+from pipeline.features.column_summary import ColumnSummary
 from pipeline.features.engine.fit import FittedPlan
 from pipeline.features.engine.transform import TransformContext
 from pipeline.features.op import Op
@@ -61,6 +62,10 @@ class LabeledData:
     """Rows that were dropped because their target is missing."""
     read_on: str
     """The device that reads the files."""
+    read_rows: int = 0
+    """Number of rows that were read, those without a target among them."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Missing values by column, among the rows that were read."""
 
     @property
     def total(self) -> int:
@@ -75,6 +80,8 @@ class FeatureChoice:
     ops: Sequence[Op]
     left_out: Mapping[str, str]
     """Columns that the models do not see, with the reason."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Description of the data by column that stays, if the ops were chosen."""
     free_text: Mapping[str, str] = field(default_factory=dict)
     """Columns of free text whose words the models do not see, and what became of each."""
 
@@ -123,6 +130,8 @@ class RunState:
     metrics: dict[str, Any] = field(default_factory=dict)
     best: str = ""
     """The model with the best primary metric."""
+    columns: Sequence[ColumnSummary] = ()
+    """Summaries of the columns: type as read, missing values, use."""
     warnings: Sequence[RunWarning] = ()
     """Warnings about the result of the evaluation."""
     stale: bool = False

@@ -27,6 +27,8 @@ from pipeline.execution.frame_input import prepare_frame
 from pipeline.execution.job import Job, prepare_job
 from pipeline.execution.resume import is_cleaned, name_resume_command, remove_leftovers
 from pipeline.execution.stage_cache import CLEANED, StageCache
+from pipeline.features.column_summary import ColumnSummary
+from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import check_workers
@@ -60,6 +62,10 @@ class RunResult:
     """Reason why each stage was reused or recomputed; empty if the run began anew."""
     place: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """``device`` and ``cluster``: what was ``asked``, what was ``chosen``, and the ``reason``."""
+    columns: tuple[ColumnSummary, ...] = ()
+    """The type of each column as read, and what the features make of it."""
+    notes: tuple[ReadingNote, ...] = ()
+    """Notes on lines, words and formats that reading skipped, replaced or decided on."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as ``--json`` prints it."""
@@ -71,7 +77,8 @@ class RunResult:
             ],
             "best": self.best, "metrics": self.metrics, **self.place, "seconds": self.seconds,
             "memory": self.memory, "fallbacks": list(self.fallbacks),
-            "resumed": dict(self.resumed),
+            "resumed": dict(self.resumed), "columns": [asdict(c) for c in self.columns],
+            "notes": [note.to_json() for note in self.notes],
         }  # fmt: skip
 
 
@@ -274,6 +281,8 @@ def _run_stages(context: RunContext, started: float) -> RunResult:
         seconds=seconds,
         target=rows.target,
         warnings=(*state.warnings, *(RunWarning("run", text) for text in context.warnings)),
+        columns=tuple(state.columns),
+        notes=context.job.contract.notes,
         memory=memory_of(rows.plan, entries),
         fallbacks=tuple(context.ledger.fallbacks),
         resumed={entry.stage: entry.resume for entry in entries if entry.resume},

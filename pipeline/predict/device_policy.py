@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.console.plural import quantify
 from pipeline.device.choose import DeviceChoice, choose_device, frames_of
+from pipeline.device.probe import probe_gpus
 from pipeline.predict.scorer import Scorer
 
 FEW = 100_000
@@ -18,7 +20,10 @@ def choose_for_rows(asked: str, rows: int) -> DeviceChoice:
         ConfigError: ``asked`` is not a device.
     """
     if asked == "auto" and rows <= FEW:
-        why = f"{rows:,} rows: scoring them takes less time than loading a GPU's libraries"
+        why = f"{quantify(rows, 'row')}: scoring takes less time than loading a GPU's libraries"
+        # Without a GPU there is nothing to load, whatever the number of rows.
+        if (problem := probe_gpus().reason) is not None:
+            why = f"no GPU: {problem}"
         return DeviceChoice(asked, "cpu", why)
     return choose_device(asked)
 

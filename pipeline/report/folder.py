@@ -21,6 +21,7 @@ from pipeline.config.stored import Plain, StoredObject, check_stored
 from pipeline.errors import InputError
 from pipeline.evaluate.run_warnings import warnings_adapter
 from pipeline.evaluate.stored import curves_adapter, metrics_adapter
+from pipeline.features import column_summary
 from pipeline.features.engine.plan_file import plan_adapter
 from pipeline.ingest.contract_file import contract_adapter
 from pipeline.report.audit_file import get_audit_adapter
@@ -41,6 +42,8 @@ class RunFolder:
     timeline: JsonObject
     """GPU metrics over time."""
     schema: JsonObject
+    columns: JsonObject
+    """Summary of the columns; empty in a run of an older version."""
     plan: JsonObject
     metrics: JsonObject
     curves: JsonObject
@@ -82,6 +85,7 @@ def read_run_folder(run: Path) -> RunFolder:
         ledger=_read_ledger(run / "ledger.jsonl", reader),
         timeline=reader.read_json(run / "gpu.json", timeline_validator()),
         schema=reader.read_json(run / "ingest" / "schema.json", contract_adapter()),
+        columns=reader.read_json(run / column_summary.FILE, column_summary.columns_adapter()),
         plan=reader.read_json(run / "features" / "plan.json", plan_adapter()),
         metrics=reader.read_json(evaluated / "metrics.json", metrics_adapter()),
         curves=reader.read_json(evaluated / "curves.json", curves_adapter()),

@@ -13,6 +13,7 @@ from pipeline.artifacts import manifest as manifests
 from pipeline.artifacts.files import write_text
 from pipeline.errors import quote_path
 from pipeline.evaluate import run_warnings
+from pipeline.ingest.reading_note import ReadingNote
 from pipeline.report import audit, charts, document, folder, tables, text, timeline
 from pipeline.report.folder import RunFolder
 from pipeline.report.text import JsonObject
@@ -66,7 +67,8 @@ def render(run: RunFolder) -> str:
         stages=tables.tabulate_stages(run.ledger),
         plan=tables.describe_plan(run.plan) if run.plan else {},
         audit=audit.build_section(run.audit, run.manifest.get("files", {})),
-        columns=run.schema.get("schema", {}).get("columns", []),
+        columns=tables.tabulate_columns(run.columns, run.schema),
+        reading=[str(ReadingNote(**note)) for note in run.schema.get("notes", [])],
         warnings=_list_warnings(run, name),
         versions=run.manifest.get("versions", {}),
         config_text=run.config_text,

@@ -67,6 +67,27 @@ def tabulate_metrics(metrics: JsonObject, best: str | None) -> list[JsonObject]:
     return tables
 
 
+def tabulate_columns(summary: JsonObject, schema: JsonObject) -> list[list[str]]:
+    """Return name, type as read, missing values and use of each column.
+
+    A run of an older version has no summary: its columns come from the schema.
+    """
+    rows = summary.get("rows") or 0
+    lines = [
+        [
+            column["column"],
+            column["type"],
+            ""
+            if column["missing"] is None or not rows
+            else f"{column['missing']:,} ({text.format_share(column['missing'], rows)} %)",
+            column["becomes"],
+        ]
+        for column in summary.get("columns", [])
+    ]
+    stored = schema.get("schema", {}).get("columns", [])
+    return lines or [[column["name"], column["dtype"], "", column["kind"]] for column in stored]
+
+
 def tabulate_confusions(curves: JsonObject) -> list[JsonObject]:
     """Return confusion matrices of the test rows, shaded by the share of the true class."""
     tables = []

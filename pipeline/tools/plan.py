@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -180,20 +181,46 @@ def _print_stages(
     """Print a table of the stages' memory by part, without columns of zeros."""
     from rich.table import Table
 
-    shown = [name for name in PARTS if any(stage[parts].get(name) for stage in stages)]
-    columns = ("stage", "passes", *(PARTS[name] for name in shown), "peak")
+    lines = tabulate_stages(stages, parts, total, console.width)
     style: dict[str, Any] = {"box": None, "padding": (0, 1, 0, 0), "pad_edge": False}
     table = Table(title=f"\n{title}", title_justify="left", **style)
-    for name in columns:
-        justify: Any = "left" if name == "stage" else "right"
-        table.add_column(
-            name.replace(" ", "\n") if justify == "right" else name, justify=justify, no_wrap=True
-        )
-    for stage in stages:
-        cells = [_gb(stage[parts].get(name)) for name in shown]
-        passes = str(stage["passes"] or "–")
-        table.add_row(stage["stage"], passes, *cells, _gb(stage[total]))
+    for name in lines[0]:
+        table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
+    for line in lines[1:]:
+        table.add_row(*line)
     console.print(table)
+
+
+def tabulate_stages(
+    stages: Sequence[Mapping[str, Any]], parts: str, total: str, width: int
+) -> list[list[str]]:
+    """Return the heads and a line per stage; the smallest parts share a column if they must.
+
+    Args:
+        stages: the stages of the plan's memory.
+        parts: key of a stage's sizes by part.
+        total: key of a stage's peak.
+        width: characters of a line, with one between columns.
+    """
+    largest = {name: max(stage[parts].get(name) or 0 for stage in stages) for name in PARTS}
+    shown, others = [name for name in PARTS if largest[name]], list[str]()
+    while True:
+        heads = ["stage", "passes", *(PARTS[name].replace(" ", "\n") for name in shown)]
+        lines = [[*heads, *(["other"] if others else []), "peak"]]
+        for stage in stages:
+            sizes = [stage[parts].get(name) for name in shown]
+            rest = [sum(stage[parts].get(name) or 0 for name in others)] if others else []
+            cells = [_gb(size) for size in (*sizes, *rest, stage[total])]
+            lines.append([stage["stage"], str(stage["passes"] or "–"), *cells])
+        taken = sum(
+            1 + max(len(word) for cell in column for word in cell.split("\n"))
+            for column in zip(*lines, strict=True)
+        )
+        if taken <= width or not shown:
+            return lines
+        smallest = min(shown, key=largest.__getitem__)
+        others.append(smallest)
+        shown.remove(smallest)
 
 
 def _gb(size: int | None) -> str:

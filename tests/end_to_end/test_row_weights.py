@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from pipeline import Config, run
+from pipeline.execution.stages import split
 
 MODELS = {
     "xgboost": {"rounds": 30, "early_stopping": 5, "subsample": 0.7},
     "forest": {"trees": 4, "max_depth": 5, "class_weight": "balanced"},
 }
+QUICK = {"xgboost": {"rounds": 2}}
 FILES = (
     "features/plan.json", "train/xgboost.ubj", "train/forest.tl", "evaluate/metrics.json",
     "evaluate/predictions.parquet",
@@ -35,14 +37,14 @@ def table(n=420):
     )
 
 
-def ran(folder, frame, split=None):
+def ran(folder, frame, **changes):
     folder.mkdir()
     frame.to_parquet(folder / "d.parquet")
     tree = {
         "data": {"path": str(folder / "d.parquet"), "target": "y", "weight": "w"},
         "models": MODELS,
-        "split": split or {},
         "cluster": {"kind": "process", "dashboard": False},
+        **changes,
     }
     return run(Config.parse(tree), out=folder / "run").folder
 
@@ -54,9 +56,9 @@ def trained(folder):
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     folder = ran(tmp_path_factory.mktemp("weights") / "a", table())
-    split = json.loads((folder / "ledger.jsonl").read_text().splitlines()[1])
-    assert "140 rows dropped: their weight is 0" in split["notes"]
-    assert split["rows"] == 280
+    entry = json.loads((folder / "ledger.jsonl").read_text().splitlines()[1])
+    assert "140 rows dropped: their weight is 0" in entry["notes"]
+    assert entry["rows"] == 280
     return trained(folder)
 
 
@@ -74,3 +76,21 @@ def test_rows_of_weight_0_at_the_end_change_nothing(expected, tmp_path):
     frame = table()
     more = pd.concat([frame, frame.assign(w=0.0, y="no")], ignore_index=True)
     assert trained(ran(tmp_path / "c", more)) == expected
+
+
+def test_rows_of_weight_0_do_not_thin_the_sample_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(split, "SAMPLE_ROWS", 150)
+    features = [
+        {"fill": {"columns": ["x"], "with": "median"}},
+        {"bucket": {"columns": ["n", "x"], "quantiles": 4}},
+        {"drop": ["shop"]},
+    ]
+    more = pd.concat([table(), table().assign(w=0.0)], ignore_index=True)
+    plans = [
+        (ran(tmp_path / name, frame, features=features, models=QUICK) / FILES[0]).read_bytes()
+        for name, frame in (("a", table()), ("b", more))
+    ]
+    assert plans[0] == plans[1]
+    monkeypatch.setattr(split, "SAMPLE_ROWS", 60)
+    other = ran(tmp_path / "c", table(), features=features, models=QUICK) / FILES[0]
+    assert other.read_bytes() != plans[0]  # the sample matters

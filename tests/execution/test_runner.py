@@ -112,7 +112,7 @@ def test_what_the_gpus_did_is_in_the_ledger_the_folder_and_the_report(
         assert [s["stage"] for s in stages][: len(names)] == names
 
 
-def test_the_ledger_says_what_is_left_out_and_why(tmp_path):
+def test_columns_that_are_left_out_have_their_reason(tmp_path):
     heard = []
     n = range(60)
     table = {"x": [i % 7 for i in n], "id": [f"k{i}" for i in n], "tags": [[i] for i in n]}
@@ -130,7 +130,8 @@ def test_the_ledger_says_what_is_left_out_and_why(tmp_path):
     lines = list(map(json.loads, (tmp_path / "run/ledger.jsonl").read_text().splitlines()))
     (notes,) = (line["notes"] for line in lines if line.get("stage") == "split")
     assert 'split={by: time, column: "day"}' in notes[0]
-    (notes,) = (line["notes"] for line in lines if line.get("stage") == "features")
-    assert notes[0].startswith("left out id: almost every row has its own value")
-    assert notes[1].startswith("left out tags: its Parquet type is list<")
-    assert "left out tags" in (tmp_path / "run/report.html").read_text()
+    stored = json.loads((tmp_path / "run/columns.json").read_text())
+    becomes = {column["column"]: column["becomes"] for column in stored["columns"]}
+    assert becomes["id"].startswith("left out: almost every row has its own value")
+    assert becomes["tags"].startswith("left out: its Parquet type is list<")
+    assert "left out: its Parquet type is list" in (tmp_path / "run/report.html").read_text()

@@ -11,6 +11,7 @@ import pytest
 from pipeline import Config, Scorer, run
 from pipeline.cli.app import invoke
 from pipeline.device.choose import DeviceChoice, frames_of
+from pipeline.device.probe import Probe
 from pipeline.errors import DeviceError, DeviceFull, InputError
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.predict import batch, device_policy
@@ -78,9 +79,14 @@ def test_everything_that_the_gpu_scores_was_put_there(made, tmp_path, gpu, monke
 
 
 def test_auto_takes_the_gpu_for_many_rows_and_the_cpu_for_few(made, tmp_path, gpu, monkeypatch):
+    monkeypatch.setattr(device_policy, "probe_gpus", lambda: Probe((), None))
     few = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
     assert (few.device.name, few.device.requested) == ("cpu", "auto")
-    assert f"{N} rows" in few.device.reason
+    assert f"{N} rows: scoring takes less time than loading" in few.device.reason
+    monkeypatch.setattr(device_policy, "probe_gpus", lambda: Probe((), "no driver"))
+    without = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
+    assert without.device == DeviceChoice("auto", "cpu", "no GPU: no driver")
+    assert "loading" not in without.text() and "libraries" not in without.text()
     monkeypatch.setattr(device_policy, "FEW", N - 1)
     many = predict_files(made[0], [str(made[1])], tmp_path / "o.csv")
     assert many.device == DeviceChoice("auto", "gpu", "it works: P")

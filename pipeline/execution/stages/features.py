@@ -25,6 +25,7 @@ from pipeline.execution.stage import Stage, StageRun
 from pipeline.execution.stage_cache import Results
 from pipeline.execution.stages.split import move_rows
 from pipeline.features.auto.choice_file import read_choice
+from pipeline.features.column_summary import summarise_columns
 from pipeline.features.engine import fit, transform
 from pipeline.features.engine.fit import FitResult
 from pipeline.features.engine.state_cache import StateCache
@@ -62,15 +63,15 @@ class BuildFeatures(Stage):
         rows = move_rows(state.labeled, run.context.device)
         if job.ops is None:
             choice = _choose_ops(run.context, rows)
-            reasons = {**choice.left_out, **rows.source.unreadable}
-            run.entry.notes += [f"left out {name}: {why}" for name, why in reasons.items()]
         else:
             choice = FeatureChoice(job.ops, job.left_out)
         run.results = {
             "ops": list(map(dump_op, choice.ops)),
             "left_out": dict(choice.left_out),
             "free_text": dict(choice.free_text),
+            "reasons": dict(choice.reasons),
         }
+        _report_columns(state, choice)
         counts = {**rows.counts.rows, "train": rows.counts.sampled}
         last = _frames_are_last(job, rows)
         features = fit_features(run, rows, choice, counts, everything=False, last=last)
@@ -92,7 +93,10 @@ class BuildFeatures(Stage):
         state.features = restore_features(
             run, rows, counts, last=last, wanted=run.context.needs_data_of(self.id)
         )
-        state.choice = FeatureChoice(parse_ops(stored.ops), stored.left_out, stored.free_text)
+        state.choice = FeatureChoice(
+            parse_ops(stored.ops), stored.left_out, stored.reasons, stored.free_text
+        )
+        _report_columns(state, state.choice)
 
     def rebuild(self, state: RunState, device: str | None) -> None:
         """Make the matrices of rows that were read once more."""
@@ -113,10 +117,26 @@ def _choose_ops(context: RunContext, rows: LabeledData) -> FeatureChoice:
         context.client, rows.parts, profile.summarise, profile.merge, schema, rows.context
     )
     seen = profile.finish(summary, schema)
-    entries, dropped = choose.choose_ops(schema, seen, rows.target)
-    reasons = {item["column"]: item["reason"] for item in dropped}
-    free_text = choose.find_free_text(entries, reasons, seen)
-    return FeatureChoice(parse_ops(entries), {**context.job.left_out, **reasons}, free_text)
+    entries, choices = choose.choose_ops(schema, seen, rows.target)
+    dropped = {choice.column: choice.why for choice in choices if choice.dropped}
+    reasons = {choice.column: choice.why for choice in choices if not choice.dropped}
+    free_text = choose.find_free_text(entries, dropped, seen)
+    left_out = {**context.job.left_out, **dropped}
+    return FeatureChoice(parse_ops(entries), left_out, reasons, free_text)
+
+
+def _report_columns(state: RunState, choice: FeatureChoice) -> None:
+    """Summarise the columns, and show the summary to the user."""
+    context, rows = state.context, state.labeled
+    state.columns = summarise_columns(
+        context.job.contract,
+        rows.source,
+        choice.ops,
+        reasons=choice.reasons,
+        left_out=choice.left_out,
+        missing=rows.missing,
+    )
+    context.listener.columns(state.columns, rows.read_rows, context.job.contract.notes)
 
 
 def fit_features(

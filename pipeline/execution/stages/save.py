@@ -7,10 +7,19 @@ import shutil
 import time
 
 from pipeline import __version__
-from pipeline.artifacts.files import atomic_write, publish, write_manifest
+from pipeline.artifacts.files import (
+    atomic_write,
+    publish,
+    write_json,
+    write_manifest,
+    write_text,
+)
 from pipeline.artifacts.stage_id import FEATURES, REFIT_FEATURES, refit_id, train_id
+from pipeline.errors import quote_path
+from pipeline.execution import chosen_config
 from pipeline.execution.run_state import RunState
 from pipeline.execution.stages.evaluate import models_on
+from pipeline.features import column_summary
 from pipeline.features.engine import fit
 from pipeline.train import golden
 from pipeline.versions import find_versions
@@ -48,6 +57,14 @@ def save_run(state: RunState, started: float) -> float:
         table = golden.score_rows(models_on(state.models, feed.device), feed, features.golden)
         with atomic_write(folder / golden.FILE) as beside:
             table.to_parquet(beside, index=False)
+    write_json(folder / column_summary.FILE, column_summary.to_json(state.columns, rows.read_rows))
+    choice = state.choice
+    assert choice is not None, "the features stage has chosen the ops"
+    chosen = folder / chosen_config.FILE
+    text = chosen_config.make_chosen_config(
+        config, context.job.contract, rows.target, choice.ops, quote_path(chosen)
+    )
+    write_text(chosen, text)
     keys = {str(stage_id): key for stage_id, key in cache.keys.items()}
     facts = {
         "format": 1,

@@ -157,7 +157,16 @@ def _infer_labels(run: StageRun, raw: RawData, spec: LabelSpec) -> tuple[Partiti
     split.check_counts(dict(counts.rows), config.split, scan.weightless)
     assign.check_labels(counts, labels.target)
     notes += load.collect_reader_notes(client)
-    return parts, LabelState(labels.target, labels.why, cuts, counts, scan.target_missing)
+    return parts, LabelState(
+        labels.target,
+        labels.why,
+        cuts,
+        counts,
+        scan.target_missing,
+        scan.rows,
+        scan.missing,
+        scan.weightless,
+    )
 
 
 def _keep_rows(
@@ -168,6 +177,8 @@ def _keep_rows(
     context.listener.say(f"task {labels.target}: {labels.why}")
     _refuse_few_rows(context, labels.counts, raw)
     names = tuple(str(c) for c in labels.target.classes)
+    # Rows of weight 0 must not make the sample of the others smaller.
+    sample_rate = min(1.0, SAMPLE_ROWS / max(raw.total - labels.weightless, 1))
     source = replace(job.source, classes=names if len(names) > 2 else ())
     run.state.rows = LabeledData(
         parts=parts,
@@ -179,12 +190,14 @@ def _keep_rows(
         why=labels.why,
         counts=labels.counts,
         context=TransformContext(
-            spec.device, job.config.seed, labels.target.task, len(names), spec.sample_rate
+            spec.device, job.config.seed, labels.target.task, len(names), sample_rate
         ),
         plan=_plan_on(raw, spec.device),
         spec=spec,
         cuts=labels.cuts,
         target_missing=labels.target_missing,
+        read_rows=labels.rows,
+        missing=labels.missing,
         read_on=raw.device,
     )
 

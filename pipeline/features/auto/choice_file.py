@@ -17,6 +17,7 @@ class StoredChoice(StoredObject):
     ops: list[dict[str, Any]]
     left_out: dict[str, str]
     free_text: dict[str, str] = {}
+    reasons: dict[str, str] = {}
 
 
 class StoredCounts(StoredObject):

@@ -70,8 +70,8 @@ class ColumnChoice:
 
 def choose_ops(
     schema: Schema, profile: Mapping[str, Any], target: Target
-) -> tuple[list[Entry], list[dict[str, str]]]:
-    """Return the YAML entries of the chosen ops, and the columns left out.
+) -> tuple[list[Entry], list[ColumnChoice]]:
+    """Return the YAML entries of the chosen ops, and the choice per column.
 
     Args:
         schema: the columns of the data; those of the target expression are skipped.
@@ -79,7 +79,7 @@ def choose_ops(
         target: what is predicted.
 
     Returns:
-        (entries for ``features:``, ``[{"column", "reason"}]``).
+        (entries for ``features:``, choices in the order of the schema).
 
     Raises:
         DataError: every column is left out, or there is none.
@@ -91,8 +91,7 @@ def choose_ops(
             examples=[f"{c.column!r}: {c.why}" for c in choices],
             fix="add columns whose values differ from row to row",
         )
-    dropped = [{"column": c.column, "reason": c.why} for c in choices if c.dropped]
-    return to_entries(choices), dropped
+    return to_entries(choices), choices
 
 
 def find_free_text(

@@ -10,7 +10,7 @@ depend on them: neither a library that counts rows (bins, bootstraps, leaves), n
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pipeline.config.model import Split
@@ -61,6 +61,8 @@ class LabelScan:
     """Other rows without a target."""
     target: TargetSummary
     times: splitting.Times
+    missing: Mapping[str, int]
+    """Missing values by column, in all rows as they were read."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
     """Collect a partition's counts, target values and sampled times."""
     device, rows = frames_of(spec.device), len(frame)
     selection = _select_rows(frame, spec, device)
+    missing = {name: int(frame[name].isna().sum()) for name in frame.columns}
     if spec.split.by == "time" and spec.split.column is not None:
         times = _unpack_columns(frame[[spec.split.column]], [spec.split.column], device)
         frame = selection.select(times)
@@ -132,6 +135,7 @@ def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
         selection.target_missing,
         targets.summarise_target(selection.target, device),
         splitting.sample_times(frame, spec.split, device, spec.seed, spec.sample_rate),
+        missing,
     )
 
 
@@ -144,6 +148,7 @@ def merge_scans(a: LabelScan, b: LabelScan) -> LabelScan:
         a.target_missing + b.target_missing,
         targets.merge_summaries(a.target, b.target),
         splitting.merge_times(a.times, b.times),
+        {name: count + b.missing[name] for name, count in a.missing.items()},
     )
 
 

@@ -48,6 +48,12 @@ class LabelState:
     counts: LabelCounts
     target_missing: int = 0
     """Rows that were dropped because their target is missing."""
+    rows: int = 0
+    """Rows that were read; 0 in a record of an older version."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Missing values by column, among the rows that were read."""
+    weightless: int = 0
+    """Rows that were dropped because their weight is 0."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the content of the stage's record."""
@@ -64,6 +70,9 @@ class LabelState:
                 "class_rows": list(self.counts.class_rows.values()),
             },
             "target_missing": self.target_missing,
+            "rows": self.rows,
+            "missing": dict(self.missing),
+            "weightless": self.weightless,
         }
 
     @staticmethod
@@ -91,6 +100,9 @@ class LabelState:
                 {float(i): n for i, n in enumerate(counts.class_rows)},
             ),
             stored.target_missing,
+            stored.rows,
+            stored.missing,
+            stored.weightless,
         )
 
 
@@ -122,6 +134,9 @@ class StoredLabelState(StoredObject):
     cuts: StoredCuts | None
     counts: StoredCounts
     target_missing: Count = 0
+    rows: Count = 0
+    missing: dict[str, Count] = {}
+    weightless: Count = 0
 
     @model_validator(mode="after")
     def _check_lengths(self) -> StoredLabelState:

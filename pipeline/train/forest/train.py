@@ -19,6 +19,7 @@ from pipeline.device.choose import frames_of
 from pipeline.device.weighted_quantiles import compute_weighted_quantiles
 from pipeline.matrix import Feed
 from pipeline.train.fitted_model import FittedModel, TrainingOptions
+from pipeline.train.forest.counted_trees import count_trees
 from pipeline.train.forest.scoring import ForestScore, fill_missing_in_place
 from pipeline.train.params import ForestParams
 from pipeline.train.weights import (
@@ -53,10 +54,11 @@ def train(params: ForestParams, feed: Feed, options: TrainingOptions) -> FittedM
     if len(present) == 1:
         return make_constant_forest(feed, notes, details)
     library_options = make_library_options(params, feed, options.seed, len(x), notes)
-    options.progress(
-        f"{quantify(params.trees, 'tree')} on {quantify(len(x), 'row')}", 0, params.trees
-    )
+    growing = f"{quantify(params.trees, 'tree')} on {quantify(len(x), 'row')}"
+    options.progress(growing, 0, params.trees)
     estimator = make_estimator(params, feed, library_options, options.threads)
+    if feed.device == "cpu":
+        count_trees(estimator, lambda grown: options.progress(growing, grown, params.trees))
     regression = feed.target.task == "regression"
     estimator.fit(x, label if regression else label.astype("int32"), sample_weight=weight)
     if feed.device == "cpu":

@@ -159,8 +159,8 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
     schema, frame, found = profiled(odd_table())
     classes = len(target.classes)
     schema = Schema(schema.columns, classes=target.classes if classes > 2 else ())
-    entries, dropped = choose_ops(schema, found, target)
-    assert {d["column"] for d in dropped} == {"re:x", "none"}
+    entries, choices = choose_ops(schema, found, target)
+    assert {c.column for c in choices if c.dropped} == {"re:x", "none"}
     ops = parse_ops(entries)
     walked = resolve_ops(ops, schema)
     labels = (np.arange(N) % max(classes, 2)).astype("float64")
@@ -178,8 +178,8 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
 def free_text(values):
     """What becomes of a column of text, if it is free text."""
     schema, _, seen = profiled({"filler": RNG.normal(size=len(values)), "t": values})
-    entries, dropped = choose_ops(schema, seen, BINARY)
-    return find_free_text(entries, {d["column"] for d in dropped}, seen)
+    entries, choices = choose_ops(schema, seen, BINARY)
+    return find_free_text(entries, {c.column for c in choices if c.dropped}, seen)
 
 
 def test_free_text_that_is_left_out_or_encoded_as_a_whole_is_named():
