@@ -94,7 +94,8 @@ class Source(Section):
 
     path: Paths
     """A file, folder or glob, or a list of them: local, or s3://, gs://, abfs://, http(s)://."""
-    format: Literal["auto", "csv", "parquet"] = "auto"
+    format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = "auto"
+    """auto: by the ending. ``arrow`` is Feather or Arrow IPC."""
     csv: Csv = Csv()
     types: Mapping[str, TypeOrFormat] = {}
     """Types that replace the inferred ones, by column. Dates may have a format: ``%d-%m-%Y``,

@@ -102,6 +102,8 @@ class Contract:
         """Return the content of ``schema.json``."""
         data = asdict(self)
         data["schema"] = self.schema.to_json()
+        for file in data["files"]:
+            del file["converted"]  # the copy is gone when the run has ended
         return data
 
     @staticmethod

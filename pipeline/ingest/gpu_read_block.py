@@ -179,7 +179,7 @@ def _read_row_groups(
     readers: FileReaders,
 ) -> tuple[Columns, Array]:
     file = contract.files[block.file]
-    if is_url(file.path):
+    if is_url(file.read_path):
         raise NeedsCpuReader("files of an object store")
     with parquet.open_parquet(file, contract.storage_options) as reader:
         types = {c.name: reader.schema_arrow.field(c.name).type for c in columns}
@@ -192,7 +192,7 @@ def _read_row_groups(
     ids = device.xp.arange(block.first_row, block.first_row + block.rows, dtype="int64")
     if not columns:
         return {}, ids
-    table = readers.row_groups(file.path, block.groups, list(types), size)
+    table = readers.row_groups(file.read_path, block.groups, list(types), size)
     if len(table) < block.rows or set(types) - set(table.columns):
         raise NeedsCpuReader(f"columns that {readers.name} does not find")
     table = table.head(block.rows).reset_index(drop=True)

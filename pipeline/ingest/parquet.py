@@ -40,7 +40,7 @@ def open_parquet(
         SchemaError: the file is not a Parquet file, or it is damaged.
         MachineError: a row group does not fit into memory.
     """
-    with open_file(file.path, options) as stream:
+    with open_file(file.read_path, options) as stream:
         try:
             yield _parse_footer(stream, file, text)
         except pa.ArrowMemoryError as error:

@@ -19,6 +19,7 @@ from pipeline.ingest.csv.loose_values import add_bool_words
 from pipeline.ingest.csv.records import split_records
 from pipeline.ingest.csv.types import SourceColumn, is_flag, make_asked_column
 from pipeline.ingest.folder_columns import infer_folders
+from pipeline.ingest.formats.convert import open_files
 from pipeline.ingest.labels.target import parse_target
 from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.sources.byte_ranges import detect_encoding
@@ -26,7 +27,6 @@ from pipeline.ingest.sources.encodings import UTF8
 from pipeline.ingest.sources.files import (
     File,
     add_folder_keys,
-    detect_format,
     find_files,
 )
 
@@ -48,11 +48,12 @@ def infer_contract(source: Source, where: str = "data") -> Contract:
         SchemaError: files differ in columns or types, or do not have the format of their names.
         ConfigError: ``types`` names a column that does not exist.
     """
-    files = find_files(source)
-    if detect_format(files, source) == "parquet":
-        contract = _infer_from_parquet(files, source, where)
+    readable = open_files(find_files(source), source, where)
+    if readable.format == "parquet":
+        contract = _infer_from_parquet(readable.files, readable.source, where)
     else:
-        contract = _infer_from_csv(files, source, where)
+        contract = _infer_from_csv(readable.files, readable.source, where)
+    contract = readable.add_to(contract)
     names = [c.name for c in contract.columns]
     for name in source.types:
         if name not in names and name not in contract.unreadable:
@@ -73,24 +74,26 @@ def match_contract(
         InputError: a file does not exist or cannot be read.
         SchemaError: needed columns are missing or have another type.
     """
-    files = find_files(source)
+    readable = open_files(find_files(source), source, NEW_DATA)
+    files, source = readable.files, readable.source
     types = {c.name: c.config_type for c in trained.columns}
     # A CSV has no types of its own, so every column gets that of the run. The types of Parquet are
     # checked for the columns that are needed only.
     needed_types = {n: t for n, t in types.items() if n in set(needed)}
 
     def infer(files: list[File]) -> Contract:
-        if detect_format(files, source) == "parquet":
+        if readable.format == "parquet":
             typed = source.model_copy(update={"types": needed_types})
             return _infer_from_parquet(files, typed, NEW_DATA, trained)
         typed = source.model_copy(update={"types": types})
         return _infer_from_csv(files, typed, NEW_DATA, trained)
 
-    contract = infer(files)
+    contract = readable.add_to(infer(files))
     folders = {c.name for c in trained.columns if c.partition} & set(needed)
     if outside := sorted(folders - {c.name for c in contract.columns}):
         # The source is one folder of the data, or a file in it: its keys are above the path.
         contract = infer([add_folder_keys(file, outside) for file in files])
+        contract = readable.add_to(contract)
     columns = {c.name: c for c in contract.columns}
     if lacking := [name for name in needed if name not in columns]:
         spare = sorted(set(columns) - set(types))

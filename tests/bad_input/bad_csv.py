@@ -52,7 +52,7 @@ FILES: dict[str, Case] = {
     "unknown protocol": bad_config("foo", "s3://", data__path="foo://x/d.csv"),
     "library of the protocol absent": bad_config(r"pipeline\[gcs\]", data__path="gs://b/d.csv", status=3),
     "unusual ending": bad_data(GOOD, r"d\.data", "format: csv", name="d.data"),
-    "CSV and Parquet mixed": Case(("CSV and Parquet files are mixed", r"2\.parquet"), files={"f/1.csv": GOOD, "f/2.parquet": "PAR1"}, config={"data__path": "f"}),
+    "CSV and Parquet mixed": Case(("files of several formats are mixed", r"2\.parquet"), files={"f/1.csv": GOOD, "f/2.parquet": "PAR1"}, config={"data__path": "f"}),
 }  # fmt: skip
 
 TEXTS: dict[str, Case] = {

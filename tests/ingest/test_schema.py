@@ -378,7 +378,11 @@ def test_new_data_may_be_a_file_or_folder_below_the_keys_of_the_run(tmp_path, mo
 
 
 def test_what_is_neither_csv_nor_parquet(tmp_path):
-    for name, told in (("a.csv.7z", "compress it with gzip"), ("a.json", "frame.to_parquet")):
+    for name, told in (
+        ("a.csv.7z", "compress it with gzip"),
+        ("a.json", "frame.to_json"),
+        ("a.orc", "frame.to_parquet"),
+    ):
         with pytest.raises(SchemaError, match=told):
             infer_contract(csv(tmp_path / name, "a,b\n1,2\n"))
 

@@ -58,9 +58,9 @@ def sample_values(
         start, _ = find_data_start(first, dialect)
         pieces = [first[start:]]
         # These cannot be read from the middle, or only at the cost of another request.
-        whole = file.is_sequential or dialect.newlines_in_values or is_url(file.path)
-        if not whole and file.size > len(first):
-            middle, end = (file.size + len(first)) // 2, file.size - PIECE
+        whole = file.is_sequential or dialect.newlines_in_values or is_url(file.read_path)
+        if not whole and file.read_size > len(first):
+            middle, end = (file.read_size + len(first)) // 2, file.read_size - PIECE
             places = [max(a, len(first) - 1) for a in (middle, end) if a > len(first) or a == end]
             pieces += [read_piece(file, options, at, PIECE) for at in places]
         for data in pieces:

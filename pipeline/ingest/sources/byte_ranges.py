@@ -34,7 +34,7 @@ def open_stream(file: File, options: Mapping[str, object]) -> Iterator[Any]:
     Raises:
         DataError: the file is not compressed as its ending says, or it is cut off.
     """
-    with open_file(file.path, options) as raw:
+    with open_file(file.read_path, options) as raw:
         if file.compression is None:
             yield open_as_utf8(raw, file.encoding) if file.is_sequential else raw
             return
@@ -88,13 +88,15 @@ def detect_encoding(
     Raises:
         ConfigError: there is no such encoding.
     """
+    if file.converted is not None:  # copies are UTF-8
+        return file, read_head(file, options, size)
     if asked is not None:
         file = replace(file, encoding=encodings.check_encoding(asked))
         return file, read_head(file, options, size)
     data = inspected = read_head(file, options, size)
     # A remote file would need further requests.
-    if file.compression is None and not is_url(file.path) and file.size > len(data):
-        places = {max(len(data), place) for place in (file.size // 2, file.size - size)}
+    if file.compression is None and not is_url(file.read_path) and file.read_size > len(data):
+        places = {max(len(data), place) for place in (file.read_size // 2, file.read_size - size)}
         pieces = [read_piece(file, options, place, size) for place in sorted(places)]
         inspected = b"".join([data, *pieces])
     file = replace(file, encoding=encodings.detect_encoding(inspected))
@@ -104,11 +106,11 @@ def detect_encoding(
 
 def read_piece(file: File, options: Mapping[str, object], start: int, size: int) -> bytes:
     """Read the whole lines that begin after ``start``, within about ``size`` bytes."""
-    with open_file(file.path, options) as raw:
+    with open_file(file.read_path, options) as raw:
         raw.seek(start)
         data = raw.read(size)
     first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
-    if start + len(data) >= file.size:
+    if start + len(data) >= file.read_size:
         last = len(data)
     return _convert(data[first:last], file) if first else b""
 

@@ -10,18 +10,24 @@ CSV_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt")
 PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2",
                ".xz": "xz"}  # fmt: skip
+CONVERTED_ENDINGS = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl", ".feather": "arrow",
+    ".arrow": "arrow", ".arrows": "arrow", ".ipc": "arrow",
+}  # fmt: skip
+CONVERTED = frozenset(CONVERTED_ENDINGS.values())
+"""Formats of which a copy in CSV or Parquet is read."""
 PACKED = (".zip", ".7z", ".lz4")
-OTHERS = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".orc", ".avro",
-          ".dta", ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
+OTHERS = (".json", ".xlsx", ".xls", ".orc", ".avro", ".dta",
+          ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
 """Endings of other formats that users often try."""
 
 
 def guess_format(path: str) -> str:
-    """Return ``csv``, ``parquet``, or an empty text for another ending."""
+    """Return ``csv``, ``parquet``, a format of `CONVERTED`, or an empty text for another ending."""
     ending = get_ending(path)
     if ending in CSV_ENDINGS:
         return "csv"
-    return "parquet" if ending in PARQUET_ENDINGS else ""
+    return "parquet" if ending in PARQUET_ENDINGS else CONVERTED_ENDINGS.get(ending, "")
 
 
 def guess_compression(path: str) -> str | None:

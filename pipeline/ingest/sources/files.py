@@ -14,13 +14,13 @@ from urllib.parse import unquote
 from pipeline.config.loader import expand_url
 from pipeline.config.model import Source
 from pipeline.config.urls import Url, is_container, is_url, parse_url
-from pipeline.errors import DataError, InputError, SchemaError, check_utf8
+from pipeline.errors import DataError, InputError, MachineError, SchemaError, check_utf8
 from pipeline.ingest.sources import endings, http_files
+from pipeline.ingest.sources.converted import ConvertedFile
 from pipeline.ingest.sources.encodings import UTF8, is_wide
 from pipeline.ingest.sources.filesystems import (
     check_bucket,
     describe_os_error,
-    open_file,
     open_filesystem,
     translate_errors,
 )
@@ -41,16 +41,28 @@ class File:
     """``key=value`` folders below the source's root, in order."""
     encoding: str = UTF8
     """Encoding of a CSV's text, by Python's name (`pipeline.ingest.sources.encodings`)."""
+    converted: ConvertedFile | None = None
+    """The copy that is read in the file's place; changes are noticed by the file itself."""
 
     @property
     def format(self) -> str:
-        """``csv``, ``parquet``, or an empty text for another ending."""
+        """The format by the ending, or an empty text for an unknown one."""
         return endings.guess_format(self.path)
 
     @property
     def compression(self) -> str | None:
         """``gzip``, ``zstd``, ``bz2``, ``xz`` or None, by the ending."""
-        return endings.guess_compression(self.path)
+        return None if self.converted else endings.guess_compression(self.path)
+
+    @property
+    def read_path(self) -> str:
+        """Path of the file, or of the copy that is read in its place."""
+        return self.converted.path if self.converted else self.path
+
+    @property
+    def read_size(self) -> int:
+        """Bytes of the file that is read."""
+        return self.converted.size if self.converted else self.size
 
     @property
     def is_sequential(self) -> bool:
@@ -66,7 +78,7 @@ def find_files(source: Source) -> list[File]:
 
     Raises:
         InputError: no such file exists, none has this format, or one cannot be read.
-        SchemaError: CSV and Parquet are mixed, or a file is named twice.
+        SchemaError: a file is named twice.
         MachineError: the library for this kind of URL is not installed.
     """
     files = [file for path in source.path for file in _expand(path, source)]
@@ -80,45 +92,6 @@ def find_files(source: Source) -> list[File]:
             )
         seen.add(file.path)
     return files
-
-
-def detect_format(files: list[File], source: Source) -> str:
-    """Detect the format that all files share.
-
-    Raises:
-        SchemaError: CSV and Parquet are mixed, or a file has an unknown format.
-    """
-    if source.format != "auto":
-        return source.format
-    by_format: dict[str, str] = {}
-    for file in files:
-        kind = file.format
-        if not kind:
-            with open_file(file.path, source.storage_options) as stream:
-                kind = "parquet" if stream.read(4) == b"PAR1" else ""
-        by_format.setdefault(kind, file.path)
-    if (unknown := by_format.get("")) is not None:
-        if endings.get_ending(unknown) in endings.PACKED:
-            raise SchemaError(
-                f"{unknown} is compressed in a way that is not read",
-                fix="unpack it, or compress it with gzip, zstd, bzip2 or xz",
-            )
-        if endings.get_ending(unknown) in endings.OTHERS:
-            raise SchemaError(
-                f"{unknown} is neither CSV nor Parquet",
-                fix="write it as Parquet; in pandas: frame.to_parquet('new.parquet')",
-            )
-        raise SchemaError(
-            f"{unknown}: the ending does not show the format",
-            fix="set format: csv or format: parquet beside path (or --set data.format=csv)",
-        )
-    if len(by_format) > 1:
-        raise SchemaError(
-            "CSV and Parquet files are mixed",
-            examples=[f"{path} is {kind}" for kind, path in by_format.items()],
-            fix="name files of one kind, or set format: csv or format: parquet",
-        )
-    return next(iter(by_format))
 
 
 def add_folder_keys(file: File, keys: Sequence[str]) -> File:
@@ -151,7 +124,7 @@ def _expand(path: str, source: Source) -> list[File]:
             f"no file matches {path!r}", fix=f"check the pattern; {searched} was searched"
         )
     if listed:
-        formats = "CSV or Parquet" if source.format == "auto" else source.format
+        formats = "data" if source.format == "auto" else source.format
         raise InputError(
             f"the folder {path!r} has no {formats} file",
             examples=[f.path for f in listed],
@@ -297,7 +270,14 @@ def check_unchanged(file: File) -> None:
 
     Raises:
         DataError: the file was written to, or removed.
+        MachineError: its copy does not exist on this host.
     """
+    if file.converted is not None and not os.path.exists(file.converted.path):
+        raise MachineError(
+            f"{file.path}: its copy {file.converted.path} does not exist on this host",
+            fix="set TMPDIR to a folder on a disk that all hosts of the cluster share, or convert "
+            "the file to Parquet",
+        )
     if is_url(file.path):
         return
     try:

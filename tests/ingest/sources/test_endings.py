@@ -18,7 +18,9 @@ from pipeline.ingest.sources.endings import get_ending, guess_compression, guess
         ("a.csv.xz", "csv", "xz", ".csv"),
         ("https://host/A.csv", "csv", None, ".csv"),
         ("data", "", None, ""),
-        ("a.xlsx", "", None, ".xlsx"),
+        ("a.orc", "", None, ".orc"),
+        ("a.ndjson.gz", "jsonl", "gzip", ".ndjson"),
+        ("a.feather", "arrow", None, ".feather"),
     ],
 )
 def test_ending_decides(path: str, format: str, compression: str | None, ending: str) -> None:

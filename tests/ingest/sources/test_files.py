@@ -80,7 +80,7 @@ def test_the_format_is_found_or_said(tmp_path):
         ({"flights.csv": "a\n1\n"}, "flight.csv", "did you mean '.*flights.csv'"),
         ({}, "*.csv", "no file matches"),
         ({}, "", "is empty"),
-        ({"a.md": "x"}, "", "has no CSV or Parquet file"),
+        ({"a.md": "x"}, "", "has no data file"),
     ],
 )
 def test_nothing_found(tmp_path, make, path, message):

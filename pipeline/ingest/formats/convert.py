@@ -1,0 +1,86 @@
+"""The files of a source as the readers of CSV and Parquet need them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Literal
+
+from pipeline.config.model import Source
+from pipeline.ingest.contract import Contract
+from pipeline.ingest.formats import arrow_file, json_lines
+from pipeline.ingest.formats.detect import detect_format
+from pipeline.ingest.reading_note import ReadingNote, merge_notes
+from pipeline.ingest.sources.converted import ConvertedFile
+from pipeline.ingest.sources.endings import CONVERTED
+from pipeline.ingest.sources.files import File, check_unchanged
+
+NAMES: Mapping[str, tuple[str, str]] = {
+    "jsonl": ("JSON Lines", "Parquet"),
+    "arrow": ("Arrow", "Parquet"),
+}
+"""Name of each format that is converted, and of the format of its copies."""
+CONVERTERS: Mapping[str, Callable[[File, Mapping[str, object]], ConvertedFile]] = {
+    "jsonl": json_lines.convert,
+    "arrow": arrow_file.convert,
+}
+_lock = Lock()
+_copies: dict[tuple[object, ...], ConvertedFile] = {}
+"""Copies of this process, by everything that their content depends on."""
+
+
+@dataclass(frozen=True)
+class ReadableFiles:
+    """Files of one format, which is CSV or Parquet, if need be through their copies."""
+
+    format: Literal["csv", "parquet"]
+    files: list[File]
+    source: Source
+    """The source as its files, or the copies, are to be read."""
+    unreadable: Mapping[str, str]
+    """Columns that copies lack because they cannot be read, with the reason."""
+    notes: tuple[ReadingNote, ...]
+
+    def add_to(self, contract: Contract) -> Contract:
+        """Add what a contract over copies cannot know: the columns that they lack, and notes."""
+        names = {c.name for c in contract.columns}
+        lacking = {n: reason for n, reason in self.unreadable.items() if n not in names}
+        return replace(
+            contract,
+            unreadable={**contract.unreadable, **lacking},
+            notes=(*self.notes, *contract.notes),
+        )
+
+
+def open_files(files: Sequence[File], source: Source, where: str) -> ReadableFiles:
+    """Detect the format of files, and convert them if it is neither CSV nor Parquet.
+
+    A file is converted once in a process, as long as it does not change.
+
+    Raises:
+        SchemaError: the files have several formats, or an unknown one.
+        DataError: a file cannot be converted.
+        MachineError: the disk has no room for the copies, or a library is not installed.
+    """
+    kind = detect_format(files, source)
+    if kind not in CONVERTED:
+        return ReadableFiles("csv" if kind == "csv" else "parquet", list(files), source, {}, ())
+    copied = [replace(file, converted=_convert(file, kind, source)) for file in files]
+    copies = [file.converted for file in copied if file.converted is not None]
+    name, target = NAMES[kind]
+    count = "" if len(copies) == 1 else f"{len(copies):,} files of "
+    notes = [ReadingNote("format", f"{count}{name} converted to {target} for this run")]
+    notes += merge_notes(*(copy.notes for copy in copies))
+    unreadable = {n: reason for copy in copies for n, reason in copy.unreadable}
+    return ReadableFiles(copies[0].format, copied, source, unreadable, tuple(notes))
+
+
+def _convert(file: File, kind: str, source: Source) -> ConvertedFile:
+    key = (kind, file.path, file.size, file.fingerprint)
+    with _lock:
+        if key not in _copies:
+            check_unchanged(file)
+            _copies[key] = CONVERTERS[kind](file, source.storage_options)
+            check_unchanged(file)
+        return _copies[key]
