@@ -40,7 +40,7 @@ def open_stream(frame: Any, needed: Collection[str] | None = None) -> FrameStrea
     as in a Parquet file of the frame; otherwise it is left out.
 
     Args:
-        frame: an object with ``__arrow_c_stream__`` (pandas, Polars, pyarrow, DuckDB, …), or with
+        frame: an object with ``__arrow_c_stream__`` (pandas, Polars, pyarrow, …), or with
             a method ``to_arrow`` (cuDF, as long as its frames lack the interface).
         needed: the columns whose values are needed, all of which must be readable. Other columns
             have a name only. None: all columns, and lists and the like have no values.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,8 @@ def test_every_kind_of_frame_gets_the_scores_of_the_file(made, monkeypatch):
         monkeypatch.setattr("pipeline.predict.scorer.BLOCK_ROWS", rows)
         for new in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)):
             assert scorer.predict(new).equals(expected)
+    like_cudf = SimpleNamespace(iloc=frame.iloc, to_pandas=lambda: frame)
+    assert scorer.predict(like_cudf).equals(expected)
     assert scorer.predict(frame.set_index("day")).reset_index(drop=True).equals(expected)
 
 

@@ -64,6 +64,18 @@ def test_every_library_gives_the_same_table():
         assert read(other).equals(expected), type(other)
 
 
+@pytest.mark.gpu
+def test_a_frame_of_cudf_gives_the_table_of_pandas():
+    import cudf
+
+    frame = pd.DataFrame({
+        "text": pd.array(["a", None, "ü"], dtype="str"), "real": [0.5, np.nan, 1.5],
+        "category": pd.Categorical(["x", "y", None]),
+        "time": pd.to_datetime(["2024-01-01", None, "2024-01-03"]),
+    })  # fmt: skip
+    assert read(cudf.DataFrame.from_pandas(frame)).equals(read(frame))
+
+
 def test_types_of_polars():
     frame = pl.DataFrame({
         "enum": pl.Series(["a", None], dtype=pl.Enum(["b", "a"])),
