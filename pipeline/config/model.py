@@ -72,8 +72,15 @@ class Csv(Section):
 
     delimiter: str | None = None
     """One character. None: the one of ``, ; tab |`` that splits the sample evenly."""
-    header: bool | Names = True
-    """True: the first line names the columns. False: they are f0, f1, …. A list: their names."""
+    header: bool | Names | None = None
+    """True: the first line names the columns. False: they are f0, f1, …. A list: their names. None:
+    as True, but a first line that holds data is an error."""
+    skip: int | None = Field(None, ge=0)
+    """Number of lines above the header, or above the first row. None: ``sep=;``, lines that begin
+    with ``#``, and lines with another number of fields than the table are skipped and reported."""
+    comment: str | None = None
+    """Character that begins comment lines, also between rows. None: ``#``, above the header
+    only."""
     quote: str | None = '"'
     encoding: str | None = None
     """Encoding of the text, such as ``cp1252``. None: the one of the byte-order mark, else UTF-8 if

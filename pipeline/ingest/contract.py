@@ -17,9 +17,6 @@ from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.sources.files import DEFAULT_PARTITION, File
 from pipeline.schema import RESERVED, Column, Schema
 
-NEW_DATA = "new data"
-"""`Contract.where` of data that a finished run scores: no config says how to read them."""
-
 
 @dataclass(frozen=True)
 class Contract:

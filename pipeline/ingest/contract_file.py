@@ -72,6 +72,10 @@ class StoredDialect(StoredObject):
     false: list[str]
     inferred_missing: list[str] = []
     """Empty in runs of versions that inferred no words."""
+    skip: Count | None = None
+    comment: Character | None = None
+    strip_blanks: bool = False
+    """Absent in runs of versions in which every file began with its header, as the two before."""
 
 
 class StoredContract(StoredObject):

@@ -17,10 +17,11 @@ import pyarrow as pa
 from pipeline.config.urls import is_url
 from pipeline.device import Array, FileReaders, Frame, Frames, Series
 from pipeline.ingest import arrow_to_frame, parquet
-from pipeline.ingest.blocks import NEWLINE, Block
+from pipeline.ingest.blocks import Block
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import block as csv_block
 from pipeline.ingest.csv import gpu_fields
+from pipeline.ingest.csv.blanks import erase_comments, is_plainly_quoted
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.types import SourceColumn
 from pipeline.ingest.sources.byte_ranges import read_range
@@ -93,6 +94,11 @@ def _read_records(
     data = read_range(file, contract.storage_options, block.start, block.stop)
     if block.limited:
         data = csv_block.take_lines(data, block.rows)
+    data = erase_comments(data, dialect.comment, None)
+    plain = csv_block.strip_values(data, dialect)
+    if plain is None:
+        raise NeedsCpuReader("quotes that do not enclose a field of one line")
+    data = plain
     if reason := find_ambiguity(data, dialect):
         raise NeedsCpuReader(reason)
     if b"\r" in data:  # each before a newline, as `find_ambiguity` has checked
@@ -130,7 +136,7 @@ def find_ambiguity(data: bytes, dialect: Dialect) -> str:
         return "NUL bytes"
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return "carriage returns within lines"
-    if dialect.quote is not None and not _is_plainly_quoted(data, dialect.quote, dialect.delimiter):
+    if dialect.quote is not None and not is_plainly_quoted(data, dialect.quote, dialect.delimiter):
         return "quotes that do not enclose a field of one line"
     return ""
 
@@ -144,28 +150,6 @@ def _is_utf8(data: bytes) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _is_plainly_quoted(data: bytes, quote: str, delimiter: str) -> bool:
-    """Return whether every quote opens or closes a field of one line, or is doubled within it."""
-    if quote.encode() not in data:
-        return True
-    characters, mark = np.frombuffer(data, dtype=np.uint8), ord(quote)
-    at = np.flatnonzero(characters == mark)
-    if len(at) % 2:
-        return False
-    opening, closing = at[::2], at[1::2]
-    before, after = (
-        characters[opening - 1],
-        characters[np.minimum(closing + 1, len(characters) - 1)],
-    )
-    # The first of a doubled quote seems to close a field, and the second to open one.
-    opens = (opening == 0) | np.isin(before, [ord(delimiter), NEWLINE, mark])
-    ends = [ord(delimiter), NEWLINE, ord("\r"), mark]
-    closes = (closing == len(characters) - 1) | np.isin(after, ends)
-    newlines = np.flatnonzero(characters == NEWLINE)
-    within = np.searchsorted(newlines, opening) != np.searchsorted(newlines, closing)
-    return bool(opens.all() and closes.all() and not within.any())
 
 
 # -- Parquet ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +14,13 @@ from pipeline.config.date_format import EPOCHS, is_format
 from pipeline.config.model import ColumnType
 from pipeline.console.plural import quantify
 from pipeline.errors import MachineError, SchemaError
-from pipeline.ingest.csv.dialect import check_name, guess_file_kind
+from pipeline.ingest.csv.header import PANDAS_UNNAMED, UNNAMED, check_name
+from pipeline.ingest.csv.text import guess_file_kind
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, make_asked_column
 from pipeline.ingest.sources.files import File
 from pipeline.ingest.sources.filesystems import open_file
 
+INDEX = "it is the index of a pandas frame"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 NUMBERS = frozenset({"integer", "float", "decimal"})
 DATES = frozenset({"date", "datetime"})
@@ -82,18 +84,21 @@ def _parse_footer(stream: Any, file: File, text: Sequence[str]) -> pq.ParquetFil
 
 
 def list_source_columns(
-    schema: pa.Schema, path: str
+    schema: pa.Schema, path: str, asked: Collection[str] = ()
 ) -> tuple[dict[str, SourceColumn | None], dict[str, str]]:
     """Return the columns by name, and the reasons why others cannot be read.
 
-    A column is None if all its values are missing.
+    A column is None if all its values are missing. Leading columns that pandas called
+    ``Unnamed: 0``, because they had no name, are labels of rows; they are read if ``asked`` for.
 
     Raises:
         SchemaError: two columns have one name, or a name has a NUL.
     """
     columns: dict[str, SourceColumn | None] = {}
     unreadable = {}
+    leading = True
     for arrow in schema:
+        leading = leading and PANDAS_UNNAMED.fullmatch(arrow.name) is not None
         check_name(arrow.name, path)
         if arrow.name in columns or arrow.name in unreadable:
             raise SchemaError(
@@ -101,7 +106,9 @@ def list_source_columns(
                 fix="give every column a name of its own",
             )
         if PANDAS_INDEX.fullmatch(arrow.name):
-            unreadable[arrow.name] = "it is the index of a pandas frame"
+            unreadable[arrow.name] = INDEX
+        elif leading and arrow.name not in asked:
+            unreadable[arrow.name] = UNNAMED
         elif pa.types.is_null(arrow.type):
             columns[arrow.name] = None
         elif column := to_source_column(arrow.name, arrow.type):

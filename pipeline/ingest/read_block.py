@@ -18,11 +18,13 @@ from pipeline.device import Frame, Frames
 from pipeline.errors import DataError
 from pipeline.ingest import arrow_to_frame, gpu_read_block, parquet, reader_stats, rejected
 from pipeline.ingest.blocks import Block
-from pipeline.ingest.contract import NEW_DATA, Contract
+from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import block as csv_block
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.missing_words import COMMON_WORDS
+from pipeline.ingest.csv.preamble import COMMENT
 from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits
+from pipeline.ingest.reading_note import NEW_DATA
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import read_range
 from pipeline.ingest.sources.files import check_unchanged
@@ -94,6 +96,9 @@ def _suggest_fix(bad: BadRow, contract: Contract) -> str:
     skip = f"set {where}.on_bad_rows: quarantine to skip such rows"
     if where != "data":  # side tables and new data have no such key
         skip = "correct the file"
+    csv = contract.dialect
+    if bad.column is None and bad.text.startswith(COMMENT) and csv and csv.comment is None:
+        return f'set {where}.csv.comment: "{COMMENT}" if such lines are comments, or {skip}'
     if "does not end" in bad.reason:
         return f"set {where}.csv: {{newlines_in_values: true}} if values hold newlines, or {skip}"
     if "UTF-8" in bad.reason:

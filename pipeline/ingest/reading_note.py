@@ -13,6 +13,8 @@ from pydantic import JsonValue
 NoteKind = Literal[
     "missing", "date", "number", "type", "encoding", "header", "lines", "column", "format"
 ]
+NEW_DATA = "new data"
+"""`Contract.where` of data that a finished run scores: no config says how to read them."""
 YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """Words that YAML reads as other values than text."""
 

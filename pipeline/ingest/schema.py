@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.config.model import Data, Source
+from pipeline.config.model import Source
 from pipeline.console.plural import quantify
-from pipeline.errors import ConfigError, SchemaError, shorten, suggest_or_list
+from pipeline.errors import ConfigError, SchemaError, suggest_or_list
 from pipeline.ingest import parquet
-from pipeline.ingest.contract import NEW_DATA, Contract
-from pipeline.ingest.csv import dialect as dialects
-from pipeline.ingest.csv import infer_missing, type_inference
+from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv.date_formats import is_zoned
-from pipeline.ingest.csv.date_order import note_dates, share_order
-from pipeline.ingest.csv.loose_values import add_bool_words
-from pipeline.ingest.csv.records import split_records
-from pipeline.ingest.csv.types import SourceColumn, is_flag, make_asked_column
+from pipeline.ingest.csv.header import UNNAMED
+from pipeline.ingest.csv.types import SourceColumn, make_asked_column
 from pipeline.ingest.folder_columns import infer_folders
 from pipeline.ingest.formats.convert import open_files
-from pipeline.ingest.labels.target import parse_target
-from pipeline.ingest.reading_note import ReadingNote
-from pipeline.ingest.sources.byte_ranges import detect_encoding
-from pipeline.ingest.sources.encodings import UTF8
+from pipeline.ingest.infer_csv import compare_columns, infer_from_csv
+from pipeline.ingest.reading_note import NEW_DATA, ReadingNote, suggest_type
 from pipeline.ingest.sources.files import (
     File,
     add_folder_keys,
     find_files,
 )
 
-HEADER = 64 << 10
-"""Bytes read of each file to check its header."""
 ColumnsByName = dict[str, SourceColumn | None]
 """Columns of a Parquet file; None if all values of one are missing."""
 
@@ -52,7 +43,7 @@ def infer_contract(source: Source, where: str = "data") -> Contract:
     if readable.format == "parquet":
         contract = _infer_from_parquet(readable.files, readable.source, where)
     else:
-        contract = _infer_from_csv(readable.files, readable.source, where)
+        contract = infer_from_csv(readable.files, readable.source, where)
     contract = readable.add_to(contract)
     names = [c.name for c in contract.columns]
     for name in source.types:
@@ -86,7 +77,7 @@ def match_contract(
             typed = source.model_copy(update={"types": needed_types})
             return _infer_from_parquet(files, typed, NEW_DATA, trained)
         typed = source.model_copy(update={"types": types})
-        return _infer_from_csv(files, typed, NEW_DATA, trained)
+        return infer_from_csv(files, typed, NEW_DATA, trained)
 
     contract = readable.add_to(infer(files))
     folders = {c.name for c in trained.columns if c.partition} & set(needed)
@@ -117,115 +108,6 @@ def match_contract(
     )
 
 
-# -- CSV --------------------------------------------------------------------------------------
-
-
-def _infer_from_csv(
-    files: list[File], source: Source, where: str, trained: Contract | None = None
-) -> Contract:
-    options = source.storage_options
-    encoding = source.csv.encoding
-    file, first = detect_encoding(files[0], options, type_inference.HEAD, encoding)
-    dialect = dialects.infer_dialect(first, file.path, source.csv)
-    if trained is not None and trained.dialect is not None:
-        before = trained.dialect
-        dialect = replace(dialect, missing=before.missing, inferred_missing=before.inferred_missing)
-    others = [_check_header(other, file.path, dialect, source) for other in files[1:]]
-    files = [file, *others]
-    sample = type_inference.sample_values(files, dialect, options)
-    if trained is None and sample.row_bytes is None:
-        raise _no_rows_error(files[0].path, first, dialect)
-    run = {c.name: replace(c, partition=False) for c in trained.columns} if trained else {}
-
-    def infer(name: str, values: list[str]) -> SourceColumn:
-        # A run on Parquet knows types, but not how a CSV writes them, except for the zone of times.
-        is_written = trained is not None and trained.format == "csv"
-        if name in run and (is_written or run[name].dtype == "datetime"):
-            return type_inference.reinfer_column(run[name], values, dialect)
-        column = type_inference.infer_column(name, values, source.types.get(name), dialect)
-        flag = run[name].is_flag if name in run else is_flag(column, values, dialect)
-        return replace(column, is_flag=flag)
-
-    class_columns = {c.name for c in trained.columns if c.keeps_words} if trained else set()
-    if isinstance(source, Data):
-        known_names = [*dialect.names, *dict(files[0].partitions)]
-        class_columns |= set(parse_target(source.target, known_names).columns)
-    changeable = "" if trained else where
-    inferred = infer_missing.infer_columns(
-        sample, dialect, infer, config=source.csv, where=changeable, class_columns=class_columns
-    )
-    folders = infer_folders(files, source.types, set(dialect.names))
-    columns = inferred.columns
-    if trained is None:
-        columns = share_order(columns, sample.values, source.types)
-    date_notes = note_dates(columns, sample.values, source.types, changeable)
-    encoding_notes = _note_encodings(files, where) if encoding is None else ()
-    return Contract(
-        "csv",
-        tuple(columns + folders),
-        tuple(files),
-        add_bool_words(inferred.dialect) if trained else inferred.dialect,
-        row_bytes=sample.row_bytes,
-        storage_options=options,
-        notes=(
-            *encoding_notes,
-            *inferred.notes,
-            *date_notes,
-            *type_inference.note_formats(inferred.columns, sample, changeable),
-        ),
-        where=where,
-    )
-
-
-def _check_header(file: File, first: str, dialect: dialects.Dialect, source: Source) -> File:
-    """Return the file with its encoding, once its header is known to be that of the first file."""
-    options, encoding = source.storage_options, source.csv.encoding
-    file, head = detect_encoding(file, options, HEADER, encoding)
-    names = dialects.read_header(head, file.path, dialect)
-    if names != dialect.names:
-        difference = _compare(dict.fromkeys(dialect.names, ""), dict.fromkeys(names, ""))
-        raise SchemaError(
-            f"{file.path} does not have the columns of {first}",
-            examples=difference or ["the same columns in another order"],
-            fix="give all files of the source one header",
-        )
-    return file
-
-
-def _note_encodings(files: Sequence[File], where: str) -> Iterator[ReadingNote]:
-    """Yield a note per encoding other than UTF-8 that was detected."""
-    for encoding, count in Counter(file.encoding for file in files).items():
-        if encoding != UTF8:
-            these = "" if count == len(files) else f" in {count:,} of {len(files):,} files"
-            change = None if where == NEW_DATA else f"{where}.csv.encoding: NAME"
-            yield ReadingNote("encoding", f"the text is read as {encoding}{these}", None, change)
-
-
-def _no_rows_error(path: str, head: bytes, dialect: dialects.Dialect) -> SchemaError:
-    """Return the error for a sample without a record that has as many fields as the header."""
-    start, _ = dialects.find_data_start(head, dialect)
-    record = next(split_records(head[start:], dialect), None)
-    if record is None or not dialect.header:
-        return SchemaError(f"{path} has a header but no rows", fix="name files with rows")
-    header = dialect.delimiter.join(dialect.names)
-    return SchemaError(
-        f"{path}: no line has as many fields as the first line, which names the columns",
-        examples=[f"its first line: {shorten(header)}", f"then: {shorten(record.text)}"],
-        fix="remove the lines above the header, such as: tail -n +3 OLD > NEW",
-    )
-
-
-def _compare(expected: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Return lines ``- missing``, ``+ extra`` and ``~ retyped`` from types by column name."""
-    lines = [f"- {n} {t}".rstrip() for n, t in expected.items() if n not in other]
-    lines += [f"+ {n} {t}".rstrip() for n, t in other.items() if n not in expected]
-    retyped = [n for n in expected if n in other and other[n] != expected[n]]
-    return lines + [f"~ {n}: {expected[n]} → {other[n]}" for n in retyped]
-
-
-# -- Parquet ----------------------------------------------------------------------------------
-
-
 def _infer_from_parquet(
     files: list[File], source: Source, where: str, trained: Contract | None = None
 ) -> Contract:
@@ -235,7 +117,9 @@ def _infer_from_parquet(
     for file in files:
         with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
-            columns, reasons = parquet.list_source_columns(reader.schema_arrow, file.path)
+            columns, reasons = parquet.list_source_columns(
+                reader.schema_arrow, file.path, source.types
+            )
         unreadable |= reasons
         merged = merged or columns
         _check_same_types(merged, columns, files[0], file, source.types)
@@ -263,8 +147,19 @@ def _infer_from_parquet(
         rows=rows,
         unreadable=unreadable,
         storage_options=source.storage_options,
+        notes=() if trained else tuple(_note_index(unreadable, where)),
         where=where,
     )
+
+
+def _note_index(unreadable: Mapping[str, str], where: str) -> Iterator[ReadingNote]:
+    """Yield a note per column of pandas that holds labels of rows."""
+    for name, reason in unreadable.items():
+        if reason == parquet.INDEX:
+            yield ReadingNote("column", f"left out: {reason}", name)
+        elif reason == UNNAMED:
+            change = suggest_type(where, name, "integer")
+            yield ReadingNote("column", f"left out: {reason}", name, change)
 
 
 def _describe_type(column: SourceColumn | None) -> str:
@@ -286,7 +181,7 @@ def _check_same_types(
     before, after = (
         {n: "" if n in free else _describe_type(c) for n, c in x.items()} for x in (merged, columns)
     )
-    if difference := _compare(before, after):
+    if difference := compare_columns(before, after):
         raise SchemaError(
             f"{file.path} does not have the columns of {first.path}",
             examples=difference,

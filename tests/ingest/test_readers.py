@@ -302,7 +302,7 @@ def test_quoted_newlines_where_declared_are_read_at_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("sniffed", [None, 20, 23, 27])
 def test_quoted_newlines_are_found_in_the_first_lines(tmp_path, monkeypatch, sniffed):
     if sniffed:
-        monkeypatch.setattr("pipeline.ingest.csv.dialect.SNIFFED", sniffed)
+        monkeypatch.setattr("pipeline.ingest.csv.text.SNIFFED", sniffed)
     source = write(tmp_path / "a.csv", 'n,s\n1,"a\n""b"""\n\n2,c\n3,"d\ne"\n4,f\n')
     frame, _, contract = read(source)
     assert contract.dialect.newlines_in_values

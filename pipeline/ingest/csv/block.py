@@ -10,8 +10,10 @@ import pyarrow as pa
 from pyarrow import csv
 
 from pipeline.ingest.blocks import NEWLINE, Block
-from pipeline.ingest.csv.dialect import BOM, Dialect
+from pipeline.ingest.csv.blanks import erase_comments, strip_blanks
+from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.records import parse_records
+from pipeline.ingest.csv.text import BOM
 from pipeline.ingest.csv.types import SourceColumn, build_convert_options, finish_column
 from pipeline.ingest.rejected import BadRow
 from pipeline.ingest.sources.byte_ranges import CHUNK
@@ -32,12 +34,15 @@ def parse_block(
     """
     if block.limited and not dialect.newlines_in_values:
         data = take_lines(data, block.rows)
-    at_once = _parse_with_arrow(data, block, columns, dialect)
+    data = erase_comments(data, dialect.comment, dialect.multiline_quote)
+    at_once, plain = None, strip_values(data, dialect)
+    if plain is not None:
+        at_once = _parse_with_arrow(plain, block, columns, dialect)
     if at_once is None:
         # such as integers written as 48.0
         usual, columns = list(columns), [column.loosen() for column in columns]
-        if columns != usual:
-            at_once = _parse_with_arrow(data, block, columns, dialect)
+        if columns != usual and plain is not None:
+            at_once = _parse_with_arrow(plain, block, columns, dialect)
     if at_once is not None:
         return *at_once, []
     first = (block.first_line, block.first_row)
@@ -47,6 +52,15 @@ def parse_block(
         lines, arrays = lines[:within], {n: a.slice(0, within) for n, a in arrays.items()}
         bad = [b for b in bad if b.row < block.first_row + block.rows]
     return pd.Index(lines + block.first_row, dtype="int64"), arrays, bad
+
+
+def strip_values(data: bytes, dialect: Dialect) -> bytes | None:
+    """Remove blanks after delimiters if they are not part of values; None if that is unclear."""
+    if not dialect.strip_blanks:
+        return data
+    if dialect.newlines_in_values:
+        return None
+    return strip_blanks(data, dialect.delimiter, dialect.quote)
 
 
 def take_lines(data: bytes, count: int) -> bytes:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
 
 from pydantic import JsonValue
 
@@ -17,26 +15,24 @@ from pipeline.config.model import Csv
 from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, shorten
 from pipeline.ingest.contract_file import StoredDialect
+from pipeline.ingest.csv import preamble
+from pipeline.ingest.csv import text as texts
+from pipeline.ingest.csv.blanks import has_leading_blanks
+from pipeline.ingest.csv.header import GENERATED, check_names, looks_like_data
 from pipeline.ingest.csv.missing_words import list_words
+from pipeline.ingest.csv.preamble import FirstRecord, LineRules
+from pipeline.ingest.csv.text import (
+    BOM,
+    TOO_WIDE,
+    decode_head,
+    decode_text,
+    make_reader,
+    split_lines,
+)
+from pipeline.ingest.reading_note import NEW_DATA
 
 DELIMITERS = (",", ";", "\t", "|")
-SNIFFED = 256 << 10
-"""Bytes from which the dialect is inferred."""
-MAX_HEADER = 4 << 20
-"""Bytes that the first line may have."""
 MAX_COLUMNS = 100_000
-BOM = b"\xef\xbb\xbf"
-BINARY = {
-    b"PK\x03\x04": "a zip or Excel file", b"\x1f\x8b": "compressed with gzip (name it .gz)",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd (name it .zst)", b"PAR1": "a Parquet file",
-    b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"ARROW1": "an Arrow file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file", b"%PDF": "a PDF document",
-    b"<!doctype html": "an HTML page", b"<html": "an HTML page",
-    b"BZh91AY&SY": "compressed with bzip2 (name it .bz2)",
-    b"\xfd7zXZ": "compressed with xz (name it .xz)",
-    b"version https://git-lfs": "a pointer of Git LFS (fetch the file: git lfs pull)",
-}  # fmt: skip
-"""Kinds of files by their first bytes; letters are lower case."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,22 @@ class Dialect:
     false: tuple[str, ...]
     inferred_missing: tuple[str, ...] = ()
     """Further words, found in the sample, that mean missing in all columns but text."""
+    skip: int | None = None
+    """Lines above the header, or above the first row; None: they are found in each file."""
+    comment: str | None = None
+    """Character that begins comments anywhere in a file."""
+    strip_blanks: bool = False
+    """True if blanks after a delimiter are not part of the values."""
+
+    @property
+    def line_rules(self) -> LineRules:
+        """Rules by which the lines become records."""
+        return LineRules(self.delimiter, self.quote, self.skip, self.comment, self.strip_blanks)
+
+    @property
+    def multiline_quote(self) -> str | None:
+        """Quote within which newlines may stand; None if they may not."""
+        return self.quote if self.newlines_in_values else None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the dialect's part of ``schema.json``."""
@@ -74,218 +86,188 @@ class Dialect:
             tuple(stored.true),
             tuple(stored.false),
             tuple(stored.inferred_missing),
+            stored.skip,
+            stored.comment,
+            stored.strip_blanks,
         )
 
 
-TO_UTF8 = "name the encoding of the file, such as csv.encoding: cp1252, or save it as UTF-8"
-NEEDS_TEXT = "give a CSV of UTF-8 text; in Excel, save it as `CSV UTF-8`"
-TOO_WIDE = "turn so many columns into rows"
-
-
-def infer_dialect(head: bytes, path: str, config: Csv) -> Dialect:
+def infer_dialect(
+    head: bytes, path: str, config: Csv, where: str = "data", wanted: Sequence[str] = ()
+) -> Dialect:
     """Infer the dialect of a file from its first bytes, which end with a whole line.
+
+    Args:
+        head: the first lines.
+        path: the file, for messages.
+        config: what the config says about its format.
+        where: the key of the source in the config, for messages.
+        wanted: names of columns that are needed. If they are f0, f1, …, a file whose first line
+            holds data has no header.
 
     Raises:
         SchemaError: the file is empty or not text, or its header cannot be used.
         ConfigError: the delimiter or quote is not one character.
     """
-    for key, value in (("delimiter", config.delimiter), ("quote", config.quote)):
-        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
-            raise ConfigError(f"csv.{key}: {value!r} is not one ASCII character")
-    if config.delimiter is not None and config.delimiter == config.quote:
-        raise ConfigError(f"csv.delimiter and csv.quote are both {config.quote!r}")
-    text = _decode_head(head, path)
-    delimiter = config.delimiter or _sniff_delimiter(text, config)
-    first = _read_names(text, path, delimiter, config.quote)
-    if config.header is True:
-        names = check_names(first, path)
-    elif config.header is False:
-        names = tuple(f"f{i}" for i in range(len(first)))
+    _check_characters(config)
+    text = decode_head(head, path)
+    above, _ = preamble.count_lines_above(text, config.skip, config.comment)
+    delimiter = config.delimiter
+    if delimiter is None and config.skip is None:
+        delimiter = preamble.read_separator(text)
+    below = preamble.drop_lines(text, above) or text
+    delimiter = delimiter or _sniff_delimiter(below, config)
+    strip = has_leading_blanks(below, delimiter, config.quote)
+    rules = LineRules(delimiter, config.quote, config.skip, config.comment, strip)
+    header = config.header in (None, True)
+    first = _find_first_record(text, path, rules, header)
+    body = preamble.drop_lines(text, first.above)
+    if config.header is None and _is_data(text, rules, first):
+        if not any(GENERATED.fullmatch(name) for name in wanted):
+            raise _no_header_error(path, first, delimiter, where)
+        header, first = False, _find_first_record(text, path, rules, False)
+    if header:
+        names = check_names(first.fields, path)
+    elif not isinstance(config.header, tuple):
+        names = tuple(f"f{i}" for i in range(len(first.fields)))
     else:
-        names = check_names(list(config.header), "csv.header")
-        if len(names) != len(first):
+        names = check_names(config.header, "csv.header")
+        if len(names) != len(first.fields):
             raise SchemaError(
-                f"csv.header names {quantify(len(names), 'column')}, {path} has {len(first)}",
-                examples=[f"its first line: {shorten(delimiter.join(first))}"],
+                f"csv.header names {quantify(len(names), 'column')}, "
+                f"{path} has {len(first.fields)}",
+                examples=[f"its first line: {shorten(delimiter.join(first.fields))}"],
                 fix="name every column, or set csv.delimiter",
             )
     newlines = config.newlines_in_values
     if newlines is None:
-        newlines = _has_newlines(text, delimiter, config.quote, cut=len(head) > SNIFFED)
+        newlines = _has_newlines(body, rules, cut=len(head) > texts.SNIFFED)
     return Dialect(
         delimiter,
         config.quote,
-        config.header is True,
+        header,
         names,
         newlines,
         list_words(config.missing),
         config.true,
         config.false,
+        skip=config.skip,
+        comment=config.comment,
+        strip_blanks=strip,
     )
 
 
-def read_header(head: bytes, path: str, dialect: Dialect) -> tuple[str, ...]:
-    """Return the names in a file's header line.
+def _check_characters(config: Csv) -> None:
+    named = {"delimiter": config.delimiter, "quote": config.quote, "comment": config.comment}
+    for key, value in named.items():
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
+            raise ConfigError(f"csv.{key}: {value!r} is not one ASCII character")
+    keys = list(named)
+    for i, key in enumerate(keys):
+        for other in keys[i + 1 :]:
+            if named[key] is not None and named[key] == named[other]:
+                raise ConfigError(f"csv.{key} and csv.{other} are both {named[key]!r}")
 
-    Without a header, they are the dialect's if the file has as many fields.
+
+def _is_data(text: str, rules: LineRules, first: FirstRecord) -> bool:
+    records = preamble.iter_records(text, rules, first.end)
+    return looks_like_data(first.fields, [r.fields for r in islice(records, preamble.SAMPLED)])
+
+
+def _no_header_error(path: str, first: FirstRecord, delimiter: str, where: str) -> SchemaError:
+    fix = (
+        f"set {where}.csv.header: false, which names the columns f0, f1, … (the last one is "
+        f"f{len(first.fields) - 1}), or to a list of names; if the line does hold the names, set "
+        f"{where}.csv.header: true"
+    )
+    if where == NEW_DATA:
+        fix = "write the names that the run was trained with into the first line"
+    return SchemaError(
+        f"{path} has no header: its first line seems to hold data",
+        examples=[f"its first line: {shorten(delimiter.join(first.fields))}"],
+        fix=fix,
+    )
+
+
+def read_header(head: bytes, path: str, dialect: Dialect) -> tuple[tuple[str, ...], int]:
+    """Return the names in a file's header line, and the number of lines above it.
+
+    They are the dialect's if the file has those apart from case, or if it has as many fields and
+    no header.
 
     Raises:
         SchemaError: the file is empty or not text, or its header cannot be used.
     """
-    first = _read_names(_decode_head(head, path), path, dialect.delimiter, dialect.quote)
+    text = decode_head(head, path)
     if dialect.header:
-        return check_names(first, path)
-    return dialect.names if len(first) == len(dialect.names) else tuple(first)
+        located = preamble.locate_header(text, dialect.line_rules, dialect.names)
+        if located is not None:
+            return dialect.names, located.above
+    first = _find_first_record(text, path, dialect.line_rules, dialect.header)
+    if dialect.header:
+        return check_names(first.fields, path), first.above
+    same = len(first.fields) == len(dialect.names)
+    return dialect.names if same else first.fields, first.above
 
 
-def _read_names(text: str, path: str, delimiter: str, quote: str | None) -> list[str]:
-    """Return the fields of the first record, at least one and at most `MAX_COLUMNS`."""
-    fields, _ = _read_first_record(text, delimiter, quote)
-    if not fields:
+def _find_first_record(text: str, path: str, rules: LineRules, header: bool) -> FirstRecord:
+    """Return the header, or the first row: at least one field and at most `MAX_COLUMNS`."""
+    find = preamble.find_header if header else preamble.find_first_row
+    first = find(text, rules)
+    if first is None:
         raise SchemaError(f"{path} is empty", fix="remove it, or name the files to read")
-    if len(fields) > MAX_COLUMNS:
+    if len(first.fields) > MAX_COLUMNS:
         raise SchemaError(
-            f"{path}: its first line has {len(fields):,} fields, at most {MAX_COLUMNS:,} are read",
+            f"{path}: its first line has {len(first.fields):,} fields, "
+            f"at most {MAX_COLUMNS:,} are read",
             fix=TOO_WIDE,
         )
-    return fields
-
-
-def check_names(names: list[str], path: str) -> tuple[str, ...]:
-    """Check column names; an empty one becomes ``unnamed_<position>`` (pandas' index has none).
-
-    Raises:
-        SchemaError: two columns have one name, or a name is not UTF-8 text or has a NUL.
-    """
-    for name in names:
-        if has_invalid_utf8(name):
-            raise SchemaError(
-                f"{path}: the column name {name.encode('utf-8', 'surrogateescape')!r} in the "
-                "header is not UTF-8 text",
-                fix=TO_UTF8,
-            )
-        check_name(name, path)
-    filled = tuple(name.strip() or f"unnamed_{i}" for i, name in enumerate(names, 1))
-    if twice := [name for name, count in Counter(filled).items() if count > 1]:
-        at = [i for i, name in enumerate(filled, 1) if name == twice[0]]
-        raise SchemaError(
-            f"{path}: columns {' and '.join(map(str, at))} are both called {twice[0]!r}",
-            fix="give every column a name of its own",
-        )
-    return filled
-
-
-def check_name(name: str, path: str) -> None:
-    """Refuse a column name with a NUL, at which Arrow's readers would end it.
-
-    Raises:
-        SchemaError: the name has one.
-    """
-    if "\0" in name:
-        raise SchemaError(
-            f"{path}: the column name {shorten(name)} has a NUL character", fix="rename the column"
-        )
+    return first
 
 
 def find_data_start(head: bytes, dialect: Dialect) -> tuple[int, int]:
     """Return (byte offset, line number from 1) of the first line below the header."""
+    text, rules = decode_text(head), dialect.line_rules
+    if dialect.header:
+        first = preamble.locate_header(text, rules, dialect.names)
+        first = first or preamble.find_header(text, rules)
+        lines = 0 if first is None else first.end
+    else:
+        # Blank lines above the first row are lines of the data.
+        row = preamble.find_first_row(text, rules)
+        above, _ = preamble.count_lines_above(text, rules.skip, rules.comment)
+        lines = above if row is None else min(above, row.above)
     start = len(BOM) if head.startswith(BOM) else 0
-    if not dialect.header:
-        return start, 1
-    _, lines = _read_first_record(_decode_text(head), dialect.delimiter, dialect.quote)
     for _ in range(lines):
         end = head.find(b"\n", start)
         start = len(head) if end < 0 else end + 1
     return start, lines + 1
 
 
-def has_invalid_utf8(text: str) -> bool:
-    """Return whether a text decoded with ``surrogateescape`` has bytes that are not UTF-8."""
-    return not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text)
-
-
-def guess_file_kind(head: bytes) -> str:
-    """Return the kind of a file that begins with these bytes; empty if it may be a CSV."""
-    low = head[:32].lower()
-    return next(
-        (kind for magic, kind in BINARY.items() if head.startswith(magic) or low.startswith(magic)),
-        "",
-    )
-
-
-def _decode_head(head: bytes, path: str) -> str:
-    if kind := guess_file_kind(head):
-        raise SchemaError(f"{path} is not a CSV: it is {kind}", fix=NEEDS_TEXT)
-    if b"\0" in head[:4096]:
-        raise SchemaError(f"{path} is not a CSV: it has NUL bytes", fix=NEEDS_TEXT)
-    if b"\r" in head and b"\n" not in head:
-        raise SchemaError(
-            f"{path}: lines end with a carriage return alone",
-            fix="rewrite the line ends: tr '\\r' '\\n' < old.csv > new.csv",
-        )
-    # Checked before the line is split: a billion fields would not fit into memory.
-    end = head.find(b"\n")
-    length = len(head) if end < 0 else end
-    if length > MAX_HEADER:
-        raise SchemaError(
-            f"{path}: its first line has {length:,} bytes, at most {MAX_HEADER:,} are read",
-            fix=TOO_WIDE,
-        )
-    return _decode_text(head)
-
-
-def _decode_text(head: bytes) -> str:
-    """Decode the first `SNIFFED` bytes, and more if the first line is longer."""
-    end = max(SNIFFED, head.find(b"\n", 0, MAX_HEADER) + 1)
-    return head[:end].removeprefix(BOM).decode("utf-8", "surrogateescape")
-
-
-def make_reader(
-    lines: Iterable[str], delimiter: str, quote: str | None, *, strict: bool = False
-) -> Any:
-    """Return a `csv.reader` of lines that end with a newline; without a quote, none is special."""
-    csv.field_size_limit(sys.maxsize)  # CSV has no limit; the default is 128 KiB
-    if quote is None:
-        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=strict)
-
-
-def _split_lines(text: str) -> Iterator[str]:
-    return (line.removesuffix("\r") + "\n" for line in text.split("\n"))
-
-
-def _has_newlines(text: str, delimiter: str, quote: str | None, cut: bool) -> bool:
+def _has_newlines(text: str, rules: LineRules, cut: bool) -> bool:
     """Return whether a record below the first has several lines, and all have equal many fields.
 
     Args:
         text: the beginning of a file.
-        delimiter: the character between fields.
-        quote: the character around them.
+        rules: delimiter, quote and blanks.
         cut: True if the file is longer, so that the last record may be cut off.
     """
-    if quote is None or quote not in text:
+    if rules.quote is None or rules.quote not in text:
         return False
     whole = text[: text.rfind("\n") + 1] if cut else text
-    rows = make_reader(_split_lines(whole), delimiter, quote, strict=True)
+    lines, strip = split_lines(whole), rules.strip_blanks
+    rows = make_reader(lines, rules.delimiter, rules.quote, strict=True, strip=strip)
     width, line, has_newlines = 0, 0, False
+    blank = [""] if strip else []
     try:
         for row in rows:
-            if width and row and len(row) != width:
+            if width and row and len(row) != width and row != blank:
                 return False
             has_newlines |= bool(width) and rows.line_num > line + 1
             width, line = width or len(row), rows.line_num
     except csv.Error as error:
         return has_newlines and cut and "unexpected end of data" in str(error)
     return has_newlines
-
-
-def _read_first_record(text: str, delimiter: str, quote: str | None) -> tuple[list[str], int]:
-    """Return (fields of the first record, lines up to its end); no fields for an empty file."""
-    rows = make_reader(_split_lines(text), delimiter, quote)
-    try:
-        return next((row for row in rows if row), []), rows.line_num
-    except csv.Error:
-        return [], 0
 
 
 def _sniff_delimiter(text: str, config: Csv) -> str:
@@ -295,7 +277,7 @@ def _sniff_delimiter(text: str, config: Csv) -> str:
         widths: Counter[int] = Counter()
         # An error means another delimiter, or a bad row, which the reader will name.
         with suppress(csv.Error):
-            rows = make_reader(_split_lines(text), delimiter, config.quote)
+            rows = make_reader(split_lines(text), delimiter, config.quote)
             widths.update(len(row) for row in islice(rows, 200) if row)
         if not widths:
             return 0.0, 0

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.ingest.csv.dialect import Dialect, has_invalid_utf8, make_reader
+from pipeline.ingest.csv.blanks import erase_comments
+from pipeline.ingest.csv.dialect import Dialect
+from pipeline.ingest.csv.text import has_invalid_utf8, make_reader
 from pipeline.ingest.csv.types import SourceColumn, find_misfits, parse_values
 from pipeline.ingest.rejected import BadRow
 
@@ -29,6 +31,7 @@ class CsvRecord:
 
 def split_records(data: bytes, dialect: Dialect) -> Iterator[CsvRecord]:
     """Split a block into records; blank lines are skipped, bad bytes become lone surrogates."""
+    data = erase_comments(data, dialect.comment, dialect.multiline_quote)
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -38,9 +41,12 @@ def split_records(data: bytes, dialect: Dialect) -> Iterator[CsvRecord]:
     # Each line is read on its own, so that a problem does not depend on where the block begins.
     for number, line in enumerate(lines):
         text = line.removesuffix("\r")
-        if not text.strip("\r"):  # Python's csv finds no fields in a line of carriage returns alone
+        # Python's csv finds no fields in a line of carriage returns alone
+        if not text.strip(" \r" if dialect.strip_blanks else "\r"):
             continue
-        rows = make_reader([text + "\n", "\n"], dialect.delimiter, dialect.quote)
+        rows = make_reader(
+            [text + "\n", "\n"], dialect.delimiter, dialect.quote, strip=dialect.strip_blanks
+        )
         try:
             fields = next(rows)
             if rows.line_num > 1:  # an open quote made it read the next line
@@ -61,11 +67,13 @@ def _parse_across_lines(lines: list[str], dialect: Dialect) -> Iterator[CsvRecor
             yield line + "\n"
         ended = True
 
-    rows = make_reader(feed(), dialect.delimiter, dialect.quote)
+    rows = make_reader(feed(), dialect.delimiter, dialect.quote, strip=dialect.strip_blanks)
     start = 0
     while True:
         try:
             fields = next(rows)
+            if dialect.strip_blanks and fields == [""]:  # a line of blanks
+                fields = []
             problem = NEVER_CLOSED if ended else _check_width(fields, dialect)
         except StopIteration:
             return

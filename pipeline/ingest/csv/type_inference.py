@@ -12,10 +12,11 @@ from pipeline.config.date_format import is_format
 from pipeline.config.model import ColumnType
 from pipeline.config.urls import is_url
 from pipeline.ingest.csv.date_inference import infer_date, infer_numeric_date, reinfer_date
-from pipeline.ingest.csv.dialect import Dialect, find_data_start, has_invalid_utf8
+from pipeline.ingest.csv.dialect import Dialect, find_data_start
 from pipeline.ingest.csv.missing_words import is_blank
 from pipeline.ingest.csv.number_formats import describe_format, guess_formats
 from pipeline.ingest.csv.records import split_records
+from pipeline.ingest.csv.text import has_invalid_utf8
 from pipeline.ingest.csv.type_tester import TypeTester
 from pipeline.ingest.csv.types import ISO, SourceColumn, find_misfits, make_asked_column
 from pipeline.ingest.reading_note import ReadingNote, suggest_type
