@@ -1,16 +1,21 @@
 """Parsing of CSV fields on the GPU, limited to fields whose meaning is certain.
 
 They accept less than the CPU reader (`pipeline.ingest.csv.types`), with the same meaning:
-plain numbers, the dialect's words, ISO dates, patterns of fixed width. They return None if a field
-may be something else. The CPU reader then parses the block and reports line and value.
+plain numbers, the dialect's words, ISO dates, dates of fixed width. Dates in other formats are
+parsed on the host, once per distinct text. They return None if a field may be something else. The
+CPU reader then parses the block and reports line and value.
 """
 
 from __future__ import annotations
 
 import re
 
+import numpy as np
+import pyarrow as pa
+
 from pipeline.config.date_format import EPOCHS
 from pipeline.device import Array, Frames, Series
+from pipeline.ingest.csv.date_formats import parse_dates
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.missing_words import BLANK_CELLS
 from pipeline.ingest.csv.types import ISO, ZONED, SourceColumn, list_missing
@@ -107,7 +112,9 @@ def _parse_timestamps(
 ) -> Array | None:
     """Parse dates or timestamps as int64 µs since 1970, UTC."""
     if column.pattern not in (ISO, ZONED):
-        return _parse_pattern(fields, blank, str(column.pattern), device)
+        pattern = str(column.pattern)
+        times = _parse_pattern(fields, blank, pattern, device)
+        return _parse_distinct(fields, blank, pattern, device) if times is None else times
     # a timestamp column may hold dates without a time
     dates = column.type == "date" or _is_all_true(fields.str.len() <= len("2026-01-31"), device)
     if dates and column.pattern == ISO:
@@ -158,6 +165,17 @@ def _parse_pattern(fields: Series, blank: Series, pattern: str, device: Frames) 
     )
     example = "".join(EXAMPLES.get(p, p) for p in parts)
     return _parse_format(fields.where(~blank, example), f"^{shape}$", pattern, device)
+
+
+def _parse_distinct(fields: Series, blank: Series, pattern: str, device: Frames) -> Array | None:
+    """Parse times as µs on the host, once per distinct text, by the parser of the CPU reader."""
+    codes, texts = device.to_codes(fields.where(~blank, None).astype("category"))
+    times = parse_dates(pa.array(texts, pa.string()), pattern)
+    if times.null_count:
+        return None
+    micros = times.to_numpy().astype("int64")
+    # a blank field has code -1: the last of these, which the mask hides
+    return device.to_device(np.append(micros, 0))[codes]
 
 
 def _parse_format(fields: Series, shape: str | None, pattern: str, device: Frames) -> Array | None:
