@@ -17,6 +17,7 @@ MAX_LENGTH = 60
 """Characters of the longest value that may be a date."""
 INSPECTED = 50
 """Distinct values that are inspected first; if none of them is a date, the others are not."""
+ZEROS = str.maketrans("123456789", "000000000")
 ZONE = r"(?P<zone> ?(?:(?:utc|gmt)?[-+]\d\d(?::?\d\d)?|z|utc|gmt)(?![a-z\d]))?"
 TIME = re.compile(
     r"(?<!\d)\d{1,2}:\d\d(?P<seconds>:\d\d(?:(?P<point>[.,])\d{1,9})?)?(?![\d:])"
@@ -81,7 +82,11 @@ def guess_formats(counts: Mapping[str, int], *, is_asked: bool) -> list[str]:
     dates: Counter[DateShape] = Counter()
     times: dict[DateShape, Counter[TimeShape | None]] = {}
     unpadded: set[DateShape] = set()
-    for place, (value, count) in enumerate(counts.items()):
+    # The shape does not depend on which digits there are, so that few texts are left.
+    shapes: Counter[str] = Counter()
+    for value, count in counts.items():
+        shapes[value.translate(ZEROS)] += count
+    for place, (value, count) in enumerate(shapes.items()):
         if place == INSPECTED and not dates:
             return []
         shape = find_shape(value)

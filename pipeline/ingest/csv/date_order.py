@@ -101,14 +101,19 @@ def _find_shared_orders(
 
     A separator that they use in different orders is left out.
     """
+    dates = [
+        (column, str(column.pattern), sampled)
+        for column, sampled in zip(columns, values, strict=True)
+        if column.dtype == "datetime" and find_order(column.pattern)
+    ]
+    separators = Counter(_find_separator(pattern) for _, pattern, _ in dates)
     orders: dict[str, dict[str, str]] = {}
-    for column, sampled in zip(columns, values, strict=True):
-        pattern = column.pattern or ""
-        order = find_order(pattern) if column.dtype == "datetime" else ""
-        if not order:
+    for column, pattern, sampled in dates:
+        separator = _find_separator(pattern)
+        if separators[separator] == 1:  # there is no column to share with
             continue
         if is_format(types.get(column.name, "")) or not list_rivals(pattern, sampled):
-            orders.setdefault(_find_separator(pattern), {}).setdefault(order, column.name)
+            orders.setdefault(separator, {}).setdefault(find_order(pattern), column.name)
     return {by: next(iter(names.items())) for by, names in orders.items() if len(names) == 1}
 
 
@@ -119,6 +124,8 @@ def _find_separator(pattern: str) -> str:
 
 def list_rivals(pattern: str, values: Sequence[str]) -> list[str]:
     """Return the formats that fit values as well as the one that was chosen, the likelier first."""
+    if not find_order(pattern):
+        return []
     distinct = pa.array(dict.fromkeys(values), pa.string())
     formats = guess_formats(Counter(values), is_asked=True)
     misfits = parse_dates(distinct, pattern).null_count
