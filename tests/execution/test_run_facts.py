@@ -97,6 +97,13 @@ def test_classes_only_of_the_test_period_missing_targets_and_free_text(tmp_path,
     assert list(told)[:2] == ["run", "warnings"], "on top"
     assert [w["message"] for w in told["warnings"]] == [w["message"] for w in first]
     assert json.loads((out / "evaluate" / "warnings.json").read_text())["warnings"] == first
+    # one by a version that wrote no such file
+    (out / "evaluate" / "warnings.json").unlink()
+    record = json.loads((out / "stages" / "evaluate.json").read_text())
+    del record["files"]["evaluate/warnings.json"]
+    (out / "stages" / "evaluate.json").write_text(json.dumps(record))
+    assert run_command_line(["run", "--resume", str(out), "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
 
 
 @pytest.mark.parametrize("valid", [0.1, 0.0])
