@@ -51,6 +51,7 @@ def make_chosen_config(
 
 
 def _write_types(columns: Sequence[SourceColumn], config: Config) -> dict[str, Any]:
-    """Return the type of each column: as the config gives it, or as it was read."""
+    """Return the type of each column, or its format of dates: as in the config, or as read."""
     asked = config.data.types
-    return {**asked, **{c.name: c.type for c in columns if c.name not in asked}}
+    free = [c for c in columns if c.name not in asked or asked[c.name] in ("date", "datetime")]
+    return {**asked, **{c.name: c.config_type for c in free}}

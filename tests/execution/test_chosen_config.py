@@ -60,6 +60,8 @@ def test_chosen_config_repeats_the_run(tmp_path: Path, write) -> None:
     assert chosen.features is not None
     assert chosen.data.task == first.metrics["task"]
     assert set(chosen.data.types) == {column.column for column in first.columns}
+    if "when" in chosen.data.types:
+        assert chosen.data.types["when"] == "%d.%m.%Y"
     second = run(chosen, out=tmp_path / "second")
     assert second.metrics == first.metrics
     for name in ("evaluate/predictions.parquet", "columns.json"):
