@@ -20,6 +20,7 @@ from pipeline.features.op import Op
 from pipeline.features.ops.filter import Filter
 from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_ops
+from pipeline.ingest.column_names import match_config
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.labels import split
 from pipeline.ingest.labels.target import name_target_in_errors, parse_target
@@ -107,6 +108,8 @@ def prepare_job(config: Config) -> Job:
     models = parse_models(config.models)
     parsed = None if config.features is None else parse_ops(config.features)
     contract = infer_contract(config.data)
+    config, name_notes = match_config(config, contract.schema.names)
+    contract = replace(contract, notes=merge_notes(contract.notes, name_notes))
     target = parse_target(config.data.target, contract.schema.names)
     with name_target_in_errors():
         target.check(contract.schema)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pipeline.config.model import Data, Source, Table
 from pipeline.errors import SchemaError
+from pipeline.ingest.column_names import match_header, match_source
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import infer_missing, layout_notes, type_inference
@@ -41,6 +42,7 @@ def infer_from_csv(
         SchemaError: a file has no rows, or another header than the first one.
     """
     files, first, dialect, notes = _read_headers(files, source, where, trained)
+    source = match_source(source, [*dialect.names, *dict(files[0].partitions)])
     sample = type_inference.sample_values(files, dialect, source.storage_options)
     if trained is None and sample.row_bytes is None:
         raise layout_notes.make_no_rows_error(files[0].path, first, dialect, where)
@@ -120,6 +122,13 @@ def _read_headers(
             )
     notes = [] if csv.encoding is not None else list(_note_encodings(read, where))
     notes += layout_notes.note_layout(first, above, dialect, csv.header, where)
+    if trained is not None:
+        renamed = match_header(dialect.names, [c.name for c in trained.columns])
+        dialect = replace(dialect, names=tuple(renamed.get(n, n) for n in dialect.names))
+        notes += [
+            ReadingNote("header", f"the file calls it {name!r}", column)
+            for name, column in renamed.items()
+        ]
     return read, first, dialect, notes
 
 

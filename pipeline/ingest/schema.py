@@ -9,6 +9,7 @@ from pipeline.config.model import Source
 from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, suggest_or_list
 from pipeline.ingest import parquet
+from pipeline.ingest.column_names import match_source
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv.date_formats import is_zoned
 from pipeline.ingest.csv.header import UNNAMED
@@ -46,7 +47,7 @@ def infer_contract(source: Source, where: str = "data") -> Contract:
         contract = infer_from_csv(readable.files, readable.source, where)
     contract = readable.add_to(contract)
     names = [c.name for c in contract.columns]
-    for name in source.types:
+    for name in match_source(source, [*names, *contract.unreadable]).types:
         if name not in names and name not in contract.unreadable:
             raise ConfigError(
                 f"{where}.types: there is no column {name!r}", fix=suggest_or_list(name, names)
@@ -117,9 +118,9 @@ def _infer_from_parquet(
     for file in files:
         with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
-            columns, reasons = parquet.list_source_columns(
-                reader.schema_arrow, file.path, source.types
-            )
+            arrow = reader.schema_arrow
+        source = match_source(source, [*arrow.names, *dict(file.partitions)])
+        columns, reasons = parquet.list_source_columns(arrow, file.path, source.types)
         unreadable |= reasons
         merged = merged or columns
         _check_same_types(merged, columns, files[0], file, source.types)

@@ -17,6 +17,7 @@ from pipeline.features.auto import profile as profiles
 from pipeline.features.auto.choose import ColumnChoice, choose_per_column, to_entries
 from pipeline.features.engine.transform import TransformContext
 from pipeline.ingest.blocks import Block, plan_blocks
+from pipeline.ingest.column_names import match_source
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.labels import target as targets
 from pipeline.ingest.labels.assign import is_target_missing
@@ -77,6 +78,7 @@ def make_config(data: str | Sequence[str], target: str) -> str:
 def examine_data(source: Data) -> SampleSummary:
     """Read a sample of the data, infer the task, and choose the ops."""
     contract = infer_contract(source)
+    source = match_source(source, contract.schema.names)
     expression = targets.parse_target(source.target, contract.schema.names)
     with targets.name_target_in_errors():
         expression.check(contract.schema)
