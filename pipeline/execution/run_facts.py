@@ -59,7 +59,7 @@ def collect_facts(
         test_class_rows=np.bincount(classes, minlength=len(target.classes)).tolist(),
         free_text=state.choice.free_text if state.choice is not None else {},
         notes=job.contract.notes,
-        rows=sum(part.rows for part in state.parts),
+        rows=sum(part.records for part in state.parts),
         target_missing=rows.target_missing,
         split=job.config.split,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.ingest import parquet
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv.dialect import find_data_start
+from pipeline.ingest.csv.record_count import RecordCounter
 from pipeline.ingest.csv.type_inference import HEAD
 from pipeline.ingest.sources.byte_ranges import read_chunks, read_head
 from pipeline.ingest.sources.encodings import UTF8
@@ -41,6 +42,8 @@ class Block:
     """True if only the first ``rows`` records (CSV: lines) of the range are read."""
     size: int = 0
     """Bytes to parse, uncompressed."""
+    records: int | None = None
+    """Number of records, where it is known to be less than ``rows``: values hold newlines."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class BlockGroup:
     def rows(self) -> int:
         """Records of all blocks, as `Block.rows`."""
         return sum(block.rows for block in self.blocks)
+
+    @property
+    def records(self) -> int:
+        """Records of all blocks, those with several lines counted once."""
+        counts = (block.rows if block.records is None else block.records for block in self.blocks)
+        return sum(counts)
 
     @property
     def size(self) -> int:
@@ -94,7 +103,9 @@ def plan_blocks(
                 return planned
             count = block.rows if left is None else min(left, block.rows)
             limited = count < block.rows
-            planned.append(replace(block, first_row=first_row, rows=count, limited=limited))
+            records = None if limited else block.records
+            block = replace(block, first_row=first_row, rows=count, limited=limited)
+            planned.append(replace(block, records=records))
             first_row += count
     return planned
 
@@ -126,9 +137,12 @@ def _split_csv(contract: Contract, number: int, file: File, block_bytes: int) ->
     # A newline need not end a record, and a compressed file cannot be read from its middle.
     whole = file.is_sequential or dialect.newlines_in_values
     at, rows, last = start, 0, NEWLINE
+    counter = RecordCounter(dialect.quote) if dialect.newlines_in_values else None
     for chunk in read_chunks(file, options, start):
         data = np.frombuffer(chunk, dtype=np.uint8)
         last = int(data[-1])
+        if counter is not None:
+            counter.add(chunk)
         if whole or at + len(chunk) - start < block_bytes:
             rows, at = rows + int(np.count_nonzero(data == NEWLINE)), at + len(chunk)
             continue
@@ -140,7 +154,9 @@ def _split_csv(contract: Contract, number: int, file: File, block_bytes: int) ->
         rows, at = rows + int(np.count_nonzero(data[done:] == NEWLINE)), at + len(chunk)
     rows += last != NEWLINE  # the last line may lack its newline
     if rows:
-        yield Block(number, 0, rows, start, None if whole else at, line, size=at - start)
+        records = None if counter is None else counter.total()
+        stop = None if whole else at
+        yield Block(number, 0, rows, start, stop, line, size=at - start, records=records)
 
 
 def _find_block_ends(data: np.ndarray, block_bytes: int, before: int) -> Iterator[int]:

@@ -62,7 +62,7 @@ class ReadData(Stage):
         blocks = self._open(run)
         plan = run.state.plan
         assert plan is not None
-        run.entry.rows = sum(part.rows for part in run.state.parts)
+        run.entry.rows = sum(part.records for part in run.state.parts)
         is_csv = context.job.contract.format == "csv"
         run.entry.notes += describe_plan(plan, is_csv, is_distributed(context.client))
         ingest = context.folder / "ingest"
