@@ -27,7 +27,7 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="PATH",
-        help="CSV or Parquet data: a file, folder, glob or URL. Repeatable.",
+        help="Data (CSV, Parquet, Excel, …): a file, folder, glob or URL. Repeatable.",
     ),
 ]
 TargetOption = Annotated[

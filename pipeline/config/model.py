@@ -101,9 +101,11 @@ class Source(Section):
 
     path: Paths
     """A file, folder or glob, or a list of them: local, or s3://, gs://, abfs://, http(s)://."""
-    format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = "auto"
+    format: Literal["auto", "csv", "parquet", "jsonl", "arrow", "excel"] = "auto"
     """auto: by the ending. ``arrow`` is Feather or Arrow IPC."""
     csv: Csv = Csv()
+    sheet: str | Annotated[int, Field(ge=1)] | None = None
+    """Sheet of Excel files: its name, or its number from 1 on. None: the first one with data."""
     types: Mapping[str, TypeOrFormat] = {}
     """Types that replace the inferred ones, by column. Dates may have a format: ``%d-%m-%Y``,
     ``%m/%d/%Y[ %H:%M]``, ``epoch ms``."""

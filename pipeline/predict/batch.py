@@ -131,7 +131,7 @@ def predict_files(
     config, trained = _read_contract(scorer)
     config = with_options(config, [*data, out, *tables], storage_options)
     scorer = scorer.with_tables(_read_tables(tables, config, scorer))
-    shared = {n: getattr(config.data, n) for n in ("csv", "types", "storage_options")}
+    shared = {n: getattr(config.data, n) for n in ("csv", "sheet", "types", "storage_options")}
     source = validate(Source, {"path": tuple(data), **shared}, "DATA")
     contract = match_contract(trained, source, scorer.columns, keep)
     _check_apart(out, scorer.run, contract, tables)

@@ -52,7 +52,7 @@ class BuildFeatures(Stage):
             config |= {f"features[{i}]": dump_op(op) for i, op in enumerate(job.ops)}
         for name in job.table_files:
             table, where = job.config.data.tables[name], f"data.tables.{name}"
-            config |= slice_config(table, where, "path", "format", "csv", "types", "keys")
+            config |= slice_config(table, where, "path", "format", "csv", "sheet", "types", "keys")
         files = file_fingerprints(f for files in job.table_files.values() for f in files)
         software = software_inputs(FRAME_LIBRARIES)
         return StageInputs({"config": config, "files": files, **software}, after=(SPLIT,))

@@ -41,7 +41,9 @@ class ReadData(Stage):
     def inputs(self, job: Job, plan: MemoryPlan) -> StageInputs:
         """Return the files and how they are parsed."""
         data = job.config.data
-        config = slice_config(data, "data", "path", "format", "csv", "types", "on_bad_rows", "rows")
+        config = slice_config(
+            data, "data", "path", "format", "csv", "sheet", "types", "on_bad_rows", "rows"
+        )
         if data.on_bad_rows == "quarantine":
             # A row is bad only if a column that is read is, so the columns matter here.
             config["columns read"] = list(job.reads)

@@ -9,14 +9,15 @@ from typing import Literal
 
 from pipeline.config.model import Source
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.formats import arrow_file, json_lines
+from pipeline.ingest.formats import arrow_file, excel, json_lines
 from pipeline.ingest.formats.detect import detect_format
-from pipeline.ingest.reading_note import ReadingNote, merge_notes
+from pipeline.ingest.reading_note import NEW_DATA, ReadingNote, merge_notes
 from pipeline.ingest.sources.converted import ConvertedFile
 from pipeline.ingest.sources.endings import CONVERTED
 from pipeline.ingest.sources.files import File, check_unchanged
 
 NAMES: Mapping[str, tuple[str, str]] = {
+    "excel": ("Excel", "CSV"),
     "jsonl": ("JSON Lines", "Parquet"),
     "arrow": ("Arrow", "Parquet"),
 }
@@ -66,21 +67,33 @@ def open_files(files: Sequence[File], source: Source, where: str) -> ReadableFil
     kind = detect_format(files, source)
     if kind not in CONVERTED:
         return ReadableFiles("csv" if kind == "csv" else "parquet", list(files), source, {}, ())
-    copied = [replace(file, converted=_convert(file, kind, source)) for file in files]
+    place = "" if where == NEW_DATA else where
+    copied = [replace(file, converted=_convert(file, kind, source, place)) for file in files]
     copies = [file.converted for file in copied if file.converted is not None]
     name, target = NAMES[kind]
     count = "" if len(copies) == 1 else f"{len(copies):,} files of "
     notes = [ReadingNote("format", f"{count}{name} converted to {target} for this run")]
     notes += merge_notes(*(copy.notes for copy in copies))
     unreadable = {n: reason for copy in copies for n, reason in copy.unreadable}
+    if kind == "excel":
+        syntax: dict[str, object] = {"delimiter": ",", "quote": '"', "encoding": None}
+        syntax["newlines_in_values"] = any(copy.newlines_in_values for copy in copies)
+        csv = source.csv.model_copy(update=syntax)
+        source = source.model_copy(update={"csv": csv})
     return ReadableFiles(copies[0].format, copied, source, unreadable, tuple(notes))
 
 
-def _convert(file: File, kind: str, source: Source) -> ConvertedFile:
-    key = (kind, file.path, file.size, file.fingerprint)
+def _convert(file: File, kind: str, source: Source, where: str) -> ConvertedFile:
+    key: tuple[object, ...] = (kind, file.path, file.size, file.fingerprint)
+    if kind == "excel":
+        key = (*key, source.sheet, where)
     with _lock:
         if key not in _copies:
             check_unchanged(file)
-            _copies[key] = CONVERTERS[kind](file, source.storage_options)
+            options = source.storage_options
+            if kind == "excel":
+                _copies[key] = excel.convert(file, options, source.sheet, where)
+            else:
+                _copies[key] = CONVERTERS[kind](file, options)
             check_unchanged(file)
         return _copies[key]

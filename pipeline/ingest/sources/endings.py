@@ -13,11 +13,12 @@ COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", 
 CONVERTED_ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl", ".feather": "arrow",
     ".arrow": "arrow", ".arrows": "arrow", ".ipc": "arrow",
+    ".xlsx": "excel", ".xlsm": "excel", ".xlsb": "excel", ".xls": "excel", ".ods": "excel",
 }  # fmt: skip
 CONVERTED = frozenset(CONVERTED_ENDINGS.values())
 """Formats of which a copy in CSV or Parquet is read."""
 PACKED = (".zip", ".7z", ".lz4")
-OTHERS = (".json", ".xlsx", ".xls", ".orc", ".avro", ".dta",
+OTHERS = (".json", ".orc", ".avro", ".dta",
           ".sas7bdat", ".sav", ".pkl", ".pickle", ".h5", ".db", ".sqlite")  # fmt: skip
 """Endings of other formats that users often try."""
 
