@@ -104,8 +104,8 @@ def plan_blocks(
             count = block.rows if left is None else min(left, block.rows)
             limited = count < block.rows
             records = None if limited else block.records
-            block = replace(block, first_row=first_row, rows=count, limited=limited)
-            planned.append(replace(block, records=records))
+            part = replace(block, first_row=first_row, rows=count, limited=limited)
+            planned.append(replace(part, records=records))
             first_row += count
     return planned
 
