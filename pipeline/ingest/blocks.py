@@ -35,7 +35,7 @@ class Block:
     stop: int | None = None
     """CSV: bytes of the (decompressed) content, header excluded; None is the end."""
     first_line: int = 1
-    """CSV: line of the file that begins at ``start``, counted from 1."""
+    """Line of the file that begins at ``start``, or its row for Parquet, counted from 1."""
     groups: tuple[int, ...] = ()
     """Parquet: row groups."""
     limited: bool = False
@@ -115,14 +115,15 @@ def _split_parquet(
 ) -> Iterator[Block]:
     groups: list[int] = []
     rows = size = 0
+    first = 1
     row_groups = parquet.list_row_groups(file, contract.storage_options)
     for i, (group_rows, group_bytes) in enumerate(row_groups):
         if groups and size + group_bytes > block_bytes:
-            yield Block(number, 0, rows, groups=tuple(groups), size=size)
-            groups, rows, size = [], 0, 0
+            yield Block(number, 0, rows, first_line=first, groups=tuple(groups), size=size)
+            groups, rows, size, first = [], 0, 0, first + rows
         groups, rows, size = [*groups, i], rows + group_rows, size + group_bytes
     if rows:
-        yield Block(number, 0, rows, groups=tuple(groups), size=size)
+        yield Block(number, 0, rows, first_line=first, groups=tuple(groups), size=size)
 
 
 def _split_csv(contract: Contract, number: int, file: File, block_bytes: int) -> Iterator[Block]:

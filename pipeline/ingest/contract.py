@@ -26,7 +26,7 @@ class Contract:
     columns: tuple[SourceColumn, ...]
     files: tuple[File, ...]
     dialect: Dialect | None = None
-    """Dialect of CSV; None for Parquet."""
+    """Dialect of CSV; None for Parquet, unless a run reads it: words in text of numbers."""
     rows: int | None = None
     """Number of all rows, which the footers of Parquet give."""
     row_bytes: float | None = None

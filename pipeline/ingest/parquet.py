@@ -178,7 +178,7 @@ def read_row_groups(
 ) -> pa.Table:
     """Read the columns of these row groups, text as dictionaries."""
     names = [c.name for c in columns]
-    text = [c.name for c in columns if c.type == "text"]
+    text = [c.name for c in columns if c.type == "text" and c.pattern is None]
     with open_parquet(file, options, text) as reader:
         tables = [
             reader.read_row_groups(
@@ -201,7 +201,7 @@ def read_first_rows(
     file: File, group: int, columns: list[SourceColumn], options: Mapping[str, object], rows: int
 ) -> pa.Table:
     """Read at most ``rows`` rows of a row group; little more than these is decoded."""
-    text = [c.name for c in columns if c.type == "text"]
+    text = [c.name for c in columns if c.type == "text" and c.pattern is None]
     names = [c.name for c in columns]
     with open_parquet(file, options, text) as reader:
         arrays: dict[str, pa.ChunkedArray] = {}

@@ -10,13 +10,21 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from pipeline.config.model import ColumnType
 from pipeline.device import Frame, Frames
 from pipeline.errors import DataError
-from pipeline.ingest import arrow_to_frame, gpu_read_block, parquet, reader_stats, rejected
+from pipeline.ingest import (
+    arrow_to_frame,
+    gpu_read_block,
+    parquet,
+    parquet_text,
+    reader_stats,
+    rejected,
+)
 from pipeline.ingest.blocks import Block
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import block as csv_block
@@ -73,7 +81,7 @@ def _read_on_cpu(
     stored = [c for c in columns if not c.partition]
     bad: list[BadRow] = []
     if contract.format == "parquet":
-        ids, arrays = _read_parquet(block, contract, stored)
+        ids, arrays, bad = _read_parquet(block, contract, stored)
     else:
         file, dialect = contract.files[block.file], contract.csv_dialect
         data = read_range(file, contract.storage_options, block.start, block.stop)
@@ -133,15 +141,17 @@ def _find_wider_type(column: SourceColumn, value: str, dialect: Dialect) -> Colu
 
 def _read_parquet(
     block: Block, contract: Contract, columns: list[SourceColumn]
-) -> tuple[pd.Index, dict[str, Any]]:
+) -> tuple[pd.Index, dict[str, Any], list[BadRow]]:
     file = contract.files[block.file]
     table = parquet.read_row_groups(file, list(block.groups), columns, contract.storage_options)
     table = table.slice(0, block.rows)
-    ids = pd.RangeIndex(block.first_row, block.first_row + block.rows)
+    bad: dict[int, BadRow] = {}
     arrays = {}
     for column in columns:
         try:
-            arrays[column.name] = arrow_to_frame.to_storage_array(column, table[column.name])
+            array, misfits = parquet_text.to_storage_array(
+                column, table[column.name], contract.dialect
+            )
         except pa.ArrowInvalid as error:
             fix = f"set {contract.where}.types: {{{column.name}: float}} or text"
             if column.type == "text":
@@ -153,4 +163,14 @@ def _read_parquet(
             raise DataError(
                 f"{file.path}, column {column.name!r}: {str(error).splitlines()[0]}", fix=fix
             ) from None
-    return ids, arrays
+        arrays[column.name] = array
+        for row, value in misfits.items():
+            reason = f"not {column.describe_rule(contract.dialect)}"
+            place = (block.first_line + row, block.first_row + row)
+            bad.setdefault(row, BadRow(file.path, *place, column.name, value, reason, ""))
+    ids: pd.Index = pd.RangeIndex(block.first_row, block.first_row + block.rows)
+    if bad:
+        good = np.ones(block.rows, dtype=bool)
+        good[list(bad)] = False
+        ids, arrays = ids[good], {name: array[good] for name, array in arrays.items()}
+    return ids, arrays, [bad[row] for row in sorted(bad)]

@@ -30,7 +30,8 @@ class BadRow:
         """Return place, value and reason on one line."""
         value = "" if self.value is None else f"{shorten(self.value)} is "
         column = "" if self.column is None else f", column {self.column!r}"
-        return f"{self.file}, line {self.line}{column}: {value}{self.reason}"
+        place = f"line {self.line}" if self.text else f"row {self.line}"
+        return f"{self.file}, {place}{column}: {value}{self.reason}"
 
 
 def build_error(bad: list[BadRow], fix: str) -> DataError:

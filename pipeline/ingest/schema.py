@@ -8,16 +8,15 @@ from dataclasses import replace
 from pipeline.config.model import Source
 from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, suggest_or_list
-from pipeline.ingest import parquet
+from pipeline.ingest import parquet, parquet_match
 from pipeline.ingest.column_names import match_source
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.csv.date_formats import is_zoned
 from pipeline.ingest.csv.header import UNNAMED
 from pipeline.ingest.csv.types import SourceColumn, make_asked_column
 from pipeline.ingest.folder_columns import infer_folders
 from pipeline.ingest.formats.convert import open_files
 from pipeline.ingest.infer_csv import compare_columns, infer_from_csv
-from pipeline.ingest.reading_note import NEW_DATA, ReadingNote, suggest_type
+from pipeline.ingest.reading_note import NEW_DATA, ReadingNote, merge_notes, suggest_type
 from pipeline.ingest.sources.files import (
     File,
     add_folder_keys,
@@ -115,40 +114,52 @@ def _infer_from_parquet(
     rows = 0
     merged: ColumnsByName = {}
     unreadable: dict[str, str] = {}
+    match = None
+    if trained is not None:
+        match = parquet_match.NewParquet(trained.columns, set(source.types), trained.dialect)
+    flags: dict[str, bool] = {}
     for file in files:
         with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
             arrow = reader.schema_arrow
-        source = match_source(source, [*arrow.names, *dict(file.partitions)])
-        columns, reasons = parquet.list_source_columns(arrow, file.path, source.types)
+            source = match_source(source, [*arrow.names, *dict(file.partitions)])
+            columns, reasons = parquet.list_source_columns(arrow, file.path, source.types)
+            if match is not None:
+                match.add(reader, file.path, columns)
+            else:
+                zero_or_one = parquet_match.find_flags(reader.metadata, columns)
+                flags = {n: flags.get(n, True) and n in zero_or_one for n in columns}
         unreadable |= reasons
         merged = merged or columns
         _check_same_types(merged, columns, files[0], file, source.types)
-        _check_readable(columns, file, source.types, trained)
+        if match is None:
+            _check_readable(columns, file, source.types)
         # a column that is all missing here gets its type from another file
         merged = {n: c or columns[n] for n, c in merged.items()}
-    if trained is None and not rows:
+    if match is None and not rows:
         raise SchemaError(f"{files[0].path} has columns but no rows", fix="name files with rows")
-    typed: list[SourceColumn] = []
+    typed = {}
     for name, stored in merged.items():
         # a column of only missing values is read as float
         column = make_asked_column(name, source.types.get(name, "float"))
         if stored is not None and (name not in source.types or column.type == stored.type):
-            typed.append(stored)
+            typed[name] = replace(stored, is_flag=flags.get(name, False))
             continue
         if stored is not None and column.pattern and stored.pattern:
             # it shows whether the file's times have a zone
             column = replace(column, pattern=stored.pattern)
-        typed.append(column)
+        typed[name] = column
+    typed |= match.columns if match else {}
     folders = infer_folders(files, source.types, set(merged))
     return Contract(
         "parquet",
-        tuple(typed + folders),
+        (*typed.values(), *folders),
         tuple(files),
+        match.dialect if match else None,
         rows=rows,
-        unreadable=unreadable,
+        unreadable={n: reason for n, reason in unreadable.items() if n not in typed},
         storage_options=source.storage_options,
-        notes=() if trained else tuple(_note_index(unreadable, where)),
+        notes=merge_notes(match.notes) if match else tuple(_note_index(unreadable, where)),
         where=where,
     )
 
@@ -163,12 +174,6 @@ def _note_index(unreadable: Mapping[str, str], where: str) -> Iterator[ReadingNo
             yield ReadingNote("column", f"left out: {reason}", name, change)
 
 
-def _describe_type(column: SourceColumn | None) -> str:
-    if column is None:
-        return ""
-    return f"{column.type} with zone" if is_zoned(column.pattern) else column.type
-
-
 def _check_same_types(
     merged: ColumnsByName,
     columns: ColumnsByName,
@@ -180,7 +185,8 @@ def _check_same_types(
     missing = {n for n, c in columns.items() if n in merged and (c is None or merged[n] is None)}
     free = {*types, *missing}
     before, after = (
-        {n: "" if n in free else _describe_type(c) for n, c in x.items()} for x in (merged, columns)
+        {n: "" if n in free else parquet_match.describe_type(c) for n, c in x.items()}
+        for x in (merged, columns)
     )
     if difference := compare_columns(before, after):
         raise SchemaError(
@@ -191,27 +197,13 @@ def _check_same_types(
         )
 
 
-def _check_readable(
-    columns: ColumnsByName,
-    file: File,
-    types: Mapping[str, str],
-    trained: Contract | None,
-) -> None:
-    """Check each column of a file against the type that it will be read as."""
-    run = {c.name: c for c in trained.columns} if trained else {}
+def _check_readable(columns: ColumnsByName, file: File, types: Mapping[str, str]) -> None:
+    """Check each column of a file against the type that the config gives."""
     for name, column in columns.items():
-        asked = types.get(name)
-        if asked is None or (asked == "text" and trained is None):
-            continue
-        # Times with and without a zone have one type, but another meaning.
-        is_time = column is not None and column.type == "datetime"
-        is_time = is_time and name in run and run[name].type == "datetime"
-        other_zone = is_time and _describe_type(column) != _describe_type(run[name])
-        if other_zone or not parquet.is_readable_as(column, asked):
-            must = _describe_type(run[name]) if name in run else asked
+        asked = types.get(name, "text")
+        if asked != "text" and not parquet.is_readable_as(column, asked):
             raise SchemaError(
-                f"{file.path}, column {name!r} is {_describe_type(column)}, it must be {must}",
-                fix="write it with the type that the models were trained on"
-                if trained
-                else "read it as it is and convert it with the op `cast`",
+                f"{file.path}, column {name!r} is {parquet_match.describe_type(column)}, "
+                f"it must be {asked}",
+                fix="read it as it is and convert it with the op `cast`",
             )

@@ -14,7 +14,7 @@ NEW_DATA: dict[str, Case] = {
     "every column missing": bad_new("p,q\n1,2\n", "3 needed column", "- a", "- b", "- t"),
     "text in a number": bad_new(NEW + "oops,x,2024-01-01\n", "line 4", "'a'", "'oops'", "trained on an integer"),
     "a fraction in an integer": bad_new(NEW + "1.5,x,2024-01-01\n", "line 4", "'1.5'", "trained on an integer"),
-    "integers as pandas writes them": bad_new("a,b,t\n1.0,x,2024-01-01\n,y,2024-01-02\n", "line 2", "'1.0'", "Int64"),
+    "a fraction beside integers as pandas writes them": bad_new("a,b,t\n1.0,x,2024-01-01\n2.5,y,2024-01-02\n", "line 3", "'2.5'", "trained on an integer"),
     "a date of another format": bad_new(NEW + "3,x,02/01/2024\n", "line 4", "'t'", "02/01/2024"),
     "a row too short": bad_new(NEW + "3\n", "line 4", "1 fields instead of 3"),
     "a row that is not UTF-8": bad_new(f"{NEW}3,éé,2024-01-03\n".encode() + b"3,\xff,2024-01-03\n", "line 5", "UTF-8"),
@@ -23,7 +23,10 @@ NEW_DATA: dict[str, Case] = {
     "gzip cut off": bad_new(gzip.compress(NEW.encode() * 99)[:-9], r"n\.csv\.gz", "damaged", name="n.csv.gz"),
     "Parquet cut off": bad_new(parquet()[:-9], r"n\.parquet is not a readable Parquet file", name="n.parquet"),
     "Parquet of another type": bad_new(
-        parquet(a=["1"] * 60, t=["2024-01-01"] * 60), r"n\.parquet, column 'a' is text, it must be integer", "trained", name="n.parquet",
+        parquet(a=[True] * 60, t=["2024-01-01"] * 60), r"n\.parquet, column 'a' is bool, it must be integer", "trained", name="n.parquet",
+    ),
+    "Parquet of text that is no number": bad_new(
+        parquet(a=["1"] * 7 + ["oops"] * 53, t=["2024-01-01"] * 60), r"n\.parquet, row 8, column 'a': 'oops' is not an integer", "trained", name="n.parquet",
     ),
     "Parquet without a column": bad_new(parquet(), r"- t \(date\)|- t \(datetime\)", name="n.parquet"),
     "no such file": bad_predict("predict done nn.csv --out o.csv", r"'nn\.csv'", r"did you mean 'n\.csv'"),

@@ -315,8 +315,8 @@ def test_new_parquet(tmp_path, wanted):
     frame = whole(match_contract(wanted, new, ["n", "f", "s", "t"]))
     assert [str(frame[n].dtype) for n in "nft"] == ["Int64", "float64", "datetime64[us]"]
     for wrong, message in (
-        ({"s": [1]}, "column 's' is integer, it must be text"),
-        ({"n": ["1"]}, "column 'n' is text, it must be integer"),
+        ({"f": [True]}, "column 'f' is bool, it must be float"),
+        ({"n": pa.array([1], pa.date32())}, "column 'n' is date, it must be integer"),
         (
             {"t": pa.array([0], pa.timestamp("us", "UTC"))},
             "datetime with zone, it must be datetime",

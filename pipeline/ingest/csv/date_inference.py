@@ -75,7 +75,8 @@ def reinfer_date(trained: SourceColumn, fit: TypeTester) -> SourceColumn:
     """Infer how new data write the dates of a run's column: as there, if that fits.
 
     Otherwise another format is taken if day and month are in the order of the run, or cannot be
-    confused. Times without a zone are not taken for times with one, nor dates for times.
+    confused. Times without a zone are not taken for times with one. Dates and times are, because
+    pandas leaves out times that are midnight in all rows.
     """
     if fit(trained):
         return trained
@@ -85,7 +86,7 @@ def reinfer_date(trained: SourceColumn, fit: TypeTester) -> SourceColumn:
     columns = [
         SourceColumn(trained.name, kind, pattern)
         for kind, pattern in formats
-        if kind == trained.type and is_zoned(pattern) == is_zoned(trained.pattern)
+        if is_zoned(pattern) == is_zoned(trained.pattern)
     ]
     columns = [c for c in columns if fit(c)]
     orders = {find_order(c.pattern) for c in columns} - {""}
