@@ -48,14 +48,25 @@ def mask_words(values: pa.ChunkedArray, words: Collection[str]) -> pa.ChunkedArr
         values: dictionaries of strings, without nulls.
         words: at least the empty word.
     """
-    chunks = [_mask_chunk(chunk, words) for chunk in values.chunks]
+    # One dictionary per block instead of one per chunk: 4 % of the time of reading 10 M flights.
+    values = values.unify_dictionaries()
+    if not values.num_chunks or not len(values.chunk(0).dictionary):
+        return values
+    keep = _find_values(values.chunk(0).dictionary, words)
+    if keep.all():
+        return values
+    places = np.where(keep, np.cumsum(keep) - 1, -1).astype("int32")
+    kept_values = values.chunk(0).dictionary.filter(pa.array(keep))
+    chunks = []
+    for chunk in values.chunks:
+        place = places[chunk.indices.to_numpy()]
+        indices = pa.array(place, mask=place < 0)
+        chunks.append(pa.DictionaryArray.from_arrays(indices, kept_values))
     return pa.chunked_array(chunks, values.type)
 
 
-def _mask_chunk(chunk: pa.DictionaryArray, words: Collection[str]) -> pa.DictionaryArray:
-    dictionary = chunk.dictionary
-    if not len(dictionary):
-        return chunk
+def _find_values(dictionary: pa.Array, words: Collection[str]) -> np.ndarray:
+    """Return a bool array (n,), False where a value is blank or one of the words."""
     # Numpy on the buffers leaves few values to compare: 1 ms per 350,000 instead of 10 ms.
     _, offset_buffer, data = dictionary.buffers()
     offsets = np.frombuffer(offset_buffer, dtype="int32")
@@ -71,10 +82,6 @@ def _mask_chunk(chunk: pa.DictionaryArray, words: Collection[str]) -> pa.Diction
     short = dictionary.take(pa.array(at))
     gone = pc.is_in(short, pa.array(words, pa.string()))
     gone = pc.or_(gone, pc.equal(pc.utf8_trim(short, BLANK), ""))
-    if not gone.true_count:
-        return chunk
     keep = np.ones(len(dictionary), dtype=bool)
     keep[at[gone.to_numpy(zero_copy_only=False)]] = False
-    place = np.where(keep, np.cumsum(keep) - 1, -1).astype("int32")[chunk.indices.to_numpy()]
-    indices = pa.array(place, mask=place < 0)
-    return pa.DictionaryArray.from_arrays(indices, dictionary.filter(pa.array(keep)))
+    return keep
