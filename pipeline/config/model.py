@@ -101,7 +101,7 @@ class Source(Section):
 
     path: Paths
     """A file, folder or glob, or a list of them: local, or s3://, gs://, abfs://, http(s)://."""
-    format: Literal["auto", "csv", "parquet", "jsonl", "arrow", "excel"] = "auto"
+    format: Literal["auto", "csv", "parquet", "jsonl", "arrow", "excel", "delta"] = "auto"
     """auto: by the ending. ``arrow`` is Feather or Arrow IPC."""
     csv: Csv = Csv()
     sheet: str | Annotated[int, Field(ge=1)] | None = None

@@ -22,11 +22,12 @@ from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_ops
 from pipeline.ingest.column_names import match_config
 from pipeline.ingest.contract import Contract
+from pipeline.ingest.formats.convert import find_source_files
 from pipeline.ingest.labels import split
 from pipeline.ingest.labels.target import name_target_in_errors, parse_target
 from pipeline.ingest.reading_note import ReadingNote, merge_notes
 from pipeline.ingest.schema import infer_contract
-from pipeline.ingest.sources.files import File, find_files
+from pipeline.ingest.sources.files import File
 from pipeline.ingest.tables import read_table
 from pipeline.memory.planner import device_limit
 from pipeline.schema import RESERVED, Schema
@@ -123,7 +124,9 @@ def prepare_job(config: Config) -> Job:
         filters = _parse_filters(parsed, source)
         others = [op for op in parsed if not isinstance(op, Filter)]
         names = [op.table for op in others if isinstance(op, Join)]
-        files = {n: find_files(config.data.tables[n]) for n in names if n in config.data.tables}
+        files = {
+            n: find_source_files(config.data.tables[n]) for n in names if n in config.data.tables
+        }
         # Fingerprints come first: a file that changes while it is read counts as changed later.
         ops, tables, notes = _load_tables(others, config)
         contract = replace(contract, notes=merge_notes(contract.notes, notes))

@@ -101,6 +101,7 @@ class Contract:
         data["schema"] = self.schema.to_json()
         for file in data["files"]:
             del file["converted"]  # the copy is gone when the run has ended
+            del file["table_columns"]
         return data
 
     @staticmethod

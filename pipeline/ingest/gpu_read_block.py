@@ -166,6 +166,8 @@ def _read_row_groups(
     if is_url(file.read_path):
         raise NeedsCpuReader("files of an object store")
     with parquet.open_parquet(file, contract.storage_options) as reader:
+        if lacking := [c.name for c in columns if c.name not in reader.schema_arrow.names]:
+            raise NeedsCpuReader(f"{lacking[0]}: a column that a file of a Delta table lacks")
         types = {c.name: reader.schema_arrow.field(c.name).type for c in columns}
         groups = [reader.metadata.row_group(g) for g in block.groups]
         chunks = [group.column(i) for group in groups for i in range(group.num_columns)]

@@ -67,6 +67,9 @@ def open_parquet(
 
 def _parse_footer(stream: Any, file: File, text: Sequence[str]) -> pq.ParquetFile:
     try:
+        if file.table_columns and text:  # Arrow fails at names that the file lacks
+            names = set(pq.ParquetFile(stream).schema_arrow.names)
+            text = [name for name in text if name in names]
         return pq.ParquetFile(stream, read_dictionary=list(text))
     except pa.ArrowException:  # a subclass of ValueError; `open_parquet` explains it
         raise
@@ -180,11 +183,12 @@ def read_row_groups(
     names = [c.name for c in columns]
     text = [c.name for c in columns if c.type == "text" and c.pattern is None]
     with open_parquet(file, options, text) as reader:
+        stored = [name for name in names if name in reader.schema_arrow.names]
         tables = [
             reader.read_row_groups(
-                list(numbers), columns=names[at : at + AT_ONCE], use_threads=False
+                list(numbers), columns=stored[at : at + AT_ONCE], use_threads=False
             )
-            for at in range(0, len(names), AT_ONCE)
+            for at in range(0, len(stored), AT_ONCE)
         ]
         claimed = sum(reader.metadata.row_group(i).num_rows for i in numbers)
     for table in tables:
@@ -194,7 +198,8 @@ def read_row_groups(
                 f"{table.num_rows:,}",
                 fix=INCOMPLETE,
             )
-    return pa.table({name: table[name] for table in tables for name in table.column_names})
+    arrays = {name: table[name] for table in tables for name in table.column_names}
+    return pa.table({n: arrays[n] if n in arrays else pa.nulls(claimed) for n in names})
 
 
 def read_first_rows(
@@ -204,9 +209,11 @@ def read_first_rows(
     text = [c.name for c in columns if c.type == "text" and c.pattern is None]
     names = [c.name for c in columns]
     with open_parquet(file, options, text) as reader:
-        arrays: dict[str, pa.ChunkedArray] = {}
-        for at in range(0, len(names), AT_ONCE):
-            some = names[at : at + AT_ONCE]
+        count = min(rows, reader.metadata.row_group(group).num_rows)
+        arrays: dict[str, pa.ChunkedArray] = {name: pa.nulls(count) for name in names}
+        stored = [name for name in names if name in reader.schema_arrow.names]
+        for at in range(0, len(stored), AT_ONCE):
+            some = stored[at : at + AT_ONCE]
             batches = reader.iter_batches(rows, [group], columns=some, use_threads=False)
             first = next(batches, None)
             table = reader.schema_arrow.empty_table() if first is None else pa.table(first)

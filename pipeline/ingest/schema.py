@@ -20,7 +20,6 @@ from pipeline.ingest.reading_note import NEW_DATA, ReadingNote, merge_notes, sug
 from pipeline.ingest.sources.files import (
     File,
     add_folder_keys,
-    find_files,
 )
 
 ColumnsByName = dict[str, SourceColumn | None]
@@ -39,7 +38,7 @@ def infer_contract(source: Source, where: str = "data") -> Contract:
         SchemaError: files differ in columns or types, or do not have the format of their names.
         ConfigError: ``types`` names a column that does not exist.
     """
-    readable = open_files(find_files(source), source, where)
+    readable = open_files(source, where)
     if readable.format == "parquet":
         contract = _infer_from_parquet(readable.files, readable.source, where)
     else:
@@ -65,7 +64,7 @@ def match_contract(
         InputError: a file does not exist or cannot be read.
         SchemaError: needed columns are missing or have another type.
     """
-    readable = open_files(find_files(source), source, NEW_DATA)
+    readable = open_files(source, NEW_DATA)
     files, source = readable.files, readable.source
     types = {c.name: c.config_type for c in trained.columns}
     # A CSV has no types of its own, so every column gets that of the run. The types of Parquet are
@@ -130,6 +129,8 @@ def _infer_from_parquet(
                 zero_or_one = parquet_match.find_flags(reader.metadata, columns)
                 flags = {n: flags.get(n, True) and n in zero_or_one for n in columns}
         unreadable |= reasons
+        lacking = {n for n in file.table_columns if n not in columns and n not in reasons}
+        columns |= dict.fromkeys(sorted(lacking))
         merged = merged or columns
         _check_same_types(merged, columns, files[0], file, source.types)
         if match is None:

@@ -8,13 +8,14 @@ from threading import Lock
 from typing import Literal
 
 from pipeline.config.model import Source
+from pipeline.errors import SchemaError
 from pipeline.ingest.contract import Contract
-from pipeline.ingest.formats import arrow_file, excel, json_lines
+from pipeline.ingest.formats import arrow_file, delta, excel, json_lines
 from pipeline.ingest.formats.detect import detect_format
 from pipeline.ingest.reading_note import NEW_DATA, ReadingNote, merge_notes
 from pipeline.ingest.sources.converted import ConvertedFile
 from pipeline.ingest.sources.endings import CONVERTED
-from pipeline.ingest.sources.files import File, check_unchanged
+from pipeline.ingest.sources.files import DELTA_LOG, File, check_unchanged, find_files
 
 NAMES: Mapping[str, tuple[str, str]] = {
     "excel": ("Excel", "CSV"),
@@ -54,8 +55,30 @@ class ReadableFiles:
         )
 
 
-def open_files(files: Sequence[File], source: Source, where: str) -> ReadableFiles:
-    """Detect the format of files, and convert them if it is neither CSV nor Parquet.
+def find_source_files(source: Source) -> Sequence[File]:
+    """Find the files of a source, which may be a Delta table."""
+    return delta.find_files(source).files if _is_delta(source) else find_files(source)
+
+
+def _is_delta(source: Source) -> bool:
+    """Return whether the paths are Delta tables.
+
+    Raises:
+        SchemaError: only some of them are.
+    """
+    if source.format not in ("auto", "delta"):
+        return False
+    others = [path for path in source.path if not delta.is_table(path, source)]
+    if others and (source.format == "delta" or len(others) < len(source.path)):
+        raise SchemaError(
+            f"{others[0]} is not a Delta table: it has no folder {DELTA_LOG}",
+            fix="name Delta tables alone, or files alone",
+        )
+    return not others
+
+
+def open_files(source: Source, where: str) -> ReadableFiles:
+    """Find the files of a source, and convert them if they are neither CSV nor Parquet.
 
     A file is converted once in a process, as long as it does not change.
 
@@ -64,6 +87,11 @@ def open_files(files: Sequence[File], source: Source, where: str) -> ReadableFil
         DataError: a file cannot be converted.
         MachineError: the disk has no room for the copies, or a library is not installed.
     """
+    if _is_delta(source):
+        tables = delta.find_files(source)
+        typed = source.model_copy(update={"types": {**tables.types, **source.types}})
+        return ReadableFiles("parquet", list(tables.files), typed, {}, tables.notes)
+    files = find_files(source)
     kind = detect_format(files, source)
     if kind not in CONVERTED:
         return ReadableFiles("csv" if kind == "csv" else "parquet", list(files), source, {}, ())

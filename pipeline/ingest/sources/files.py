@@ -25,6 +25,7 @@ from pipeline.ingest.sources.filesystems import (
     translate_errors,
 )
 
+DELTA_LOG = "_delta_log"
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's word for a missing key
 
 
@@ -43,6 +44,8 @@ class File:
     """Encoding of a CSV's text, by Python's name (`pipeline.ingest.sources.encodings`)."""
     converted: ConvertedFile | None = None
     """The copy that is read in the file's place; changes are noticed by the file itself."""
+    table_columns: tuple[str, ...] = ()
+    """Columns of the Delta table; those that a Parquet file lacks are missing in all its rows."""
 
     @property
     def format(self) -> str:
@@ -112,6 +115,12 @@ def _expand(path: str, source: Source) -> list[File]:
     root, wanted = _find_root(path), []
     for file in listed:
         below = file.path[len(root) :] if file.path.startswith(root) else file.path
+        if f"/{DELTA_LOG}/" in below:
+            table = file.path.partition(f"/{DELTA_LOG}/")[0]
+            raise InputError(
+                f"{table} is a Delta table, whose files are named by its log",
+                fix=f"name the table itself: path: {table}",
+            )
         # Spark and others leave such files beside the data: _SUCCESS, .part-0.crc
         hidden = any(part[:1] in (".", "_") for part in re.split(r"[/\\]", below) if part)
         if not hidden and (source.format != "auto" or file.format):
@@ -166,12 +175,12 @@ def _find_local(path: str) -> tuple[list[File], str]:
             for match in matches
             for n in (_list_folder(match) if os.path.isdir(match) else [match])
         ]
-        return [_local_file(n, _find_root(path)) for n in sorted(set(names))], "glob"
+        return [describe_local_file(n, _find_root(path)) for n in sorted(set(names))], "glob"
     except (OSError, ValueError) as error:
         raise InputError(f"{path!r} cannot be read: {describe_os_error(error)}") from None
     if stat.S_ISDIR(mode):
-        return [_local_file(name, path) for name in _list_folder(path)], "folder"
-    return [_local_file(path, path)], "file"
+        return [describe_local_file(name, path) for name in _list_folder(path)], "folder"
+    return [describe_local_file(path, path)], "file"
 
 
 def _list_folder(folder: str) -> list[str]:
@@ -179,7 +188,8 @@ def _list_folder(folder: str) -> list[str]:
     return [os.path.join(at, name) for at, _, names in walked for name in names]
 
 
-def _local_file(path: str, root: str) -> File:
+def describe_local_file(path: str, root: str | None = None) -> File:
+    """Return a local file, with the ``key=value`` folders below a root."""
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):
@@ -190,7 +200,7 @@ def _local_file(path: str, root: str) -> File:
             raise PermissionError(13, "permission denied")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {describe_os_error(error)}") from None
-    keys = () if path == root else _parse_folder_keys(path, root)
+    keys = () if root in (None, path) else _parse_folder_keys(path, root)
     return File(path, info.st_size, f"{info.st_size}-{info.st_mtime_ns}", keys)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from formats_input import read
 
 from pipeline.__main__ import run_command_line
 from pipeline.cluster.client import connect
@@ -88,6 +89,26 @@ def reference(tmp_path_factory):
     frame = pd.read_parquet(FLIGHTS / "flights.parquet").iloc[:9000]
     frame.to_parquet(folder / "flights.parquet")
     return run(flights(folder / "flights.parquet", **LOCAL), out=folder / "run")
+
+
+def test_a_delta_table_in_a_bucket(store, tmp_path):
+    import deltalake
+    import s3fs
+
+    frame = pd.DataFrame({"x": range(6), "word": ["a b", None, "c=d/é"] * 2})
+    for mode in ("append", "overwrite"):
+        deltalake.write_deltalake(tmp_path / "t", frame, partition_by=["word"], mode=mode)
+    s3fs.S3FileSystem().put(str(tmp_path / "t"), "air/table", recursive=True)
+    forget()
+    options = {"key": "${AWS_ACCESS_KEY_ID}", "secret": "${AWS_SECRET_ACCESS_KEY}"}
+    for given in ({}, options):
+        found, contract = read("s3://air/table/", storage_options=given)
+        found = found.sort_values("x").reset_index(drop=True)
+        assert found["word"].isna().tolist() == [False, True, False] * 2
+        assert found["word"].dropna().tolist() == ["a b", "c=d/é"] * 2
+        assert found["x"].tolist() == list(range(6))
+        assert "version 1" in contract.notes[0].message
+        assert all(file.path.startswith("s3://air/table/") for file in contract.files)
 
 
 @pytest.mark.parametrize("path", ["s3://air/parquet", "s3://air/csv/*.csv", "s3://air/*/b.parquet"])
