@@ -66,6 +66,11 @@ def compare_with_baseline(
     """
     measure, loss = MEASURE[target.task], None
     rows = _choose_rows(len(label))
+    if target.task == "multiclass":
+        # The loss needs the true class's probability alone. The others count by being finite.
+        codes = np.asarray(label).astype(np.int64)
+        finite, score = np.isfinite(score).all(axis=1), score[np.arange(len(codes)), codes]
+        score = np.where(finite, score, np.nan)
     weight = np.ones(len(label[rows])) if weight is None else np.asarray(weight[rows], np.float64)
     counts = weight > 0
     weight = weight[counts]
@@ -81,8 +86,7 @@ def compare_with_baseline(
         if target.task == "multiclass":
             share = np.asarray(prior, np.float64)
             codes = label.astype(np.int64)
-            true_share = score[np.arange(len(codes)), codes]
-            better = _log(true_share) - _log((share / (share.sum() or 1.0))[codes])
+            better = _log(score) - _log((share / (share.sum() or 1.0))[codes])
         else:
             # a difference of squares as a product: large values would lose the difference
             better = (score - float(np.mean(prior))) * (2 * label - score - float(np.mean(prior)))

@@ -80,11 +80,12 @@ def measure(target: Target, label: Values, score: Values, threshold: float | Non
         score: (n,) or (n, 2) for binary, (n, k) for multiclass, (n,) for regression.
         threshold: binary: a second confusion matrix at this threshold.
     """
-    label, score = np.asarray(label, np.float64), np.asarray(score, np.float64)
+    label = np.asarray(label, np.float64)
     if not np.isfinite(score).all():
         return {}
-    if target.task == "multiclass":
-        return _measure_multiclass(target, label.astype(np.int64), score)
+    if target.task == "multiclass":  # scores of many classes are not copied as a whole
+        return _measure_multiclass(target, label.astype(np.int64), np.asarray(score))
+    score = np.asarray(score, np.float64)
     # Of two columns, the last is the positive class, and the first is its complement.
     score = score[:, -1] if score.ndim == 2 else score
     if target.task == "regression":
@@ -159,7 +160,7 @@ def rank_importances(by_feature: Mapping[str, float]) -> list[Json]:
     return [{"feature": name, "value": float(value)} for name, value in ordered]
 
 
-def _measure_multiclass(target: Target, label: NDArray[np.int64], score: Floats) -> Json:
+def _measure_multiclass(target: Target, label: NDArray[np.int64], score: Values) -> Json:
     called = predict_labels("multiclass", score)
     rows = np.bincount(label, minlength=score.shape[1])
     by_rows = np.argsort(-rows, kind="stable")
@@ -186,15 +187,19 @@ def _measure_multiclass(target: Target, label: NDArray[np.int64], score: Floats)
                 "precision": hit / claimed if claimed else None,
                 "recall": hit / count if count else None,
                 "f1": 2 * hit / (count + claimed) if count + claimed else None,
-                "roc_auc": roc_auc(rank(true.astype(np.float64), score[:, k])),
+                "roc_auc": roc_auc(rank(true.astype(np.float64), score[:, k].astype(np.float64))),
             }
         )
     return {
         "confusion": [confusion],
         "classes": by_class,
         "points": {
-            names[k]: thin_curve(rank((label == k).astype(np.float64), score[:, k]))
+            names[k]: thin_curve(
+                rank((label == k).astype(np.float64), score[:, k].astype(np.float64))
+            )
             for k in by_rows[:CURVES_SHOWN]
         },
-        "calibration": bin_by_score(score.max(axis=1), (called == label).astype(np.float64)),
+        "calibration": bin_by_score(
+            score.max(axis=1).astype(np.float64), (called == label).astype(np.float64)
+        ),
     }

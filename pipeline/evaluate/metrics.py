@@ -186,23 +186,26 @@ def choose_best_model(metrics: Mapping[str, Any]) -> str:
     return next(iter(models))
 
 
-def _flatten_score(task: Task, score: Values) -> Floats:
-    """Return (n,) of binary or regression scores, (n, k) of multiclass, as float64."""
-    score = np.asarray(score, dtype=np.float64)
+def _flatten_score(task: Task, score: Values) -> Values:
+    """Return (n,) of binary or regression scores as float64, (n, k) of multiclass as they are."""
     if task == "multiclass":
-        return score
+        # each metric converts the column that it needs: a copy of 500 columns would be gigabytes
+        return np.asarray(score)
+    score = np.asarray(score, dtype=np.float64)
     return score[:, -1] if score.ndim == 2 else score
 
 
 def _drop_weightless_rows(
     task: Task, label: Values, score: Values, weight: Values | None
-) -> tuple[Floats, Floats, Floats | None]:
-    """Return labels, scores and weights of the rows with a weight above 0, as float64."""
+) -> tuple[Floats, Values, Floats | None]:
+    """Return labels, scores and weights of the rows with a weight above 0."""
     label, score = np.asarray(label, dtype=np.float64), _flatten_score(task, score)
     if weight is None:
         return label, score, None
     weight = np.asarray(weight, dtype=np.float64)
     counts = weight > 0
+    if counts.all():  # the usual case, in which nothing is copied
+        return label, score, weight
     return label[counts], score[counts], weight[counts]
 
 
@@ -239,7 +242,7 @@ def _measure_at(label: Floats, score: Floats, weight: Floats | None, threshold: 
     }
 
 
-def _measure_multiclass(label: Floats, score: Floats, weight: Floats | None) -> Metrics:
+def _measure_multiclass(label: Floats, score: Values, weight: Floats | None) -> Metrics:
     from sklearn.metrics import f1_score
 
     codes = label.astype(np.int64)
@@ -248,12 +251,12 @@ def _measure_multiclass(label: Floats, score: Floats, weight: Floats | None) -> 
     f1 = f1_score(codes, called, average="macro", sample_weight=weight, zero_division=0)
     # one class against the others, over the classes that occur
     areas = [
-        roc_auc(rank((codes == k).astype(np.float64), score[:, k], weight))
+        roc_auc(rank((codes == k).astype(np.float64), score[:, k].astype(np.float64), weight))
         for k in np.unique(codes)
     ]
     defined = [area for area in areas if area is not None]
     return {
-        "log_loss": _log_loss(score[np.arange(len(codes)), codes], weight),
+        "log_loss": _log_loss(score[np.arange(len(codes)), codes].astype(np.float64), weight),
         "accuracy": _mean(called == codes, weight),
         "f1_macro": float(f1),
         "roc_auc_ovr": float(np.mean(defined)) if defined else None,

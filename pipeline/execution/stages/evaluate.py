@@ -40,7 +40,9 @@ WARNINGS = "warnings.json"
 FILES = ("metrics.json", "curves.json", "predictions.parquet", WARNINGS)
 HELD_OUT: tuple[SetName, ...] = ("valid", "test")
 CHUNK_ROWS = 1 << 17
-"""Rows of a row group of predictions.parquet."""
+"""Rows of a row group of predictions.parquet at most."""
+CHUNK_VALUES = 1 << 21
+"""Scores of a row group at most, which are copied twice while it is written."""
 
 
 class EvaluateModels(Stage):
@@ -158,11 +160,14 @@ def held_out_values(frame: Frame, names: list[str], device_name: str) -> pd.Data
 def _write_predictions(path: Path, scores: Mapping[SetName, SetScores], target: Target) -> None:
     """Write a table of the held-out rows: valid, then test, each by row id."""
     writer: pq.ParquetWriter | None = None
+    by_model = scores["test"].score.values()
+    width = sum(score.shape[1] if score.ndim == 2 else 1 for score in by_model)
+    chunk = min(CHUNK_ROWS, max(1, CHUNK_VALUES // max(width, 1)))
     with atomic_write(path) as beside, ExitStack() as stack:
         # The test set has rows (`split.check_counts`), so the file always gets its columns.
         for which in HELD_OUT:
-            for start in range(0, len(scores[which].ids), CHUNK_ROWS):
-                rows = slice(start, start + CHUNK_ROWS)
+            for start in range(0, len(scores[which].ids), chunk):
+                rows = slice(start, start + chunk)
                 ids = scores[which].ids[rows]
                 columns: dict[str, Any] = {
                     "row": ids,
