@@ -27,7 +27,7 @@ from pipeline.execution.executor import open_scratch_run
 from pipeline.execution.run_stages import list_stages
 from pipeline.execution.run_state import LabeledData
 from pipeline.features.engine.lineage import trace_lineage
-from pipeline.memory.planner import freeze_objects
+from pipeline.memory.release import freeze_objects
 
 FORMAT = 1
 AUDIT_FILE = "audit.json"

@@ -19,7 +19,7 @@ from pipeline.execution.job import Job
 from pipeline.execution.run_state import RunState
 from pipeline.execution.stage import Stage, StageRun
 from pipeline.execution.stage_cache import StageCache, StageRecord
-from pipeline.memory.planner import release_memory
+from pipeline.memory.release import release_memory
 from pipeline.telemetry.transfer_meters import release_tables
 
 

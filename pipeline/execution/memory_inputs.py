@@ -165,11 +165,19 @@ def free_disk_at(folder: Path) -> int:
 
 
 def describe_plan(plan: MemoryPlan, csv: bool, workers: bool) -> list[str]:
-    """Return the ledger's notes on a plan that does not keep all rows in memory."""
-    if plan.in_memory:
-        return []
+    """Return the ledger's notes on rows that are not kept in memory, and on trees without room."""
     whose = "the workers' limit" if workers else "the limit"
-    notes = [
+    notes = []
+    # less than a quarter is within the accuracy of the plan
+    if plan.peak_of_all_rounds > plan.limit and plan.more_trees > plan.limit / 4:
+        notes.append(
+            f"trees: unless early stopping ends the training, XGBoost takes up to "
+            f"{plan.peak_of_all_rounds / 1e9:.1f} GB, {whose} is {plan.limit / 1e9:.1f} GB; "
+            "models.xgboost.rounds or max_depth limits it"
+        )
+    if plan.in_memory:
+        return notes
+    notes += [
         f"streaming: all rows in memory would take {plan.in_memory_peak / 1e9:.1f} GB, "
         f"{whose} is {plan.limit / 1e9:.1f} GB"
     ]
@@ -209,7 +217,7 @@ def collect_sizes(
     forest = job.models.get("forest")
     # Only `max_samples: auto` limits the rows that the forest draws from.
     limited = getattr(forest, "max_samples", "auto") == "auto"
-    histograms, trees = _boosting_bytes(job, rows, sample)
+    histograms, trees, more = _boosting_bytes(job, rows, sample)
     return Sizes(
         rows=rows,
         train=1 - split.valid - split.test,
@@ -236,25 +244,29 @@ def collect_sizes(
         device_memory=device or 0,
         histograms=histograms,
         boosted_trees=trees,
+        more_trees=more,
     )
 
 
-def _boosting_bytes(job: Job, rows: int, sample: DataSample) -> tuple[int, int]:
-    """Return the bytes of XGBoost's histograms, and of its trees."""
+def _boosting_bytes(job: Job, rows: int, sample: DataSample) -> tuple[int, int, int]:
+    """Return the bytes of XGBoost's histograms, its trees, and those that may follow."""
     xgboost, split = job.models.get("xgboost"), job.config.split
     if not isinstance(xgboost, XGBoostParams):
-        return 0, 0
+        return 0, 0, 0
     params = xgboost.resolve_auto(rows)
     assert params.max_depth != "auto"
     codes = _estimate_codes(job, int(rows * (1 - split.valid - split.test)), sample)
     # A column of codes has as many bins as values, whatever `max_bin` is.
     bins = sum(codes) + max(job.width - len(codes), 0) * min(params.max_bin, rows)
     growth = TreeGrowth(params.max_depth, params.max_leaves)
-    # Early stopping may end the training, so only the rounds before it are certain.
+    # Early stopping may end the training, so only the rounds before it are certain. With the rest,
+    # the plan would refuse trainings that stop early: `describe_plan` names it instead.
     stops = params.early_stopping if split.valid else 0
     rounds = min(params.rounds, stops or params.rounds)
-    trees = rounds * params.num_parallel_tree * sample.predictions_per_row
-    return histogram_bytes(int(bins), growth, rows), tree_bytes(trees, growth, rows)
+    each = params.num_parallel_tree * sample.predictions_per_row
+    trees = tree_bytes(rounds * each, growth, rows)
+    more = tree_bytes((params.rounds - rounds) * each, growth, rows)
+    return histogram_bytes(int(bins), growth, rows), trees, more
 
 
 def _estimate_codes(job: Job, rows: int, sample: DataSample) -> list[float]:

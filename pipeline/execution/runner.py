@@ -32,7 +32,8 @@ from pipeline.ingest.reading_note import ReadingNote
 from pipeline.ingest.sources import filesystems
 from pipeline.matrix import Target
 from pipeline.memory.cluster_capacity import check_workers
-from pipeline.memory.planner import MemoryPlan, freeze_objects
+from pipeline.memory.planner import MemoryPlan
+from pipeline.memory.release import freeze_objects
 from pipeline.telemetry.gauges import RunGauges
 from pipeline.telemetry.gpu_sampler import record_gpus
 from pipeline.telemetry.gpu_timeline import Timeline

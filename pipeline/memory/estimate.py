@@ -114,7 +114,9 @@ class Sizes:
     histograms: int = 0
     """Bytes of the histograms of XGBoost's tree, on its device: `histogram_bytes`."""
     boosted_trees: int = 0
-    """Bytes of XGBoost's trees: `tree_bytes`."""
+    """Bytes of XGBoost's trees: `tree_bytes` of the rounds that are certain."""
+    more_trees: int = 0
+    """Bytes of the trees of all other rounds, which early stopping may leave out."""
 
     @property
     def held_out(self) -> int:
@@ -238,7 +240,7 @@ def estimate_stages(
         # models other than the forest get all rows that fit
         fitted = min(fitted, most) if name == "forest" else fitted
         estimates.append(_estimate_training(s, stage, base, rows=fitted, valid=valid, bins=bins))
-        base["trees"] += _forest_bytes(s) if name == "forest" else 0
+        base["trees"] += _model_bytes(s, name)
     if "xgboost" in s.models:  # it trains last, and releases the training set
         base["matrix"] = int(matrix * (1 - s.train))
     # id, label and the models' scores of a row
@@ -258,7 +260,7 @@ def estimate_stages(
             estimates.append(
                 _estimate_training(s, ids.refit_id(name), base, rows=fitted, valid=0, bins=bins)
             )
-            base["trees"] += _forest_bytes(s) if name == "forest" else 0
+            base["trees"] += _model_bytes(s, name)
     return estimates
 
 
@@ -304,7 +306,7 @@ def _beside_frames(s: Sizes, matrix: int) -> dict[str, int]:
 def _training_bytes(s: Sizes, name: str, rows: float, valid: float, bins: Bins) -> int:
     if name == "forest":
         histograms = FOREST_HISTOGRAMS * s.scores if s.device == "gpu" else 0
-        return int(rows * (13 * s.features + 40)) + _forest_bytes(s) + histograms
+        return int(rows * (13 * s.features + 40)) + _model_bytes(s, name) + histograms
     fixed = s.histograms + s.boosted_trees
     if bins == "host":
         pages = min((rows + valid) * s.bins_row, s.device_memory / DEVICE_PAGES)
@@ -316,8 +318,9 @@ def _training_bytes(s: Sizes, name: str, rows: float, valid: float, bins: Bins) 
     return int((rows + valid) * (1.1 * s.bins_row + 12) + rows * s.boosting_row) + fixed
 
 
-def _forest_bytes(s: Sizes) -> int:
-    return s.forest_nodes * (NODE + NODE_SCORE * s.scores)
+def _model_bytes(s: Sizes, name: str) -> int:
+    forest = s.forest_nodes * (NODE + NODE_SCORE * s.scores)
+    return forest if name == "forest" else s.boosted_trees
 
 
 def page_rows(rows: int, features: int) -> int:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.artifacts.stage_id import EVALUATE, StageId
@@ -93,6 +89,8 @@ class MemoryPlan:
     """Bytes that the run may use on its GPUs together; None: no GPU, or an unknown size."""
     short_of: str = "memory.host"
     """Config key of the limit because of which rows are sampled."""
+    more_trees: int = 0
+    """Bytes that XGBoost's trees take beyond the plan if early stopping ends no training."""
     has_enough_rows: bool = True
     """True if the models get the rows that they must have. Else `stages` show what that needs."""
 
@@ -114,6 +112,13 @@ class MemoryPlan:
     def device(self) -> int:
         """Peak bytes on the GPU."""
         return max(stage.device for stage in self.stages)
+
+    @property
+    def peak_of_all_rounds(self) -> int:
+        """Peak bytes on the host if early stopping ends no training."""
+        return self.more_trees + max(
+            (s.host for s in self.stages if s.stage.model == "xgboost"), default=0
+        )
 
     def find_stage(self, stage: StageId) -> StageEstimate | None:
         """Return the estimate of a stage by its name in the ledger; None if it has none."""
@@ -188,6 +193,7 @@ def plan_memory(
         staging=0,
         block_bytes=sizes.block_bytes,
         device_limit=device,
+        more_trees=sizes.more_trees,
     )
     if plan.fits and not level.stream:
         return plan
@@ -299,30 +305,3 @@ def available_memory() -> int:
     from distributed.system import MEMORY_LIMIT
 
     return int(MEMORY_LIMIT)
-
-
-@contextmanager
-def freeze_objects() -> Iterator[None]:
-    """Exclude the objects that exist now from garbage collection while the block runs.
-
-    `release_memory` collects after every stage. Scanning a million objects of libraries takes
-    0.2 s each time.
-    """
-    gc.collect()  # garbage that exists now would stay until the end
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def release_memory() -> None:
-    """Return unused memory of the allocators to the system: a third of it after a stage."""
-    import pyarrow as pa
-
-    gc.collect()  # Dask's graphs are cycles, and refer to partitions
-    pa.default_memory_pool().release_unused()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
-        if trim is not None:
-            trim(0)

@@ -26,7 +26,8 @@ from pipeline.execution.context import Listener
 from pipeline.execution.job import prepare_job
 from pipeline.execution.stages.save import list_versions
 from pipeline.features.registry import dump_op
-from pipeline.memory.planner import freeze_objects, host_limit
+from pipeline.memory.planner import host_limit
+from pipeline.memory.release import freeze_objects
 from pipeline.parity.device_run import FOLD, SAMPLE, DeviceRun, start_device_run
 from pipeline.parity.differences import CLOSE, EXACT, Check, Rule, pair_rows, to_plain, within
 from pipeline.schema import LABEL, SET, SETS, WEIGHT

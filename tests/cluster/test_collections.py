@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from pipeline.memory.planner import freeze_objects, release_memory
+from pipeline.memory.release import freeze_objects, release_memory
 
 
 class Node:

@@ -29,7 +29,8 @@ from pipeline.execution.run_state import LabeledData, RunState
 from pipeline.execution.stage import Stage, StageRun
 from pipeline.execution.stage_cache import Results
 from pipeline.matrix import SetName, Target
-from pipeline.memory.planner import MemoryPlan, release_memory
+from pipeline.memory.planner import MemoryPlan
+from pipeline.memory.release import release_memory
 from pipeline.schema import SET, TRAIN
 from pipeline.train import model_io
 from pipeline.train.feed import SetScores, score_sets
