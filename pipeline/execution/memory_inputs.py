@@ -17,8 +17,9 @@ from pipeline.ingest.blocks import BlockGroup
 from pipeline.ingest.sample import DataSample, sample_rows
 from pipeline.memory import planner
 from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, tree_bytes
-from pipeline.memory.estimate import WIDTH, Sizes, summary_bytes, text_bytes
+from pipeline.memory.estimate import WIDTH, Sizes
 from pipeline.memory.planner import LEAST_ROWS, PLANNED, FallbackLevel, MemoryPlan
+from pipeline.memory.text_bytes import summary_bytes, text_bytes
 from pipeline.train.forest.train import MATRIX_ROWS, estimate_nodes
 from pipeline.train.model import sort_for_training
 from pipeline.train.params import ForestParams, XGBoostParams

@@ -9,7 +9,7 @@ allocate. They have not been compared with a GPU yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isqrt
 from typing import Literal
@@ -27,10 +27,6 @@ LIBRARIES = {ids.READ: 225_000_000, ids.SPLIT: 245_000_000, ids.FEATURES: 245_00
 """Resident bytes of the libraries and the client, by the first stage that needs them."""
 LEARNERS = 315_000_000
 """The same in later stages, which need XGBoost and scikit-learn."""
-DISTINCT_VALUE = 180
-"""Bytes per distinct text in a summary, without its letters: a Python string, counts, a table."""
-MERGED_AT_ONCE = 8
-"""Summaries that are merged at a time (`pipeline.cluster.partitions`)."""
 SORTED_ROW = 70
 """Bytes per held-out row while its scores are sorted for the metrics."""
 WRITTEN_PREDICTIONS = 40_000_000
@@ -171,31 +167,6 @@ class StageEstimate:
         return sum(self.on_device.values())
 
 
-def text_bytes(distinct: float, letters: float, rows: int) -> float:
-    """Return the bytes per row of a text: its code, and its share of the block's dictionary."""
-    code = 1 if distinct < 128 else 2 if distinct < 32_768 else 4
-    return code + distinct * (letters + 8) / max(rows, 1)
-
-
-def summary_bytes(
-    among: Callable[[int], float], letters: float, block_rows: int, blocks: int
-) -> float:
-    """Return the peak bytes of the distinct texts in a column's summaries, as they are merged.
-
-    Args:
-        among: returns the number of distinct texts among so many rows.
-        letters: mean bytes of a text.
-        block_rows: rows of a block.
-        blocks: number of blocks.
-    """
-    texts, rows = among(block_rows * blocks), block_rows
-    # each level of the tree has its summaries in memory until the next one is merged
-    while blocks > 1:
-        texts += min(blocks, MERGED_AT_ONCE) * among(rows)
-        blocks, rows = -(-blocks // MERGED_AT_ONCE), rows * MERGED_AT_ONCE
-    return texts * (2.5 * letters + DISTINCT_VALUE)  # dictionary, Python strings, serialized
-
-
 def estimate_stages(
     sizes: Sizes,
     *,
@@ -243,9 +214,12 @@ def estimate_stages(
         base["trees"] += _model_bytes(s, name)
     if "xgboost" in s.models:  # it trains last, and releases the training set
         base["matrix"] = int(matrix * (1 - s.train))
-    # id, label and the models' scores of a row
+    # id, label and the models' scores of a row; the metrics test each score for being finite
     score_row = 10 + 8 * len(s.models) * s.scores
-    scores = int(s.held_out * (score_row + scored_share * SORTED_ROW))
+    scores = int(s.held_out * (score_row + s.scores + scored_share * SORTED_ROW))
+    # blocks that are being scored, beside what is gathered; the forest's threads have parts
+    scored_row = 8 * s.scores * (len(s.models) + ("forest" in s.models))
+    scores += int(s.threads * s.block_rows * (1 - s.train) * scored_row)
     estimates.append(_sum_parts(s, ids.EVALUATE, **base, scores=scores + WRITTEN_PREDICTIONS))
     if s.refit:
         more = max(matrix - frames, 0)  # the first matrices are released before the refit
@@ -291,7 +265,7 @@ def _estimate_training(
     share = 1 - s.train if valid else 0.0
     outside = {"bins": int((rows + valid) * s.bins_row)} if bins == "host" else {}
     boosting = {**base, **outside, "matrix": int(base["matrix"] * share), "training": training}
-    boosted = int(rows * s.boosting_row) + s.histograms + s.boosted_trees
+    boosted = _boosting_bytes(s, rows, valid)
     binning = {**base, **outside, "training": training - boosted}
     larger = max(boosting, binning, key=lambda parts: sum(parts.values()))
     return _sum_parts(s, stage, **larger)
@@ -303,19 +277,24 @@ def _beside_frames(s: Sizes, matrix: int) -> dict[str, int]:
     return {"words": texts} if s.distinct_texts > matrix else {"matrix": matrix}
 
 
+def _boosting_bytes(s: Sizes, rows: float, valid: float) -> int:
+    # a valid row has its prediction, and a copy as probabilities for the metric
+    return int(rows * s.boosting_row + 8 * valid * s.scores) + s.histograms + s.boosted_trees
+
+
 def _training_bytes(s: Sizes, name: str, rows: float, valid: float, bins: Bins) -> int:
     if name == "forest":
         histograms = FOREST_HISTOGRAMS * s.scores if s.device == "gpu" else 0
         return int(rows * (13 * s.features + 40)) + _model_bytes(s, name) + histograms
-    fixed = s.histograms + s.boosted_trees
+    boosting = _boosting_bytes(s, rows, valid)
     if bins == "host":
         pages = min((rows + valid) * s.bins_row, s.device_memory / DEVICE_PAGES)
-        return int(rows * s.boosting_row + pages) + fixed
+        return int(pages) + boosting
     if bins == "disk":
         page = page_rows(int(rows + valid), s.features)
         in_pages = (rows + valid) / page * PAGE_NODES + page * s.features * PAGE_VALUE
-        return int(rows * s.boosting_row + in_pages) + fixed
-    return int((rows + valid) * (1.1 * s.bins_row + 12) + rows * s.boosting_row) + fixed
+        return int(in_pages) + boosting
+    return int((rows + valid) * (1.1 * s.bins_row + 12)) + boosting
 
 
 def _model_bytes(s: Sizes, name: str) -> int:

@@ -11,7 +11,8 @@ from pipeline.execution.job import prepare_job
 from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
 from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, tree_bytes
-from pipeline.memory.estimate import estimate_stages, summary_bytes
+from pipeline.memory.estimate import estimate_stages
+from pipeline.memory.text_bytes import summary_bytes
 
 ROWS = 1_000
 

@@ -86,9 +86,11 @@ class ForestScore:
                 )
         if self.target.task == "regression":
             return scores.reshape(len(x))
-        # classes without training rows get 0
-        probabilities = xp.zeros((len(x), len(self.target.classes)))
-        probabilities[:, self.present] = scores
+        probabilities = scores.astype("float64", copy=False)
+        if len(self.present) < len(self.target.classes):
+            # classes without training rows get 0
+            probabilities = xp.zeros((len(x), len(self.target.classes)))
+            probabilities[:, self.present] = scores
         return probabilities[:, 1] if self.target.task == "binary" else probabilities
 
     def _predict(self, x: Array) -> Array:
