@@ -17,7 +17,9 @@ EXAMPLES = list_examples("init sales.csv --target revenue --out conf/sales.yaml"
 def init(
     data: Annotated[
         list[str],
-        typer.Argument(metavar="DATA...", help="CSV or Parquet: files, folders, globs or URLs."),
+        typer.Argument(
+            metavar="DATA...", help="CSV, Parquet, Excel, …: files, folders, globs or URLs."
+        ),
     ],
     target: Annotated[
         str, typer.Option("--target", metavar="T", help="Column to predict, or an expression.")

@@ -28,7 +28,8 @@ def predict(
     data: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA...", help="New CSV or Parquet data: files, folders, globs or URLs."
+            metavar="DATA...",
+            help="New data (CSV, Parquet, Excel, …): files, folders, globs or URLs.",
         ),
     ],
     out: Annotated[
