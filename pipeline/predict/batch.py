@@ -44,6 +44,10 @@ TYPES: Mapping[Dtype, ColumnType] = {
 }  # fmt: skip
 """Types in which the columns of a side table are read."""
 
+BLOCK_BYTES = 32 << 20
+"""Bytes of CSV that are scored at a time; fewer of a target with more than `CLASSES` classes."""
+CLASSES = 10
+
 
 @dataclass(frozen=True)
 class PredictResult:
@@ -136,7 +140,7 @@ def predict_files(
     contract = match_contract(trained, source, scorer.columns, keep)
     _check_apart(out, scorer.run, contract, tables)
     _check_keep(keep, contract, scorer)
-    blocks = plan_blocks(contract)
+    blocks = plan_blocks(contract, choose_block_bytes(len(scorer.model.target.classes)))
     groups: list[Sequence[Block]] = [part.blocks for part in group_blocks(blocks, SMALL_BLOCK)]
     if scorer.needs_all_rows or not blocks:
         # Rows that depend on each other need one frame, and no rows need one for its columns.
@@ -169,6 +173,12 @@ def predict_files(
         choice,
         round(time.perf_counter() - started, 3),
     )
+
+
+def choose_block_bytes(classes: int) -> int:
+    """Return the bytes of CSV to score at a time, so that scores do not outgrow them by far."""
+    # 200,000 rows of 300 classes, 18 MB of CSV: one block took 1,248 MB, blocks of 1.1 MB 469 MB
+    return max(SMALL_BLOCK, BLOCK_BYTES // max(1, classes // CLASSES))
 
 
 def _read_contract(scorer: Scorer) -> tuple[Config, Contract]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.predict.batch import predict_files
+from pipeline.predict.batch import choose_block_bytes, predict_files
 from pipeline.predict.writer import defuse_formulas, write
 
 NASTY = [
@@ -70,3 +70,9 @@ def test_numbers_names_and_missing_values_in_a_safe_csv(tmp_path):
 def test_excel_safe_is_for_csv(tmp_path):
     with pytest.raises(InputError, match="--excel-safe is for CSV"):
         predict_files(tmp_path, ["d.csv"], tmp_path / "o.parquet", excel_safe=True)
+
+
+def test_fewer_rows_of_many_classes_are_scored_at_a_time():
+    assert choose_block_bytes(0) == choose_block_bytes(2) == choose_block_bytes(19) == 32 << 20
+    assert choose_block_bytes(300) == (32 << 20) // 30
+    assert choose_block_bytes(10_000) == 1 << 20
