@@ -106,7 +106,7 @@ def test_a_gpu_that_fails_leaves_all_rows_to_the_cpu_under_auto_alone(
             raise MemoryError("std::bad_alloc: out_of_memory")
         return whole(scorer, *arguments)
 
-    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract, size: plan_blocks(contract, 1))
     monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     monkeypatch.setattr(batch, "_score_blocks", failing)
     done = predict_files(made[0], [str(made[1])], tmp_path / "g.csv")

@@ -125,7 +125,7 @@ def test_blocks_whose_kept_text_is_all_missing_are_written_as_text(tmp_path, mon
     frame.to_parquet(tmp_path / "d.parquet", row_group_size=50)
     data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
     run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run")
-    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract, size: plan_blocks(contract, 1))
     monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     frame.loc[:120, "e"] = None
     frame.to_parquet(tmp_path / "new.parquet", row_group_size=50)
@@ -151,7 +151,7 @@ def test_many_blocks_give_the_rows_of_one_in_input_order(tmp_path, monkeypatch):
     data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
     folder = run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run").folder
     one = scored((folder,), tmp_path / "d.parquet", tmp_path / "a.parquet", keep=["t"])
-    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract, size: plan_blocks(contract, 1))
     monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     many = scored((folder,), tmp_path / "d.parquet", tmp_path / "b.parquet", keep=["t"])
     assert pq.ParquetFile(tmp_path / "b.parquet").num_row_groups > 40
@@ -164,7 +164,7 @@ def test_a_bad_block_ends_the_prediction_and_leaves_no_file(tmp_path, monkeypatc
     frame.to_parquet(tmp_path / "d.parquet", row_group_size=7)
     data = {"path": str(tmp_path / "d.parquet"), "target": "y"}
     folder = run(Config.parse({"data": data, **QUICK}), out=tmp_path / "run").folder
-    monkeypatch.setattr(batch, "plan_blocks", lambda contract: plan_blocks(contract, 1))
+    monkeypatch.setattr(batch, "plan_blocks", lambda contract, size: plan_blocks(contract, 1))
     monkeypatch.setattr(batch, "SMALL_BLOCK", 1)
     text = frame.to_csv(index=False).replace(frame.to_csv(index=False).split("\n")[200], "a,b", 1)
     (tmp_path / "new.csv").write_text(text)
