@@ -15,6 +15,7 @@ from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import infer_missing, layout_notes, type_inference
 from pipeline.ingest.csv.date_order import note_dates, share_order
 from pipeline.ingest.csv.loose_values import add_bool_words
+from pipeline.ingest.csv.mixed_text import note_mixed_columns
 from pipeline.ingest.csv.types import SourceColumn, is_flag
 from pipeline.ingest.folder_columns import infer_folders
 from pipeline.ingest.labels.target import parse_target
@@ -72,6 +73,8 @@ def infer_from_csv(
     notes += inferred.notes
     notes += note_dates(columns, sample.values, source.types, changeable)
     notes += type_inference.note_formats(columns, sample, changeable)
+    if trained is None:
+        notes += note_mixed_columns(columns, sample.values, source.types, where)
     unnamed: dict[str, str] = {}
     if dialect.header:
         unnamed = layout_notes.find_unnamed_columns(columns, sample, source.types)
