@@ -8,10 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +20,6 @@ from pipeline.config.model import ColumnType, Config, Source, Table
 from pipeline.config.stored import misfit_error
 from pipeline.config.urls import is_url
 from pipeline.config.validation import validate
-from pipeline.console.plural import pluralize, quantify
 from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.features.ops.join import Join
@@ -34,6 +31,7 @@ from pipeline.ingest.sources.filesystems import upload_on_success
 from pipeline.ingest.tables import read_table
 from pipeline.predict import writer
 from pipeline.predict.device_policy import choose_for_rows, fall_back_to_cpu, move_to_device
+from pipeline.predict.result import PredictResult, select_news
 from pipeline.predict.scorer import Scorer, read_config
 from pipeline.predict.url_options import with_options
 from pipeline.schema import Dtype
@@ -47,54 +45,6 @@ TYPES: Mapping[Dtype, ColumnType] = {
 BLOCK_BYTES = 32 << 20
 """Bytes of CSV that are scored at a time; fewer of a target with more than `CLASSES` classes."""
 CLASSES = 10
-
-
-@dataclass(frozen=True)
-class PredictResult:
-    """The result of `predict_files`."""
-
-    out: str
-    model: str
-    rows: int
-    unscored: int
-    """Rows whose prediction is null: dropped by a filter, or bad under quarantine."""
-    extra: tuple[str, ...]
-    """Columns of the new data that the run does not use."""
-    device: DeviceChoice
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result for ``--json``."""
-        return {
-            "out": self.out,
-            "model": self.model,
-            "rows": self.rows,
-            "unscored": self.unscored,
-            "ignored_columns": list(self.extra),
-            "device": {
-                "asked": self.device.requested,
-                "chosen": self.device.name,
-                "reason": self.device.reason,
-            },
-            "seconds": self.seconds,
-        }
-
-    def text(self) -> str:
-        """Return the result as lines for people."""
-        where, took = f"on the {self.device.name}", f"in {self.seconds:.1f} s"
-        out = "standard output" if self.out == writer.STDOUT else self.out
-        lines = [
-            f"{quantify(self.rows, 'row')} scored by {self.model} {where} {took}: {out}",
-            f"device {self.device.name}: {self.device.reason}",
-        ]
-        if self.unscored:
-            verb = pluralize(self.unscored, "has", "have")
-            unscored = quantify(self.unscored, "row")
-            lines.append(f"{unscored} {verb} a null prediction (filtered or bad)")
-        if self.extra:
-            shown = ", ".join(self.extra[:8]) + (", …" if len(self.extra) > 8 else "")
-            lines.append(f"columns that the run does not know were ignored: {shown}")
-        return "\n".join(lines)
 
 
 def predict_files(
@@ -172,6 +122,7 @@ def predict_files(
         tuple(contract.extra),
         choice,
         round(time.perf_counter() - started, 3),
+        select_news(contract, trained),
     )
 
 

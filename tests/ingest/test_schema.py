@@ -294,7 +294,7 @@ def test_new_csv_is_read_with_the_old_types(tmp_path, wanted):
 
 
 def test_new_data_that_lack_columns(tmp_path, wanted):
-    new = csv(tmp_path / "new.csv", "n,F,s\n1,2,a\n")
+    new = csv(tmp_path / "new.csv", "n,G,s\n1,2,a\n")
     with pytest.raises(SchemaError, match=r"2 needed columns missing[\s\S]*- f \(float\)"):
         match_contract(wanted, new, ["n", "f", "t"])
     bad = match_contract(wanted, csv(tmp_path / "new.csv", "n\n1\nx\n"), ["n"])

@@ -120,6 +120,18 @@ def test_integers_as_pandas_writes_them_beside_missing_ones_are_integers(made, t
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_what_new_data_say_otherwise_is_noted(made, tmp_path):
+    frame = table().rename(columns={"e": " E "})
+    frame["e2"] = "é"
+    frame.to_csv(tmp_path / "new.csv", index=False, encoding="cp1252")
+    result = predict_files(made[0], [str(tmp_path / "new.csv")], tmp_path / "out.csv")
+    assert {note.kind for note in result.notes} == {"header", "encoding"}
+    assert "note: the text is read as cp1252" in result.text()
+    assert [note["kind"] for note in result.to_json()["notes"]] == [n.kind for n in result.notes]
+    same = predict_files(made[0], [str(made[1])], tmp_path / "same.csv")
+    assert same.notes == ()
+
+
 def test_blocks_whose_kept_text_is_all_missing_are_written_as_text(tmp_path, monkeypatch):
     frame = table().drop(columns="t")
     frame.to_parquet(tmp_path / "d.parquet", row_group_size=50)
