@@ -17,12 +17,12 @@ from pipeline.matrix import Target
 FILE = "chosen.yaml"
 HEAD = """\
 # The config of this run with everything that it chose: formats, types, task, features, models.
-# It repeats the run, and is a config to edit: python -m pipeline run {file}
+# It repeats the run, and is a config to edit: python -m pipeline run chosen.yaml
 """
 
 
 def make_chosen_config(
-    config: Config, contract: Contract, target: Target, ops: Sequence[Op], file: str
+    config: Config, contract: Contract, target: Target, ops: Sequence[Op]
 ) -> str:
     """Return the YAML of a config that chooses nothing.
 
@@ -31,7 +31,6 @@ def make_chosen_config(
         contract: the files as they were read.
         target: the inferred target.
         ops: the ops that the run used, if the config names none.
-        file: the path of the YAML file, for its first lines.
     """
     tree = config.model_dump(mode="json", by_alias=True)
     tree["data"] |= {"task": target.task, "types": _write_types(contract.columns, config)}
@@ -47,7 +46,7 @@ def make_chosen_config(
         tree["features"] = [dump_op(op) for op in ops]
     if config.models is None:
         tree["models"] = {name: {} for name in MODELS}
-    return HEAD.format(file=file) + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return HEAD + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def _write_types(columns: Sequence[SourceColumn], config: Config) -> dict[str, Any]:

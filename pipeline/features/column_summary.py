@@ -56,7 +56,7 @@ def summarise_columns(
         missing: missing values of the columns that were read.
     """
     users = _find_users(source, ops)
-    dropped = {name for op in ops if isinstance(op, Drop) for name in op.removes(source)}
+    dropped = _find_dropped(source, ops)
     summaries = []
     for column in contract.columns:
         name, used = column.name, False
@@ -90,6 +90,16 @@ def _find_users(source: Schema, ops: Sequence[Op]) -> dict[str, list[str]]:
                 if name in users and op.name not in users[name]:
                     users[name].append(op.name)
     return users
+
+
+def _find_dropped(source: Schema, ops: Sequence[Op]) -> set[str]:
+    """Return the columns of the data that an op drops; columns that ops made are not among them."""
+    dropped = set[str]()
+    for op in ops:
+        if isinstance(op, Drop):
+            with suppress(ConfigError):
+                dropped |= set(op.removes(source))
+    return dropped
 
 
 def _describe_type(column: SourceColumn) -> str:

@@ -40,7 +40,7 @@ FILES: dict[str, Case] = {
     "no such file": bad_config(r"'dd\.csv'", r"did you mean 'd\.csv'", data__path="dd.csv"),
     "no such folder": bad_config("'none/x.csv'", "relative to", data__path="none/x.csv"),
     "no match of a glob": bad_config(r"no file matches '\*\.parquet'", "was searched", data__path="*.parquet"),
-    "empty folder": Case(("folder 'f'", "no CSV or Parquet|empty"), files={"f/.keep": ""}, config={"data__path": "f"}),
+    "empty folder": Case(("folder 'f'", "no data file|empty"), files={"f/.keep": ""}, config={"data__path": "f"}),
     "folder of other files": Case(("folder 'f'", "notes.md", "format: "), files={"f/notes.md": "x"}, config={"data__path": "f"}),
     "folder of hidden files": Case(("folder 'f'", "_SUCCESS"), files={"f/_SUCCESS": "", "f/.d.csv": GOOD}, config={"data__path": "f"}),
     "a file twice": bad_config(r"d\.csv is named twice", "count double", data__path=["d.csv", "d.csv"]),
@@ -119,9 +119,6 @@ VALUES: dict[str, Case] = {
     "a day that there is not": bad_data(
         "t,y\n" + "".join(f"2024-01-{i % 28 + 1:02},{i % 2}\n" for i in range(200)) + "2024-02-30,1\n", "line 202", "'t'", "2024-02-30",
     ),
-    "day and month cannot be told apart": bad_data(
-        "t,y\n" + "".join(f"0{i % 9 + 1}/0{i % 7 + 1}/2024,{i % 2}\n" for i in range(60)), "'t'", "day and month", "2026-01-31", data__types={"t": "date"},
-    ),
     "a type that the values do not have": bad_config("line 2", "'b'", "'x'", "integer", data__types={"b": "integer"}),
     "a time with a zone among those without": bad_data(
         "t,y\n" + "".join(f"2024-01-{i % 28 + 1:02}T10:00:00,{i % 2}\n" for i in range(200)) + "2024-02-03T10:00:00Z,1\n", "line 202", "'t'", "zone",
@@ -140,7 +137,7 @@ TARGETS: dict[str, Case] = {
     "one value in the first rows": bad_data("a,y\n" + "1,0\n" * 50 + "2,1\n" * 50, "only one value", "more rows", data__rows=40),
     "infinite numbers": bad_data("a,y\n" + "".join(f"{i},{i}.5\n" for i in range(50)) + "5,inf\n", "'y'", "infinite", "filter"),
     "a date": bad_data("a,y\n" + "".join(f"{i},2024-01-{i % 28 + 1:02}\n" for i in range(50)), "'y'", "datetime", "seconds"),
-    "1,001 classes": bad_data("a,y\n" + "".join(f"{i},c{i % 1001}\n" for i in range(2002)), "'y'", "1000", "classes"),
+    "1,001 classes": bad_data("a,y\n" + "".join(f"{i},c{i % 1001}\n" for i in range(2002)), "'y'", "more than 1,000", "classes"),
     "three values for two classes": bad_config("'b'", "3 distinct values", "task: binary", data__target="b", data__task="binary"),
     "positive is no value": bad_config("positive", "7", data__positive=7),
     "positive of a regression": bad_data("a,y\n" + "".join(f"{i},{i}.5\n" for i in range(50)), "positive", "regression", data__positive=1),

@@ -10,7 +10,6 @@ from bad_parquet import parquet
 NEW_DATA: dict[str, Case] = {
     "a column missing": bad_new("a,t\n1,2024-01-01\n", r"n\.csv", "1 needed column", r"- b \(text\)"),
     "a column renamed": bad_new(NEW.replace("a,b", "a,bb", 1), r"- b \(text\)", "did you mean 'bb'"),
-    "a name in capitals": bad_new(NEW.replace("a,b,t", "A,B,T", 1), "3 needed column"),
     "every column missing": bad_new("p,q\n1,2\n", "3 needed column", "- a", "- b", "- t"),
     "text in a number": bad_new(NEW + "oops,x,2024-01-01\n", "line 4", "'a'", "'oops'", "trained on an integer"),
     "a fraction in an integer": bad_new(NEW + "1.5,x,2024-01-01\n", "line 4", "'1.5'", "trained on an integer"),

@@ -177,7 +177,7 @@ def test_the_gpu_is_chosen_only_if_every_worker_has_one(two):
     cluster = Cluster(kind=two.scheduler.address)
     ours = {asked: DeviceChoice(asked, "gpu", "it works: a fake") for asked in ("gpu", "auto")}
     found = remote.choose_worker_device(cluster, ours["gpu"], has_gpu)
-    assert found == DeviceChoice("gpu", "gpu", "it works: a fake; 2 workers have one each")
+    assert found == DeviceChoice("gpu", "gpu", "it works: a fake; 2 workers with one each")
     try:
         import cudf  # noqa: F401
 

@@ -132,7 +132,7 @@ WORKS = {
     "0 and 1 as text": {**BASE, "y": pd.Series(BASE["y"]).astype(str)},
     "a class of one row, one of two": {**BASE, "y": ["a"] * 60 + ["b"] * 57 + ["c"] * 2 + ["d"]},
     "one positive row": {**BASE, "y": (np.arange(N) == 7).astype(int)},
-    "classes of two rows each": {**BASE, "y": [f"c{i // 2}" for i in range(N)]},
+    "classes of three rows each": {**BASE, "y": [f"c{i // 3}" for i in range(N)]},
     "constant and missing columns": {**BASE, "c": 1, "t": "same", "m": np.nan, "n": None},
     "names of ops": {**BASE, "drop": X, "categorify": BASE["g"], "target_encode": MANY},
     "names of selectors": {**BASE, "numeric": MANY, "text": TIMES, "re:x": X, "all": MANY, "datetime": "a"},

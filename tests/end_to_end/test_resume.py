@@ -59,7 +59,7 @@ def test_a_run_goes_on_from_wherever_it_was_and_leaves_the_same_bytes(whole, tmp
     expected = left_of(folder)
     # while the features are fitted; between a segment's trees and its state; as the files get their
     # second names
-    for place, name in ((8, "state.json"), (13, "state.json"), (33, "plan.json")):
+    for place, name in ((8, "state.json"), (13, "state.json"), (34, "plan.json")):
         with monkeypatch.context() as patch:
             killed_at(patch, place)
             with pytest.raises(Killed, match=name):

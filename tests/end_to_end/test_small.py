@@ -63,7 +63,7 @@ def test_rows_that_a_filter_drops_get_null_predictions(tmp_path):
 def test_bad_rows_are_set_aside_and_counted_and_get_null_predictions(tmp_path):
     frame = table()
     frame["x"] = frame["x"].astype(object)
-    frame.loc[[7, 399], "x"] = "oops"
+    frame.loc[[7, 399], "x"] = "oops", "ouch"  # a word that is repeated would mean missing
     with pytest.raises(InputError, match=r"(?s)d\.csv.*line 9.*'x'.*'oops'"):
         ran(tmp_path, frame, features=OPS, data={"types": {"x": "float"}})
     (tmp_path / "run").rename(tmp_path / "failed") if (tmp_path / "run").exists() else None

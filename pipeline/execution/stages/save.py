@@ -15,7 +15,6 @@ from pipeline.artifacts.files import (
     write_text,
 )
 from pipeline.artifacts.stage_id import FEATURES, REFIT_FEATURES, refit_id, train_id
-from pipeline.errors import quote_path
 from pipeline.execution import chosen_config
 from pipeline.execution.run_state import RunState
 from pipeline.execution.stages.evaluate import models_on
@@ -61,9 +60,7 @@ def save_run(state: RunState, started: float) -> float:
     choice = state.choice
     assert choice is not None, "the features stage has chosen the ops"
     chosen = folder / chosen_config.FILE
-    text = chosen_config.make_chosen_config(
-        config, context.job.contract, rows.target, choice.ops, quote_path(chosen)
-    )
+    text = chosen_config.make_chosen_config(config, context.job.contract, rows.target, choice.ops)
     write_text(chosen, text)
     keys = {str(stage_id): key for stage_id, key in cache.keys.items()}
     facts = {

@@ -124,7 +124,7 @@ def scan_partition(frame: Frame, spec: LabelSpec) -> LabelScan:
     """Collect a partition's counts, target values and sampled times."""
     device, rows = frames_of(spec.device), len(frame)
     selection = _select_rows(frame, spec, device)
-    missing = {name: int(frame[name].isna().sum()) for name in frame.columns}
+    missing = {name: int(device.to_arrays(frame[name].isna())[0].sum()) for name in frame.columns}
     if spec.split.by == "time" and spec.split.column is not None:
         times = _unpack_columns(frame[[spec.split.column]], [spec.split.column], device)
         frame = selection.select(times)
