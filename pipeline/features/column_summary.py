@@ -71,7 +71,7 @@ def summarise_columns(
         else:
             names, used = ", ".join(users[name]), True
             becomes = reasons.get(name, "" if names else "a feature")
-            becomes = f"{becomes} → {names}".strip() if names else becomes
+            becomes = " → ".join(text for text in (becomes, names) if text)
         summaries.append(
             ColumnSummary(name, _describe_type(column), missing.get(name), becomes, used=used)
         )

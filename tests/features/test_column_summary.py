@@ -53,7 +53,7 @@ def test_uses_follow_ops_reasons_and_the_columns_left_out(tmp_path: Path) -> Non
     assert uses == {
         "id": ("left out: the rows' weights", False),
         "when": ("a feature", True),
-        "price": ("→ scale", True),
+        "price": ("scale", True),
         "kind": ("text with 2 values → categorify", True),
         "note": ("left out: dropped by the config", False),
         "y": ("the target", False),

@@ -67,7 +67,7 @@ def infer_columns(
         for name, values, count in named:
             found_words = _find_words(count, dialect, words)
             if found_words and _is_inferable(
-                infer(name, _leave_out(values, found_words)), found_words
+                infer(name, _leave_out(values, [*found_words, *words])), found_words
             ):
                 words |= dict.fromkeys(found_words)
     dialect = replace(dialect, inferred_missing=tuple(words))

@@ -11,7 +11,7 @@ from itertools import islice
 from pipeline.ingest.csv.types import SourceColumn
 from pipeline.ingest.reading_note import ReadingNote, suggest_type
 
-MOSTLY = 0.8
+MOSTLY = 0.5
 """Share of numbers from which a column of text may have been meant as one of numbers."""
 FEW = 5
 """Distinct values up to which they are proposed as words for missing."""
@@ -44,9 +44,9 @@ def note_mixed_columns(
         # Codes such as 007 have digits too, and are texts.
         if not odd or share < MOSTLY or any(CODE.match(v) for v in counts if "." not in v):
             continue
-        others = f" and {len(odd) - 1:,} more" if len(odd) > 1 else ""
+        others = f" and {len(odd) - 1:,} more are" if len(odd) > 1 else " is"
         message = (
-            f"{share:.0%} of the sampled values are numbers, but {odd[0]!r:.60}{others} are not: "
+            f"{share:.0%} of the sampled values are numbers, but {odd[0]!r:.60}{others} not: "
             "it is read as text"
         )
         change = None

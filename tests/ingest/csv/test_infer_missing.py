@@ -137,7 +137,8 @@ def test_which_words_are_missing(tmp_path, device, cells, kind):
     mixed = np.random.default_rng(0).permutation(cells).tolist()  # not all words in one half
     contract = infer_contract(write(tmp_path / "a.csv", {"x": mixed, "z": ["1"] * len(cells)}))
     assert types(contract)["x"] == kind
-    assert bool(contract.notes) == (kind != "text" and "-999" not in cells)
+    noted = [note for note in contract.notes if note.kind == "missing"]
+    assert bool(noted) == (kind != "text" and "-999" not in cells)
     assert len(read(contract, device)) == len(cells)
 
 
@@ -311,3 +312,11 @@ def test_parquet_keeps_its_words(tmp_path):
     assert types(contract) == {"x": "text"}
     assert not contract.notes
     assert read(contract, cpu)["x"].isna().sum() == 0
+
+
+def test_a_column_may_have_words_of_its_own_beside_those_of_another(tmp_path):
+    ages = [str(20 + i % 50) for i in range(90)] + ["-"] * 10
+    incomes = [str(1000 * i + 7) for i in range(70)] + ["-"] * 15 + ["no answer"] * 15
+    contract = infer_contract(write(tmp_path / "a.csv", {"age": ages, "income": incomes}))
+    assert [c.type for c in contract.columns] == ["integer", "integer"]
+    assert contract.csv_dialect.inferred_missing == ("-", "no answer")

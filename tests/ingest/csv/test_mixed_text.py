@@ -35,7 +35,7 @@ def test_many_odd_values_need_another_type() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [NUMBERS[:10] + ["x"] * 5, NUMBERS, ["x", "y"], [f"{n:03}" for n in range(90)] + ["x"], []],
+    [NUMBERS[:10] + ["x"] * 15, NUMBERS, ["x", "y"], [f"{n:03}" for n in range(90)] + ["x"], []],
     ids=["too few numbers", "numbers alone", "words", "codes", "nothing"],
 )
 def test_other_text_has_no_note(values: list[str]) -> None:
