@@ -176,6 +176,7 @@ def test_headers(tmp_path):
         (b"\n\n", "is empty"),
         (b"a,b\n", "has a header but no rows"),
         (b"a,b,a\n1,2,3\n", "columns 1 and 3 are both called 'a'"),
+        (b"a" + b",a" * 8 + b"\n", r"columns 1 and 2 and 3 and 4 and 5 and 4 more are all called"),
         (
             b"a,b\nx,y,z\nu,v,w\n",
             r"no line has as many[\s\S]*others have 3\n[\s\S]*: 'a,b'[\s\S]*then: 'x,y,z'[\s\S]*skip",

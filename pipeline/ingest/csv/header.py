@@ -21,6 +21,8 @@ NUMBER = re.compile(r"[-+]?(\d[\d.,' ]*|\.\d+)([eE][-+]?\d+)?%?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d\d.*)?")
 SIMILAR = 0.8
 """Share of a column's values that are numbers, or dates, if it is a column of those."""
+SHOWN = 5
+"""Columns of one name that a message lists."""
 FEWEST_ROWS = 3
 """Rows below a first line that must show what the columns hold."""
 
@@ -42,9 +44,13 @@ def check_names(names: Sequence[str], path: str) -> tuple[str, ...]:
     filled = fill_names(names)
     if twice := [name for name, count in Counter(filled).items() if count > 1]:
         at = [i for i, name in enumerate(filled, 1) if name == twice[0]]
+        places = " and ".join(map(str, at[:SHOWN]))
+        places += f" and {len(at) - SHOWN:,} more" if len(at) > SHOWN else ""
+        both = "both" if len(at) == 2 else "all"
         raise SchemaError(
-            f"{path}: columns {' and '.join(map(str, at))} are both called {twice[0]!r}",
-            fix="give every column a name of its own",
+            f"{path}: columns {places} are {both} called {twice[0]!r}",
+            fix="give every column a name of its own, or set csv.header: false if the first line "
+            "holds no names",
         )
     return filled
 
