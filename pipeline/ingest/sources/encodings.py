@@ -83,8 +83,8 @@ def detect_encoding(data: bytes) -> str:
 
         if best := from_bytes(lines, cp_isolation=list(OTHER_SCRIPTS)).best():
             return codecs.lookup(best.encoding).name
-    # Statistics do not separate the encodings of Latin scripts in a table's few words: measured
-    # on seven samples of cp1252, charset-normalizer took six for cp1250 or mac_roman.
+    # Statistics do not separate the encodings of Latin scripts in a table's few words: of six
+    # samples of cp1252 and latin-1, charset-normalizer took five for cp1250, one for shift_jis.
     try:
         lines.decode(WESTERN)
     except UnicodeDecodeError:
