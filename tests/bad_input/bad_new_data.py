@@ -24,7 +24,7 @@ NEW_DATA: dict[str, Case] = {
     "Parquet of another type": bad_new(
         parquet(a=[True] * 60, t=["2024-01-01"] * 60), r"n\.parquet, column 'a' is bool, it must be integer", "trained", name="n.parquet",
     ),
-    "Parquet of text that is no number": bad_new(
+    "Parquet of text that is not a number": bad_new(
         parquet(a=["1"] * 7 + ["oops"] * 53, t=["2024-01-01"] * 60), r"n\.parquet, row 8, column 'a': 'oops' is not an integer", "trained", name="n.parquet",
     ),
     "Parquet without a column": bad_new(parquet(), r"- t \(date\)|- t \(datetime\)", name="n.parquet"),

@@ -106,7 +106,7 @@ def read(contract, bad="error"):
 
 
 def rescore(trained, source):
-    """What a run reads of new data, or the error."""
+    """Read new data as the run would; return the error if they are refused."""
     try:
         return read(match_contract(trained, source, ["x"]))
     except PipelineError as error:
@@ -118,7 +118,7 @@ def are_equal(a, b, *, rounded):
     if isinstance(a, PipelineError) or isinstance(b, PipelineError):
         return isinstance(a, PipelineError) and isinstance(b, PipelineError)
     if rounded and any(isinstance(value, float) for value in a):
-        # a CSV has the shortest text that gives back a float of 16 or 32 bits
+        # a CSV has the shortest text that returns a float of 16 or 32 bits
         return np.allclose(
             np.array(a, dtype=float), np.array(b, dtype=float), rtol=2**-11, equal_nan=True
         )

@@ -84,7 +84,7 @@ def are_equal(value, found, *, is_csv):
     if isinstance(value, datetime.date) and found is not None:
         return pd.Timestamp(value) == found
     if is_csv and isinstance(value, str) and not value:
-        value = None  # a CSV does not tell empty text from none
+        value = None  # empty text and none are the same in a CSV
     return value == found and (value is None) == (found is None)
 
 

@@ -111,7 +111,7 @@ def test_only_numbers_need_no_ops(tmp_path):
     path = tmp_path / "numbers.csv"
     pd.DataFrame({"x": np.random.default_rng(0).normal(size=N), "y": range(N)}).to_csv(path)
     config = parsed(make_config(str(path), "y"))
-    assert not config.features, "the index that pandas wrote is no column"
+    assert not config.features, "the index that pandas wrote is left out"
 
 
 def test_a_large_file_is_sampled(tmp_path, monkeypatch):

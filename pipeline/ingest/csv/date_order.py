@@ -53,13 +53,13 @@ def choose_format(formats: Sequence[str], values: Sequence[str]) -> tuple[str, s
     sorted_by = min(formats, key=lambda f: disorder[f])
     rest = [disorder[f] for f in formats if f != sorted_by]
     if disorder[sorted_by] <= ORDERED and min(rest) > max(ORDERED, 3 * disorder[sorted_by]):
-        return sorted_by, "so read, the rows are in order of time"
+        return sorted_by, "with it, the rows are in order of time"
     for pattern in formats:
         present = times[pattern][~np.isnat(times[pattern])]
         months = np.unique(present.astype("datetime64[M]"))
         are_first = (present == present.astype("datetime64[M]")).all()
         if are_first and len(np.unique(months.astype("int64") % 12)) > 2:
-            return pattern, "so read, each is the first of a month"
+            return pattern, "with it, each is the first of a month"
     return formats[0], ""
 
 

@@ -14,7 +14,7 @@ GENERATED = re.compile(r"f\d+")
 """Names of columns that have none in the file."""
 TO_UTF8 = "name the encoding of the file, such as csv.encoding: cp1252, or save it as UTF-8"
 
-UNNAMED = "it has no name, as labels of rows have none"
+UNNAMED = "a first column without a name holds row labels"
 PANDAS_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*")
 """Names that pandas gives to columns without one when it reads a CSV."""
 NUMBER = re.compile(r"[-+]?(\d[\d.,' ]*|\.\d+)([eE][-+]?\d+)?%?")

@@ -176,7 +176,7 @@ def test_the_choice_parses_runs_and_leaves_only_numbers(target):
 
 
 def free_text(values):
-    """What becomes of a column of text, if it is free text."""
+    """Return the use of a column of text, if it is free text."""
     schema, _, seen = profiled({"filler": RNG.normal(size=len(values)), "t": values})
     entries, choices = choose_ops(schema, seen, BINARY)
     return find_free_text(entries, {c.column for c in choices if c.dropped}, seen)

@@ -233,7 +233,7 @@ def test_blocks_of_time_have_equal_weight():
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_smooth_is_a_weight(task):
-    """If the unit of the weights changes, so does that of ``smooth``."""
+    """The parameter ``smooth`` has the unit of the weights."""
     data, rng = random_rows(60)
     label = labels(task, 60, rng)
     schema, host = make_frame(data)

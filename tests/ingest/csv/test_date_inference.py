@@ -1,4 +1,4 @@
-"""How the dates of a column are written, and which order of day and month is taken."""
+"""Formats of the dates of a column, and which order of day and month is taken."""
 
 from datetime import datetime, timedelta
 

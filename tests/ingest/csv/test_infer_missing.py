@@ -2,7 +2,6 @@
 
 import json
 
-import fake_cudf
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,17 +19,6 @@ from pipeline.ingest.tables import read_table
 
 WORDS = ("?", "-", ".", r"\N", "n/a", "none", "unknown", "0000-00-00", "Null", "--", "нет", "TBD!")
 ROWS = 2_400
-
-
-@pytest.fixture(params=["cpu", "stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request):
-    if request.param == "cpu":
-        return cpu
-    if request.param == "stand-in":
-        return fake_cudf.device()
-    from pipeline.device.gpu import frames
-
-    return frames
 
 
 def read(contract, device, bad="error"):

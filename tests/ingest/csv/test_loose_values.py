@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
-import fake_cudf
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,17 +19,6 @@ from pipeline.ingest.csv.loose_values import add_bool_words, parse_loosely
 from pipeline.ingest.csv.types import SourceColumn, parse_values
 from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import infer_contract, match_contract
-
-
-@pytest.fixture(params=["cpu", "stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request):
-    if request.param == "cpu":
-        return cpu
-    if request.param == "stand-in":
-        return fake_cudf.device()
-    from pipeline.device.gpu import frames
-
-    return frames
 
 
 def source(path, cells, **options):
@@ -56,7 +44,7 @@ def learn(tmp_path, cells, **options):
 
 
 def rescore(tmp_path, trained, cells, device, **options):
-    """What a run reads of new cells."""
+    """Read new cells as the run would."""
     new = source(tmp_path / "new.csv", cells, **options)
     return read(match_contract(trained, new, ["x"]), device)
 

@@ -2,7 +2,6 @@
 
 import gzip
 
-import fake_cudf
 import pytest
 
 from pipeline.config.model import Csv, Data, Source
@@ -17,17 +16,6 @@ from pipeline.ingest.schema import infer_contract, match_contract
 
 HEADER, ROWS = "age,city,y\n", "".join(f"{i},{['Oslo', 'Bern'][i % 2]},0.5\n" for i in range(40))
 TABLE = HEADER + ROWS
-
-
-@pytest.fixture(params=["cpu", "stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request):
-    if request.param == "cpu":
-        return cpu
-    if request.param == "stand-in":
-        return fake_cudf.device()
-    from pipeline.device.gpu import frames
-
-    return frames
 
 
 def source(path, *texts, **csv):

@@ -1,4 +1,4 @@
-"""Encodings: detection, conversion by block, and what is said about them."""
+"""Encodings: detection, conversion by block, and the notes about them."""
 
 from __future__ import annotations
 
