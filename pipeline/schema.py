@@ -13,16 +13,17 @@ Storage (decision 12; the same rule on both devices, pandas name | cuDF name):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, model_validator
 
 from pipeline.config.stored import StoredObject
 from pipeline.errors import ConfigError, suggest_or_list
 
+V = TypeVar("V")
 Dtype = Literal["int64", "int32", "float64", "float32", "bool", "datetime", "text"]
 Kind = Literal["numeric", "category", "datetime", "text", "bool"]
 
@@ -176,6 +177,24 @@ class StoredSchema(StoredObject):
         return Schema(columns, frozenset(self.target), tuple(self.classes))
 
 
+def rename_keys(mapping: Mapping[str, V], rename: Callable[[str], str]) -> dict[str, V]:
+    """Return a mapping by column with other names of the columns.
+
+    Raises:
+        ConfigError: two keys become one.
+    """
+    renamed: dict[str, V] = {}
+    sources: dict[str, str] = {}
+    for key, value in mapping.items():
+        name = rename(key)
+        if name in renamed:
+            raise ConfigError(
+                f"{sources[name]!r} and {key!r} both mean column {name!r}", fix="keep one of them"
+            )
+        renamed[name], sources[name] = value, key
+    return renamed
+
+
 class Select(BaseModel):
     """A selection of columns: names, kinds or ``re:PATTERN`` entries, except those in ``but``."""
 
@@ -183,6 +202,17 @@ class Select(BaseModel):
 
     all: tuple[str, ...]
     but: tuple[str, ...] = ()
+
+    def rename(self, rename: Callable[[str], str]) -> Select:
+        """Return the selection with other names of columns; kinds and patterns stay."""
+
+        def rename_all(entries: tuple[str, ...]) -> tuple[str, ...]:
+            fixed = (entry in SELECTORS or entry.startswith("re:") for entry in entries)
+            return tuple(e if keep else rename(e) for e, keep in zip(entries, fixed, strict=True))
+
+        changed = {"all": rename_all(self.all), "but": rename_all(self.but)}
+        changed = {key: names for key, names in changed.items() if names != getattr(self, key)}
+        return self.model_copy(update=changed) if changed else self
 
     def resolve(self, schema: Schema) -> list[str]:
         """Return the names of the selected columns, in schema order.

@@ -14,13 +14,13 @@ from pipeline.config.cluster import Cluster
 from pipeline.config.model import Config
 from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import ConfigError, suggest_or_list
+from pipeline.execution.exact_names import match_config
 from pipeline.expression import Expression
 from pipeline.features.engine.planner import prune_ops, resolve_ops, select_model_columns
 from pipeline.features.op import Op
 from pipeline.features.ops.filter import Filter
 from pipeline.features.ops.join import Join
 from pipeline.features.registry import parse_ops
-from pipeline.ingest.column_names import match_config
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.formats.convert import find_source_files
 from pipeline.ingest.labels import split
@@ -106,11 +106,15 @@ def prepare_job(config: Config) -> Job:
         DeviceError: ``device: gpu`` and there is no GPU.
     """
     choice = choose_device(config.device)
-    models = parse_models(config.models)
+    parse_models(config.models)  # a wrong parameter is reported before files are opened
     parsed = None if config.features is None else parse_ops(config.features)
     contract = infer_contract(config.data)
-    config, name_notes = match_config(config, contract.schema.names)
-    contract = replace(contract, notes=merge_notes(contract.notes, name_notes))
+    # Fingerprints come first: a file that changes while it is read counts as changed later.
+    joined = [op.table for op in parsed or () if isinstance(op, Join)]
+    files = {n: find_source_files(config.data.tables[n]) for n in joined if n in config.data.tables}
+    exact = match_config(config, contract.schema)
+    config = exact.config
+    contract = replace(contract, notes=merge_notes(contract.notes, exact.notes))
     target = parse_target(config.data.target, contract.schema.names)
     with name_target_in_errors():
         target.check(contract.schema)
@@ -119,16 +123,11 @@ def prepare_job(config: Config) -> Job:
     filters: list[Expression] = []
     ops: tuple[Op, ...] | None = None
     tables: dict[str, pd.DataFrame] = {}
-    files: dict[str, Sequence[File]] = {}
-    if parsed is not None:
+    if config.features is not None:
+        parsed = parse_ops(config.features)
         filters = _parse_filters(parsed, source)
         others = [op for op in parsed if not isinstance(op, Filter)]
-        names = [op.table for op in others if isinstance(op, Join)]
-        files = {
-            n: find_source_files(config.data.tables[n]) for n in names if n in config.data.tables
-        }
-        # Fingerprints come first: a file that changes while it is read counts as changed later.
-        ops, tables, notes = _load_tables(others, config)
+        ops, tables, notes = _load_tables(others, config, exact.contracts)
         contract = replace(contract, notes=merge_notes(contract.notes, notes))
     left_out = _find_left_out(config, source)
     features, width = _find_features(ops, source, left_out)
@@ -147,7 +146,7 @@ def prepare_job(config: Config) -> Job:
         target=target,
         filters=tuple(filters),
         ops=ops,
-        models=models,
+        models=parse_models(config.models),
         tables=tables,
         table_files=files,
         left_out=left_out,
@@ -196,7 +195,7 @@ def _parse_filters(ops: Sequence[Op], source: Schema) -> list[Expression]:
 
 
 def _load_tables(
-    ops: Sequence[Op], config: Config
+    ops: Sequence[Op], config: Config, contracts: Mapping[str, Contract]
 ) -> tuple[tuple[Op, ...], dict[str, pd.DataFrame], list[ReadingNote]]:
     """Return the ops with keys and types of side tables filled in, those tables, and notes."""
     filled: list[Op] = []
@@ -214,7 +213,7 @@ def _load_tables(
                 or "describe it under data.tables",
             )
         columns = list(op.columns) if op.columns is not None else None
-        schema, frame, table_notes = read_table(op.table, table, columns)
+        schema, frame, table_notes = read_table(op.table, table, columns, contracts[op.table])
         notes += table_notes
         filled.append(op.bind_table(table.keys, {c.name: c.dtype for c in schema}))
         if (before := tables.get(op.table)) is not None:

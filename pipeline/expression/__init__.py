@@ -18,6 +18,7 @@ Modules here import from device, schema and below.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from keyword import iskeyword
@@ -90,4 +91,23 @@ def quote(name: str) -> str:
     return name if name.isidentifier() and not iskeyword(name) else f"`{name}`"
 
 
-__all__ = ["FUNCTIONS", "Expression", "column_expression", "parse", "quote"]
+def rename_columns(text: str, rename: Callable[[str], str]) -> str:
+    """Return the text of an expression in which columns have other names.
+
+    Args:
+        text: the expression; parts that name no column stay as they are.
+        rename: returns the new name of a column, or the same one.
+
+    Raises:
+        ConfigError: as `parse`.
+    """
+    # From the end on, so that the positions before a name stay right.
+    for node in sorted(iter_names(parse(text).root), key=lambda node: -node.at):
+        if (column := rename(node.column)) != node.column:
+            quoted = text[node.at] == "`"
+            end = node.at + len(node.column) + 2 * quoted
+            text = f"{text[: node.at]}{f'`{column}`' if quoted else quote(column)}{text[end:]}"
+    return text
+
+
+__all__ = ["FUNCTIONS", "Expression", "column_expression", "parse", "quote", "rename_columns"]

@@ -20,10 +20,10 @@ Ops that treat each selected column alone are shorter with a base of `pipeline.f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -32,7 +32,7 @@ from pipeline.device import Array, Frame, Frames
 from pipeline.errors import ConfigError
 from pipeline.features.saved_state import SavedState
 from pipeline.matrix import Task
-from pipeline.schema import RESERVED, Column, Kind, Schema
+from pipeline.schema import RESERVED, Column, Kind, Schema, Select, rename_keys
 
 Summary = Any
 """Summary on the host: pandas, NumPy and Python values. It is small, as it holds counts or sums."""
@@ -106,6 +106,8 @@ class Op(BaseModel):
     Only lag, which continues a series, needs rows of all sets."""
     columnwise: ClassVar[bool] = False
     """Each of the op's `columns` (a `Select`) is independent: unused ones are pruned."""
+    column_keys: ClassVar[tuple[str, ...]] = ("columns",)
+    """Parameters whose values, or keys of whose mappings, are names of columns."""
     n_passes: ClassVar[int] = 1
     """Number of times that `summarise` and `finish` run; later passes get the state so far."""
 
@@ -128,6 +130,13 @@ class Op(BaseModel):
     def output_schema(self, schema: Schema) -> Schema:
         """Return the schema after this op."""
         return schema.drop(self.removes(schema)).with_columns(self.produces(schema))
+
+    def rename_columns(self, rename: Callable[[str], str]) -> Self:
+        """Return the op for columns of other names: those that ``rename`` returns for its own."""
+        values = {key: getattr(self, key) for key in self.column_keys}
+        changed = {key: _rename_names(value, rename) for key, value in values.items()}
+        changed = {key: value for key, value in changed.items() if value != values[key]}
+        return self.model_copy(update=changed) if changed else self
 
     def can_read_target(self) -> bool:
         """Return whether the op may read columns of the target expression (lag with a gap)."""
@@ -173,6 +182,20 @@ class Op(BaseModel):
     def transform_train(self, frame: Frame, state: State, rows: Rows) -> Frame:
         """Compute the produced columns while fitting; only training rows may differ."""
         return self.transform(frame, state, rows)
+
+
+def _rename_names(value: Any, rename: Callable[[str], str]) -> Any:
+    """Return a parameter that names columns with other names; numbers and None stay."""
+    match value:
+        case str():
+            return rename(value)
+        case Select():
+            return value.rename(rename)
+        case tuple():
+            return tuple(_rename_names(item, rename) for item in value)
+        case Mapping():
+            return rename_keys(value, rename)
+    return value
 
 
 def require_kinds(

@@ -9,24 +9,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
-from pipeline.config.model import Config, Data, Source
+from pipeline.config.model import Data, Source
 from pipeline.errors import ConfigError
-from pipeline.expression import parse
-from pipeline.expression.nodes import iter_names
+from pipeline.expression import parse, rename_columns
 from pipeline.ingest.reading_note import ReadingNote
+from pipeline.schema import rename_keys
 
 AnySource = TypeVar("AnySource", bound=Source)
 
 
+def list_alike(name: str, names: Collection[str]) -> list[str]:
+    """Return the columns that a name may mean: one if it is exact, several if it is ambiguous."""
+    if name in names:
+        return [name]
+    for simplify in (str.strip, _fold):
+        if alike := [other for other in names if simplify(other) == simplify(name)]:
+            return alike
+    return []
+
+
 def find_column(name: str, names: Collection[str]) -> str | None:
     """Return the only column that a name may mean; None if there is none, or several are alike."""
-    if name in names:
-        return name
-    for simplify in (str.strip, _fold):
-        alike = [other for other in names if simplify(other) == simplify(name)]
-        if alike:
-            return alike[0] if len(alike) == 1 else None
-    return None
+    alike = list_alike(name, names)
+    return alike[0] if len(alike) == 1 else None
 
 
 def _fold(name: str) -> str:
@@ -36,57 +41,71 @@ def _fold(name: str) -> str:
 class NameMatcher:
     """Replacement of the names in a config by those of the columns, with the notes on it."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], table: str | None = None) -> None:
+        """Prepare the match with the names of columns, of a side table if one is named."""
         self.names = list(dict.fromkeys(names))
+        self.prefix = "" if table is None else f"{table}."
         self.used: dict[str, str] = {}
 
-    def match(self, name: str) -> str:
-        """Return the name of the column, or the name itself if it means none."""
-        column = find_column(name, self.names)
-        if column is None or column == name:
-            return name
-        self.used[name] = column
-        return column
+    def match(self, name: str, where: str, names: Collection[str] | None = None) -> str:
+        """Return the name of the column, or the name itself if it means none.
 
-    def match_expression(self, text: str) -> str:
+        Args:
+            name: the name in the config.
+            where: its key in the config, for messages.
+            names: the columns; None: those of the matcher.
+
+        Raises:
+            ConfigError: the name may mean several columns.
+        """
+        alike = list_alike(name, self.names if names is None else names)
+        if len(alike) > 1:
+            raise ConfigError(
+                f"{where}: {name!r} may mean any of {len(alike)} columns",
+                examples=[repr(column) for column in alike],
+                fix="write the name of one of them exactly, with its blanks and case",
+            )
+        if not alike or alike[0] == name:
+            return name
+        self.used[name] = alike[0]
+        return alike[0]
+
+    def match_expression(self, text: str, where: str) -> str:
         """Replace the names in an expression, or in a text that is a column's name."""
-        if text in self.names:
-            return text
-        if find_column(text, self.names) is not None:
-            return self.match(text)
+        if list_alike(text, self.names):
+            return self.match(text, where)
         try:
-            nodes = sorted(iter_names(parse(text).root), key=lambda node: -node.at)
+            parse(text)
         except ConfigError:  # the check of the target reports it
             return text
-        for node in nodes:
-            if (column := self.match(node.column)) != node.column:
-                quoted = text[node.at] == "`"
-                end = node.at + len(node.column) + 2 * quoted
-                text = f"{text[: node.at]}`{column}`{text[end:]}"
-        return text
+        return rename_columns(text, lambda name: self.match(name, where))
 
-    def match_source(self, source: Source) -> dict[str, Any]:
+    def match_source(self, source: Source, where: str) -> dict[str, Any]:
         """Return the fields of a source that change: target, weight and types."""
         changed: dict[str, Any] = {
-            "types": {self.match(name): kind for name, kind in source.types.items()}
+            "types": rename_keys(source.types, lambda name: self.match(name, f"{where}.types"))
         }
         if isinstance(source, Data):
-            changed["target"] = self.match_expression(source.target)
+            changed["target"] = self.match_expression(source.target, f"{where}.target")
             if source.weight is not None:
-                changed["weight"] = self.match(source.weight)
+                changed["weight"] = self.match(source.weight, f"{where}.weight")
         return {key: value for key, value in changed.items() if value != getattr(source, key)}
 
     def list_notes(self) -> list[ReadingNote]:
         """Return a note per name of the config that is not exactly that of its column."""
         return [
-            ReadingNote("header", f"the config calls it {name!r}", column)
+            ReadingNote("header", f"the config calls it {name!r}", f"{self.prefix}{column}")
             for name, column in self.used.items()
         ]
 
 
-def match_source(source: AnySource, names: Iterable[str]) -> AnySource:
-    """Return a source whose target, weight and types have the names of the columns."""
-    changed = NameMatcher(names).match_source(source)
+def match_source(source: AnySource, names: Iterable[str], where: str) -> AnySource:
+    """Return a source whose target, weight and types have the names of the columns.
+
+    Raises:
+        ConfigError: a name may mean several columns.
+    """
+    changed = NameMatcher(names).match_source(source, where)
     return source.model_copy(update=changed) if changed else source
 
 
@@ -96,19 +115,3 @@ def match_header(names: Sequence[str], expected: Collection[str]) -> dict[str, s
     matched = {name: find_column(name, missing) for name in names if name not in expected}
     columns = [column for column in matched.values() if column is not None]
     return {n: c for n, c in matched.items() if c is not None and columns.count(c) == 1}
-
-
-def match_config(config: Config, names: Iterable[str]) -> tuple[Config, list[ReadingNote]]:
-    """Return the config with the names of the columns, and notes on the others."""
-    matcher = NameMatcher(names)
-    changed: dict[str, Any] = {}
-    if data := matcher.match_source(config.data):
-        changed["data"] = config.data.model_copy(update=data)
-    if config.split.column is not None:
-        column = matcher.match(config.split.column)
-        if column != config.split.column:
-            changed["split"] = config.split.model_copy(update={"column": column})
-    slices = tuple(matcher.match(name) for name in config.evaluate.slices)
-    if slices != config.evaluate.slices:
-        changed["evaluate"] = config.evaluate.model_copy(update={"slices": slices})
-    return (config.model_copy(update=changed) if changed else config), matcher.list_notes()

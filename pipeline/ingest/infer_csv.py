@@ -43,7 +43,8 @@ def infer_from_csv(
         SchemaError: a file has no rows, or another header than the first one.
     """
     files, first, dialect, notes = _read_headers(files, source, where, trained)
-    source = match_source(source, [*dialect.names, *dict(files[0].partitions)])
+    if trained is None:
+        source = match_source(source, [*dialect.names, *dict(files[0].partitions)], where)
     sample = type_inference.sample_values(files, dialect, source.storage_options)
     if trained is None and sample.row_bytes is None:
         raise layout_notes.make_no_rows_error(files[0].path, first, dialect, where)

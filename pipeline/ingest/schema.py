@@ -45,7 +45,7 @@ def infer_contract(source: Source, where: str = "data") -> Contract:
         contract = infer_from_csv(readable.files, readable.source, where)
     contract = readable.add_to(contract)
     names = [c.name for c in contract.columns]
-    for name in match_source(source, [*names, *contract.unreadable]).types:
+    for name in match_source(source, [*names, *contract.unreadable], where).types:
         if name not in names and name not in contract.unreadable:
             raise ConfigError(
                 f"{where}.types: there is no column {name!r}", fix=suggest_or_list(name, names)
@@ -121,7 +121,8 @@ def _infer_from_parquet(
         with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
             arrow = reader.schema_arrow
-            source = match_source(source, [*arrow.names, *dict(file.partitions)])
+            if match is None:
+                source = match_source(source, [*arrow.names, *dict(file.partitions)], where)
             columns, reasons = parquet.list_source_columns(arrow, file.path, source.types)
             if match is not None:
                 match.add(reader, file.path, columns)

@@ -78,7 +78,7 @@ def make_config(data: str | Sequence[str], target: str) -> str:
 def examine_data(source: Data) -> SampleSummary:
     """Read a sample of the data, infer the task, and choose the ops."""
     contract = infer_contract(source)
-    source = match_source(source, contract.schema.names)
+    source = match_source(source, contract.schema.names, "data")
     expression = targets.parse_target(source.target, contract.schema.names)
     with targets.name_target_in_errors():
         expression.check(contract.schema)

@@ -59,8 +59,8 @@ def describe_plan(config: Config) -> dict[str, Any]:
             "files": len(job.contract.files), "rows": rows, "partitions": len(parts),
             "columns_read": list(job.reads), "columns_in_files": len(job.source.names),
         },
-        "target": {"expression": config.data.target, "task": config.data.task},
-        "split": config.split.model_dump(),
+        "target": {"expression": job.config.data.target, "task": config.data.task},
+        "split": job.config.split.model_dump(),
         "features": {
             "passes": len(phases) if job.ops is not None else None,
             "phases": phases,

@@ -2,13 +2,11 @@
 
 import pytest
 
-from pipeline.config.model import Config, Source
+from pipeline.config.model import Source
 from pipeline.errors import ConfigError
-from pipeline.execution.job import prepare_job
 from pipeline.ingest.blocks import plan_blocks
-from pipeline.ingest.column_names import find_column, match_config
+from pipeline.ingest.column_names import NameMatcher, find_column, match_source
 from pipeline.ingest.schema import infer_contract, match_contract
-from pipeline.tools.init import examine_data
 
 NAMES = ["Life expectancy", "GDP", "gdp", "Year", "w"]
 
@@ -29,53 +27,31 @@ def test_the_column_that_a_name_means(name, column):
     assert find_column(name, NAMES) == column
 
 
-def config(path, **keys):
-    tree = {"data": {"path": str(path), "target": "Life expectancy ", **keys.pop("data", {})}}
-    return Config.parse({**tree, **keys})
+def test_an_ambiguous_name_is_an_error_with_at_most_five_candidates():
+    matcher = NameMatcher([*NAMES, *(" " * i + "Year" for i in range(1, 7))])
+    assert matcher.match("Year", "data.weight") == "Year"
+    with pytest.raises(ConfigError, match="data.weight: 'Gdp' may mean any of 2") as error:
+        matcher.match("Gdp", "data.weight")
+    assert error.value.examples == ("'GDP'", "'gdp'")
+    with pytest.raises(ConfigError, match=r"and 2 more\n  Fix: write .* exactly"):
+        matcher.match("year", "data.weight")
 
 
-@pytest.fixture(params=["csv", "parquet"])
-def path(request, tmp_path):
-    file = tmp_path / "a.csv"
-    rows = "".join(f"{i}.5,{i},{i},{i},1\n" for i in range(40))
-    file.write_text("Life expectancy ,GDP,gdp, Year,w\n" + rows)
-    if request.param == "csv":
-        return file
-    contract = infer_contract(Source(path=str(file)))
-    from pipeline.device import cpu
-    from pipeline.ingest.read_block import read_block
-
-    frame = read_block(plan_blocks(contract)[0], contract, NAMES, cpu)[0]
-    frame.to_parquet(tmp_path / "a.parquet", index=False)
-    return tmp_path / "a.parquet"
+def test_names_in_expressions():
+    matcher = NameMatcher(NAMES)
+    text = "year > `life expectancy` * log(w) "
+    assert matcher.match_expression(text, "t") == "Year > `Life expectancy` * log(w) "
+    assert [n.column for n in matcher.list_notes()] == ["Life expectancy", "Year"]
+    assert matcher.match_expression("LIFE expectancy ", "t") == "Life expectancy"
+    assert matcher.match_expression("year >", "t") == "year >"
+    with pytest.raises(ConfigError, match="t: 'Gdp' may mean"):
+        matcher.match_expression("Gdp > 1", "t")
 
 
-def test_the_config_gets_the_names_of_the_columns(path):
-    job = prepare_job(
-        config(
-            path,
-            data={"weight": "W", "types": {"YEAR": "float"}},
-            split={"by": "time", "column": "year "},
-            evaluate={"slices": ["YEAR"]},
-        )
-    )
-    assert job.config.data.target == "Life expectancy"
-    assert job.config.data.weight == "w"
-    assert job.config.split.column == "Year" and job.config.evaluate.slices == ("Year",)
-    assert job.source["Year"].dtype == "float64"
-    notes = {str(n) for n in job.contract.notes if n.kind == "header"}
-    assert "Life expectancy: the config calls it 'Life expectancy '" in notes
-    assert len(notes) == 4
-    assert examine_data(config(path).data)
-
-
-def test_names_in_expressions(path):
-    matched, notes = match_config(config(path, data={"target": "year > `life expectancy` "}), NAMES)
-    assert matched.data.target == "`Year` > `Life expectancy` "
-    assert [n.column for n in notes] == ["Life expectancy", "Year"]
-    assert match_config(config(path, data={"target": "Gdp > 1"}), NAMES)[1] == []
-    with pytest.raises(ConfigError, match="Gdp"):
-        prepare_job(config(path, data={"target": "Gdp > 1"}))
+def test_two_types_of_one_column_are_an_error():
+    source = Source(path="a.csv", types={"year": "float", "Year ": "text"})
+    with pytest.raises(ConfigError, match="'year' and 'Year ' both mean column 'Year'"):
+        match_source(source, NAMES, "data")
 
 
 def test_new_data_with_other_names(tmp_path):

@@ -90,6 +90,7 @@ class Aggregate(Op):
     """
 
     name: ClassVar[str] = "aggregate"
+    column_keys: ClassVar[tuple[str, ...]] = ("by", "columns")
     requires_fit: ClassVar[bool] = True
     state_model: ClassVar[type[SavedState]] = Groups
 

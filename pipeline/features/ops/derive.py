@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
 from pipeline.device import Frame
 from pipeline.errors import ConfigError
-from pipeline.expression import Expression, parse
+from pipeline.expression import Expression, parse, rename_columns
 from pipeline.features.op import Op, Rows, State, check_new_names
 from pipeline.schema import Column, Schema
 
@@ -68,6 +68,14 @@ class Derive(Op):
         for name in self.columns:
             self._expression(name)
         return self
+
+    def rename_columns(self, rename: Callable[[str], str]) -> Self:
+        """Return the op with other names of columns in its expressions; results keep theirs."""
+        columns: dict[str, str] = {}
+        for name, text in self.columns.items():
+            # An expression sees the results before it, which may have the name of a column.
+            columns[name] = rename_columns(text, lambda n: n if n in columns else rename(n))
+        return self if columns == self.columns else self.model_copy(update={"columns": columns})
 
     def _expression(self, name: str) -> Expression:
         try:

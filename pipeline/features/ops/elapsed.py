@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -49,6 +49,7 @@ class Elapsed(Op):
     """
 
     name: ClassVar[str] = "elapsed"
+    column_keys: ClassVar[tuple[str, ...]] = ("from_", "to")
 
     from_: Moment = Field(alias="from")
     """First moment: a datetime column, or a fixed date or time."""
@@ -64,6 +65,12 @@ class Elapsed(Op):
         if self.from_ == self.to:
             raise ValueError("from and to are the same")
         return self
+
+    def rename_columns(self, rename: Callable[[str], str]) -> Self:
+        """Return the op for columns of other names; fixed dates and times stay."""
+        return super().rename_columns(
+            lambda text: text if parse_datetime(text) is not None else rename(text)
+        )
 
     def _output(self) -> str:
         return self.as_ or f"{self.from_}_to_{self.to}"

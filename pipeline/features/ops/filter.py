@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
 from pipeline.errors import ConfigError
-from pipeline.expression import Expression, parse
+from pipeline.expression import Expression, parse, rename_columns
 from pipeline.features.op import Op
 from pipeline.schema import Schema
 
@@ -48,6 +48,11 @@ class Filter(Op):
     def _check_syntax(self) -> Filter:
         self.expression()
         return self
+
+    def rename_columns(self, rename: Callable[[str], str]) -> Self:
+        """Return the filter with other names of columns in its expression."""
+        where = rename_columns(self.where, rename)
+        return self if where == self.where else self.model_copy(update={"where": where})
 
     def expression(self) -> Expression:
         """Return the parsed expression."""

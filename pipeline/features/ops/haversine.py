@@ -46,6 +46,7 @@ class Haversine(Op):
     """
 
     name: ClassVar[str] = "haversine"
+    column_keys: ClassVar[tuple[str, ...]] = ("from_", "to")
 
     from_: Place = Field(alias="from")
     """First place: ``[latitude, longitude]`` in degrees."""

@@ -89,6 +89,8 @@ class Join(Op):
     """
 
     name: ClassVar[str] = "join"
+    # The columns are those of the table; its keys are renamed under data.tables.
+    column_keys: ClassVar[tuple[str, ...]] = ()
     requires_fit: ClassVar[bool] = True
     can_transform_unfitted: ClassVar[bool] = True
     state_model: ClassVar[type[SavedState]] = Joined

@@ -112,6 +112,7 @@ class Lag(Op):
     """
 
     name: ClassVar[str] = "lag"
+    column_keys: ClassVar[tuple[str, ...]] = ("by", "order", "columns")
     requires_fit: ClassVar[bool] = True
     can_transform_unfitted: ClassVar[bool] = True
     fit_on: ClassVar[Literal["train", "all"]] = "all"

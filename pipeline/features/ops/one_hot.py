@@ -56,6 +56,7 @@ class OneHot(CountingOp):
     """
 
     name: ClassVar[str] = "one_hot"
+    column_keys: ClassVar[tuple[str, ...]] = ("columns", "values")
     kinds: ClassVar[frozenset[Kind]] = frozenset({"text", "category", "bool", "numeric"})
     kinds_fix: ClassVar[str] = "take parts of it first (dates)"
     state_model: ClassVar[type[SavedState]] = FrequentValues

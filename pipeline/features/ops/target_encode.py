@@ -99,6 +99,7 @@ class TargetEncode(ColumnwiseOp):
     """
 
     name: ClassVar[str] = "target_encode"
+    column_keys: ClassVar[tuple[str, ...]] = ("columns", "column")
     requires_fit: ClassVar[bool] = True
     state_model: ClassVar[type[SavedState]] = Encodings
 
