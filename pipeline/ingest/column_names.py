@@ -6,11 +6,11 @@ one column does. The config then gets the name in the file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipeline.config.model import Data, Source
-from pipeline.errors import ConfigError
+from pipeline.errors import MAX_EXAMPLES, ConfigError, suggest_or_list
 from pipeline.expression import parse, rename_columns
 from pipeline.ingest.reading_note import ReadingNote
 from pipeline.schema import rename_keys
@@ -107,6 +107,22 @@ def match_source(source: AnySource, names: Iterable[str], where: str) -> AnySour
     """
     changed = NameMatcher(names).match_source(source, where)
     return source.model_copy(update=changed) if changed else source
+
+
+def suggest_column(name: str, names: Collection[str]) -> str:
+    """Return a fix for a column that data lack: the columns that are alike, or the closest one."""
+    if alike := list_alike(name, names):
+        shown = ", ".join(map(repr, alike[:MAX_EXAMPLES])) + ", …" * (len(alike) > MAX_EXAMPLES)
+        return f"rename the right one of {shown}"
+    return suggest_or_list(name, names)
+
+
+def note_header(renamed: Mapping[str, str]) -> list[ReadingNote]:
+    """Return a note per column that the files of new data call by another name."""
+    return [
+        ReadingNote("header", f"the file calls it {stored!r}", name)
+        for stored, name in renamed.items()
+    ]
 
 
 def match_header(names: Sequence[str], expected: Collection[str]) -> dict[str, str]:

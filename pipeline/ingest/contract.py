@@ -101,7 +101,7 @@ class Contract:
         data["schema"] = self.schema.to_json()
         for file in data["files"]:
             del file["converted"]  # the copy is gone when the run has ended
-            del file["table_columns"]
+            del file["table_columns"], file["stored_names"]  # not those of a run's own data
         return data
 
     @staticmethod

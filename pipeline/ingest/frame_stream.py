@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import DataError, SchemaError, shorten
+from pipeline.ingest.column_names import match_header
 from pipeline.ingest.parquet import PANDAS_INDEX, to_source_column
 
 CONVERSION_ERRORS = (ValueError, TypeError, OverflowError, NotImplementedError, pa.ArrowException)
@@ -42,8 +43,9 @@ def open_stream(frame: Any, needed: Collection[str] | None = None) -> FrameStrea
     Args:
         frame: an object with ``__arrow_c_stream__`` (pandas, Polars, pyarrow, …), or with
             a method ``to_arrow`` (cuDF, as long as its frames lack the interface).
-        needed: the columns whose values are needed, all of which must be readable. Other columns
-            have a name only. None: all columns, and lists and the like have no values.
+        needed: the columns whose values are needed, all of which must be readable. The frame may
+            spell their names with other blanks or in another case. Other columns have a name only.
+            None: all columns, and lists and the like have no values.
 
     Raises:
         SchemaError: it is not a frame, has no columns, two of one name, or types that Parquet
@@ -59,6 +61,8 @@ def open_stream(frame: Any, needed: Collection[str] | None = None) -> FrameStrea
         raise SchemaError("the frame has no columns", fix="pass a frame with the target's column")
     fields = [reader.schema.field(i) for i in positions]
     if needed is not None:
+        matched = match_header(names, needed)
+        fields = [f.with_name(matched.get(f.name, f.name)) for f in fields]
         fields = [f if f.name in needed else pa.field(f.name, pa.null()) for f in fields]
     _refuse_unstorable(fields, strict=needed is not None)
     schema = pa.schema([pa.field(f.name, _to_stored_type(f.type)) for f in fields])

@@ -165,16 +165,19 @@ def _read_row_groups(
     file = contract.files[block.file]
     if is_url(file.read_path):
         raise NeedsCpuReader("files of an object store")
+    stored_names = dict(file.stored_names)
+    names = {c.name: stored_names.get(c.name, c.name) for c in columns}
     with parquet.open_parquet(file, contract.storage_options) as reader:
-        if lacking := [c.name for c in columns if c.name not in reader.schema_arrow.names]:
+        if lacking := [n for n in names.values() if n not in reader.schema_arrow.names]:
             raise NeedsCpuReader(f"{lacking[0]}: a column that a file of a Delta table lacks")
-        types = {c.name: reader.schema_arrow.field(c.name).type for c in columns}
+        types = {n: reader.schema_arrow.field(n).type for n in names.values()}
         groups = [reader.metadata.row_group(g) for g in block.groups]
         chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
         size = sum(c.total_compressed_size for c in chunks if c.path_in_schema in types)
     for column in columns:
-        if not _has_values_of(column, types[column.name]):
-            raise NeedsCpuReader(f"{column.name}: {types[column.name]} read as {column.type}")
+        stored = types[names[column.name]]
+        if not _has_values_of(column, stored):
+            raise NeedsCpuReader(f"{column.name}: {stored} read as {column.type}")
     ids = device.xp.arange(block.first_row, block.first_row + block.rows, dtype="int64")
     if not columns:
         return {}, ids
@@ -182,7 +185,7 @@ def _read_row_groups(
     if len(table) < block.rows or set(types) - set(table.columns):
         raise NeedsCpuReader(f"columns that {readers.name} does not find")
     table = table.head(block.rows).reset_index(drop=True)
-    return {c.name: _to_storage_dtype(c, table[c.name], device) for c in columns}, ids
+    return {c.name: _to_storage_dtype(c, table[names[c.name]], device) for c in columns}, ids
 
 
 def _has_values_of(column: SourceColumn, arrow: pa.DataType) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pipeline.config.model import Data, Source, Table
 from pipeline.errors import SchemaError
-from pipeline.ingest.column_names import match_header, match_source
+from pipeline.ingest.column_names import match_header, match_source, note_header
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv import dialect as dialects
 from pipeline.ingest.csv import infer_missing, layout_notes, type_inference
@@ -129,10 +129,7 @@ def _read_headers(
     if trained is not None:
         renamed = match_header(dialect.names, [c.name for c in trained.columns])
         dialect = replace(dialect, names=tuple(renamed.get(n, n) for n in dialect.names))
-        notes += [
-            ReadingNote("header", f"the file calls it {name!r}", column)
-            for name, column in renamed.items()
-        ]
+        notes += note_header(renamed)
     return read, first, dialect, notes
 
 

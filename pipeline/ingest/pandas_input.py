@@ -12,7 +12,8 @@ import pandas as pd
 from pipeline.console.plural import quantify
 from pipeline.device import cpu
 from pipeline.device.factorize import factorize
-from pipeline.errors import DataError, SchemaError, shorten, suggest_or_list
+from pipeline.errors import DataError, SchemaError, shorten
+from pipeline.ingest.column_names import match_header, suggest_column
 from pipeline.ingest.frame_stream import name_as_text
 from pipeline.schema import EARLIEST, LATEST, Column, Schema
 
@@ -29,7 +30,8 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     Every dtype that can hold the values is accepted: numbers and None as objects, whole floats as
     integers, text as ``str``, objects or categories, timestamps of any unit and zone, or their
     ISO 8601 text. Columns that the schema lacks are ignored. As in `run`, a named index is a
-    column, and names that are not text become text.
+    column, and names that are not text become text. Names match apart from blanks and case, if one
+    column does.
 
     Args:
         df: n rows; not changed.
@@ -55,7 +57,7 @@ def from_pandas(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         raise SchemaError(
             f"the frame lacks {len(lacking)} of {quantify(len(schema.names), 'column')}",
             examples=[f"- {c.name} ({c.dtype})" for c in lacking],
-            fix=suggest_or_list(lacking[0].name, spare),
+            fix=suggest_column(lacking[0].name, spare),
         )
     for column in schema:
         # Names are rarely repeated: only then is it worth counting each of them.
@@ -72,6 +74,9 @@ def _name_columns(df: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     if not all(isinstance(name, str) for name in df.columns):
         df = df.set_axis([name_as_text(name) for name in df.columns], axis="columns")
     levels = {name_as_text(name): i for i, name in enumerate(df.index.names) if name is not None}
+    matched = match_header([*df.columns, *levels], schema.names)
+    df = df.rename(columns=matched)
+    levels = {matched.get(name, name): i for name, i in levels.items()}
     absent = [c.name for c in schema if c.name not in df.columns and c.name in levels]
     values = {name: df.index.get_level_values(levels[name]) for name in absent}
     return df.assign(**{name: pd.Series(v, index=df.index) for name, v in values.items()})

@@ -180,10 +180,11 @@ def read_row_groups(
     file: File, numbers: Sequence[int], columns: list[SourceColumn], options: Mapping[str, object]
 ) -> pa.Table:
     """Read the columns of these row groups, text as dictionaries."""
-    names = [c.name for c in columns]
-    text = [c.name for c in columns if c.type == "text" and c.pattern is None]
+    stored_names = dict(file.stored_names)
+    names = {c.name: stored_names.get(c.name, c.name) for c in columns}
+    text = [names[c.name] for c in columns if c.type == "text" and c.pattern is None]
     with open_parquet(file, options, text) as reader:
-        stored = [name for name in names if name in reader.schema_arrow.names]
+        stored = [name for name in names.values() if name in reader.schema_arrow.names]
         tables = [
             reader.read_row_groups(
                 list(numbers), columns=stored[at : at + AT_ONCE], use_threads=False
@@ -199,7 +200,7 @@ def read_row_groups(
                 fix=INCOMPLETE,
             )
     arrays = {name: table[name] for table in tables for name in table.column_names}
-    return pa.table({n: arrays[n] if n in arrays else pa.nulls(claimed) for n in names})
+    return pa.table({n: arrays.get(at, pa.nulls(claimed)) for n, at in names.items()})
 
 
 def read_first_rows(

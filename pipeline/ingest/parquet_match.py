@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.config.model import Csv
 from pipeline.errors import SchemaError
 from pipeline.ingest import parquet
+from pipeline.ingest.column_names import note_header
 from pipeline.ingest.csv.date_formats import is_zoned
 from pipeline.ingest.csv.dialect import Dialect
 from pipeline.ingest.csv.loose_values import add_bool_words
@@ -26,6 +27,7 @@ from pipeline.ingest.parquet_text import (
     write_text,
 )
 from pipeline.ingest.reading_note import ReadingNote
+from pipeline.ingest.sources.files import File
 
 SAMPLED = 10_000
 """Values from which the format of text is inferred."""
@@ -54,31 +56,34 @@ class NewParquet:
         """The words for missing, true and false by which text is read as numbers."""
 
     def add(
-        self, reader: pq.ParquetFile, path: str, stored: Mapping[str, SourceColumn | None]
+        self, reader: pq.ParquetFile, file: File, stored: Mapping[str, SourceColumn | None]
     ) -> None:
         """Match the columns of a file.
 
         Args:
             reader: the open file.
-            path: its path, for messages.
-            stored: the file's columns; None if all values of one are missing.
+            file: its path, and the names that the run does not have.
+            stored: the file's columns by the run's names; None if all values of one are missing.
 
         Raises:
             SchemaError: a column's values cannot be those of the run's column, such as times for
                 numbers, or times with a zone for times without one.
         """
+        names = {at: name for name, at in file.stored_names}
+        self.notes += note_header(names)
         for field in reader.schema_arrow:
-            run = self._trained.get(field.name)
-            column = stored.get(field.name)
-            if run is None or (field.name not in stored and not is_written(field.type)):
+            name = names.get(field.name, field.name)
+            run = self._trained.get(name)
+            column = stored.get(name)
+            if run is None or (name not in stored and not is_written(field.type)):
                 continue  # not needed, or not readable
-            if field.name not in stored:
-                column = SourceColumn(field.name, "text")
+            if name not in stored:
+                column = SourceColumn(name, "text")
             if column is None or _is_all_missing(reader.metadata, field.name, column):
                 matched = _make_native(run, column)
             elif not _can_mean(column, run):
                 raise SchemaError(
-                    f"{path}, column {field.name!r} is {describe_type(column)}, "
+                    f"{file.path}, column {field.name!r} is {describe_type(column)}, "
                     f"it must be {describe_type(run)}",
                     fix="write it with the type that the models were trained on",
                 )
@@ -86,9 +91,9 @@ class NewParquet:
                 matched = _match_column(reader, field, column, run, self.dialect)
                 if not parquet.is_readable_as(column, run.type):
                     message = f"{describe_type(column)} is read as {describe_type(run)}"
-                    self.notes.append(ReadingNote("type", message, field.name))
-            before = self.columns.get(field.name, matched)
-            self.columns[field.name] = _merge_columns(before, matched)
+                    self.notes.append(ReadingNote("type", message, name))
+            before = self.columns.get(name, matched)
+            self.columns[name] = _merge_columns(before, matched)
 
 
 def describe_type(column: SourceColumn | None) -> str:
@@ -124,7 +129,8 @@ def _match_column(
         return replace(run, pattern=None if is_text(field.type) else NOT_TEXT)
     if is_text(field.type) or is_written(field.type):
         missing = {*list_missing(run, dialect)}
-        return reinfer_column(run, [v for v in _sample(reader, run) if v not in missing], dialect)
+        values = [v for v in _sample(reader, field.name) if v not in missing]
+        return reinfer_column(run, values, dialect)
     if run.dtype == "datetime" and stored.dtype != "datetime":
         return run
     return _make_native(run, stored)
@@ -139,8 +145,8 @@ def _make_native(run: SourceColumn, stored: SourceColumn | None) -> SourceColumn
     return replace(run, type=kind, pattern=pattern)
 
 
-def _sample(reader: pq.ParquetFile, run: SourceColumn) -> list[str]:
-    batches = reader.iter_batches(SAMPLED, columns=[run.name], use_threads=False)
+def _sample(reader: pq.ParquetFile, name: str) -> list[str]:
+    batches = reader.iter_batches(SAMPLED, columns=[name], use_threads=False)
     first = next(batches, None)
     if first is None:
         return []

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import pyarrow as pa
+
 from pipeline.config.model import Source
 from pipeline.console.plural import quantify
 from pipeline.errors import ConfigError, SchemaError, suggest_or_list
 from pipeline.ingest import parquet, parquet_match
-from pipeline.ingest.column_names import match_source
+from pipeline.ingest.column_names import (
+    find_column,
+    match_header,
+    match_source,
+    suggest_column,
+)
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.csv.header import UNNAMED
 from pipeline.ingest.csv.types import SourceColumn, make_asked_column
@@ -93,13 +100,13 @@ def match_contract(
             if name in contract.unreadable:
                 examples.append(f"{example}: {contract.unreadable[name]}")
             else:
-                examples.append(f"{example} {suggest_or_list(name, spare)}".rstrip())
+                examples.append(f"{example} {suggest_column(name, spare)}".rstrip())
         raise SchemaError(
             f"{files[0].path}: {quantify(len(lacking), 'needed column')} missing",
             examples=examples,
             fix="rename or add them: the models were trained on them",
         )
-    used = {*types, *keep}
+    used = {*types, *(find_column(name, columns) or name for name in keep)}
     return replace(
         contract,
         columns=tuple(c for c in contract.columns if c.name in used),
@@ -117,19 +124,25 @@ def _infer_from_parquet(
     if trained is not None:
         match = parquet_match.NewParquet(trained.columns, set(source.types), trained.dialect)
     flags: dict[str, bool] = {}
-    for file in files:
+    read: list[File] = []
+    for original in files:
+        file = original
         with parquet.open_parquet(file, source.storage_options) as reader:
             rows += reader.metadata.num_rows
             arrow = reader.schema_arrow
+            names = [*arrow.names, *file.table_columns, *dict(file.partitions)]
             if match is None:
-                source = match_source(source, [*arrow.names, *dict(file.partitions)], where)
+                source = match_source(source, names, where)
+            else:
+                file, arrow = _rename_columns(file, arrow, match_header(names, source.types))
             columns, reasons = parquet.list_source_columns(arrow, file.path, source.types)
             if match is not None:
-                match.add(reader, file.path, columns)
+                match.add(reader, file, columns)
             else:
                 zero_or_one = parquet_match.find_flags(reader.metadata, columns)
                 flags = {n: flags.get(n, True) and n in zero_or_one for n in columns}
         unreadable |= reasons
+        read.append(file)
         lacking = {n for n in file.table_columns if n not in columns and n not in reasons}
         columns |= dict.fromkeys(sorted(lacking))
         merged = merged or columns
@@ -140,23 +153,13 @@ def _infer_from_parquet(
         merged = {n: c or columns[n] for n, c in merged.items()}
     if match is None and not rows:
         raise SchemaError(f"{files[0].path} has columns but no rows", fix="name files with rows")
-    typed = {}
-    for name, stored in merged.items():
-        # a column of only missing values is read as float
-        column = make_asked_column(name, source.types.get(name, "float"))
-        if stored is not None and (name not in source.types or column.type == stored.type):
-            typed[name] = replace(stored, is_flag=flags.get(name, False))
-            continue
-        if stored is not None and column.pattern and stored.pattern:
-            # it shows whether the file's times have a zone
-            column = replace(column, pattern=stored.pattern)
-        typed[name] = column
+    typed = {n: _ask_type(n, c, source.types, flags) for n, c in merged.items()}
     typed |= match.columns if match else {}
     folders = infer_folders(files, source.types, set(merged))
     return Contract(
         "parquet",
         (*typed.values(), *folders),
-        tuple(files),
+        tuple(read),
         match.dialect if match else None,
         rows=rows,
         unreadable={n: reason for n, reason in unreadable.items() if n not in typed},
@@ -164,6 +167,33 @@ def _infer_from_parquet(
         notes=merge_notes(match.notes) if match else tuple(_note_index(unreadable, where)),
         where=where,
     )
+
+
+def _ask_type(
+    name: str, stored: SourceColumn | None, types: Mapping[str, str], flags: Mapping[str, bool]
+) -> SourceColumn:
+    """Return a column of the files in the type that the config gives, if it gives one."""
+    # a column of only missing values is read as float
+    column = make_asked_column(name, types.get(name, "float"))
+    if stored is not None and (name not in types or column.type == stored.type):
+        return replace(stored, is_flag=flags.get(name, False))
+    if stored is not None and column.pattern and stored.pattern:
+        # it shows whether the file's times have a zone
+        return replace(column, pattern=stored.pattern)
+    return column
+
+
+def _rename_columns(
+    file: File, arrow: pa.Schema, renamed: Mapping[str, str]
+) -> tuple[File, pa.Schema]:
+    """Return a file and its schema with the run's names of the columns that have others."""
+    stored = {*arrow.names, *file.table_columns}
+    stored_names = tuple((name, at) for at, name in renamed.items() if at in stored)
+    names = {at: name for name, at in stored_names}
+    fields = [field.with_name(names.get(field.name, field.name)) for field in arrow]
+    table_columns = tuple(names.get(name, name) for name in file.table_columns)
+    file = replace(file, table_columns=table_columns, stored_names=stored_names)
+    return file, pa.schema(fields)
 
 
 def _note_index(unreadable: Mapping[str, str], where: str) -> Iterator[ReadingNote]:

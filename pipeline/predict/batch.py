@@ -24,6 +24,7 @@ from pipeline.device.choose import DeviceChoice, frames_of
 from pipeline.errors import ConfigError, InputError, suggest_or_list
 from pipeline.features.ops.join import Join
 from pipeline.ingest.blocks import SMALL_BLOCK, Block, group_blocks, plan_blocks
+from pipeline.ingest.column_names import find_column
 from pipeline.ingest.contract import Contract
 from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import match_contract
@@ -89,6 +90,7 @@ def predict_files(
     source = validate(Source, {"path": tuple(data), **shared}, "DATA")
     contract = match_contract(trained, source, scorer.columns, keep)
     _check_apart(out, scorer.run, contract, tables)
+    keep = [find_column(name, contract.schema.names) or name for name in keep]
     _check_keep(keep, contract, scorer)
     blocks = plan_blocks(contract, choose_block_bytes(len(scorer.model.target.classes)))
     groups: list[Sequence[Block]] = [part.blocks for part in group_blocks(blocks, SMALL_BLOCK)]

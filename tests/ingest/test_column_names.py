@@ -1,11 +1,18 @@
 """Names in the config and in new data that differ from those of the columns in blanks or case."""
 
+import fake_cudf
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipeline.config.model import Source
-from pipeline.errors import ConfigError
+from pipeline.device import cpu
+from pipeline.errors import ConfigError, SchemaError
+from pipeline.ingest import reader_stats
 from pipeline.ingest.blocks import plan_blocks
 from pipeline.ingest.column_names import NameMatcher, find_column, match_source
+from pipeline.ingest.read_block import read_block
 from pipeline.ingest.schema import infer_contract, match_contract
 
 NAMES = ["Life expectancy", "GDP", "gdp", "Year", "w"]
@@ -54,13 +61,56 @@ def test_two_types_of_one_column_are_an_error():
         match_source(source, NAMES, "data")
 
 
-def test_new_data_with_other_names(tmp_path):
-    for name, header in (("a", "Age,City,y"), ("b", "CITY , age")):
-        width = header.count(",")
-        rows = "".join(",".join(["1"] * (width + 1)) + "\n" for _ in range(9))
-        (tmp_path / f"{name}.csv").write_text(header + "\n" + rows)
-    trained = infer_contract(Source(path=str(tmp_path / "a.csv")))
-    new = match_contract(trained, Source(path=str(tmp_path / "b.csv")), ["Age", "City"])
+@pytest.fixture(params=["csv", "parquet", "excel", "delta"])
+def write(request):
+    """Write a frame as a file, and return its path."""
+
+    def write_as(frame, path):
+        if request.param == "excel":
+            pytest.importorskip("python_calamine")
+            from openpyxl import Workbook
+
+            book = Workbook()
+            for row in [list(frame), *frame.to_numpy().tolist()]:
+                book.active.append(row)
+            book.save(path := path.with_suffix(".xlsx"))
+        elif request.param == "delta":
+            deltalake = pytest.importorskip("deltalake")
+            deltalake.write_deltalake(str(path), pa.Table.from_pandas(frame))
+        elif request.param == "csv":
+            frame.to_csv(path := path.with_suffix(".csv"), index=False)
+        else:
+            frame.to_parquet(path := path.with_suffix(".parquet"))
+        return str(path)
+
+    return write_as
+
+
+@pytest.mark.parametrize("device", [cpu, fake_cudf.device()], ids=["cpu", "stand-in"])
+def test_new_data_with_other_names(write, tmp_path, device):
+    rows = np.arange(9)
+    frame = pd.DataFrame({"Age": rows, "City": [f"c{i}" for i in rows], "y": rows})
+    trained = infer_contract(Source(path=write(frame, tmp_path / "a")))
+    other = frame[["City", "Age"]].set_axis(["CITY ", "age"], axis="columns")
+    new = match_contract(trained, Source(path=write(other, tmp_path / "b")), ["Age", "City"])
     assert [c.name for c in new.columns] == ["City", "Age"]
-    assert {n.message for n in new.notes} == {"the file calls it 'CITY'", "the file calls it 'age'"}
-    assert plan_blocks(new)[0].first_line == 2
+    messages = {n.column: n.message for n in new.notes if n.kind == "header"}
+    assert set(messages) == {"Age", "City"} and messages["Age"] == "the file calls it 'age'"
+    reader_stats.take_counts()
+    read = read_block(plan_blocks(new)[0], new, ["Age", "City"], device)[0]
+    host, fallbacks = device.to_host(read), {reason for _, reason in reader_stats.take_counts()}
+    assert fallbacks <= {""}
+    assert host["Age"].tolist() == rows.tolist() and host["City"].tolist() == [*frame["City"]]
+
+
+@pytest.mark.parametrize("write", ["csv", "parquet", "excel"], indirect=True)  # Delta refuses such
+def test_ambiguous_names_of_new_data_are_listed(write, tmp_path):
+    frame = pd.DataFrame({"Age": range(9), "y": range(9)})
+    trained = infer_contract(Source(path=write(frame, tmp_path / "a")))
+    other = frame.set_axis(["AGE", "age"], axis="columns")
+    path = write(other, tmp_path / "b")
+    with pytest.raises(SchemaError, match=r"Age \(integer\) rename the right one of 'AGE', 'age'"):
+        match_contract(trained, Source(path=path), ["Age"])
+    exact = write(frame.set_axis(["Age", "AGE"], axis="columns"), tmp_path / "c")
+    new = match_contract(trained, Source(path=exact), ["Age"])
+    assert [c.name for c in new.columns] == ["Age"] and new.extra == ("AGE",)

@@ -355,6 +355,11 @@ def test_side_tables(tmp_path):
     wrong = table.model_copy(update={"keys": ("orign",)})
     with pytest.raises(SchemaError, match=r"data.tables.weather.keys[\s\S]*did you mean 'origin'"):
         read_table("weather", wrong)
+    other = table.model_copy(update={"keys": ("Origin", " HOUR")})
+    schema, other_frame, notes = read_table("weather", other, ["Temp"])
+    assert schema.names == ["Origin", " HOUR", "Temp"] == list(other_frame.columns)
+    assert other_frame["Temp"].equals(frame["temp"].rename("Temp"))
+    assert "weather.Temp: the file calls it 'temp'" in map(str, notes)
     integers = table.model_copy(update={"types": {"origin": "integer"}})
     with pytest.raises(DataError, match=r"data.tables.weather.types: \{origin: text\}"):
         read_table("weather", integers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -220,3 +221,22 @@ def test_a_run_takes_the_path_of_its_config(made, tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             run(path, out=tmp_path / "run")
     assert asked[0] == asked[1] == Config.load(made[0] / "config.yaml")
+
+
+@pytest.mark.parametrize("new", [".csv", ".parquet"])
+def test_names_with_other_blanks_and_case(made, tmp_path, new):
+    expected = scored(made, made[1], tmp_path / "a.parquet", keep=["e"])
+    other = table().drop(columns="y").rename(columns={"e": "E ", "x": " X", "n": "N", "t": "T"})
+    path = tmp_path / f"new{new}"
+    other.to_csv(path, index=False) if new == ".csv" else other.to_parquet(path)
+    result = predict_files(made[0], [str(path)], tmp_path / "b.parquet", keep=["E "])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "b.parquet"), expected)
+    notes = {note.column for note in result.notes if note.kind == "header"}
+    assert {"e", "x", "n"} <= notes
+    predictions = expected.drop(columns="e")
+    scorer = Scorer.load(made[0])
+    for frame in (other, other.set_index("T"), pa.Table.from_pandas(other)):
+        found = scorer.predict(frame).reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, predictions, check_dtype=False)
+    with pytest.raises(SchemaError, match="rename the right one of 'E ', 'E'"):
+        scorer.predict(other.assign(E="a"))

@@ -46,6 +46,8 @@ class File:
     """The copy that is read in the file's place; changes are noticed by the file itself."""
     table_columns: tuple[str, ...] = ()
     """Columns of the Delta table; those that a Parquet file lacks are missing in all its rows."""
+    stored_names: tuple[tuple[str, str], ...] = ()
+    """Names in a Parquet file of new data, by other names that the run has for them."""
 
     @property
     def format(self) -> str:
