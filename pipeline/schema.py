@@ -168,7 +168,7 @@ class StoredSchema(StoredObject):
     def _check_names(self) -> StoredSchema:
         names = [column.name for column in self.columns]
         if len(set(names)) < len(names):
-            raise ValueError("two columns have one name")
+            raise ValueError("two columns have the same name")
         return self
 
     def to_schema(self) -> Schema:

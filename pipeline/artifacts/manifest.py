@@ -244,7 +244,7 @@ def _open_within(folder: Path, name: str, limit: int) -> Iterator[tuple[Buffered
         if any(step.is_symlink() for step in steps):
             raise InputError(
                 f"{path} is a link, or is reached through one, and may lead out of the run",
-                fix="put the file itself there",
+                fix="replace the link with the file itself",
             ) from None
         raise InputError(
             f"{path} cannot be read: {error.strerror or error}",
@@ -311,5 +311,5 @@ def report_misfits(*runs: Path) -> Iterator[None]:
         raise InputError(
             f"{' or '.join(map(str, runs))}: its files do not fit together: "
             f"{type(error).__name__}: {shorten(str(error))}",
-            fix="run the config again, because they are of several runs or were damaged",
+            fix="run the config again: the files are of several runs, or were damaged",
         ) from error

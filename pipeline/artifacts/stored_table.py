@@ -36,7 +36,7 @@ PER_VALUE = 16
 """Bytes of a number in a page and in its dictionary."""
 PER_COLUMN = 64 << 10
 """Bytes of a column's page headers, levels and statistics."""
-FIX = "restore it from a copy, because the run did not write it so; or run the config again"
+FIX = "restore it from a copy, or run the config again: the run did not write this table"
 READ_ERRORS = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OSError)
 """Errors that Arrow raises, and pandas if the metadata are forged."""
 
@@ -163,7 +163,7 @@ def _read_limited(stream: pa.NativeFile, path: Path, limits: TableLimits) -> pa.
         if field.name not in texts and not any(is_type(field.type) for is_type in plain_types):
             raise _damaged_error(path, f"its column {field.name!r:.80} has the type {field.type}")
     if len(set(schema.names)) < len(schema.names):
-        raise _damaged_error(path, "two of its columns have one name")
+        raise _damaged_error(path, "two of its columns have the same name")
     stream.seek(0)
     table = pq.ParquetFile(stream, read_dictionary=texts).read(use_threads=False)
     size = sum(_count_text_bytes(table[name]) for name in texts)

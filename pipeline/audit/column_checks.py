@@ -24,8 +24,8 @@ def check_univariate(evidence: Evidence) -> CheckResult:
             continue
         limit = decisive if score.strength == "decisive" else strong
         what = (
-            f"predicts the target almost alone: {metric} {score.value:.4f} on {rows:,} test rows"
-            f" (reported from {limit} on)"
+            f"alone predicts the target almost perfectly: {metric} {score.value:.4f} on {rows:,} "
+            f"test rows (reported from {limit} on)"
         )
         is_certain = score.strength == "decisive" and evidence.labels.is_conclusive
         severity: Severity = "fail" if is_certain else "warn"

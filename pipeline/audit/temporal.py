@@ -90,7 +90,7 @@ def _check_mixed_sets(
     measured |= {"value": score, "limit": limit}
     what = (
         f"rows of the same time are in both sets, and the {univariate.NEIGHBOURS} training rows "
-        f"next in time predict a test row's label with {metric} {score:.4f}"
+        f"nearest in time predict a test row's label with {metric} {score:.4f}"
     )
     if score < limit:
         what += f" (below {limit}): the order of rows does not seem to matter"

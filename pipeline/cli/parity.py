@@ -81,9 +81,9 @@ def parity(
         fix = f"inspect the rows in {out}: the first comparison that differs is the likely cause"
         if all(check.stage == "metrics" for check in failed):
             fix = (
-                "use more rows: all stages before the metrics agree, and on "
-                f"{result.rows['test']:,} test rows two trainings may differ by more through their "
-                "seed alone (docs/parity.md)"
+                "use more rows: all stages before the metrics agree, and with "
+                f"{result.rows['test']:,} test rows, another seed alone may change the metrics by "
+                "more (docs/parity.md)"
             )
         raise CheckFailed(
             f"parity: {len(failed)} of {len(result.checks)} comparisons of {first} and {second} "

@@ -57,6 +57,6 @@ def exit_if_gpu_lost(error: BaseException) -> None:
     except ValueError:  # not in a worker
         return
     if has_nanny and isinstance(lost := translate_error(error), DeviceLost):
-        print_stderr(f"{lost.message}: this worker ends, its nanny starts another")
+        print_stderr(f"{lost.message}: this worker ends, its nanny starts another one")
         # a lost context stays lost in this process, so nothing can be cleaned up
         os._exit(STATUS)

@@ -114,7 +114,7 @@ def _start(kind: Callable[..., LocalCluster], log: Path, **options: object) -> L
         raise
     except Exception as error:  # RuntimeError, TimeoutError, NVMLError, OSError, …
         raise MachineError(
-            f"the workers do not start: {type(error).__name__}: {error}",
+            f"the workers did not start: {type(error).__name__}: {error}",
             fix="read log.txt; in a script of your own, call run() under if __name__ == "
             '"__main__":',
         ) from error

@@ -59,7 +59,7 @@ def connect_to_scheduler(cluster: Cluster) -> Client:
         raise MachineError(
             f"no Dask scheduler answers at {where!r} within {cluster.timeout} s: {why}",
             fix=f"start one (`dask scheduler`, then `dask worker ADDRESS`), check {doubt} and "
-            "firewalls between, or use cluster: process",
+            "the firewalls between the hosts, or use cluster: process",
         )
     try:
         _check_workers(client, cluster, where)

@@ -23,7 +23,7 @@ OTHER_LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "test_size": ("test", "split"), "groups": ("column", "split"),
 }  # fmt: skip
 """Our keys, by the key of pandas, scikit-learn or XGBoost that means the same."""
-_INFERRED = "leave it out: numbers are parsed by the column's values; `types` may say float"
+_INFERRED = "leave it out: numbers are parsed by the column's values; `types` may name float"
 PANDAS_ONLY: Mapping[str, str] = {
     "decimal": _INFERRED, "thousands": _INFERRED,
 }  # fmt: skip

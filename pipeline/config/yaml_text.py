@@ -29,7 +29,7 @@ FIXES = {
 """Fix by a part of the problem's text."""
 TAB_FIX = "indent with blanks, not tabs"
 DEFAULT_FIX = (
-    "check that place and the text just before it; quote texts that hold any of "
+    "check that place and the text just before it; quote texts that contain any of "
     ": # [ ] { } , * & in them"
 )
 SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

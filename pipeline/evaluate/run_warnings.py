@@ -124,7 +124,9 @@ def _compare(facts: RunFacts) -> Iterator[RunWarning]:
         return
     if seen.lead is None:
         message = f"the best model, {facts.best}, cannot be compared with the baseline: "
-        yield RunWarning("baseline", message + seen.reason, fix="more test rows, or another split")
+        yield RunWarning(
+            "baseline", message + seen.reason, fix="use more test rows, or another split"
+        )
         return
     yield RunWarning(
         "baseline",
@@ -172,7 +174,7 @@ def _count_classes(facts: RunFacts) -> Iterator[RunWarning]:
     tested = dict(zip(facts.target.classes, facts.test_class_rows, strict=False))
     fix = "merge them into other classes by the target's expression, or filter their rows"
     if facts.split.by != "random":
-        fix = f"split by: random, which draws from all of the data, or {fix}"
+        fix = f"use split by: random, which draws from all of the data, or {fix}"
     if absent := [value for value, count in rows if not count]:
         names = _list_names(absent)
         asked = sum(tested.get(value, 0) for value in absent)
@@ -207,12 +209,12 @@ def _count_test_rows(facts: RunFacts) -> Iterator[RunWarning]:
         return
     share = "a larger share: --set split.test=0.4"
     if facts.split.by == "column":
-        share = f"more of them marked as test in column {facts.split.column!r}"
+        share = f"mark more of them as test in column {facts.split.column!r}"
     yield RunWarning(
         "test_rows",
         f"the test set has only {quantify(facts.test_rows, 'row')}: another {facts.test_rows:,} "
         "could give quite different metrics",
-        fix=f"more rows, or {share}",
+        fix=f"use more rows, or {share}",
     )
 
 

@@ -78,7 +78,7 @@ def _choose_level(
         DeviceError: no level is left, or the GPU's context is lost.
     """
     context = state.context
-    on_cpu = "the same run on the CPU: python -m pipeline run "
+    on_cpu = "run the config on the CPU: python -m pipeline run "
     on_cpu += f"{quote_path(context.folder / 'config.yaml')} --device cpu"
     if isinstance(trouble, DeviceLost):
         context.ledger.record_fallback("nothing, the run ends", trouble.message, 0.0)
@@ -109,11 +109,11 @@ def _choose_level(
 def _suggest_fix(context: RunContext, trouble: DeviceError) -> str:
     """Return what else helps where no level is left."""
     if not is_distributed(context.client):
-        return trouble.fix or "a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
-    fix = trouble.fix or "more workers, GPUs with more memory, or fewer rows (--rows N)"
+        return trouble.fix or "use a larger GPU, a smaller memory.gpu, or fewer rows (--rows N)"
+    fix = trouble.fix or "use more workers, GPUs with more memory, or fewer rows (--rows N)"
     if context.job.choice.requested != "auto":
         return fix
-    return f"{fix} (only where there is one process does the CPU take over a stage)"
+    return f"{fix} (the CPU takes over a stage only if there is one process)"
 
 
 def level_helps(level: FallbackLevel, state: RunState, stage_id: StageId) -> bool:

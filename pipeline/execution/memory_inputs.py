@@ -127,19 +127,19 @@ def _explain_too_little(
         partly = f"to train on {some:,} of {rows:,} training rows, {_gb(whole)} GB on all of them"
         messages.append(what + (f"for {rows:,} training rows" if never or some == rows else partly))
         fixes.append(f"{key}: {_gb(need)}GB")
-    fix, memory = " and ".join(fixes), job.config.memory
+    fix, memory = f"set {' and '.join(fixes)}", job.config.memory
     if job.cluster.is_address and shared is not None:
-        fix = "more workers, or more memory for each (dask worker --memory-limit)"
+        fix = "use more workers, or more memory for each (dask worker --memory-limit)"
     elif shared is not None:
         # The libraries of the other workers take this much of the limit.
         others = planner.host_limit(memory) - shared
-        fix = "fewer cluster.workers, or cluster: process"
+        fix = "use fewer cluster.workers, or cluster: process"
         if memory.host is not None:
-            fix = f"memory.host: {_gb(least.host_peak + others)}GB, {fix}"
-    if fix.startswith("memory.host") and memory.host is None:
+            fix = f"set memory.host: {_gb(least.host_peak + others)}GB; or {fix}"
+    if fix.startswith("set memory.host") and memory.host is None:
         fix += " (auto is 0.7 of the machine's memory, or what ulimit -v leaves)"
     if never:
-        fix += ", or memory.sample: auto to train on those that fit"
+        fix += "; or set memory.sample: auto to train on the rows that fit"
     return MachineError("; ".join(messages), fix=fix)
 
 

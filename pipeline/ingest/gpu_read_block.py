@@ -111,7 +111,7 @@ def _read_records(
     table = readers.csv_fields(data, last + 2, used, dialect.delimiter, dialect.quote)
     lacking, beyond = (device.to_arrays(table[str(i)].isna())[0] for i in (last, last + 1))
     if bool(lacking.any()) or not bool(beyond.all()):
-        raise NeedsCpuReader(f"records that have not {last + 1} fields")
+        raise NeedsCpuReader(f"records that do not have {last + 1} fields")
     ids = csv_block.compute_row_ids(data, len(table), block, dialect)
     if ids is None or len(ids) == 0:
         raise NeedsCpuReader("lines that are not records")

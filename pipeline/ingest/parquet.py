@@ -58,7 +58,7 @@ def open_parquet(
                 if kind := guess_file_kind(head):
                     fix = f"give the name of a Parquet file; this is {kind}"
                 elif head and head.isascii() and b"\0" not in head:
-                    fix = "if it is CSV, name it .csv or set format: csv; it begins with text"
+                    fix = "it begins with text; if it is CSV, name it .csv or set format: csv"
             raise SchemaError(
                 f"{file.path} is not a readable Parquet file: {str(error).splitlines()[0]}",
                 fix=fix,
@@ -166,9 +166,9 @@ def list_row_groups(file: File, options: Mapping[str, object]) -> list[tuple[int
                 # for the rows that the footer claims, so a false claim must not get that far.
                 if group.num_rows > (column.total_compressed_size // 8 + 1) << 31:
                     raise SchemaError(
-                        f"{file.path}: its footer says {quantify(group.num_rows, 'row')}, column "
-                        f"{column.path_in_schema!r} has {column.total_compressed_size:,} bytes "
-                        "of them",
+                        f"{file.path}: its footer says {quantify(group.num_rows, 'row')}, but "
+                        f"column {column.path_in_schema!r} has only "
+                        f"{column.total_compressed_size:,} bytes",
                         fix=INCOMPLETE,
                     )
         # values take 8 bytes each once read, however well they are encoded
@@ -195,7 +195,7 @@ def read_row_groups(
     for table in tables:
         if table.num_rows != claimed and names:
             raise SchemaError(
-                f"{file.path}: its footer says {quantify(claimed, 'row')}, where there are "
+                f"{file.path}: its footer says {quantify(claimed, 'row')}, but there are "
                 f"{table.num_rows:,}",
                 fix=INCOMPLETE,
             )

@@ -66,7 +66,7 @@ def check_limit(command: str) -> None:
     most, need = address_limit(), NEEDED.get(command, 0) << 20
     if most is not None and most < need and "pandas" not in sys.modules:
         raise MachineError(
-            f"the address space is limited to {most / 1e9:.2f} GB (ulimit -v), `{command}` needs "
-            f"{need / 1e9:.2f} GB or more",
+            f"the address space is limited to {most / 1e9:.2f} GB (ulimit -v), but `{command}` "
+            f"needs {need / 1e9:.2f} GB or more",
             fix="run `ulimit -v unlimited`; memory.host in the config limits resident memory",
         )

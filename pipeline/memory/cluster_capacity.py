@@ -34,7 +34,7 @@ def check_workers(cluster: Cluster, memory: Memory, cores: int) -> None:
     if need > limit:
         raise MachineError(
             f"cluster.workers: {count:,} processes need {need / 1e9:.2f} GB for their libraries "
-            f"alone, {limit / 1e9:.2f} GB are allowed",
+            f"alone, but {limit / 1e9:.2f} GB are allowed",
             fix=f"set cluster.workers to {limit // LEARNERS} or fewer, or a larger memory.host"
             if limit >= LEARNERS
             else f"set memory.host to {LEARNERS / 1e9:.2f}GB or more",

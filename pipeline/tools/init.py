@@ -174,8 +174,9 @@ def _split(summary: SampleSummary) -> list[str]:
     usable = [n for n in times if not columns[n]["missing"] and not columns[n]["constant"]]
     if len(times) == len(usable) == 1:
         return [
-            f"# {_comment(times[0])} is the only time and no row lacks it: the last rows test the",
-            "# models, as in later use. If rows do not depend on time: {by: random}.",
+            f"# {_comment(times[0])} is the only column of times, and every row has one. The",
+            "# models are tested on the last rows, as in later use. If time does not matter, use",
+            "# {by: random}.",
             f"split: {{by: time, column: {_flow(times[0])}, valid: 0.1, test: 0.2}}",
         ]
     why = "No column is a time"
@@ -213,7 +214,7 @@ def _features(summary: SampleSummary) -> list[str]:
 
 def _foot() -> list[str]:
     return [
-        "# What is trained; null leaves one out. All parameters: python -m pipeline schema",
+        "# The models to train; null leaves a model out. All parameters: python -m pipeline schema",
         "models:",
         "  xgboost: {}",
         "  forest: {}",

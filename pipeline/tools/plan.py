@@ -286,7 +286,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("bins", f"XGBoost's {where}, about {_gb(memory['cache'])} GB"))
     if memory["train_rate"] < 1:
         text = (
-            f"models train on {memory['train_rows']:,} rows, {memory['train_rate']:.1%} of theirs"
+            f"models train on {memory['train_rows']:,} rows, "
+            f"{memory['train_rate']:.1%} of the training rows"
         )
         lines.append(("sample", text))
     return lines

@@ -144,7 +144,7 @@ def check(models: Mapping[str, FittedModel], frame: pd.DataFrame, device_name: s
         allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
         if not worst <= allowed:  # NaN is not below any limit
             raise InputError(
-                f"the {name} model scores the golden rows on the {device_name} otherwise than when "
-                f"it was saved: by up to {worst:.3g} (allowed: {allowed:.1g})",
+                f"the {name} model scores the golden rows on the {device_name} differently from "
+                f"when it was saved: by up to {worst:.3g} (allowed: {allowed:.1g})",
                 fix="install the library versions that manifest.json names, or train again",
             )

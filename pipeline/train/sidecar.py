@@ -42,7 +42,7 @@ class Sidecar(StoredObject):
         check_classes(self.task, self.classes)
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
-            raise ValueError("two features have one name")
+            raise ValueError("two features have the same name")
         if set(self.importances) != set(names):
             raise ValueError("importances must name the features")
         return self

@@ -120,7 +120,7 @@ def test_pages_that_decompress_to_much_are_refused(tmp_path):
     [
         (pa.table({"a": [[1, 2], [3]]}), "is nested"),
         (pa.table({"a": [b"x"]}), "has the type binary"),
-        (pa.table([[1], [2]], names=["a", "a"]), "one name"),
+        (pa.table([[1], [2]], names=["a", "a"]), "the same name"),
     ],
 )
 def test_columns_that_no_run_writes_are_refused(tmp_path, table, said):

@@ -127,7 +127,7 @@ VALUES: dict[str, Case] = {
     "a zone that leads out of the year 1": bad_data(
         csv("0001-01-01T00:00:00+12:00,x,0", head="t,b,y\n", rows=[f"{day[:10]}T10:00:00Z{day[10:]}" for day in DAYS]), "line 62", "'t'", "0001-01-01T00",
     ),
-    "every row bad under quarantine": bad_config("no rows but bad ones", "quarantine", r"rejected\.parquet", data__types={"b": "integer"}, data__on_bad_rows="quarantine"),
+    "every row bad under quarantine": bad_config("all rows of the data are bad", "quarantine", r"rejected\.parquet", data__types={"b": "integer"}, data__on_bad_rows="quarantine"),
 }  # fmt: skip
 
 TARGETS: dict[str, Case] = {

@@ -137,7 +137,7 @@ def test_what_is_kept_of_fitted_tables_goes_before_anything_is_made_again(monkey
 @pytest.mark.parametrize(
     ("kind", "asked", "said"),
     [
-        ("gpus", "auto", ["more workers", "only where there is one process", "--device cpu"]),
+        ("gpus", "auto", ["more workers", "only if there is one process", "--device cpu"]),
         ("tcp://h:1", "gpu", ["more workers", "--device cpu"]),
         ("process", "gpu", ["a smaller memory.gpu", "--device cpu"]),
     ],

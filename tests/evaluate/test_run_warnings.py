@@ -153,9 +153,9 @@ def test_classes_without_training_rows_and_with_few():
     assert (
         rare.message == "2 classes of y have fewer than 10 training rows: 'b' (9 rows), 'd' (1 row)"
     )
-    assert not absent.fix.startswith("split by: random")
+    assert not absent.fix.startswith("use split by: random")
     by_time = find_warnings(replace(many, split=Split(by="time", column="day")))
-    assert by_time[0].fix.startswith("split by: random")
+    assert by_time[0].fix.startswith("use split by: random")
 
 
 def test_of_many_classes_five_are_named():
@@ -175,8 +175,8 @@ def test_few_test_rows(rows, fires):
 def test_a_set_of_test_rows_that_a_column_names_is_not_a_share():
     (by_share,) = find_warnings(facts(test_rows=5))
     (named,) = find_warnings(facts(test_rows=5, split=Split(by="column", column="which")))
-    assert by_share.fix == "more rows, or a larger share: --set split.test=0.4"
-    assert named.fix == "more rows, or more of them marked as test in column 'which'"
+    assert by_share.fix == "use more rows, or a larger share: --set split.test=0.4"
+    assert named.fix == "use more rows, or mark more of them as test in column 'which'"
 
 
 def test_text_whose_words_the_models_do_not_see():

@@ -93,10 +93,10 @@ ODD = {
     "an integer beyond int64": ("99999999999999999999,x", "v: not all are plainly integer"),
     "an integer just beyond int64": ("9223372036854775808,x", "v: not all are plainly integer"),
     "spaces": (" 1,x", "v: not all are plainly integer"),
-    "a field too many": ("1,x,y", "records that have not 2 fields"),
-    "an empty field too many": ("1,x,", "records that have not 2 fields"),
-    "a field too few": ("1", "records that have not 2 fields"),
-    "one too few and one too many": ("1\n1,x,", "records that have not 2 fields"),
+    "a field too many": ("1,x,y", "records that do not have 2 fields"),
+    "an empty field too many": ("1,x,", "records that do not have 2 fields"),
+    "a field too few": ("1", "records that do not have 2 fields"),
+    "one too few and one too many": ("1\n1,x,", "records that do not have 2 fields"),
     "a quote within a field": ('1,a"b', "quotes that do not enclose a field of one line"),
     "quotes around half a field": ('1,"a"b', "quotes that do not enclose a field of one line"),
     "a newline in quotes": ('1,"a\nb"', "quotes that do not enclose a field of one line"),
@@ -163,7 +163,7 @@ def test_blocks_of_a_file_are_judged_one_by_one(tmp_path, own):
     source = csv(tmp_path / "a.csv", "v,s\n" + "\n".join(rows) + "\n")
     found, expected, told = both(source, own, block_bytes=400)
     assert told[""] == sum(told.values()) - 1 > 3
-    assert told["records that have not 2 fields"] == 1
+    assert told["records that do not have 2 fields"] == 1
     assert_same(found, expected)
     assert_same(*both(source, own, block_bytes=400, rows=150)[:2])
 

@@ -12,12 +12,12 @@ from pipeline.ingest.reading_note import ReadingNote, merge_notes
 from pipeline.ingest.schema import infer_contract
 
 FILE = ReadingNote("encoding", "read as cp1252", change="data.csv.encoding: latin-1")
-COLUMN = ReadingNote("missing", "`?` is missing in 3 of 200 sampled rows", "age")
+COLUMN = ReadingNote("missing", "`?` is read as missing in 3 of 200 sampled rows", "age")
 
 
 def test_text_names_the_column_and_the_config_that_changes_it() -> None:
     assert str(FILE) == "read as cp1252 (to change it: data.csv.encoding: latin-1)"
-    assert str(COLUMN) == "age: `?` is missing in 3 of 200 sampled rows"
+    assert str(COLUMN) == "age: `?` is read as missing in 3 of 200 sampled rows"
 
 
 def test_merged_notes_keep_their_order_and_occur_once() -> None:

@@ -103,6 +103,6 @@ def test_values_are_those_that_were_written(tmp_path_factory, writer, table):
         notes = [str(note) for note in contract.notes if note.column == name]
         for value, cell in zip(values, found[name], strict=True):
             if not are_equal(value, cell, is_csv=writer.endswith("csv")):
-                word = f"`{value}`" if str(value).strip() else "cells of blanks"
+                word = f"`{value}`" if str(value).strip() else "blank cells"
                 assert cell is None, (name, value, cell, contract.columns)
                 assert any(word in note for note in notes), (name, value, notes)

@@ -109,8 +109,8 @@ def write(folder):
     (folder / "dict.yaml").write_text("{a: " * 100_000)
     (folder / "long.yaml").write_text("a: [" + "x, " * 1_000_000 + "]")
     return {
-        "claims.parquet": r"its footer says 1,000,000,000,000 rows, column 'x' has \d+ bytes",
-        "fewer.parquet": r"its footer says 10,000,000 rows, where there are 12,346",
+        "claims.parquet": r"its footer says 1,000,000,000,000 rows, but column 'x' has only \d+ bytes",
+        "fewer.parquet": r"its footer says 10,000,000 rows, but there are 12,346",
         "huge.parquet": r"[\d.]+ GB are needed to train on 10,000 of 700,000,000 training rows",
         "endless.csv": r"NUL bytes|longer than 16 MB|at most",
         "commas.csv": r"first line has [\d,]+ bytes, at most",

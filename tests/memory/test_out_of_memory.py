@@ -168,7 +168,9 @@ def test_too_few_addresses_are_refused_before_the_libraries_load(megabytes, argu
     done = limited(megabytes, *arguments, cwd=here)
     limit, command = (megabytes << 20) / 1e9, arguments[0]
     assert (done.returncode, done.stdout) == (3, "")
-    start = f"error: the address space is limited to {limit:.2f} GB (ulimit -v), `{command}` needs"
+    start = (
+        f"error: the address space is limited to {limit:.2f} GB (ulimit -v), but `{command}` needs"
+    )
     assert done.stderr.startswith(start) and "Traceback" not in done.stderr
     assert not (here / "few").exists() and not (here / "more").exists()
 

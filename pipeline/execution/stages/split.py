@@ -248,7 +248,7 @@ def _refuse_no_rows(context: RunContext, scan: assign.LabelScan) -> None:
     rejected = context.folder / "ingest" / REJECTED
     if scan.rows == 0 and rejected.is_file():
         raise DataError(
-            "the data have no rows but bad ones, which on_bad_rows: quarantine has set aside",
+            "all rows of the data are bad, and on_bad_rows: quarantine has set them aside",
             fix=f"{rejected} has the reason of each",
         )
     if scan.rows == 0:

@@ -87,7 +87,7 @@ def choose_ops(
     choices = choose_per_column(schema, profile, target)
     if all(c.dropped for c in choices):
         raise DataError(
-            "no column beside the target has anything to learn from",
+            "no column except the target has anything to learn from",
             examples=[f"{c.column!r}: {c.why}" for c in choices],
             fix="add columns whose values differ from row to row",
         )

@@ -61,7 +61,7 @@ def _check_columns(op: Op, schema: Schema) -> None:
     used = [n for n in op.reads(schema) if n in schema.target]
     if used and not op.can_read_target():
         raise ConfigError(
-            f"the target is made of {used[0]!r}, so no feature may be: it is not known at predict",
+            f"the target is made of {used[0]!r}, which new data lack, so no feature may use it",
             fix=f"leave {used[0]!r} out of this op",
         )
     names = [c.name for c in op.produces(schema)]
@@ -72,7 +72,7 @@ def _check_columns(op: Op, schema: Schema) -> None:
     if twice := [n for n, times in Counter(names).items() if times > 1]:
         raise ConfigError(
             f"two of its columns have the name {twice[0]!r}",
-            fix='name them apart: as: "{column}_…", or rename a column before it',
+            fix='give them different names: as: "{column}_…", or rename a column before it',
         )
 
 

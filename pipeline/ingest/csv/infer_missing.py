@@ -86,7 +86,9 @@ def infer_columns(
             notes.append(_describe(name, present, sample.rows, change))
         blank = sum(n for cell, n in missing.items() if not cell.strip(BLANK))
         if blank:
-            message = f"cells of blanks are missing in {blank:,} of {sample.rows:,} sampled rows"
+            message = (
+                f"blank cells are read as missing in {blank:,} of {sample.rows:,} sampled rows"
+            )
             notes.append(ReadingNote("missing", message, name))
         columns.append(column)
     return InferredColumns(columns, dialect, notes)
@@ -159,5 +161,5 @@ def _describe(name: str, words: Mapping[str, int], rows: int, change: str) -> Re
     verb = "is" if len(shown) == 1 else "are"
     listed = shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + f" and {shown[-1]}"
     total = sum(words.values())
-    message = f"{listed} {verb} missing in {total:,} of {rows:,} sampled rows"
+    message = f"{listed} {verb} read as missing in {total:,} of {rows:,} sampled rows"
     return ReadingNote("missing", message, name, change or None)

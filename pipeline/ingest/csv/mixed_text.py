@@ -47,7 +47,7 @@ def note_mixed_columns(
         others = f" and {len(odd) - 1:,} more are" if len(odd) > 1 else " is"
         message = (
             f"{share:.0%} of the sampled values are numbers, but {odd[0]!r:.60}{others} not: "
-            "it is read as text"
+            "the column is read as text"
         )
         change = None
         if where:

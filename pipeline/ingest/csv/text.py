@@ -28,7 +28,7 @@ BINARY = {
 
 
 NEEDS_TEXT = "give a CSV of UTF-8 text; in Excel, save it as `CSV UTF-8`"
-TOO_WIDE = "turn so many columns into rows"
+TOO_WIDE = "reshape the table, so that columns become rows"
 
 
 def has_invalid_utf8(text: str) -> bool:

@@ -255,4 +255,4 @@ def suggest_time_split(schema: Schema, split: Split) -> list[str]:
     if split.by != "random" or len(times) != 1:
         return []
     better = f"split={{by: time, column: {json.dumps(times[0], ensure_ascii=False)}}}"
-    return [f"at random; if new rows are later ones: --set {shlex.quote(better)}"]
+    return [f"at random; if new rows will be later ones, add --set {shlex.quote(better)}"]

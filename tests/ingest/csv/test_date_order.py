@@ -48,7 +48,7 @@ def test_words_that_mean_missing_do_not_disturb(tmp_path):
     rows = "".join(f"{m}/{d}/2020\n" for m in (3, 9, 1) for d in (2, 5, 11) for _ in range(3))
     patterns, notes = infer(tmp_path / "a.csv", "when\n" + rows + "?\n?\n")
     assert patterns == {"when": "%m/%d/%Y"}
-    assert "`?` is missing" in notes[0] and GUESS in notes[1]
+    assert "`?` is read as missing" in notes[0] and GUESS in notes[1]
 
 
 def test_new_data_keep_the_order_that_was_chosen(tmp_path):

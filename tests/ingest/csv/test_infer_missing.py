@@ -71,7 +71,7 @@ def test_the_column_keeps_its_type_and_the_words_are_reported(
     assert sorted(contract.csv_dialect.inferred_missing) == sorted(WORDS)
     count = round(share * ROWS)
     assert [str(n) for n in contract.notes] == [
-        f"{name}: `{word}` is missing in {count} of 2,400 sampled rows "
+        f"{name}: `{word}` is read as missing in {count} of 2,400 sampled rows "
         f"(to change it: data.types: {{{name}: text}})"
         for name, word in zip(names, WORDS, strict=True)
     ]
@@ -156,7 +156,7 @@ def test_a_word_of_one_column_holds_in_all_but_text(tmp_path, device):
     frame = read(contract, device)
     assert frame.isna().sum().to_list() == [5, 1, 80, 0, 1]
     assert {n.column: n.message for n in contract.notes}["once"] == (
-        "`?` is missing in 1 of 100 sampled rows"
+        "`?` is read as missing in 1 of 100 sampled rows"
     )
 
 
@@ -184,7 +184,7 @@ def test_columns_whose_type_the_config_gives(tmp_path, device, kind):
     contract = infer_contract(source)
     assert types(contract)["x"] == kind
     assert read(contract, device)["x"].isna().sum() == 20
-    assert contract.notes[0].message == "`n/a` is missing in 20 of 100 sampled rows"
+    assert contract.notes[0].message == "`n/a` is read as missing in 20 of 100 sampled rows"
     as_text = infer_contract(source.model_copy(update={"types": {"x": "text"}}))
     assert not as_text.notes
     assert read(as_text, device)["x"].isna().sum() == 0
@@ -206,7 +206,7 @@ def test_cells_of_blanks_are_missing(tmp_path, monkeypatch, device, quoted):
         "float",
     ]
     assert {n.message for n in contract.notes if n.kind == "missing"} == {
-        "cells of blanks are missing in 4 of 54 sampled rows"
+        "blank cells are read as missing in 4 of 54 sampled rows"
     }
     with monkeypatch.context() as m:
         m.setattr(csv_block, "parse_records", None)
@@ -224,8 +224,8 @@ def test_words_of_a_text_are_reported_and_those_of_classes_are_values(tmp_path, 
     columns = {"x": numbers(90), "region": ["NA", "EU", " "] * 30}
     contract = infer_contract(write(tmp_path / "a.csv", columns, target="x"))
     assert [str(n) for n in contract.notes] == [
-        'region: `NA` is missing in 30 of 90 sampled rows (to change it: data.csv.missing: {only: [""]})',
-        "region: cells of blanks are missing in 30 of 90 sampled rows",
+        'region: `NA` is read as missing in 30 of 90 sampled rows (to change it: data.csv.missing: {only: [""]})',
+        "region: blank cells are read as missing in 30 of 90 sampled rows",
     ]
     assert read(contract, device)["region"].isna().sum() == 60
     for target in ("region", 'region == "NA"'):
@@ -237,7 +237,7 @@ def test_words_of_a_text_are_reported_and_those_of_classes_are_values(tmp_path, 
     for csv in ({"missing": ["NA"]}, {"missing": {"only": ["NA"]}}):  # the config says so itself
         contract = infer_contract(write(tmp_path / "a.csv", columns, target="x", csv=csv))
         assert [n.message for n in contract.notes] == [
-            "cells of blanks are missing in 30 of 90 sampled rows"
+            "blank cells are read as missing in 30 of 90 sampled rows"
         ]
 
 
@@ -247,7 +247,7 @@ def test_words_of_a_side_table_are_reported_with_its_name(tmp_path):
     _, frame, notes = read_table("weather", table)
     assert frame["temp"].isna().sum() == 2
     assert [str(n) for n in notes] == [
-        "weather.temp: `-` is missing in 2 of 50 sampled rows "
+        "weather.temp: `-` is read as missing in 2 of 50 sampled rows "
         "(to change it: data.tables.weather.types: {temp: text})"
     ]
 
@@ -264,7 +264,7 @@ def test_new_data_know_the_words_of_the_run_and_add_their_own(tmp_path, device):
     frame = read(contract, device)
     assert frame.isna().sum().to_dict() == {"x": 3, "s": 0, "y": 0}
     assert [str(n) for n in contract.notes] == [
-        "x: `?` and `-` are missing in 3 of 10 sampled rows"
+        "x: `?` and `-` are read as missing in 3 of 10 sampled rows"
     ]
     # the words of the run's config hold, whatever those of the new source
     old = infer_contract(write(tmp_path / "a.csv", columns, csv={"missing": {"only": []}}))

@@ -22,7 +22,7 @@ def notes(values: list[str], kind: str = "text", asked: tuple[str, ...] = ()):
 def test_few_odd_values_are_proposed_as_missing() -> None:
     (note,) = notes([*NUMBERS, "low", "low", "high"])
     assert note.message == (
-        "97% of the sampled values are numbers, but 'low' and 1 more are not: it is read as text"
+        "97% of the sampled values are numbers, but 'low' and 1 more are not: the column is read as text"
     )
     assert (note.kind, note.column) == ("type", "a")
     assert note.change == 'data.csv.missing: ["low", "high"]'
