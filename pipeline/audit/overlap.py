@@ -66,7 +66,7 @@ def check_rows(evidence: Evidence) -> CheckResult:
     }
     summary = (
         f"{rows.both:,} of {rows.test:,} test rows have the features and the label of a training "
-        f"row, {rows.features:,} the features"
+        f"row, and {rows.features:,} have the features"
     )
     if share < SOME:
         return CheckResult("rows", summary, (), measured)

@@ -132,7 +132,7 @@ def _find_future_columns(evidence: Evidence) -> list[Finding]:
         score = evidence.find_best_score(name)
         # A due date is later than its row, yet it is not a leak: a name or a score must confirm it.
         is_confirmed = bool(hint) or (score is not None and score.strength != "")
-        what = f"in {after:.1%} of the rows it is later than {base}, and never before it"
+        what = f"it is later than {base} in {after:.1%} of the rows, and almost never earlier"
         what += f"; {reason}" if hint else ""
         severity: Severity = "fail" if is_confirmed else "warn"
         measured = {"later": round(after, 4), "than": base}

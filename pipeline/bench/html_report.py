@@ -56,8 +56,8 @@ def _describe_machine(result: Json) -> list[tuple[str, str]]:
     if drawn:
         noise = ", ".join(drawn["noise"]) or "no column"
         rows = (
-            f"drawn at random from {drawn['from_rows']:,} of the data; noise of "
-            f"{drawn['share']:.0%} of its spread in {noise}"
+            f"drawn at random from {drawn['from_rows']:,} rows of the data, with noise of "
+            f"{drawn['share']:.0%} of a column's spread in {noise}"
         )
     facts = [
         ("Measured", result["started"]),

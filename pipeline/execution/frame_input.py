@@ -33,7 +33,8 @@ def prepare_frame(
     except BaseException:
         stored.discard()
         raise
-    say(f"frame of {stored.rows:,} rows {'stored in' if stored.is_new else 'is'} {stored.path}")
+    where = "stored in" if stored.is_new else "already stored in"
+    say(f"frame of {stored.rows:,} rows {where} {stored.path}")
     if stored.renamed:
         more = ", …" if len(stored.renamed) > SHOWN else ""
         shown = ", ".join(map(repr, stored.renamed[:SHOWN]))
