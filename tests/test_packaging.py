@@ -17,36 +17,61 @@ from packaging.utils import canonicalize_name
 
 import pipeline
 from pipeline.device import cpu
+from pipeline.doctor.packages import choose_xgboost
 from pipeline.features.op import Rows
 from pipeline.features.try_op import fit_op, make_frame
+from pipeline.versions import find_xgboost_cuda
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {name: list(map(Requirement, r)) for name, r in PROJECT["optional-dependencies"].items()}
-PINS = {
-    canonicalize_name(r.name): r
+PINS = [
+    Requirement(line)
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
-    for r in [Requirement(line)]
-}
+]
 MACHINES = {
     "Linux on x86-64": {"sys_platform": "linux", "platform_machine": "x86_64"},
     "Linux on aarch64": {"sys_platform": "linux", "platform_machine": "aarch64"},
     "macOS": {"sys_platform": "darwin", "platform_machine": "arm64"},
 }
+PYTHONS = ("3.11", "3.12", "3.13")
+ENVIRONMENTS = [
+    {**machine, "python_version": python} for machine in MACHINES.values() for python in PYTHONS
+]
 
 
 def applies(requirement, **environment):
     return requirement.marker is None or requirement.marker.evaluate(environment)
 
 
+def find_pins(name, **environment):
+    found = [p for p in PINS if canonicalize_name(p.name) == canonicalize_name(name)]
+    return [p for p in found if applies(p, **environment)]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("extra", ["cpu", "gpu", "gpu-cu12"])
-def test_one_xgboost_per_extra(extra, machine):
-    found = [r for r in EXTRAS[extra] if "xgboost" in r.name and applies(r, **MACHINES[machine])]
+@pytest.mark.parametrize(("extra", "cuda"), [("cpu", 0), ("gpu", 13), ("gpu-cu12", 12)])
+def test_one_xgboost_per_extra(extra, cuda, machine, python):
+    environment = {**MACHINES[machine], "python_version": python}
+    found = [r for r in EXTRAS[extra] if "xgboost" in r.name and applies(r, **environment)]
     assert len(found) == 1
-    if extra == "cpu":
-        assert (found[0].name == "xgboost-cpu") == (machine == "Linux on x86-64")
+    (pin,) = find_pins(found[0].name, **environment)
+    (exact,) = pin.specifier
+    assert exact.version.startswith("3.2." if python == "3.11" else "3.4.")
+    if extra == "cpu":  # XGBoost 3.2 has no CPU wheel for aarch64
+        has_wheel = machine == "Linux on x86-64" or (machine != "macOS" and python != "3.11")
+        assert (found[0].name == "xgboost-cpu") == has_wheel
+    else:
+        assert find_xgboost_cuda(found[0].name, exact.version) == cuda
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the extra cpu has another XGBoost")
+def test_the_doctor_names_the_xgboost_of_the_extra():
+    for extra in ("cpu", "gpu", "gpu-cu12"):
+        (wanted,) = (r for r in EXTRAS[extra] if "xgboost" in r.name and applies(r))
+        assert f"{wanted.name}{wanted.specifier}" == choose_xgboost(extra)
 
 
 def test_xgboost_is_in_no_other_list():
@@ -70,7 +95,7 @@ def test_the_version_is_said_once():
 def test_pins_are_exact_and_have_no_addresses():
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert not re.search(r"://|@|^-|index-url", text, re.MULTILINE)
-    for pin in PINS.values():
+    for pin in PINS:
         assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), pin
 
 
@@ -78,11 +103,11 @@ def test_every_direct_requirement_is_pinned_within_its_range():
     direct = [*map(Requirement, PROJECT["dependencies"])]
     direct += [r for e in ("cpu", "test", "dev", "fuzz", "docs") for r in EXTRAS[e]]
     for requirement in direct:
-        pin = PINS[canonicalize_name(requirement.name)]
-        (exact,) = pin.specifier
-        assert requirement.specifier.contains(exact.version, prereleases=True), requirement
-        for machine in MACHINES.values():
-            assert applies(requirement, **machine) <= applies(pin, **machine), requirement
+        for environment in ENVIRONMENTS:
+            if applies(requirement, **environment):
+                (pin,) = find_pins(requirement.name, **environment)
+                (exact,) = pin.specifier
+                assert requirement.specifier.contains(exact.version, prereleases=True), requirement
 
 
 def test_pins_cover_what_the_requirements_require():
@@ -96,7 +121,7 @@ def test_pins_cover_what_the_requirements_require():
         if not wanted or name in seen:
             continue
         seen.add(name)
-        assert name in PINS, f"{name} is not pinned"
+        assert find_pins(name), f"{name} is not pinned"
         try:
             todo += map(Requirement, metadata.requires(name) or [])
         except metadata.PackageNotFoundError:

@@ -18,15 +18,15 @@ from typing import Any
 
 import psutil
 
-from pipeline.versions import find_versions
+from pipeline.versions import XGBOOST_PACKAGES, find_versions
 
 SAMPLED_EVERY = 0.05
 GRACE = 1.25
 """Seconds for a child to end after each of two signals; both together are shorter than
 `signals.PATIENCE`, after which this process would be ended itself."""
 LIBRARIES = [
-    "numpy", "pandas", "pyarrow", "dask", "scikit-learn", "xgboost", "xgboost-cpu", "xgboost-cu13",
-    "polars", "skrub", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
+    "numpy", "pandas", "pyarrow", "dask", "scikit-learn", *XGBOOST_PACKAGES, "polars", "skrub",
+    "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from pipeline.config.urls import is_url
 from pipeline.console.plural import quantify
 from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.errors import DeviceError, MachineError, PipelineError
-from pipeline.versions import find_versions
+from pipeline.versions import XGBOOST_PACKAGES, find_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,7 +26,6 @@ SHARED_PACKAGES = (
     "pipeline", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "treelite",
 )  # fmt: skip
 """Distributions whose versions must be the client's: objects and results pass between them."""
-XGBOOST = ("xgboost", "xgboost-cpu", "xgboost-cu13")  # one module, any of its distributions
 SAME_FIX = "install the same versions of everything on every host (the image has them)"
 MAX_FILE = 1 << 20
 """Bytes of a scheduler file to read at most."""
@@ -129,10 +128,10 @@ def _check_workers(client: Client, cluster: Cluster, where: str) -> None:
 
 def collect_versions() -> dict[str, str | None]:
     """Return the versions of everything that this process and the workers must share."""
-    installed = find_versions((*SHARED_PACKAGES, *XGBOOST))
+    installed = find_versions(SHARED_PACKAGES)
     versions: dict[str, str | None] = {"python": ".".join(platform.python_version_tuple()[:2])}
     versions |= {name: installed.get(name) for name in SHARED_PACKAGES}
-    versions["xgboost"] = next((installed[name] for name in XGBOOST if name in installed), None)
+    versions["xgboost"] = next(iter(find_versions(XGBOOST_PACKAGES).values()), None)
     if versions["pipeline"] is None:  # a checkout that is not installed
         from pipeline import __version__
 

@@ -11,6 +11,7 @@ from pipeline.device.choose import DeviceChoice, choose_device
 from pipeline.doctor import gpus, machine, packages
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.host import Host, ThisHost
+from pipeline.versions import XGBOOST_PACKAGES
 
 __all__ = ["Finding", "examine", "summarize_findings", "to_json"]
 
@@ -81,5 +82,5 @@ def describe_choice(choice: DeviceChoice, host: Host) -> Finding:
         libraries = {"pandas": ("pandas",), "scikit-learn": ("scikit-learn",)}
     else:
         libraries = {"cuDF": ("cudf-cu13", "cudf-cu12"), "cuML": ("cuml-cu13", "cuml-cu12")}
-    versions = packages.list_versions(host, {**libraries, "XGBoost": packages.XGBOOSTS})
+    versions = packages.list_versions(host, {**libraries, "XGBoost": XGBOOST_PACKAGES})
     return Finding("runs", "ok", f"auto → {choice.name.upper()}: {versions} ({choice.reason})")

@@ -19,7 +19,7 @@ AT_ONCE = 4
 HINTS = {
     r"no module named|cannot open shared object|undefined symbol":
         'reinstall it in a new environment: pip install -c constraints.txt ".[gpu]"',
-    r"cpu build": "pip uninstall -y xgboost-cpu && pip install xgboost-cu13==3.2.*",
+    r"cpu build": "install the package that the line on XGBoost names",
     r"out.of.memory|memory allocation|bad_alloc":
         "end the processes that nvidia-smi lists for this GPU",
     r"no answer": "end other programs that use the GPU (nvidia-smi), or restart the machine",

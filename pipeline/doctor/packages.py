@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 from pipeline.device.probe import Probe, cuda_text
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.host import Host
+from pipeline.versions import XGBOOST_PACKAGES, find_xgboost_cuda
 
-XGBOOSTS = ("xgboost", "xgboost-cpu", "xgboost-cu13")
 PINNED = ("pandas", "dask", "distributed", "bokeh", "treelite")
 MAJORS = (13, 12)
 FAMILY = (
@@ -149,28 +150,41 @@ def check_library_path(host: Host) -> Finding:
 
 
 def check_xgboost(host: Host, probe: Probe) -> Finding:
-    """Check that exactly one of the distributions with the module ``xgboost`` is installed."""
-    installed = {name: v for name in XGBOOSTS if (v := host.find_version(name))}
-    detail = ", ".join(f"{n} {v}" for n, v in installed.items())
+    """Check that one distribution has the module ``xgboost``, and that the driver runs its CUDA."""
+    installed = {name: v for name in XGBOOST_PACKAGES if (v := host.find_version(name))}
     if not installed:
         return Finding("XGBoost", "fail", "not installed", 'pip install ".[cpu]" or ".[gpu]"')
-    if not probe.driver:
-        wanted = "xgboost-cpu"
-    else:
-        # The distribution ``xgboost`` has the GPU code for CUDA 12.
-        wanted = "xgboost-cu13" if probe.cuda >= 13000 else "xgboost"
-    fix = f"pip uninstall -y {' '.join(installed)} && pip install {wanted}==3.2.*"
-    if len(installed) > 1:
-        return Finding("XGBoost", "fail", f"{detail}: they overwrite each other's files", fix)
-    (name,) = installed
-    if probe.gpus and name == "xgboost-cpu":
-        return Finding("XGBoost", "fail", f"{detail} has no GPU code, but there is a GPU", fix)
-    if name == "xgboost-cu13" and 0 < probe.cuda < 13000:
-        runs = cuda_text(probe.cuda)
-        return Finding("XGBoost", "fail", f"{detail}: the driver only runs CUDA {runs}", fix)
-    if not probe.gpus and name == "xgboost-cu13":
-        return Finding("XGBoost", "ok", f"{detail} (the GPU build; it trains on the CPU too)")
-    return Finding("XGBoost", "ok", detail)
+    majors = {n: m for n, v in installed.items() if (m := find_xgboost_cuda(n, v)) is not None}
+    detail = ", ".join(f"{n} {v}" for n, v in installed.items() if n in majors or not majors)
+    extra = "cpu" if not probe.driver else "gpu" if probe.cuda >= 13000 else "gpu-cu12"
+    wanted = choose_xgboost(extra)
+    fix = f"pip uninstall -y {' '.join(installed)} && pip install {wanted}"
+    major = max(majors.values(), default=0)
+    problem = ""
+    if not majors:
+        problem = " is a stub: it needs xgboost"
+    elif len(majors) > 1:
+        problem = ": they overwrite each other's files"
+    elif probe.gpus and major == 0:
+        problem = " has no GPU code, but there is a GPU"
+    elif 0 < probe.cuda < major * 1000:
+        problem = f": the driver only runs CUDA {cuda_text(probe.cuda)}"
+    if problem:
+        return Finding("XGBoost", "fail", detail + problem, fix)
+    note = " (the GPU build; it trains on the CPU too)" if major and not probe.gpus else ""
+    return Finding("XGBoost", "ok", detail + note)
+
+
+def choose_xgboost(extra: str) -> str:
+    """Return the distribution of XGBoost that an extra installs on this Python, with its version.
+
+    Args:
+        extra: "cpu", "gpu" or "gpu-cu12".
+    """
+    is_new = sys.version_info >= (3, 12)  # XGBoost 3.3 and later need it
+    by_extra = {"gpu": ("xgboost-cu13", "xgboost"), "gpu-cu12": ("xgboost", "xgboost-cu12")}
+    name = by_extra.get(extra, ("xgboost-cpu", "xgboost-cpu"))[is_new]
+    return f"{name}=={'3.4' if is_new else '3.2'}.*"
 
 
 def check_nccl(host: Host) -> list[Finding]:

@@ -1,8 +1,10 @@
-"""Bytes of XGBoost's trees and their histograms, by its parameters."""
+"""Bytes of XGBoost's trees, their histograms and the sketch of its bins, by its parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from pipeline.versions import has_change
 
 MAX_DEPTH = 12
 """Levels assumed for a tree without a limit."""
@@ -14,6 +16,10 @@ TREE, TREE_NODE = 5_000, 250
 20,000 trees of one node took 5,000 per tree. 2,000 trees of 80 nodes, and 1,000 of 459 nodes, took
 250 per node.
 """
+SKETCHED_VALUE = 24
+"""Bytes per value that a GPU sorts for the quantiles: entry and weight, twice."""
+SKETCH_WINDOW = 1 << 26
+"""Values that it sorts at a time, since XGBoost 3.3."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +61,16 @@ def tree_bytes(trees: int, growth: TreeGrowth, rows: int) -> int:
         rows: rows that they are grown on.
     """
     return int(trees * (TREE + TREE_NODE * (2 * growth.leaves(rows) - 1)))
+
+
+def sketch_bytes(values: int, device_memory: int) -> int:
+    """Return the bytes that a GPU needs for the quantiles of a block.
+
+    Args:
+        values: values of the block.
+        device_memory: bytes of the GPU; 0: unknown.
+    """
+    # XGBoost 3.2 sorts an eighth of the GPU at a time, counted in float32
+    before = device_memory // 32 or values
+    window = SKETCH_WINDOW if has_change("sketch_windows") else before
+    return SKETCHED_VALUE * min(values, window)

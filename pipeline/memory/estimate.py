@@ -16,6 +16,7 @@ from typing import Literal
 
 from pipeline.artifacts import stage_id as ids
 from pipeline.artifacts.stage_id import StageId
+from pipeline.memory.booster_bytes import sketch_bytes
 
 # Bytes per value: data, and a mask where the dtype has one. Text is a code beside its dictionary.
 WIDTH: Mapping[str, int] = {
@@ -266,7 +267,9 @@ def _estimate_training(
     outside = {"bins": int((rows + valid) * s.bins_row)} if bins == "host" else {}
     boosting = {**base, **outside, "matrix": int(base["matrix"] * share), "training": training}
     boosted = _boosting_bytes(s, rows, valid)
-    binning = {**base, **outside, "training": training - boosted}
+    values = min(s.block_rows, int(rows)) * s.features
+    sketch = sketch_bytes(values, s.device_memory) if s.device == "gpu" else 0
+    binning = {**base, **outside, "training": training - boosted + sketch}
     larger = max(boosting, binning, key=lambda parts: sum(parts.values()))
     return _sum_parts(s, stage, **larger)
 

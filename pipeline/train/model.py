@@ -20,6 +20,7 @@ from pipeline.matrix import Feed, SetName
 from pipeline.train.fitted_model import FittedModel, SidecarJson, TrainingOptions
 from pipeline.train.params import ForestParams, ModelParams, XGBoostParams
 from pipeline.train.sidecar import ForestSidecar, Sidecar
+from pipeline.versions import XGBOOST_PACKAGES
 
 
 class ModelImplementation(Protocol):
@@ -77,7 +78,7 @@ MODEL_REGISTRY: Mapping[str, ModelEntry] = {
         params=XGBoostParams,
         file="xgboost.ubj",
         library="XGBoost",
-        packages=("xgboost", "xgboost-cpu", "xgboost-cu13"),
+        packages=XGBOOST_PACKAGES,
         parity=0.003,  # the devices sum gradients in another order
         # Its bins are a quarter of the matrices or less: if nothing trains after it, the
         # matrices are released while it boosts.

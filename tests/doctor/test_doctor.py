@@ -77,7 +77,7 @@ def test_a_gpu_that_does_not_compute_is_not_chosen(tmp_path):
     ("problem", "fix"),
     [
         ("cuML: ModuleNotFoundError: No module named 'cuml'", "new environment"),
-        ("XGBoost: this XGBoost is the CPU build: install xgboost-cu13", "xgboost-cu13"),
+        ("XGBoost: this XGBoost is the CPU build", "the line on XGBoost"),
         ("cuDF: no answer within 120 s", "restart"),
         (
             "CuPy: cudaErrorInsufficientDriver: CUDA driver version is insufficient",
@@ -193,17 +193,27 @@ def test_room_on_the_host_for_what_spills():
 # -- packages --------------------------------------------------------------------------------------
 
 
+CPU, CUDA_13, CUDA_12 = map(packages.choose_xgboost, ("cpu", "gpu", "gpu-cu12"))
+
+
 @pytest.mark.parametrize(
     ("installed", "hardware", "status", "fix"),
     [
         ({}, Fake(), "fail", ".[cpu]"),
-        ({"xgboost": "3.2.0", "xgboost-cpu": "3.2.0"}, NO_GPU, "fail", "pip uninstall -y xgboost xgboost-cpu && pip install xgboost-cpu"),
-        ({"xgboost-cu13": "3.2.0", "xgboost": "3.2.0"}, Fake(), "fail", "pip install xgboost-cu13"),
-        ({"xgboost-cpu": "3.2.0"}, Fake(), "fail", "pip install xgboost-cu13"),
-        ({"xgboost-cu13": "3.2.0"}, Fake(cuda=12080, major=12), "fail", "pip install xgboost==3.2"),
+        ({"xgboost": "3.2.0", "xgboost-cpu": "3.2.0"}, NO_GPU, "fail", f"pip uninstall -y xgboost xgboost-cpu && pip install {CPU}"),
+        ({"xgboost-cu13": "3.2.0", "xgboost": "3.2.0"}, Fake(), "fail", f"pip install {CUDA_13}"),
+        ({"xgboost-cu12": "3.4.1", "xgboost": "3.4.1"}, Fake(), "fail", f"pip install {CUDA_13}"),
+        ({"xgboost-cpu": "3.2.0"}, Fake(), "fail", f"pip install {CUDA_13}"),
+        ({"xgboost-cu13": "3.2.0"}, Fake(cuda=12080, major=12), "fail", f"pip install {CUDA_12}"),
+        ({"xgboost": "3.4.1"}, Fake(cuda=12080, major=12), "fail", f"pip install {CUDA_12}"),
+        ({"xgboost-cu13": "3.4.1"}, Fake(), "fail", f"pip install {CUDA_13}"),  # a stub alone
         ({"xgboost-cpu": "3.2.0"}, NO_GPU, "ok", ""),
         ({"xgboost-cu13": "3.2.0"}, NO_GPU, "ok", ""),
         ({"xgboost": "3.2.0"}, Fake(), "ok", ""),
+        ({"xgboost": "3.2.0"}, Fake(cuda=12080, major=12), "ok", ""),
+        ({"xgboost-cu12": "3.4.1"}, Fake(cuda=12080, major=12), "ok", ""),
+        ({"xgboost-cu13": "3.4.1", "xgboost": "3.4.1"}, Fake(), "ok", ""),
+        ({"xgboost-cu12": "3.2.0", "xgboost": "3.2.0"}, Fake(cuda=12080, major=12), "ok", ""),
     ],
 )  # fmt: skip
 def test_exactly_one_xgboost_that_fits(installed, hardware, status, fix):

@@ -10,7 +10,8 @@ from pipeline.config.model import Config
 from pipeline.execution.job import prepare_job
 from pipeline.execution.memory_inputs import collect_sizes
 from pipeline.ingest import partitions
-from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, tree_bytes
+from pipeline.memory import booster_bytes
+from pipeline.memory.booster_bytes import TreeGrowth, histogram_bytes, sketch_bytes, tree_bytes
 from pipeline.memory.estimate import estimate_stages
 from pipeline.memory.text_bytes import summary_bytes
 
@@ -67,6 +68,13 @@ def test_few_rows_split_few_nodes_and_a_tree_without_a_limit_ends():
     assert histogram_bytes(256, TreeGrowth(0), 10**9) == 16 * 256 * 4095
     assert histogram_bytes(256, TreeGrowth(0, max_leaves=32), 10**9) == 16 * 256 * 31
     assert histogram_bytes(256, TreeGrowth(64), 10**9) == 16 * 256 * 65_536
+
+
+@pytest.mark.parametrize(("has_windows", "most"), [(True, 2**26), (False, 140 * 2**30 // 32)])
+def test_a_sketch_is_bounded_by_what_xgboost_sorts_at_a_time(monkeypatch, has_windows, most):
+    monkeypatch.setattr(booster_bytes, "has_change", lambda change: has_windows)
+    assert sketch_bytes(10**6, 140 * 2**30) == 24 * 10**6
+    assert sketch_bytes(10**10, 140 * 2**30) == 24 * most
 
 
 def test_trees_of_xgboost_take_what_their_nodes_take():

@@ -21,11 +21,11 @@ from pipeline.execution.stages.evaluate import models_on
 from pipeline.features import column_summary
 from pipeline.features.engine import fit
 from pipeline.train import golden
-from pipeline.versions import find_versions
+from pipeline.versions import XGBOOST_PACKAGES, find_versions
 
 LIBRARIES = (
-    "numpy", "pandas", "pyarrow", "dask", "distributed", "scikit-learn", "treelite", "xgboost",
-    "xgboost-cpu", "xgboost-cu13", "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
+    "numpy", "pandas", "pyarrow", "dask", "distributed", "scikit-learn", "treelite",
+    *XGBOOST_PACKAGES, "cudf-cu13", "cuml-cu13", "cudf-cu12", "cuml-cu12",
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Boosting in segments of rounds, and the checkpoint after each, from which a killed run resumes.
 
-XGBoost does not save the state of its random numbers. A resumed run therefore grows the same trees
-only because every run trains in the same segments, each with its own seed. Segments end at rounds
-25, 50, 100, 200, 400, …
+A model's file does not hold the state of XGBoost's random numbers. A resumed run therefore grows
+the same trees only because every run trains in the same segments, each with its own seed. Segments
+end at rounds 25, 50, 100, 200, 400, …
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pipeline.train.fitted_model import Progress
 from pipeline.train.params import NativeParams
 from pipeline.train.sidecar import MAX_MODEL
 from pipeline.train.xgboost.quantile_matrix import summarize_error
+from pipeline.versions import has_change
 
 FIRST_SEGMENT = 25
 STATE = "state.json"
@@ -144,10 +145,11 @@ def boost(
             booster = xgb.Booster(dict(plan.params), matrices, model_file=state.booster)
         history = deepcopy(state.history)
         with signals.defer_signals():
-            # The booster's updater has random numbers of its own, which continue from tree to tree;
-            # loading the configuration makes a new updater, as after a checkpoint. The predictions
-            # so far stay cached, where `xgb.train(xgb_model=...)` would compute all of them again.
-            booster.load_config(booster.save_config())
+            if not has_change("updaters_share_rng", xgb.__version__):
+                # Loading the configuration makes a new updater, as after a checkpoint. The
+                # predictions so far stay cached, where `xgb.train(xgb_model=...)` would compute all
+                # of them again.
+                booster.load_config(booster.save_config())
             # XGBoost seeds its generator only when the seed changes, and a loaded model has seed 0:
             # so no segment may have 0, nor its predecessor's.
             booster.set_param({"seed": 1 + (plan.seed + number) % (2**31 - 1)})

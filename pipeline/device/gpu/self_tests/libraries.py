@@ -25,7 +25,7 @@ def xgboost_trains() -> None:
     import cupy
     import xgboost
 
-    assert xgboost.build_info()["USE_CUDA"], "this XGBoost is the CPU build: install xgboost-cu13"
+    assert xgboost.build_info()["USE_CUDA"], "this XGBoost is the CPU build"
     x = cupy.arange(400, dtype=cupy.float32).reshape(200, 2)
     y = (x[:, 0] > 200).astype(cupy.float32)
     params = {"device": "cuda", "objective": "binary:logistic", "max_depth": 2}
