@@ -41,14 +41,15 @@ GPU_LOST_VARIABLE = "PIPELINE_DEVICE_LOST"
 def choose_device(
     requested: str,
     probe: Callable[[], Probe] = probe_gpus,
-    check: Callable[[], str | None] = check_gpu,
+    check: Callable[[Probe], str | None] = check_gpu,
 ) -> DeviceChoice:
     """Choose the device of a run. ``cpu`` never probes for a GPU; ``auto`` uses one that works.
 
     Args:
         requested: "auto", "gpu" or "cpu".
         probe: finds GPUs without using them.
-        check: uses the GPU in another process; returns what failed, or None.
+        check: uses the GPU in another process, unless that was done within a day; returns what
+            failed, or None.
 
     Raises:
         DeviceError: ``gpu`` is requested and no GPU works; gives the reason and the fix.
@@ -64,7 +65,7 @@ def choose_device(
     machine = probe()
     problem, fix = machine.reason, machine.fix
     if problem is None:
-        problem, fix = check(), f"run `{DOCTOR}` to examine the installation"
+        problem, fix = check(machine), f"run `{DOCTOR}` to examine the installation"
     if problem is None:
         names = ", ".join(gpu.name for gpu in machine.gpus)
         why = "asked for" if requested == "gpu" else "it works"

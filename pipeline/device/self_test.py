@@ -2,7 +2,8 @@
 
 A broken installation may crash the process or leave a CUDA context behind. So the test runs in a
 child process, which is killed if it takes too long. Each program prints which library's turn it is,
-so that the message can name the one that crashed or hung.
+so that the message can name the one that crashed or hung. A passed test is stamped
+(`pipeline.device.stamp`): for a day, commands do without the child process and its imports.
 """
 
 from __future__ import annotations
@@ -15,26 +16,44 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from pipeline.device.probe import VISIBLE
+from pipeline.device import stamp
+from pipeline.device.probe import VISIBLE, Probe
 
 SECONDS = 120.0
 
 
-@cache
-def check_gpu(seconds: float = SECONDS, program: str | None = None) -> str | None:
-    """Return None if the GPU computes, else the problem; the test runs once per process.
+def check_gpu(probe: Probe, seconds: float = SECONDS, program: str | None = None) -> str | None:
+    """Return None if the GPU computes or did so within a day, else the problem.
 
     Args:
-        seconds: time limit (the imports alone take about 7 s).
+        probe: the driver and the GPUs to test, of which the first one computes.
+        seconds: time limit.
         program: source to run instead of the quick test.
     """
-    problem = _run_program(program or _read_program("quick"), seconds, None)
-    return problem and f"a first computation on the GPU failed: {problem}"
+    return _check_once(stamp.describe_machine(probe), seconds, program)
+
+
+@cache
+def _check_once(machine: str, seconds: float, program: str | None) -> str | None:
+    """Test the machine unless it is stamped; once per process, also if the test fails."""
+    if machine and stamp.is_stamped(machine):
+        return None
+    if problem := _run_program(program or _read_program("quick"), seconds, None):
+        return f"a first computation on the GPU failed: {problem}"
+    if machine:
+        stamp.write_stamp(machine)
+    return None
 
 
 def check_libraries(gpu: str, seconds: float = SECONDS, program: str | None = None) -> str | None:
-    """Test each library on a GPU (its UUID); return None, or the library that fails and why."""
-    return _run_program(program or _read_program("libraries"), seconds, [gpu])
+    """Test each library on a GPU (its UUID); return None, or the library that fails and why.
+
+    It never relies on a stamp, and removes the stamps if the test fails.
+    """
+    problem = _run_program(program or _read_program("libraries"), seconds, [gpu])
+    if problem:
+        stamp.discard_stamps()
+    return problem
 
 
 def check_nccl(

@@ -29,7 +29,7 @@ def examine(folder: Path = Path("data/runs"), host: Host | None = None) -> list[
     computed = gpus.check_computation(host, probe)
     failed = next((f.detail for f in computed if f.status == "fail"), None)
     # A run makes the same choice: a GPU that does not compute is not used.
-    choice = choose_device("auto", lambda: probe, lambda: failed)
+    choice = choose_device("auto", lambda: probe, lambda _: failed)
     return [
         *machine.examine_machine(folder, limits, len(probe.gpus)),
         *packages.examine_packages(host, probe),

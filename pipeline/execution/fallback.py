@@ -18,6 +18,7 @@ from functools import partial
 from pipeline.artifacts.stage_id import StageId
 from pipeline.cluster.client import is_distributed
 from pipeline.device.choose import frames_of
+from pipeline.device.stamp import discard_stamps
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost, quote_path
 from pipeline.execution.context import RunContext
 from pipeline.execution.memory_inputs import divide_into_parts
@@ -81,6 +82,7 @@ def _choose_level(
     on_cpu = "run the config on the CPU: python -m pipeline run "
     on_cpu += f"{quote_path(context.folder / 'config.yaml')} --device cpu"
     if isinstance(trouble, DeviceLost):
+        discard_stamps()  # the next command tests the GPU again
         context.ledger.record_fallback("nothing, the run ends", trouble.message, 0.0)
         message = f"{stage_id}: {trouble.message}; its CUDA context cannot be used again"
         lost = DeviceLost(message, fix=on_cpu)

@@ -1,8 +1,13 @@
 """The programs that try GPUs, on stand-ins for the libraries: NumPy, pandas, and what they lack."""
 
-import pytest
+import sys
 
-from pipeline.device.self_test import check_libraries, check_nccl
+import pytest
+from fake_gpus import Fake
+
+from pipeline.device import stamp
+from pipeline.device.probe import probe_gpus
+from pipeline.device.self_test import _check_once, check_gpu, check_libraries, check_nccl
 
 CUPY = """
 from numpy import *
@@ -109,3 +114,55 @@ def test_sums_that_fail_have_a_name(libraries, monkeypatch):
 def test_a_library_that_hangs_is_named_and_ended():
     program = "print('turn:cuML', flush=True); import time; time.sleep(600)"
     assert check_libraries("GPU-a", 5.0, program) == "cuML: no answer within 5 s"
+
+
+# -- the quick test, and its stamp -----------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "pipeline"
+
+
+def in_new_process(program, seconds=20.0):
+    """Check the GPU as another process would, which remembers nothing."""
+    _check_once.cache_clear()
+    return check_gpu(probe_gpus(Fake(), {}), seconds, program)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("print('\"passed\"')", None),
+        ("import no_such_library", "No module named 'no_such_library'"),
+        ("import os; os.abort()", "status -6"),
+        ("assert False, 'cuDF adds wrongly'", "cuDF adds wrongly"),
+        ("pass", "status 0"),
+    ],
+)
+def test_the_proof_runs_in_another_process(cache, program, reason):
+    said = in_new_process(program)
+    assert (said is None) if reason is None else (reason in said)
+    assert len(list(cache.glob("*"))) == (reason is None)  # only what passed is stamped
+
+
+def test_the_proof_is_ended_when_it_hangs(cache):
+    assert "within 0 s" in in_new_process("import time; time.sleep(30)", 0.3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a stamp needs the boot id")
+def test_a_passed_test_is_not_repeated_until_the_doctor_finds_a_fault(cache):
+    assert in_new_process("print('\"passed\"')") is None
+    assert in_new_process("assert False, 'tested again'") is None
+    assert (
+        check_libraries("GPU-a", 20.0, "assert False, 'it smokes'") == "AssertionError: it smokes"
+    )
+    assert "tested again" in in_new_process("assert False, 'tested again'")
+
+
+def test_without_a_boot_id_every_process_tests(cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(stamp, "BOOT_ID", tmp_path / "none")
+    assert in_new_process("print('\"passed\"')") is None
+    assert "tested again" in in_new_process("assert False, 'tested again'")
+    assert not cache.exists()

@@ -9,6 +9,7 @@ import pytest
 from image_files import DOCKERFILE, ROOT
 
 import pipeline
+from pipeline.device.probe import CUDA, cuda_text
 
 
 def instructions(text):
@@ -33,14 +34,14 @@ def faults(text):
     found = []
     everything, last = instructions(text), stages(text)[-1]
     for name, rest in everything:
-        if name == "FROM" and rest.split()[0] != "${BASE}":
+        if name == "FROM" and rest.split()[0] not in ("${BASE}", "${VARIANT}"):
             found.append("a base beside BASE")
         if (
             name == "ARG"
             and rest.startswith("BASE=")
-            and not re.search(r":\w+-20\d{6}-slim$", rest)
+            and not re.search(r"/python:3\.12\.\d+-slim-\w+$", rest)
         ):
-            found.append("the base is not pinned to a day")
+            found.append("the base is not pinned to a release of Python 3.12")
         if name == "RUN":
             found += run_faults(rest)
         if name == "ADD":
@@ -52,8 +53,11 @@ def faults(text):
         found.append("the user is root, or has no number")
     names = [name for name, _ in last]
     found += [f"no {n}" for n in ("HEALTHCHECK", "ENTRYPOINT", "LABEL", "EXPOSE") if n not in names]
-    if any(re.search(r"\bpip\b|venv|gcc|build-essential|-dev\b", r) for n, r in last if n == "RUN"):
+    runs = [re.sub(r"rm -rf [^&]*", "", rest) for name, rest in last if name == "RUN"]
+    if any(re.search(r"\bpip\b|venv|gcc|build-essential|-dev\b", run) for run in runs):
         found.append("build tools in the last stage")
+    if not any("/usr/local/bin/pip*" in rest for name, rest in last if name == "RUN"):
+        found.append("the base's pip is left")
     if re.search(r"index-url|https?://|trusted-host", text):
         found.append("an address")
     return found
@@ -80,20 +84,20 @@ def test_the_dockerfile_has_no_fault():
 @pytest.mark.parametrize(
     ("right", "wrong", "fault"),
     [
-        ("debian:bookworm-20", "debian:latest-20", None),
-        ("bookworm-20260518-slim", "bookworm-slim", "the base is not pinned to a day"),
-        ("FROM ${BASE}\n", "FROM debian:12\n", "a base beside BASE"),
+        ("-slim-bookworm", "-slim-trixie", None),
+        ("3.12.12-slim", "3.12-slim", "the base is not pinned to a release of Python 3.12"),
+        ("FROM ${VARIANT}\n", "FROM debian:12\n", "a base beside BASE"),
         ("USER 1000:1000", "USER 0:0", "the user is root, or has no number"),
         ("USER 1000:1000", "USER 1000:1000\nUSER root", "the user is root, or has no number"),
-        (" && rm -rf /var/lib/apt/lists/*", "", "apt lists are left"),
-        ("--no-install-recommends ", "", "recommended packages are installed"),
+        ("&& groupadd", "&& apt-get install x && groupadd", "apt lists are left"),
+        ("&& groupadd", "&& apt-get install x && groupadd", "recommended packages are installed"),
+        (" /usr/local/bin/pip*", "", "the base's pip is left"),
         ("-c constraints.txt -r", "-r", "pip installs what is not pinned"),
         ('"setuptools==${SETUPTOOLS}" "cyclonedx-bom==${CYCLONEDX}"', "setuptools cyclonedx-bom",
          "pip installs what is not pinned"),
         ("--no-cache-dir ", "", "pip's cache is left"),
         ("HEALTHCHECK ", "# ", "no HEALTHCHECK"),
-        ("install -y --no-install-recommends ca-", "install -y --no-install-recommends gcc ca-",
-         "build tools in the last stage"),
+        ("&& groupadd", "&& apt-get install gcc && groupadd", "build tools in the last stage"),
         ('ENTRYPOINT ["entrypoint.sh"]', "ENTRYPOINT entrypoint.sh",
          "ENTRYPOINT goes through a shell, which keeps the signals"),
         ("-r requirements.txt", "-r requirements.txt --index-url x", "an address"),
@@ -103,6 +107,29 @@ def test_the_rules_find_what_they_are_for(right, wrong, fault):
     assert right in DOCKERFILE
     broken = DOCKERFILE.replace(right, wrong)
     assert fault in faults(broken) if fault else faults(broken) == []
+
+
+def test_each_variant_asks_for_the_driver_that_its_libraries_need():
+    text = "\n".join(" ".join(line) for line in instructions(DOCKERFILE))
+    for variant, major in {"gpu": 13, "gpu-cu12": 12}.items():
+        asked = f'FROM ${{BASE}} AS {variant}\nENV NVIDIA_REQUIRE_CUDA="cuda>={cuda_text(CUDA[major])}"\n'
+        assert asked in text
+    assert re.search(r"^FROM \$\{BASE\} AS cpu\nFROM ", text, re.MULTILINE)
+    assert {"cpu", "gpu", "gpu-cu12"} == set(
+        re.findall(r"^FROM \$\{BASE\} AS (?!build)(\S+)$", text, re.MULTILINE)
+    )
+
+
+def test_what_is_compiled_on_a_gpu_stays_on_the_volume():
+    variables = dict(re.findall(r"(\w+)=(\S+)", DOCKERFILE))
+    for name in (
+        "XDG_CACHE_HOME",
+        "CUPY_CACHE_DIR",
+        "LIBCUDF_KERNEL_CACHE_PATH",
+        "CUDA_CACHE_PATH",
+    ):
+        assert variables[name].startswith("/app/data/cache")
+    assert "install -d -m 1777 /app/data/runs /app/data/cache\n" in DOCKERFILE
 
 
 def test_labels_and_version_are_those_of_the_package():

@@ -13,6 +13,7 @@ from small_gpu import small_gpu
 
 from pipeline import Config, Scorer, run
 from pipeline.artifacts.stage_id import train_id
+from pipeline.device import stamp
 from pipeline.device.choose import DeviceChoice
 from pipeline.errors import DeviceError, DeviceFull, DeviceLost
 from pipeline.execution import executor, fallback, job
@@ -191,8 +192,11 @@ def test_a_lost_context_ends_the_run_with_what_to_do(config, tmp_path, monkeypat
     small_gpu(monkeypatch)
     error = RuntimeError("CUDA error encountered at: x.cu:42: 700 cudaErrorIllegalAddress")
     stage = failing_in(monkeypatch, "features", error)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stamp.write_stamp("a machine")
     with pytest.raises(DeviceLost, match="features: the GPU failed: CUDA error") as caught:
         run(config(), out=tmp_path / "run", listener=Listener(stage=stage))
+    assert not stamp.is_stamped("a machine")
     assert caught.value.folder == tmp_path / "run"
     assert caught.value.status == 3 and "--device cpu" in caught.value.fix
     assert lines(tmp_path / "run")[-1]["rung"] == "nothing, the run ends"

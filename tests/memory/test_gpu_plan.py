@@ -20,7 +20,7 @@ def arguments(tmp_path, monkeypatch):
     monkeypatch.setattr(
         job,
         "choose_device",
-        lambda asked: choose_device(asked, lambda: probe_gpus(machine, {}), lambda: None),
+        lambda asked: choose_device(asked, lambda: probe_gpus(machine, {}), lambda _: None),
     )
     lines = "".join(f"{i},{i % 2}\n" for i in range(5000))
     (tmp_path / "d.csv").write_text("x,y\n" + lines)
