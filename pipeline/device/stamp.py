@@ -61,7 +61,7 @@ def is_stamped(machine: str) -> bool:
                 return False  # another user's: anyone may write to a shared cache folder
             stamp = json.loads(file.read(MAX_BYTES))
         age = time.time() - stamp["time"]
-        return stamp["machine"] == machine and 0 <= age < LIFETIME
+        return bool(stamp["machine"] == machine and 0 <= age < LIFETIME)
     except (OSError, ValueError, LookupError, TypeError, RuntimeError):
         return False
 
