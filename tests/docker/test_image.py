@@ -106,6 +106,7 @@ def buildah(tmp_path_factory):
     buildah(
         "bud", "--isolation", "chroot", "--format", "docker", "--tag", IMAGE,
         "--file", ROOT / "docker" / "Dockerfile", "--build-arg", "BASE=localhost/debian",
+        "--build-arg", "VARIANT=cpu",  # buildah 1.28 takes no default for the name of a stage
         *pip_mounts(), ROOT,
     )  # fmt: skip
     print(f"\nbuilt in {time.perf_counter() - started:.0f} s")

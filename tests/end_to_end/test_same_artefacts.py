@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from artefact_hashes import RUNS, hashes_of
 
+from pipeline.versions import has_change
+
 RECORD = Path(__file__).with_name("artefact_hashes.json")
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(has_change("updaters_share_rng"), reason="the record is of XGBoost 3.2")
 @pytest.mark.parametrize("name", RUNS)
 def test_artefacts_are_those_on_record(name, tmp_path):
     recorded = json.loads(RECORD.read_text())[name]
