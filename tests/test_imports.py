@@ -99,3 +99,31 @@ assert not set({FAKES!r}) & set(sys.modules)
 """
     done = ran(program, {**booby_trapped, "CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_block_does_not_wait_for_what_trains(tmp_path):
+    program = f"""
+import sys
+from pathlib import Path
+from pipeline import Config, run
+from pipeline.execution.context import Listener
+
+def look(entry, ended):
+    if entry.stage == "read" and ended:
+        found = {{"xgboost", "sklearn", "scipy", "treelite", "cuml"}} & set(sys.modules)
+        print("read with", found or "nothing")
+
+folder = Path({str(tmp_path)!r})
+(folder / "d.csv").write_text("x,y\\n" + "".join(f"{{i}},{{i % 2}}\\n" for i in range(200)))
+config = {{
+    "data": {{"path": str(folder / "d.csv"), "target": "y"}},
+    "cluster": {{"kind": "process", "dashboard": False}},
+    "models": {{"xgboost": {{"rounds": 1}}}},
+    "refit": "never",
+    "device": "cpu",
+}}
+run(Config.parse(config), out=folder / "run", listener=Listener(stage=look))
+"""
+    done = ran(program, {})
+    assert done.returncode == 0, done.stderr
+    assert "read with nothing" in done.stdout

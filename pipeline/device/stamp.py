@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,13 +76,12 @@ def write_stamp(machine: str) -> None:
             if time.time() - old.stat().st_mtime > LIFETIME:
                 old.unlink()
         # under a name of its own first: another process may read or write the stamp meanwhile
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".gpu-")
+        beside = path.with_name(f".gpu-{uuid.uuid4().hex}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(stamp)
+            beside.write_text(stamp, encoding="utf-8")
             os.replace(beside, path)
         finally:
-            Path(beside).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
 
 
 def discard_stamps() -> None:
