@@ -1,5 +1,7 @@
 """Names of columns in a config that differ from those of the files in blanks or case."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -173,6 +175,11 @@ def exact_run(files, tmp_path_factory):
     return run(Config.parse(make_tree(files, EXACT)), out=tmp_path_factory.mktemp("exact") / "run")
 
 
+def _read_keys(folder):
+    """Return the fingerprints of the stages."""
+    return {p.stem: json.loads(p.read_text())["key"] for p in (folder / "stages").glob("*.json")}
+
+
 def spell(name):
     """Return a strategy of other spellings of a name."""
     blanks = st.sampled_from(["", " ", "\t", "  "])
@@ -197,6 +204,8 @@ def test_any_spelling_gives_the_same_models(files, exact_run, tmp_path_factory, 
     folder = run(config, out=tmp_path_factory.mktemp("other") / "run").folder
     for name in ("train/xgboost.ubj", "train/forest.tl", "evaluate/predictions.parquet"):
         assert (folder / name).read_bytes() == (exact_run.folder / name).read_bytes(), name
+    keys = [_read_keys(run_folder) for run_folder in (folder, exact_run.folder)]
+    assert keys[0] == keys[1]
     chosen = (folder / "chosen.yaml").read_text()
     assert Config.load(folder / "chosen.yaml").split.column == "Day"
     assert "Home City" in chosen
