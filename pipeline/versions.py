@@ -15,8 +15,8 @@ XGBOOST_CHANGES: Mapping[XGBoostChange, tuple[int, int]] = {
     # The distribution `xgboost` is built for CUDA 13 (before: 12). The one that was built for it
     # until then becomes a stub, which requires `xgboost`.
     "plain_is_cuda_13": (3, 4),
-    # A booster has one generator of random numbers. Before, each tree updater had its own, which
-    # continued from tree to tree and was in no file.
+    # A booster has one generator of random numbers, which must draw as often on every worker.
+    # Before, each tree updater had its own, which continued from tree to tree and was in no file.
     "updaters_share_rng": (3, 3),
     # A GPU sorts 2^26 values at a time for the quantiles. Before, as many as half its memory holds.
     "sketch_windows": (3, 3),

@@ -30,7 +30,8 @@ def test_two_processes_make_of_the_flights_what_one_makes(two, tmp_path):
     assert "2 of 2 workers boost together" in notes(several)
     check_same(several, one)
     found = difference(several, one)
-    assert found["xgboost"] <= 1e-3
+    # bins of merged sketches: XGBoost 3.4 differs by 0.0012, 3.2 by less than 0.001
+    assert found["xgboost"] <= 2e-3
     assert found["forest"] <= 0.01  # other bootstrap samples, on 4,700 test rows
 
 

@@ -26,6 +26,7 @@ from pipeline.train.weights import (
     sample_block,
 )
 from pipeline.train.xgboost.scoring import make_feature_names
+from pipeline.versions import has_change
 
 Matrices = tuple[xgb.DMatrix, xgb.DMatrix | None]
 """The bins of the training rows, and of the valid rows if there are any."""
@@ -87,6 +88,8 @@ def build_matrices(
 
     def build(which: SetName, reference: xgb.DMatrix | None) -> xgb.DMatrix:
         blocks: Blocks = partial(start_pass, which)
+        if which == "train" and has_change("updaters_share_rng", xgb.__version__):
+            blocks = partial(_iter_some_rows, blocks, len(feed.features), xp)
         if cache is None:
             return _build_matrix(blocks, feed, native, reference)
         # From a GPU, XGBoost concatenates pages itself, as large as the GPU allows.
@@ -130,6 +133,24 @@ def cache_folder(cache: Path | None, device: str) -> Iterator[None]:
     finally:
         if cache is not None:
             shutil.rmtree(cache, ignore_errors=True)
+
+
+def _iter_some_rows(blocks: Blocks, features: int, xp: ModuleType) -> Iterator[Matrix]:
+    """Yield the blocks with rows; on a worker that has none, one row without values or weight.
+
+    In XGBoost 3.3 and 3.4, a worker without rows draws no random number where the others draw one
+    to sample rows (`Sampler::Sample`). From then on it would draw other columns than they do, and
+    the sum over the workers would fail.
+    """
+    is_empty = True
+    for block in blocks():
+        if len(block.x):
+            is_empty = False
+            yield block
+    if is_empty:
+        x = xp.full((1, features), xp.nan, dtype="float32")
+        # a label that every objective accepts
+        yield Matrix(x, xp.ones(1), xp.zeros(1), xp.zeros(1, dtype="int64"))
 
 
 def _iter_pages(blocks: Blocks, size: int, xp: ModuleType) -> Iterator[Matrix]:
