@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,12 @@ from pipeline.train.weights import (
     iter_weighted_blocks,
     reject_infinite,
     sample_block,
+)
+from pipeline.train.xgboost.row_order import (
+    LEAST_ROWS,
+    SAMPLE_ROWS,
+    fit_row_key,
+    iter_ordered_blocks,
 )
 from pipeline.train.xgboost.scoring import make_feature_names
 from pipeline.versions import has_change
@@ -86,8 +92,14 @@ def build_matrices(
     def start_pass(which: SetName) -> Iterator[Matrix]:
         return iter_weighted_blocks(feed, which, by_class)
 
+    def draw_sample(blocks: Iterable[Matrix], rows: int) -> list[Matrix]:
+        share, device = rows / train_rows, frames_of(feed.device)
+        return [sample_block(block, share, seed, device) for block in blocks]
+
     def build(which: SetName, reference: xgb.DMatrix | None) -> xgb.DMatrix:
         blocks: Blocks = partial(start_pass, which)
+        if row_key is not None and which == "train":
+            blocks = partial(iter_ordered_blocks, blocks, row_key)
         if which == "train" and has_change("updaters_share_rng", xgb.__version__):
             blocks = partial(_iter_some_rows, blocks, len(feed.features), xp)
         if cache is None:
@@ -98,13 +110,18 @@ def build_matrices(
             blocks = partial(_iter_pages, blocks, size, xp)
         return _build_matrix(blocks, feed, native, reference, cache / which)
 
-    reference = None
+    reference = row_key = None
+    sample: list[Matrix] = []
     if params.bins == "auto" and train_rows > EXACT_BELOW:
         notes.append(f"bins of {BIN_ROWS:,} of {train_rows:,} training rows (bins: auto)")
-        share, device = BIN_ROWS / train_rows, frames_of(feed.device)
-        sample = [sample_block(block, share, seed, device) for block in start_pass("train")]
+        sample += draw_sample(start_pass("train"), BIN_ROWS)
         reference = _build_matrix(lambda: iter(sample), feed, native)
-        sample.clear()  # the lambda still refers to the list: 1 M rows would stay in memory
+    is_alone = xgb.collective.get_world_size() == 1
+    if native["device"] == "cpu" and is_alone and train_rows >= LEAST_ROWS:
+        # The rows of the smaller sample have the smallest hashes, and so are among the larger one.
+        few = draw_sample(sample or start_pass("train"), SAMPLE_ROWS)
+        row_key = fit_row_key(concatenate_matrices(few, xp), feed.features, native)
+    sample.clear()  # the lambda still refers to the list: 1 M rows would stay in memory
     train = build("train", reference)
     valid = build("valid", train) if feed.count_rows("valid") else None
     if cache is not None:
