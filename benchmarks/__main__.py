@@ -25,13 +25,19 @@ from benchmarks import generate
 from pipeline.bench.process_meter import describe_machine, run_measured
 
 HERE = Path(__file__).parent
-CONFIG = HERE / "flights.yaml"
 REAL_ROWS = 336_776
 OURS = "ours"
 PEERS = {
-    "pandas": "pandas_xgboost", "polars": "polars_xgboost", "dask": "dask_xgboost",
-    "skrub": "skrub_boosting", "cudf": "cudf_xgboost",
+    "flights": {
+        "pandas": "pandas_xgboost", "polars": "polars_xgboost", "dask": "dask_xgboost",
+        "skrub": "skrub_boosting", "cudf": "cudf_xgboost",
+    },
+    "dense": {"pandas": "pandas_dense"},
 }  # fmt: skip
+"""The scripts of each job, whose config for us is ``JOB.yaml``.
+
+The rows of *dense* have no missing value, and no table is joined: it suits the scripts best.
+"""
 SAME_AUC = 0.003
 # Without this, idle threads of XGBoost spin, which slows it on a shared machine.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -84,10 +90,11 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__.split("\n")[0]
     )
     sizes = f"such as {REAL_ROWS},1e6,1e7; {REAL_ROWS} are the real flights, others are generated"
+    parser.add_argument("--job", choices=list(PEERS), default="flights", help="what is computed")
     parser.add_argument("--rows", type=_numbers, default=[REAL_ROWS, 1_000_000], help=sizes)
     parser.add_argument("--formats", type=_names("csv", "parquet"), default=["csv", "parquet"])
     parser.add_argument(
-        "--peers", type=_names(*PEERS), default=["pandas", "polars"], help=", ".join(PEERS)
+        "--peers", type=lambda text: text.split(","), help="such as pandas,polars, the default"
     )
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="device of the pipeline: cpu, gpu or auto")
@@ -97,7 +104,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--results", type=Path, default=HERE / "results", help="folder of the results"
     )
-    return parser.parse_args()
+    asked = parser.parse_args()
+    peers = PEERS[asked.job]
+    asked.peers = asked.peers or [name for name in ("pandas", "polars") if name in peers]
+    if wrong := [name for name in asked.peers if name not in peers]:
+        parser.error(f"--peers: {wrong[0]!r} is not one of {', '.join(peers)} of job {asked.job}")
+    return asked
 
 
 def _numbers(text: str) -> list[int]:
@@ -118,7 +130,7 @@ def _names(*allowed: str) -> Any:
 
 
 def _turns(asked: argparse.Namespace, rows: int, kind: str) -> Iterator[Cell]:
-    data = prepare_data(rows, kind, asked.work)
+    data = prepare_data(rows, kind, asked.work, complete=asked.job == "dense")
     data.read_bytes()  # fills the page cache, for all contestants alike
     for turn in range(asked.repeat):
         for who in [OURS, *asked.peers][:: 1 if turn % 2 == 0 else -1]:
@@ -130,12 +142,23 @@ def _turns(asked: argparse.Namespace, rows: int, kind: str) -> Iterator[Cell]:
             yield cell
 
 
-def prepare_data(rows: int, kind: str, folder: Path) -> Path:
-    """Return the file of a size and format; generate it if it is absent."""
-    path = folder / f"flights-{rows}.{kind}"
+def prepare_data(rows: int, kind: str, folder: Path, *, complete: bool = False) -> Path:
+    """Return the file of a size and format; generate it if it is absent.
+
+    Complete rows have no missing value, and are generated for any number of rows.
+    """
+    path = folder / f"{'complete' if complete else 'flights'}-{rows}.{kind}"
     if path.exists():
         return path
-    if rows != REAL_ROWS:
+    if complete:
+        import pyarrow.parquet
+
+        origin = folder / "complete.parquet"
+        real = pyarrow.parquet.read_table(generate.SOURCE)
+        pyarrow.parquet.write_table(real.drop_null(), origin)
+        for _ in generate.generate(path, rows, origin=origin):
+            pass
+    elif rows != REAL_ROWS:
         for _ in generate.generate(path, rows):
             pass
     elif kind == "parquet":
@@ -161,10 +184,24 @@ def _cell(
     python = [sys.executable, "-m"]
     if who == OURS:
         options = ["--data", str(data), "--out", str(out), "--device", asked.device]
-        command = [*python, "pipeline", "run", str(CONFIG), *options, "--no-dashboard", "--json"]
+        command = [
+            *python,
+            "pipeline",
+            "run",
+            str(HERE / f"{asked.job}.yaml"),
+            *options,
+            "--no-dashboard",
+            "--json",
+        ]
         command += ["--set", f"seed={seed}"]
     else:
-        command = [*python, f"benchmarks.peers.{PEERS[who]}", str(data), "--out", str(out)]
+        command = [
+            *python,
+            f"benchmarks.peers.{PEERS[asked.job][who]}",
+            str(data),
+            "--out",
+            str(out),
+        ]
         command += ["--seed", str(seed)]
     done = run_measured(command, log=out.parent / f"{who}.log", env=ENVIRONMENT)
     stages, auc = _ours(out, done.output) if who == OURS else _theirs(out)

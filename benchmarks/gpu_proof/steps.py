@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from benchmarks import generate
-from benchmarks.__main__ import CONFIG, ENVIRONMENT, PEERS
+from benchmarks.__main__ import ENVIRONMENT, HERE, PEERS
 from benchmarks.gpu_proof import wide
 from pipeline.bench import measurements, process_meter
 from pipeline.bench.measurements import Measurement
@@ -265,14 +265,23 @@ def build_peer_command(who: str, proof: Proof, out: Path, turn: int) -> list[str
     data = str(_flights_path(proof))
     if who == "ours":
         options = ["--device", proof.lead, "--no-dashboard", "--json", "-q"]
-        arguments = ["run", str(CONFIG), "--data", data, "--out", str(out), "--set", f"seed={turn}"]
+        arguments = [
+            "run",
+            str(HERE / "flights.yaml"),
+            "--data",
+            data,
+            "--out",
+            str(out),
+            "--set",
+            f"seed={turn}",
+        ]
         return [sys.executable, "-m", "pipeline", *arguments, *options]
     given = [data, "--out", str(out), "--seed", str(turn)]
     if who == "cudf.pandas":  # the pandas script as it is, except for XGBoost's device
         script = str(ROOT / "benchmarks" / "peers" / "pandas_xgboost.py")
         accelerated = ["-m", "cudf.pandas", "-m", "cuml.accel", script]
         return [sys.executable, *accelerated, *given, "--device", "cuda"]
-    return [sys.executable, "-m", f"benchmarks.peers.{PEERS[who]}", *given]
+    return [sys.executable, "-m", f"benchmarks.peers.{PEERS['flights'][who]}", *given]
 
 
 def _flights_path(proof: Proof) -> Path:

@@ -1,17 +1,53 @@
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.__main__ import CONFIG, PEERS, Cell, prepare_data, summarize, table
-from benchmarks.peers import job, pandas_xgboost
+from benchmarks.__main__ import HERE, PEERS, Cell, prepare_data, summarize, table
+from benchmarks.peers import dense_job, job, pandas_xgboost
 from pipeline.bench.process_meter import CommandFailedError, describe_machine, run_measured
 
 
+def test_peers_of_the_dense_job_have_our_features():
+    config = yaml.safe_load((HERE / "dense.yaml").read_text())
+    ours = config["models"]["xgboost"]
+    assert ours["rounds"] == job.ROUNDS
+    assert {name: ours[name] for name in job.PARAMS if name != "objective"} == {
+        name: value for name, value in job.PARAMS.items() if name != "objective"
+    }
+    ops = {name: op[name] for op in config["features"] for name in op}
+    assert ops["target_encode"] == {
+        "columns": dense_job.ENCODED, "folds": job.FOLDS, "smooth": job.SMOOTH
+    }  # fmt: skip
+    assert ops["categorify"] == {"columns": dense_job.CODED}
+    read = set(dense_job.COLUMNS) - {"arr_delay"}
+    assert not read & set(ops["drop"])
+    assert config["split"]["test"] == job.TEST
+
+
+def test_complete_rows_have_no_missing_value(tmp_path):
+    rows = pd.read_parquet(prepare_data(2000, "parquet", tmp_path, complete=True))
+    assert len(rows) == 2000
+    assert not rows.isna().any(axis=None)
+    assert pd.read_parquet(prepare_data(2000, "parquet", tmp_path)).isna().any(axis=None)
+
+
+def test_the_scripts_of_the_dense_job_run(tmp_path):
+    data = prepare_data(3000, "csv", tmp_path, complete=True)
+    for who, module in PEERS["dense"].items():
+        out = tmp_path / who
+        command = [sys.executable, "-m", f"benchmarks.peers.{module}", str(data), "--out", str(out)]
+        run_measured(command, log=tmp_path / "log")
+        done = json.loads((out / "job.json").read_text())
+        assert sum(done["rows"].values()) == 3000
+        assert done["auc"] > 0.8
+
+
 def test_peers_train_with_our_parameters():
-    config = yaml.safe_load(CONFIG.read_text())
+    config = yaml.safe_load((HERE / "flights.yaml").read_text())
     ours = config["models"]["xgboost"]
     assert ours["rounds"] == job.ROUNDS
     for name in ("max_depth", "learning_rate", "max_bin", "min_child_weight"):
@@ -102,5 +138,5 @@ def test_the_machine_is_described():
 
 
 def test_each_peer_is_a_script():
-    for module in PEERS.values():
-        assert (CONFIG.parent / "peers" / f"{module}.py").exists()
+    for module in [module for peers in PEERS.values() for module in peers.values()]:
+        assert (HERE / "peers" / f"{module}.py").exists()
