@@ -2,9 +2,9 @@
 
 TEXT = ["carrier", "tailnum", "origin", "dest"]
 ENCODED, CODED = ["tailnum", "dest", "flight"], ["carrier", "origin"]
-KEPT = [
+NUMERIC = [
     "month", "day", "sched_dep_time", "sched_arr_time", "dep_delay", "distance", "hour",
 ]  # fmt: skip
-NUMBERS = [*KEPT, "flight", "arr_delay"]
+NUMBERS = [*NUMERIC, "flight", "arr_delay"]
 COLUMNS = [*NUMBERS, *TEXT, "time_hour"]
-FEATURES = [*KEPT, "weekday", *ENCODED, *CODED]
+FEATURES = [*NUMERIC, "weekday", *ENCODED, *CODED]

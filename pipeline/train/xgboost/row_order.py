@@ -1,7 +1,7 @@
 """The order of training rows on a CPU: rows that trees keep together lie side by side.
 
 XGBoost adds up the gradients of a node's rows, which lie scattered over all bins. If they lie side
-by side, the processor reads fewer cache lines. One tree, trained on a sample, tells which rows
+by side, the processor reads fewer cache lines. One tree, trained on a sample, shows which rows
 belong together.
 """
 
