@@ -68,5 +68,10 @@ class PredictResult:
 
 def select_news(contract: Contract, trained: Contract) -> tuple[ReadingNote, ...]:
     """Return the notes of a kind that the run has not reported for the same column."""
-    reported = {(note.kind, note.column) for note in trained.notes}
-    return tuple(note for note in contract.notes if (note.kind, note.column) not in reported)
+
+    def identify(note: ReadingNote) -> tuple[str, str | None, str]:
+        # How the config spells a name and how a file does are two pieces of news.
+        return note.kind, note.column, note.message if note.kind == "header" else ""
+
+    reported = {identify(note) for note in trained.notes}
+    return tuple(note for note in contract.notes if identify(note) not in reported)

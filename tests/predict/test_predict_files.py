@@ -46,7 +46,7 @@ def made(tmp_path_factory):
     features = [
         {"filter": "x > -1"},
         {"lag": {"by": ["e"], "order": "t", "columns": ["n"], "shift": [1]}},
-        {"categorify": {"columns": ["e"]}},
+        {"categorify": {"columns": ["E"]}},
         {"drop": ["t"]},
     ]
     data = {"path": str(folder / "d.csv"), "target": "y"}
