@@ -146,7 +146,7 @@ def test_the_golden_rows_are_scored_on_the_gpu_before_any_new_row(
         pretended_nvforest.Forest, "predict_proba", lambda self, x: own(self, x) + 1e-3
     )
     options = {"model": "forest", "device": "gpu"}
-    with pytest.raises(InputError, match="golden rows on the gpu otherwise"):
+    with pytest.raises(InputError, match="golden rows on the gpu differently"):
         predict_files(made[0], [str(made[1])], tmp_path / "o.csv", **options)
     assert not list(tmp_path.iterdir())
 
