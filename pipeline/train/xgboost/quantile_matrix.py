@@ -120,8 +120,9 @@ def build_matrices(
     if native["device"] == "cpu" and is_alone and train_rows >= LEAST_ROWS:
         # The rows of the smaller sample have the smallest hashes, and so are among the larger one.
         few = draw_sample(sample or start_pass("train"), SAMPLE_ROWS)
-        row_key = fit_row_key(concatenate_matrices(few, xp), feed.features, native)
-    sample.clear()  # the lambda still refers to the list: 1 M rows would stay in memory
+        row_key = fit_row_key(_build_matrix(lambda: iter(few), feed, native), native)
+        few.clear()
+    sample.clear()  # a lambda still refers to the list: 1 M rows would stay in memory
     train = build("train", reference)
     valid = build("valid", train) if feed.count_rows("valid") else None
     if cache is not None:

@@ -7,12 +7,12 @@ belong together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import xgboost as xgb
 
-from pipeline.matrix import Feature, Matrix, concatenate_matrices, take_rows
+from pipeline.matrix import Matrix, concatenate_matrices, take_rows
 from pipeline.train.params import NativeParams
 
 LEAST_ROWS = 500_000
@@ -26,23 +26,13 @@ RowKey = Callable[[np.ndarray], np.ndarray]
 """Returns a float32 (n,) key of float32 (n, k) features; rows of equal keys share a leaf."""
 
 
-def fit_row_key(sample: Matrix, features: Sequence[Feature], native: NativeParams) -> RowKey:
-    """Train one round on the sample and return its prediction as a key.
+def fit_row_key(bins: xgb.DMatrix, native: NativeParams) -> RowKey:
+    """Train one round and return its prediction as a key.
 
     Args:
-        sample: rows of the training set.
-        features: the matrix's columns.
+        bins: those of a sample of the training rows.
         native: XGBoost's own parameters.
     """
-    bins = xgb.QuantileDMatrix(
-        sample.x,
-        sample.label,
-        weight=sample.weight,
-        max_bin=native["max_bin"],
-        nthread=native["nthread"],
-        feature_types=[feature.kind for feature in features],
-        enable_categorical=True,
-    )
     # XGBoost cannot derive the base score of a sample that happens to have one class only.
     booster = xgb.train({**native, "num_parallel_tree": 1, "base_score": 0.5}, bins, 1)
 

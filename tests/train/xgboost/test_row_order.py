@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from list_feed import FEATURES, TARGETS, feed_of
 
+from pipeline.errors import DataError
 from pipeline.matrix import Matrix
 from pipeline.train import model
 from pipeline.train.fitted_model import TrainingOptions
@@ -29,6 +30,11 @@ def make_block(key):
     """Return rows whose only feature is their key, with labels and weights that name the row."""
     ids = np.arange(len(key))
     return Matrix(np.array(key, "float32")[:, None], ids * 1.0, ids * 2.0, ids)
+
+
+def make_bins(block):
+    types = [feature.kind for feature in FEATURES]
+    return xgb.QuantileDMatrix(block.x, block.label, feature_types=types, enable_categorical=True)
 
 
 def order(blocks):
@@ -65,12 +71,12 @@ def test_the_order_does_not_depend_on_the_blocks(key, cuts):
 
 
 @pytest.mark.parametrize("task", list(TARGETS))
-def test_the_key_has_one_number_per_row_and_tells_the_rows_apart(task):
+def test_the_key_has_one_number_per_row_and_groups_the_rows(task):
     feed = feed_of(task)
     objective = {"multiclass": {"objective": "multi:softprob", "num_class": 3}}
     objective["regression"] = {"objective": "reg:squarederror"}
     (block,) = feed.blocks("train")
-    key = row_order.fit_row_key(block, FEATURES, NATIVE | objective.get(task, {}))(block.x)
+    key = row_order.fit_row_key(make_bins(block), NATIVE | objective.get(task, {}))(block.x)
     assert key.shape == (len(block.x),)
     assert len(np.unique(key)) > 3
     # The strongest feature differs less in a leaf than among all rows.
@@ -81,7 +87,7 @@ def test_the_key_has_one_number_per_row_and_tells_the_rows_apart(task):
 def test_a_sample_of_one_class_gives_one_key():
     (block,) = feed_of("binary").blocks("train")
     one_class = block._replace(label=np.ones(len(block.x)))
-    key = row_order.fit_row_key(one_class, FEATURES, NATIVE)(block.x)
+    key = row_order.fit_row_key(make_bins(one_class), NATIVE)(block.x)
     assert np.isfinite(key).all()
 
 
@@ -122,6 +128,15 @@ def test_only_many_rows_on_a_cpu_are_sorted(bins, monkeypatch):
 
     assert build(999) == 0
     assert build(1500) > 0
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_an_infinite_value_in_the_sample_is_reported_by_its_feature():
+    feed = feed_of("binary")
+    feed.sets["train"][0][:, 1] = np.inf
+    params = parse_models({"xgboost": {}})["xgboost"]
+    with pytest.raises(DataError, match="'größe' has infinite values in the train set"):
+        model.train("xgboost", params, feed, TrainingOptions(0, 2))
 
 
 @pytest.mark.usefixtures("small_chunks")
