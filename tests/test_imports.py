@@ -108,10 +108,10 @@ from pathlib import Path
 from pipeline import Config, run
 from pipeline.execution.context import Listener
 
-def look(entry, ended):
+def list_loaded(entry, ended):
     if entry.stage == "read" and ended:
-        found = {{"xgboost", "sklearn", "scipy", "treelite", "cuml"}} & set(sys.modules)
-        print("read with", found or "nothing")
+        loaded = {{"xgboost", "sklearn", "scipy", "treelite", "cuml"}} & set(sys.modules)
+        print("read with", loaded or "nothing")
 
 folder = Path({str(tmp_path)!r})
 (folder / "d.csv").write_text("x,y\\n" + "".join(f"{{i}},{{i % 2}}\\n" for i in range(200)))
@@ -122,7 +122,7 @@ config = {{
     "refit": "never",
     "device": "cpu",
 }}
-run(Config.parse(config), out=folder / "run", listener=Listener(stage=look))
+run(Config.parse(config), out=folder / "run", listener=Listener(stage=list_loaded))
 """
     done = ran(program, {})
     assert done.returncode == 0, done.stderr

@@ -46,8 +46,8 @@ def applies(requirement, **environment):
 
 
 def find_pins(name, **environment):
-    found = [p for p in PINS if canonicalize_name(p.name) == canonicalize_name(name)]
-    return [p for p in found if applies(p, **environment)]
+    pins = [p for p in PINS if canonicalize_name(p.name) == canonicalize_name(name)]
+    return [p for p in pins if applies(p, **environment)]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -55,16 +55,16 @@ def find_pins(name, **environment):
 @pytest.mark.parametrize(("extra", "cuda"), [("cpu", 0), ("gpu", 13), ("gpu-cu12", 12)])
 def test_one_xgboost_per_extra(extra, cuda, machine, python):
     environment = {**MACHINES[machine], "python_version": python}
-    found = [r for r in EXTRAS[extra] if "xgboost" in r.name and applies(r, **environment)]
-    assert len(found) == 1
-    (pin,) = find_pins(found[0].name, **environment)
+    packages = [r for r in EXTRAS[extra] if "xgboost" in r.name and applies(r, **environment)]
+    assert len(packages) == 1
+    (pin,) = find_pins(packages[0].name, **environment)
     (exact,) = pin.specifier
     assert exact.version.startswith("3.2." if python == "3.11" else "3.4.")
     if extra == "cpu":  # XGBoost 3.2 has no CPU wheel for aarch64
         has_wheel = machine == "Linux on x86-64" or (machine != "macOS" and python != "3.11")
-        assert (found[0].name == "xgboost-cpu") == has_wheel
+        assert (packages[0].name == "xgboost-cpu") == has_wheel
     else:
-        assert find_xgboost_cuda(found[0].name, exact.version) == cuda
+        assert find_xgboost_cuda(packages[0].name, exact.version) == cuda
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the extra cpu has another XGBoost")

@@ -35,7 +35,7 @@ def test_the_tests_pass_on_a_newer_python(version, tmp_path):
     call(interpreter, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     call(python, "-m", "pip", "install", "-q", "-c", "constraints.txt", ".[cpu,test]")
-    found = call(python, "-c", "import sys, xgboost; print(sys.version, xgboost.__version__)")
-    assert found.startswith(f"{version}.") and found.split()[-1].startswith("3.4.")
+    versions = call(python, "-c", "import sys, xgboost; print(sys.version, xgboost.__version__)")
+    assert versions.startswith(f"{version}.") and versions.split()[-1].startswith("3.4.")
     suites = [f"tests/{suite}" for suite in SUITES]
     print(call(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites).splitlines()[-1])

@@ -122,11 +122,26 @@ def main() -> None:
         train = times < j.first_test_time(times)
         x = matrix(with_times(joined(rows)), train, label, job.seed)
         del rows, times
+    train_and_score(
+        job, x, label, train,
+        feature_names=j.FEATURES, feature_types=j.TYPES, enable_categorical=True,
+    )  # fmt: skip
+
+
+def train_and_score(
+    job: j.Job, x: np.ndarray, label: np.ndarray, train: np.ndarray, **columns: object
+) -> None:
+    """Train on the chosen rows, score the others, and save the model and the scores.
+
+    Args:
+        job: the command.
+        x: float32 (rows, features).
+        label: int8 (rows,).
+        train: bool (rows,).
+        columns: names and types of the features for XGBoost's matrix.
+    """
     with job.stage("train"):
-        dtrain = xgb.QuantileDMatrix(
-            x[train], label[train], max_bin=j.PARAMS["max_bin"], feature_names=j.FEATURES,
-            feature_types=j.TYPES, enable_categorical=True,
-        )  # fmt: skip
+        dtrain = xgb.QuantileDMatrix(x[train], label[train], max_bin=j.PARAMS["max_bin"], **columns)
         model = xgb.train(job.params, dtrain, j.ROUNDS)
     with job.stage("evaluate"):
         score = model.inplace_predict(x[~train], validate_features=False)

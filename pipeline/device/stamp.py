@@ -21,6 +21,7 @@ from pipeline.versions import XGBOOST_PACKAGES, find_versions
 LIFETIME = 24 * 3600.0
 """Seconds for which a stamp counts."""
 MAX_BYTES = 1 << 16
+"""Most bytes that are read of a stamp."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PACKAGES = (
     "cudf-cu13", "cudf-cu12", "cuml-cu13", "cuml-cu12", "rmm-cu13", "rmm-cu12", "cupy-cuda13x",
@@ -33,7 +34,7 @@ def describe_machine(probe: Probe) -> str:
     """Return, as JSON, everything that a passed self-test depends on; "" if it cannot be known."""
     try:
         boot = BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:  # no Linux: without it, a stamp could outlive a restart
+    except OSError:  # other systems lack the file, and a stamp could outlive a restart
         return ""
     facts = {
         "boot": boot,

@@ -142,8 +142,8 @@ def in_new_process(program, seconds=20.0):
     ],
 )
 def test_the_proof_runs_in_another_process(cache, program, reason):
-    said = in_new_process(program)
-    assert (said is None) if reason is None else (reason in said)
+    problem = in_new_process(program)
+    assert (problem is None) if reason is None else (reason in problem)
     assert len(list(cache.glob("*"))) == (reason is None)  # only what passed is stamped
 
 

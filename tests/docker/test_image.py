@@ -1,8 +1,8 @@
 """The image, built from our Dockerfile without a Docker engine, and run as its user.
 
 Slow. Needs root, `buildah`, `debootstrap` and a Python 3.12: the base is a Debian 12 that debootstrap
-makes, with this Python in /usr/local. The build and the runs are chroots. What pip is told on this machine is lent to the build as mounts, so
-nothing of it is in the image.
+makes, with this Python in /usr/local. The build and the runs are chroots. The build gets the
+settings of pip on this machine as mounts, so they are not in the image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = [
 ]
 IMAGE = "localhost/pipeline:cpu"
 LIBRARIES = "ca-certificates,libssl3,libffi8,libsqlite3-0,libbz2-1.0,liblzma5,zlib1g,libreadline8"
-"""What debootstrap adds, as the image of Python has it."""
+"""Packages for debootstrap, which the image of Python has too."""
 QUICK = ["--rows=20000", "--set=models.xgboost.rounds=10", "--set=models.forest.trees=5"]
 
 

@@ -236,7 +236,7 @@ def test_names_with_other_blanks_and_case(made, tmp_path, new):
     predictions = expected.drop(columns="e")
     scorer = Scorer.load(made[0])
     for frame in (other, other.set_index("T"), pa.Table.from_pandas(other)):
-        found = scorer.predict(frame).reset_index(drop=True)
-        pd.testing.assert_frame_equal(found, predictions, check_dtype=False)
+        scores = scorer.predict(frame).reset_index(drop=True)
+        pd.testing.assert_frame_equal(scores, predictions, check_dtype=False)
     with pytest.raises(SchemaError, match="rename the right one of 'E ', 'E'"):
         scorer.predict(other.assign(E="a"))

@@ -97,8 +97,8 @@ def test_a_worker_without_rows_trains_on_one_that_counts_for_nothing():
     block = next(iter(feed_of("binary").blocks("train")))
     empty = type(block)(*(None if column is None else column[:0] for column in block))
     width = block.x.shape[1]
-    kept = list(quantile_matrix._iter_some_rows(lambda: iter([empty, block, empty]), width, np))
-    assert len(kept) == 1 and kept[0] is block
+    blocks = list(quantile_matrix._iter_some_rows(lambda: iter([empty, block, empty]), width, np))
+    assert len(blocks) == 1 and blocks[0] is block
     (row,) = quantile_matrix._iter_some_rows(lambda: iter([empty]), width, np)
     assert row.x.shape == (1, width) and np.isnan(row.x).all()
     assert row.weight.tolist() == [0]
