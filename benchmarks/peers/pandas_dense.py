@@ -1,8 +1,8 @@
 """pandas + XGBoost on complete flights: ``python -m benchmarks.peers.pandas_dense DATA --out DIR``.
 
-The script at its best. Arrow reads CSV: 10 M rows took 4.3 s, ``pandas.read_csv`` 60 s, and its engine
-"pyarrow" 9.3 s and four times the memory. Only the used columns are read, text becomes categories at
-once, and all features are written into one float32 matrix.
+The script at its best. Arrow reads CSV: 10 M rows took 4.3 s, ``pandas.read_csv`` 60 s, and its
+engine "pyarrow" 9.3 s and four times the memory. Only the used columns are read, text becomes
+categories at once, and all features are written into one float32 matrix.
 """
 
 import numpy as np
