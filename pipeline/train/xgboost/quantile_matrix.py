@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import xgboost as xgb
 
 from pipeline.console import signals
@@ -99,7 +100,8 @@ def build_matrices(
     def build(which: SetName, reference: xgb.DMatrix | None) -> xgb.DMatrix:
         blocks: Blocks = partial(start_pass, which)
         if row_key is not None and which == "train":
-            blocks = partial(iter_ordered_blocks, blocks, row_key)
+            orders: dict[int, np.ndarray] = {}
+            blocks = partial(iter_ordered_blocks, blocks, row_key, orders)
         if which == "train" and has_change("updaters_share_rng", xgb.__version__):
             blocks = partial(_iter_some_rows, blocks, len(feed.features), xp)
         if cache is None:

@@ -39,7 +39,13 @@ def make_bins(block):
 
 def order(blocks):
     """Return the columns of all chunks, and the rows of each."""
-    chunks = list(row_order.iter_ordered_blocks(lambda: iter(blocks), lambda x: x[:, 0]))
+    orders = {}
+    passes = [
+        list(row_order.iter_ordered_blocks(lambda: iter(blocks), lambda x: x[:, 0], orders))
+        for _ in range(2)
+    ]
+    chunks, again = passes  # the second pass sorts by the orders of the first one
+    assert [chunk.ids.tolist() for chunk in chunks] == [chunk.ids.tolist() for chunk in again]
     columns = [np.concatenate(column) for column in zip(*chunks, strict=True)] if chunks else []
     return columns, [len(chunk.x) for chunk in chunks]
 
@@ -112,9 +118,9 @@ def test_only_many_rows_on_a_cpu_are_sorted(bins, monkeypatch):
         monkeypatch.setattr(quantile_matrix, "BIN_ROWS", 600)
     sorted_sets = []
 
-    def record(start_pass, key):
+    def record(start_pass, key, orders):
         sorted_sets.append(key)
-        return row_order.iter_ordered_blocks(start_pass, key)
+        return row_order.iter_ordered_blocks(start_pass, key, orders)
 
     monkeypatch.setattr(quantile_matrix, "iter_ordered_blocks", record)
     params = parse_models({"xgboost": {}})["xgboost"]
@@ -143,7 +149,7 @@ def test_an_infinite_value_in_the_sample_is_reported_by_its_feature():
 def test_the_bins_are_those_of_the_rows_in_any_order():
     x = np.random.default_rng(0).normal(size=(2000, 4)).astype("float32")
     block = Matrix(x, x[:, 0] * 1.0, None, np.arange(2000))
-    chunks = list(row_order.iter_ordered_blocks(lambda: iter([block]), lambda x: x[:, 1]))
+    chunks = list(row_order.iter_ordered_blocks(lambda: iter([block]), lambda x: x[:, 1], {}))
     ordered = np.concatenate([chunk.x for chunk in chunks])
     cuts = [xgb.QuantileDMatrix(rows).get_quantile_cut()[1] for rows in (x, ordered)]
     np.testing.assert_array_equal(*cuts)
